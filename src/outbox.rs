@@ -1,3 +1,8 @@
 //! Finished calls on their way to amoCRM: durable, in order, each with a state.
 
+pub mod courier;
+pub mod memory;
+pub mod policy;
 pub mod queue;
+#[cfg(feature = "daemon")]
+pub mod store;

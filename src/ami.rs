@@ -1,0 +1,9 @@
+//! The Asterisk Manager Interface: bytes, frames, events, the session. Knows no call.
+
+#[cfg(feature = "daemon")]
+pub mod codec;
+#[cfg(feature = "daemon")]
+pub mod connection;
+pub mod event;
+pub mod session;
+pub mod wire;

@@ -1,0 +1,1 @@
+//! The `tokio_util` decoder over `ami::wire`.

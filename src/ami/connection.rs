@@ -1,0 +1,1 @@
+//! TCP to the PBX: drives the session, reconnects; knows no call.

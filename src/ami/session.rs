@@ -1,0 +1,1 @@
+//! Pure: login, ping, and the short list of actions that may be sent.

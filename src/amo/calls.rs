@@ -1,0 +1,1 @@
+//! Pure: request bodies of `POST /api/v4/calls`.

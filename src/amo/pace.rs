@@ -1,0 +1,1 @@
+//! Pure: even spacing of requests.

@@ -1,0 +1,1 @@
+//! Pure: the life of an access token.

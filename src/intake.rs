@@ -1,0 +1,5 @@
+//! One PBX: its stream in, its finished calls out.
+
+pub mod reader;
+#[cfg(feature = "daemon")]
+pub mod task;

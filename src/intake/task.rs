@@ -1,0 +1,1 @@
+//! The task that follows one PBX.

@@ -1,0 +1,1 @@
+//! Carries calls from the outbox to amoCRM.

@@ -1,0 +1,1 @@
+//! Pure: the queue in memory, for tests and dry runs.

@@ -1,0 +1,1 @@
+//! Pure: answer to verdict, attempt to delay.

@@ -1,0 +1,1 @@
+//! The queue on sled, owned by one thread.

@@ -1,0 +1,1 @@
+//! Captures instead of the socket.
