@@ -5,5 +5,6 @@ pub mod codec;
 #[cfg(feature = "daemon")]
 pub mod connection;
 pub mod event;
+pub mod interest;
 pub mod session;
 pub mod wire;
