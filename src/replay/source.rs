@@ -126,16 +126,20 @@ impl Packing {
 }
 
 fn open_file(path: &Path) -> Result<File, Fault> {
-    let file = File::open(path).map_err(|err| match err.kind() {
-        io::ErrorKind::NotFound => Fault::Missing,
-        io::ErrorKind::PermissionDenied => Fault::Permission,
-        _ => Fault::Unreadable(err),
-    })?;
+    let file = File::open(path).map_err(not_opened)?;
     // Linux opens directories; only reading them fails.
     match file.metadata() {
         Ok(meta) if meta.is_dir() => Err(Fault::Directory),
         Ok(_) => Ok(file),
         Err(err) => Err(Fault::Unreadable(err)),
+    }
+}
+
+fn not_opened(err: io::Error) -> Fault {
+    match err.kind() {
+        io::ErrorKind::NotFound => Fault::Missing,
+        io::ErrorKind::PermissionDenied => Fault::Permission,
+        _ => Fault::Unreadable(err),
     }
 }
 
@@ -191,5 +195,37 @@ impl<R: BufRead> Read for MultiZstd<R> {
             }
         }
         self.decoder.read(into)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(kind: io::ErrorKind, start: &str) {
+        let message = not_opened(kind.into()).to_string();
+        assert!(message.starts_with(start) && message.contains(": "), "{message}");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_opened_says_why_and_what_to_do() {
+        check(io::ErrorKind::NotFound, "there is no such file");
+        check(io::ErrorKind::PermissionDenied, "permission denied");
+        check(io::ErrorKind::StorageFull, "cannot be read");
+    }
+
+    #[test]
+    fn zstd_frames_in_a_row_are_one_text() {
+        let level = ruzstd::encoding::CompressionLevel::Fastest;
+        let mut packed = ruzstd::encoding::compress_to_vec(&b"Event: A\n"[..], level);
+        // A skippable frame, as seekable archives end with.
+        packed.extend([0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, b'x', b'y', b'z']);
+        packed.extend(ruzstd::encoding::compress_to_vec(&b"Event: B\n"[..], level));
+        let mut text = String::new();
+        MultiZstd::new(&packed[..]).read_to_string(&mut text).unwrap();
+        assert_eq!(text, "Event: A\nEvent: B\n");
+        packed.pop();
+        assert!(MultiZstd::new(&packed[..]).read_to_string(&mut text).is_err());
     }
 }

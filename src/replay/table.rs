@@ -86,7 +86,8 @@ impl Table {
             return "no calls\n".to_owned();
         }
         let talk = clock_of(totals.talk_ms / 1000);
-        let mut text = format!("\n{} calls", totals.calls);
+        let noun = if totals.calls == 1 { "call" } else { "calls" };
+        let mut text = format!("\n{} {noun}", totals.calls);
         write_parts(&mut text, ": ", &totals.directions);
         text += &format!("; {} answered, talk {talk}", totals.answered);
         if totals.partial > 0 {
