@@ -219,9 +219,13 @@ impl<'b> Channel<'b> {
         }
     }
 
-    /// A snapshot without a uniqueid is none (`Uniqueid: none` stands for the PBX itself).
+    /// A snapshot without a uniqueid is none (`Uniqueid: none` stands for the PBX itself), nor is
+    /// one with a uniqueid that Asterisk cannot have made: its own buffer has 150 bytes.
     fn known(self) -> Option<Self> {
-        (!self.uniqueid.is_empty() && self.uniqueid != b"none").then_some(self)
+        const UNIQUEID_MAX: usize = 150;
+        let plausible = (1..=UNIQUEID_MAX).contains(&self.uniqueid.len())
+            && std::str::from_utf8(self.uniqueid).is_ok_and(|text| !text.contains(char::is_control));
+        (plausible && self.uniqueid != b"none").then_some(self)
     }
 }
 
