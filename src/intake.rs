@@ -1,5 +1,6 @@
 //! One PBX: its stream in, its finished calls out.
 
+pub mod clock;
 pub mod reader;
 #[cfg(feature = "daemon")]
 pub mod task;

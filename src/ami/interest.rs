@@ -53,6 +53,7 @@ pub fn wants_variable(name: &[u8]) -> bool {
     matches!(
         name,
         b"DIALSTATUS"
+            | b"EXTTOCALL"
             | b"FORWARDEDBY"
             | b"FROM_DID"
             | b"MIXMONITOR_FILENAME"

@@ -2,10 +2,118 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::call::record::{Direction, Outcome, Side, Skip};
+use crate::call::side::Evidence;
+
 /// One decision and its ground.
 #[derive(Clone, Debug, Eq, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "code")]
 pub enum Why {
-    /// Placeholder until classification is written; never constructed.
+    /// Who started the call, and by which channel we know.
+    Direction { direction: Direction, rule: DirectionRule, channel: String },
+    /// Which side an endpoint is on, and what spoke for it most.
+    Side { endpoint: String, side: Side, evidence: Evidence },
+    /// Where the outside number was read.
+    Phone { source: PhoneSource },
+    /// Why the call is booked on this extension, or on none.
+    Responsible { extension: Option<String>, rule: ResponsibleRule },
+    /// What decided the outcome.
+    Outcome { outcome: Outcome, rule: OutcomeRule },
+    /// The employee talked on an outside phone, which counts as his extension.
+    Forwarded { extension: Option<String>, rule: ForwardRule },
+    /// Not sent.
+    Skip { reason: Skip },
+    /// Not all of the call was seen.
+    Partial { rule: PartialRule },
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DirectionRule {
+    TrunkCalledIn,
+    ExtensionDialledOut,
+    /// The PBX called the employee first, then the outside party.
+    ClickToCall,
+    /// The PBX called the outside party first.
+    PbxDialledOut,
+    /// No trunk took part.
+    NoOutsideLeg,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PhoneSource {
+    CallerId,
+    /// The number that the PBX sent through the trunk.
+    SentToNetwork,
+    /// What the extension dialled: the number sent is not known.
+    DialledExten,
+    None,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ResponsibleRule {
+    LastWhoTalked,
+    FirstWhoTalked,
+    LongestWhoTalked,
+    /// Nobody talked; it was the only extension that was called.
+    OnlyOneCalled,
+    /// Nobody talked; it dialled.
+    Dialled,
+    /// Nobody talked; the call was made for it.
+    CalledFirst,
+    /// Several were called, none talked.
+    SeveralCalled,
+    NobodyCalled,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "by")]
+pub enum OutcomeRule {
+    /// An employee and the outside party heard each other.
+    Talked,
+    MessageLeft,
+    Fax,
+    /// The hangup cause of the trunk's leg.
+    TrunkCause {
+        cause: u16,
+    },
+    /// How the dial to the trunk ended.
+    TrunkDial,
+    /// Every extension that was called was busy.
+    AllBusy,
+    /// Every extension that was called refused.
+    AllRefused,
+    /// No extension could be reached.
+    NobodyReachable,
+    /// Extensions rang, and the outside party hung up.
+    CallerGaveUp,
+    /// Extensions rang until the PBX gave up.
+    RangOut,
+    /// No extension was called: a menu, a queue, an announcement.
+    NobodyRang,
+    /// The employee hung up before the outside party answered.
+    EmployeeGaveUp,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ForwardRule {
+    /// The phone sent the call on (302).
+    ByPhone,
+    /// The dial plan said so.
+    ByDialPlan,
+    /// An employee transferred the call there.
+    Transferred,
     Unknown,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PartialRule {
+    /// The call was under way before the first event.
+    BeginNotSeen,
+    /// The stream ended before the call.
+    EndNotSeen,
 }

@@ -1,16 +1,29 @@
 //! Pure: frames to finished calls; the daemon and `replay` run the same one.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::ami::wire::Frame;
+use crate::ami::event::Event;
+use crate::ami::wire::{Frame, Kind};
+use crate::call::classify::{self, Setting};
 use crate::call::id::PbxName;
 use crate::call::policy::Policy;
-use crate::call::record::{FinishedCall, Source};
+use crate::call::record::{FinishedCall, Source, TimeSource};
+use crate::call::tracker::Tracker;
+use crate::intake::clock::PbxClock;
 use crate::time::PbxTime;
 
 /// Follows the calls of one PBX.
 #[derive(Debug)]
-pub struct Reader {}
+pub struct Reader {
+    pbx: PbxName,
+    source: Source,
+    policy: Arc<Policy>,
+    clock: PbxClock,
+    tracker: Tracker,
+    finished: VecDeque<FinishedCall>,
+    stats: Stats,
+}
 
 /// What went by; for logs and metrics.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -26,34 +39,71 @@ pub struct Stats {
 }
 
 impl Reader {
-    pub fn new(_pbx: PbxName, _source: Source, _policy: Arc<Policy>) -> Self {
-        Self {}
+    pub fn new(pbx: PbxName, source: Source, policy: Arc<Policy>) -> Self {
+        Self {
+            pbx,
+            source,
+            policy,
+            clock: PbxClock::new(),
+            tracker: Tracker::new(TimeSource::Event),
+            finished: VecDeque::new(),
+            stats: Stats::default(),
+        }
     }
 
-    /// From now on calls are judged by `policy`.
-    pub fn set_policy(&mut self, _policy: Arc<Policy>) {}
+    /// From here on calls are judged by `policy`.
+    pub fn set_policy(&mut self, policy: Arc<Policy>) {
+        self.policy = policy;
+    }
 
-    /// Takes one frame of the stream; replies to actions are not for here. `arrived` is the PBX time of arrival as the
-    /// shell estimates it (live), used where events carry no `Timestamp`; `None` in a replay.
-    pub fn handle_frame(&mut self, _frame: &Frame<'_>, _arrived: Option<PbxTime>) {}
+    /// Takes one frame of the stream; replies to actions are not for here. `arrived` is the PBX
+    /// time of arrival as the shell estimates it (live), used where events carry no `Timestamp`;
+    /// `None` in a replay.
+    pub fn handle_frame(&mut self, frame: &Frame<'_>, arrived: Option<PbxTime>) {
+        if frame.kind != Kind::Event {
+            return;
+        }
+        let Some(event) = Event::parse(frame) else { return };
+        self.stats.events += 1;
+        let at = self.clock.time_of(&event, arrived);
+        self.stats.last = at;
+        self.tracker.set_time_source(self.clock.source());
+        self.tracker.handle_event(&event, at.unwrap_or(PbxTime::from_micros(0)));
+        self.judge();
+    }
 
     /// Lets deadlines fire up to `now`.
-    pub fn handle_timeout(&mut self, _now: PbxTime) {}
+    pub fn handle_timeout(&mut self, now: PbxTime) {
+        self.tracker.handle_timeout(now);
+        self.judge();
+    }
 
     /// When [`Reader::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<PbxTime> {
-        None
+        self.tracker.poll_timeout()
     }
 
     /// The next call that ended, in order of end.
     pub fn poll_finished(&mut self) -> Option<FinishedCall> {
-        None
+        let call = self.finished.pop_front()?;
+        self.stats.finished += 1;
+        Some(call)
     }
 
     /// The input is at its end: what is open is closed and marked partial.
-    pub fn finish(&mut self) {}
+    pub fn finish(&mut self) {
+        self.tracker.finish();
+        self.judge();
+    }
 
     pub fn stats(&self) -> Stats {
-        Stats::default()
+        Stats { open: self.tracker.open(), ..self.stats }
+    }
+
+    fn judge(&mut self) {
+        while let Some(facts) = self.tracker.poll_finished() {
+            let setting = Setting { pbx: &self.pbx, source: self.source, policy: &self.policy };
+            self.finished.extend(classify::classify(&facts, setting));
+        }
     }
 }

@@ -1,0 +1,215 @@
+//! Pure: an ended call and the policy to records, each with its reasons.
+
+use std::time::Duration;
+
+use crate::call::conversation::{self, Conversation};
+use crate::call::facts::{CallFacts, Channel, Origin};
+use crate::call::id::{AccountId, CallId, PbxName};
+use crate::call::policy::Policy;
+use crate::call::record::{CallRecord, Direction, FinishedCall, HangupBy, Seconds, Side, Source, VERSION};
+use crate::call::talk::{self, Talk};
+use crate::call::timeline;
+use crate::call::why::{DirectionRule, PartialRule, Why};
+use crate::call::{name, phone};
+use crate::time::PbxTime;
+
+mod internal;
+mod outcome;
+mod people;
+mod recording;
+
+/// What every record of a stream has in common.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting<'s> {
+    pub pbx: &'s PbxName,
+    pub source: Source,
+    pub policy: &'s Policy,
+}
+
+/// The records of a call that ended: one for each outside party, one for a call among ourselves,
+/// none where nobody took part.
+pub fn classify(facts: &CallFacts, setting: Setting<'_>) -> Vec<FinishedCall> {
+    let conversations = conversation::conversations(facts);
+    if conversations.is_empty() {
+        return internal::classify(facts, setting).into_iter().collect();
+    }
+    conversations.iter().map(|conversation| classify_one(facts, conversation, setting)).collect()
+}
+
+/// A conversation and what the steps of classification found out about it.
+struct Case<'f> {
+    facts: &'f CallFacts,
+    conversation: &'f Conversation,
+    talks: Vec<Talk>,
+    why: Vec<Why>,
+}
+
+fn classify_one(facts: &CallFacts, conversation: &Conversation, setting: Setting<'_>) -> FinishedCall {
+    let is_person = |channel: usize| {
+        facts.channels[channel].side == Side::Inside || conversation.proxy(channel).is_some()
+    };
+    let talks = talk::talks(facts, &conversation.legs, is_person);
+    let mut case = Case { facts, conversation, talks, why: Vec::new() };
+    case.explain_direction();
+    let record = case.record(setting);
+    FinishedCall { timeline: timeline::timeline(facts), record }
+}
+
+impl<'f> Case<'f> {
+    fn record(&mut self, setting: Setting<'_>) -> CallRecord {
+        let opener = self.channel(self.conversation.opener);
+        let (first, last) = (self.leg(), self.last_leg());
+        let answered_at = self.talks.first().map(|talk| talk.from);
+        let started_at = opener.born.min(first.born);
+        let ended_at =
+            self.conversation.legs.iter().map(|leg| self.end(*leg)).max().unwrap_or(self.facts.ended);
+        let ended_at = if answered_at.is_some() { ended_at } else { ended_at.max(self.given_up_at()) };
+        let phone_raw = self.phone_raw();
+        let (phone, skip) = match phone::subscriber(phone_raw.as_deref()) {
+            Ok(number) => (Some(number), None),
+            Err(skip) => (None, Some(skip)),
+        };
+        let outcome = self.outcome();
+        let people = self.people(setting.policy.responsible);
+        let partial = self.partial();
+        if let Some(reason) = skip {
+            self.why.push(Why::Skip { reason });
+        }
+        CallRecord {
+            v: VERSION,
+            call_id: CallId::new(setting.pbx, &opener.uniqueid, self.conversation.ordinal),
+            pbx: setting.pbx.clone(),
+            account: AccountId::default(),
+            direction: self.conversation.direction,
+            phone,
+            phone_raw,
+            did: self.did(),
+            trunk: Some(name::bare(name::endpoint(&last.name)).to_owned()),
+            queue: self.own().find_map(|c| c.extras.queue.as_deref()).map(str::to_owned),
+            account_code: Some(opener.account.to_string()).filter(|code| !code.is_empty()),
+            answered: answered_at.is_some(),
+            outcome,
+            status: Some(setting.policy.statuses.of(outcome)),
+            responsible: people.responsible,
+            answered_by: people.answered_by,
+            rang: people.rang,
+            talk_seconds: Seconds::from_duration(self.talk_time()),
+            bridged_seconds: Seconds::from_duration(talk::covered(&self.talks)),
+            wait_seconds: Seconds::from_duration(answered_at.unwrap_or(ended_at).since(started_at)),
+            hold_seconds: Seconds::from_duration(self.hold_time()),
+            segments: people.segments,
+            started_at,
+            answered_at,
+            ended_at,
+            time: self.facts.time,
+            hangup_cause: last.gone.and_then(|gone| gone.cause),
+            hangup_by: self.hangup_by(),
+            recording: if answered_at.is_some() { self.recording() } else { None },
+            uniqueids: self.own().map(|channel| channel.uniqueid.to_string()).collect(),
+            source: setting.source,
+            partial,
+            skip,
+            why: std::mem::take(&mut self.why),
+        }
+    }
+
+    /// The first leg of the outside party.
+    fn leg(&self) -> &'f Channel {
+        self.channel(self.conversation.legs[0])
+    }
+
+    /// The leg of the outside party on which the call ended: with failover the last one tried.
+    fn last_leg(&self) -> &'f Channel {
+        let legs = &self.conversation.legs;
+        let talked = legs.iter().rfind(|leg| !self.channel(**leg).stays.is_empty());
+        self.channel(*talked.or(legs.last()).expect("a conversation has a leg"))
+    }
+
+    /// The call's own channels; guests of its conferences are of other calls.
+    fn own(&self) -> impl Iterator<Item = &'f Channel> + use<'f> {
+        let facts: &'f CallFacts = self.facts;
+        facts.channels.iter().filter(|channel| !channel.guest)
+    }
+
+    fn channel(&self, index: usize) -> &'f Channel {
+        let facts: &'f CallFacts = self.facts;
+        &facts.channels[index]
+    }
+
+    fn end(&self, channel: usize) -> PbxTime {
+        self.channel(channel).end(self.facts.ended)
+    }
+
+    /// When the side that began a call without talk gave it up.
+    fn given_up_at(&self) -> PbxTime {
+        match self.conversation.rule {
+            DirectionRule::ExtensionDialledOut | DirectionRule::ClickToCall => {
+                self.end(self.conversation.opener).min(self.facts.ended)
+            }
+            DirectionRule::TrunkCalledIn | DirectionRule::PbxDialledOut | DirectionRule::NoOutsideLeg => {
+                self.leg().born
+            }
+        }
+    }
+
+    fn talk_time(&self) -> Duration {
+        let last = self.talks.iter().map(|talk| talk.to).max();
+        self.talks.first().zip(last).map_or(Duration::ZERO, |(first, last)| last.since(first.from))
+    }
+
+    /// For how long employees who talked had the outside party on hold.
+    fn hold_time(&self) -> Duration {
+        let held = self.talks.iter().flat_map(|talk| {
+            let holds = &self.channel(talk.channel).holds;
+            holds.iter().map(|hold| hold.to.unwrap_or(talk.to).min(talk.to).since(hold.from.max(talk.from)))
+        });
+        held.sum()
+    }
+
+    fn did(&self) -> Option<String> {
+        if self.conversation.direction != Direction::Inbound {
+            return None;
+        }
+        let leg = self.leg();
+        let dialled = Some(&*leg.exten).filter(|exten| !exten.is_empty() && *exten != "s");
+        dialled.or(leg.extras.did.as_deref()).map(str::to_owned)
+    }
+
+    fn hangup_by(&self) -> Option<HangupBy> {
+        let outside =
+            self.conversation.legs.iter().filter_map(|leg| self.channel(*leg).hangup_requested).min();
+        let inside = match self.talks.last() {
+            Some(talk) => self.channel(talk.channel).hangup_requested,
+            None => self.own().filter(|c| c.side == Side::Inside).filter_map(|c| c.hangup_requested).min(),
+        };
+        match (outside, inside) {
+            (Some(outside), Some(inside)) if inside < outside => Some(HangupBy::Inside),
+            (Some(_), _) => Some(HangupBy::Outside),
+            (None, Some(_)) => Some(HangupBy::Inside),
+            (None, None) => self.leg().gone.map(|_| HangupBy::Pbx),
+        }
+    }
+
+    fn explain_direction(&mut self) {
+        let Conversation { direction, rule, opener, .. } = *self.conversation;
+        self.why.push(Why::Direction { direction, rule, channel: self.channel(opener).name.to_string() });
+        let leg = self.last_leg();
+        let endpoint = name::endpoint(&leg.name).to_owned();
+        self.why.push(Why::Side { endpoint, side: leg.side, evidence: leg.evidence });
+        for proxy in &self.conversation.proxies {
+            self.why.push(Why::Forwarded { extension: proxy.extension.clone(), rule: proxy.rule });
+        }
+    }
+
+    fn partial(&mut self) -> bool {
+        let unborn =
+            self.own().any(|channel| channel.origin == Origin::Unknown && channel.side != Side::Helper);
+        if unborn {
+            self.why.push(Why::Partial { rule: PartialRule::BeginNotSeen });
+        }
+        if self.facts.cut {
+            self.why.push(Why::Partial { rule: PartialRule::EndNotSeen });
+        }
+        unborn || self.facts.cut
+    }
+}

@@ -1,0 +1,72 @@
+//! Pure: which sound file holds the conversation.
+
+use std::time::Duration;
+
+use crate::call::classify::Case;
+use crate::call::facts::Channel;
+use crate::time::PbxTime;
+
+impl Case<'_> {
+    /// Of all recordings the one that covers most of the talk; of equals the one made nearest to
+    /// the outside party, then the earliest. Its name below the monitor folder.
+    pub(super) fn recording(&self) -> Option<String> {
+        let (from, to) = (self.talks.first()?.from, self.talks.iter().map(|talk| talk.to).max()?);
+        let covers = |channel: &Channel, start: PbxTime| -> Duration {
+            channel.end(self.facts.ended).min(to).since(start.max(from))
+        };
+        let own = self.facts.channels.iter().enumerate().filter(|(_, channel)| !channel.guest);
+        let found = own.flat_map(|(index, channel)| {
+            let distance = self.distance(index);
+            channel.extras.recordings.iter().map(move |recording| Found {
+                covered: covers(channel, recording.at),
+                distance,
+                at: recording.at,
+                path: &recording.path,
+            })
+        });
+        found.reduce(Found::better).map(|best| below_monitor(best.path).to_owned())
+    }
+
+    /// 0: the outside party's own leg; 1: together with it in a bridge; 2: behind a Local pair.
+    fn distance(&self, channel: usize) -> u8 {
+        let legs = &self.conversation.legs;
+        if legs.contains(&channel) {
+            return 0;
+        }
+        let met = legs.iter().flat_map(|leg| &self.channel(*leg).stays);
+        let together = |bridge: u32| self.channel(channel).stays.iter().any(|stay| stay.bridge == bridge);
+        if met.map(|stay| stay.bridge).any(together) { 1 } else { 2 }
+    }
+}
+
+/// A recording and what speaks for it.
+#[derive(Clone, Copy)]
+struct Found<'f> {
+    covered: Duration,
+    distance: u8,
+    at: PbxTime,
+    path: &'f str,
+}
+
+/// Channels of one call end within moments of each other.
+const ROUNDING: Duration = Duration::from_millis(500);
+
+impl Found<'_> {
+    fn better(self, other: Self) -> Self {
+        let longer = self.covered.max(other.covered) - self.covered.min(other.covered) > ROUNDING;
+        let keep = if longer {
+            self.covered > other.covered
+        } else {
+            (self.distance, self.at) <= (other.distance, other.at)
+        };
+        if keep { self } else { other }
+    }
+}
+
+/// `2026/11/22/in-1.wav` of `/var/spool/asterisk/monitor/2026/11/22/in-1.wav`.
+fn below_monitor(path: &str) -> &str {
+    match path.rsplit_once("/monitor/") {
+        Some((_, name)) => name,
+        None => path.rsplit_once('/').map_or(path, |(_, name)| name),
+    }
+}

@@ -1,0 +1,220 @@
+//! Pure: the conversations with outside parties in a call that ended.
+//!
+//! An outside leg that called us opens an inbound conversation. One that we called opens an
+//! outbound conversation for whoever is at the root of its dial chain; trunk failover and
+//! redialling within one chain stay one conversation. One that an outside party's own call reached
+//! (a forward or transfer to a mobile) is no party but the employee's other phone: a proxy.
+
+use crate::call::facts::{CallFacts, Channel, ChannelIndex, Origin};
+use crate::call::name;
+use crate::call::record::{Direction, Side};
+use crate::call::why::{DirectionRule, ForwardRule};
+use crate::time::PbxTime;
+
+/// One outside party's part in a call.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Conversation {
+    pub direction: Direction,
+    pub rule: DirectionRule,
+    /// The channel that gives the call its id: the outside channel when inbound, the root of its
+    /// dial chain when outbound.
+    pub opener: usize,
+    /// The outside party's channels, several where trunks failed over.
+    pub legs: Vec<usize>,
+    pub proxies: Vec<Proxy>,
+    /// Counts the conversations of one opener, from 1.
+    pub ordinal: u32,
+}
+
+/// An outside phone on which an employee takes part.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Proxy {
+    pub leg: usize,
+    pub extension: Option<String>,
+    pub rule: ForwardRule,
+}
+
+/// The start of a dial chain.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Root {
+    /// This channel called the PBX (or was there before).
+    Channel(usize),
+    /// The PBX dialled by itself, this channel first.
+    Pbx(usize),
+    /// The chain passes through another outside leg, which is the party.
+    Outside(usize),
+}
+
+/// The conversations of a call; none when no trunk took part.
+pub fn conversations(facts: &CallFacts) -> Vec<Conversation> {
+    let mut found: Vec<Conversation> = Vec::new();
+    let mut proxies: Vec<(usize, usize)> = Vec::new();
+    let outside = facts.channels.iter().enumerate().filter(|(_, c)| c.side == Side::Outside && !c.guest);
+    for (leg, channel) in outside {
+        if !channel.was_called() {
+            found.push(Conversation::new(Direction::Inbound, DirectionRule::TrunkCalledIn, leg, leg));
+            continue;
+        }
+        match root(facts, leg) {
+            Root::Outside(party) => proxies.push((leg, party)),
+            Root::Channel(opener) => join(facts, &mut found, DirectionRule::ExtensionDialledOut, opener, leg),
+            Root::Pbx(opener) if opener == leg => {
+                join(facts, &mut found, DirectionRule::PbxDialledOut, opener, leg);
+            }
+            Root::Pbx(opener) => match consulting(facts, &found, opener) {
+                Some(party) => proxies.push((leg, party)),
+                None => join(facts, &mut found, DirectionRule::ClickToCall, opener, leg),
+            },
+        }
+    }
+    for (leg, party) in proxies {
+        let (extension, rule) = stands_for(facts, leg, party);
+        if let Some(conversation) = found.iter_mut().find(|c| c.legs.contains(&party)) {
+            conversation.proxies.push(Proxy { leg, extension, rule });
+        }
+    }
+    found.retain(|conversation| !conversation.legs.iter().all(|leg| facts.channels[*leg].reported));
+    found
+}
+
+impl Conversation {
+    fn new(direction: Direction, rule: DirectionRule, opener: usize, leg: usize) -> Self {
+        Self { direction, rule, opener, legs: vec![leg], proxies: Vec::new(), ordinal: 1 }
+    }
+
+    pub fn proxy(&self, leg: usize) -> Option<&Proxy> {
+        self.proxies.iter().find(|proxy| proxy.leg == leg)
+    }
+}
+
+/// Adds an outside leg that we called to its opener's conversation with the same number, or opens
+/// another one.
+fn join(facts: &CallFacts, found: &mut Vec<Conversation>, rule: DirectionRule, opener: usize, leg: usize) {
+    let number = sent_number(&facts.channels[leg]);
+    let same = found.iter_mut().find(|conversation| {
+        conversation.opener == opener
+            && conversation.legs.iter().any(|known| same_party(number, sent_number(&facts.channels[*known])))
+    });
+    if let Some(conversation) = same {
+        conversation.legs.push(leg);
+        return;
+    }
+    let ordinal = found.iter().filter(|conversation| conversation.opener == opener).count();
+    let mut conversation = Conversation::new(Direction::Outbound, rule, opener, leg);
+    conversation.ordinal = u32::try_from(ordinal).unwrap_or(u32::MAX).saturating_add(1);
+    found.push(conversation);
+}
+
+/// The number that the PBX sent through the trunk for this leg.
+pub fn sent_number(leg: &Channel) -> Option<&str> {
+    leg.dials.iter().find_map(|dial| dial.number.as_deref())
+}
+
+/// Equal in the digits that a local and an international form share. Legs whose number is not
+/// known cannot be told apart and count as one party.
+fn same_party(a: Option<&str>, b: Option<&str>) -> bool {
+    const TAIL: usize = 7;
+    let (Some(a), Some(b)) = (a, b) else { return true };
+    let digits = |text: &str| text.bytes().filter(u8::is_ascii_digit).collect::<Vec<u8>>();
+    let (a, b) = (digits(a), digits(b));
+    let tail = TAIL.min(a.len()).min(b.len());
+    a[a.len() - tail..] == b[b.len() - tail..] && (tail == TAIL || a == b)
+}
+
+/// Walks the dial chain of `leg` up to its start.
+fn root(facts: &CallFacts, leg: usize) -> Root {
+    let mut at = leg;
+    for _ in 0..facts.channels.len() {
+        let channel = &facts.channels[at];
+        if at != leg && channel.side == Side::Outside {
+            return Root::Outside(at);
+        }
+        match dialler(facts, at) {
+            Some(by) => at = by,
+            None if channel.kind == name::Kind::Local => return Root::Pbx(at),
+            None if channel.origin == Origin::Created && !channel.dials.is_empty() => return Root::Pbx(at),
+            None => return Root::Channel(at),
+        }
+    }
+    Root::Channel(at) // a circle: forged or damaged
+}
+
+/// Who called this channel. The call of one half of a Local pair goes on from the other half.
+fn dialler(facts: &CallFacts, at: usize) -> Option<usize> {
+    let by = |at: usize| facts.channels[at].dials.iter().find_map(|dial| dial.by).map(index);
+    by(at).or_else(|| {
+        let channel = &facts.channels[at];
+        let peer = (channel.kind == name::Kind::Local).then_some(channel.peer).flatten().map(index)?;
+        by(peer)
+    })
+}
+
+/// The party for whom the PBX dialled by itself in the middle of a conversation (feature-code and
+/// AMI attended transfers make a Local channel so).
+fn consulting(facts: &CallFacts, found: &[Conversation], opener: usize) -> Option<usize> {
+    let at = facts.channels[opener].born;
+    let talking = |leg: &&usize| {
+        let leg = &facts.channels[**leg];
+        leg.born < at && leg.end(facts.ended) > at && leg.stays.iter().any(|stay| stay.from < at)
+    };
+    found.iter().flat_map(|conversation| &conversation.legs).find(talking).copied()
+}
+
+/// The extension whose outside phone `leg` is, seen from `party`'s conversation.
+fn stands_for(facts: &CallFacts, leg: usize, party: usize) -> (Option<String>, ForwardRule) {
+    let chain = chain(facts, leg);
+    let said = chain.iter().find_map(|at| facts.channels[*at].extras.forwarded_by.as_deref());
+    let dialled_at = facts.channels[leg].dials.first().map_or(facts.channels[leg].born, |dial| dial.at);
+    if let Some(extension) = forwarding_phone(facts, &chain, dialled_at) {
+        return (Some(extension), ForwardRule::ByPhone);
+    }
+    if let Some(extension) = said {
+        return (Some(extension.to_owned()), ForwardRule::ByDialPlan);
+    }
+    let transfer = facts.channels[party].extras.transfers.iter().rfind(|transfer| transfer.at <= dialled_at);
+    if let Some(by) = transfer.map(|transfer| &facts.channels[index(transfer.by)]) {
+        return (by.extension.as_deref().map(str::to_owned), ForwardRule::Transferred);
+    }
+    let meant = chain.iter().find_map(|at| {
+        let channel = &facts.channels[*at];
+        let local = name::local_exten(&channel.name).filter(|exten| crate::call::side::is_short(exten));
+        local.map(str::to_owned).or_else(|| channel.extras.meant.last().map(|exten| exten.to_string()))
+    });
+    match meant {
+        Some(extension) => (Some(extension), ForwardRule::ByDialPlan),
+        None => (None, ForwardRule::Unknown),
+    }
+}
+
+/// The phone that answered a call with "moved to …" (302), whose dialler went on to `chain`.
+fn forwarding_phone(facts: &CallFacts, chain: &[usize], before: PbxTime) -> Option<String> {
+    let sent_on = |channel: &&Channel| {
+        channel.dials.iter().any(|dial| {
+            let by_same = dial.by.is_some_and(|by| chain.contains(&index(by)));
+            by_same && dial.end.as_ref().is_some_and(|end| end.forward.is_some() && end.at <= before)
+        })
+    };
+    let phone = facts.channels.iter().filter(|channel| channel.side == Side::Inside).rfind(sent_on)?;
+    phone.extension.as_deref().map(str::to_owned)
+}
+
+/// Every channel from `leg` up to the start of its dial chain, both halves of Local pairs.
+fn chain(facts: &CallFacts, leg: usize) -> Vec<usize> {
+    let mut chain = vec![leg];
+    let mut at = leg;
+    while let Some(by) = dialler(facts, at) {
+        if chain.contains(&by) {
+            break;
+        }
+        chain.push(by);
+        if let Some(peer) = facts.channels[by].peer.map(index) {
+            chain.push(peer);
+        }
+        at = by;
+    }
+    chain
+}
+
+pub(super) fn index(channel: ChannelIndex) -> usize {
+    channel as usize
+}

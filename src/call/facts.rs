@@ -1,0 +1,221 @@
+//! Pure: what the events said of a call, before any judgement. The tracker collects these facts
+//! in whatever order they come; everything that is decided later is a function of them.
+
+use crate::call::name;
+use crate::call::record::{Side, TimeSource};
+use crate::call::side::Evidence;
+use crate::time::PbxTime;
+
+/// A call that ended: channels that belong together, in the order in which they were first seen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CallFacts {
+    pub channels: Vec<Channel>,
+    /// When the last of it happened.
+    pub ended: PbxTime,
+    pub time: TimeSource,
+    /// The input ended, or the PBX forgot the call, before the call did.
+    pub cut: bool,
+}
+
+/// Index of a channel: of the tracker's while the call runs, of [`CallFacts::channels`] later.
+pub type ChannelIndex = u32;
+
+/// One channel of Asterisk.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Channel {
+    pub uniqueid: Box<str>,
+    pub name: Box<str>,
+    pub kind: name::Kind,
+    pub origin: Origin,
+    /// First event.
+    pub born: PbxTime,
+    pub gone: Option<Gone>,
+    /// The far end asked to hang up.
+    pub hangup_requested: Option<PbxTime>,
+    /// `CallerIDNum` when the channel was new: what the network presented.
+    pub number: Option<Box<str>>,
+    /// `Exten` when it was new: what the caller dialled.
+    pub exten: Box<str>,
+    pub context: Box<str>,
+    pub account: Box<str>,
+    /// The other half of a Local pair.
+    pub peer: Option<ChannelIndex>,
+    /// The times at which this channel was called.
+    pub dials: Vec<Dial>,
+    pub stays: Vec<Stay>,
+    pub holds: Vec<Span>,
+    pub extras: Extras,
+    /// Filled in when the call ended.
+    pub side: Side,
+    pub evidence: Evidence,
+    pub extension: Option<Box<str>>,
+    /// Of another call: met in a conference.
+    pub guest: bool,
+    /// Its conversation has been reported already; the channel outlived it.
+    pub reported: bool,
+}
+
+/// How a channel came to be.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Origin {
+    /// Its device called the PBX.
+    Incoming,
+    /// The PBX made it, to call its device.
+    Created,
+    /// It was there before we looked.
+    Unknown,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Gone {
+    pub at: PbxTime,
+    /// Q.850; `None` when the hang-up was not seen.
+    pub cause: Option<u16>,
+}
+
+/// One try to call a channel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dial {
+    /// `None`: the PBX dialled by itself.
+    pub by: Option<ChannelIndex>,
+    pub at: PbxTime,
+    /// The number that was sent through a trunk.
+    pub number: Option<Box<str>>,
+    pub end: Option<DialEnd>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct DialEnd {
+    pub at: PbxTime,
+    pub status: DialStatus,
+    /// Where the phone sent the call (302).
+    pub forward: Option<Box<str>>,
+}
+
+/// `DialStatus` of `DialEnd`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum DialStatus {
+    Answer,
+    Busy,
+    Cancel,
+    Congestion,
+    NoAnswer,
+    Unavailable,
+    /// The called side's own subroutine refused (`CONTINUE`, `ABORT`, `GOTO:…`, `TORTURE` …).
+    Screened,
+}
+
+/// A channel's time in a bridge.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Stay {
+    /// Number of the bridge, unique within the tracker.
+    pub bridge: u32,
+    pub kind: BridgeKind,
+    pub from: PbxTime,
+    pub to: Option<PbxTime>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum BridgeKind {
+    /// Two or more parties of one call hear each other.
+    Mixing,
+    /// Parties of many calls hear each other.
+    Conference,
+    /// Parked or held: nobody hears anybody.
+    Holding,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Span {
+    pub from: PbxTime,
+    pub to: Option<PbxTime>,
+}
+
+/// What few channels have.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Extras {
+    pub queue: Option<Box<str>>,
+    pub queue_joined: Option<PbxTime>,
+    pub did: Option<Box<str>>,
+    pub recordings: Vec<Recording>,
+    /// Extensions that the dial plan said it would call, whether or not a phone could ring.
+    pub meant: Vec<Box<str>>,
+    /// The extension whose forward made this channel, as the dial plan says.
+    pub forwarded_by: Option<Box<str>>,
+    /// `DIALSTATUS` of the dial plan, the last that is not empty.
+    pub dial_status: Option<Box<str>>,
+    pub message_left: Option<PbxTime>,
+    pub parked: Option<PbxTime>,
+    /// Sent on to this extension without asking, by that channel.
+    pub transfers: Vec<Transfer>,
+    pub picked_up: bool,
+    pub fax: bool,
+    pub spy: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recording {
+    pub at: PbxTime,
+    pub path: Box<str>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Transfer {
+    pub at: PbxTime,
+    pub by: ChannelIndex,
+    pub to: Option<Box<str>>,
+}
+
+impl Channel {
+    /// The end of the channel, or `otherwise` while it lives.
+    pub fn end(&self, otherwise: PbxTime) -> PbxTime {
+        self.gone.map_or(otherwise, |gone| gone.at)
+    }
+
+    /// The PBX called this channel, as against: its device called the PBX.
+    pub fn was_called(&self) -> bool {
+        self.origin != Origin::Incoming && !self.dials.is_empty()
+    }
+}
+
+impl DialStatus {
+    pub fn parse(status: &[u8]) -> Self {
+        match status {
+            b"ANSWER" => Self::Answer,
+            b"BUSY" => Self::Busy,
+            b"CANCEL" => Self::Cancel,
+            b"CONGESTION" => Self::Congestion,
+            b"NOANSWER" => Self::NoAnswer,
+            b"CHANUNAVAIL" => Self::Unavailable,
+            _ => Self::Screened,
+        }
+    }
+
+    /// The word that Asterisk uses.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Answer => "ANSWER",
+            Self::Busy => "BUSY",
+            Self::Cancel => "CANCEL",
+            Self::Congestion => "CONGESTION",
+            Self::NoAnswer => "NOANSWER",
+            Self::Unavailable => "CHANUNAVAIL",
+            Self::Screened => "SCREENED",
+        }
+    }
+}
+
+impl BridgeKind {
+    /// From `BridgeType`, `BridgeTechnology` and `BridgeCreator`. ConfBridge makes bridges of type
+    /// `base`; parking, `BridgeWait` and queues' holding bridges use a holding technology.
+    pub fn of(kind: &[u8], technology: &[u8], creator: &[u8]) -> Self {
+        if kind == b"parking" || kind == b"holding" || technology == b"holding_bridge" {
+            return Self::Holding;
+        }
+        match kind {
+            b"basic" | b"stasis" => Self::Mixing,
+            _ if creator == b"ConfBridge" || kind == b"base" => Self::Conference,
+            _ => Self::Mixing,
+        }
+    }
+}

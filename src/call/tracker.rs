@@ -1,0 +1,206 @@
+//! Pure: events to calls.
+//!
+//! A call is a union of channels: same Linkedid at any time, dialled, a Local pair, together in a
+//! mixing bridge, transferred, picked up, unparked. The union holds however events are ordered or
+//! repeated; a conference or a parking lot joins nobody.
+//!
+//! ```text
+//! handle_event ─► channels, bridges (facts) ─► groups (unions) ─┬─ all channels gone + GRACE
+//! handle_timeout ──────────────────────────────────────────────┤
+//! finish ──────────────────────────────────────────────────────┴─► poll_finished: CallFacts
+//! ```
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
+
+use slab::Slab;
+
+use crate::ami::event::{self, Event, What};
+use crate::call::facts::{CallFacts, Channel, ChannelIndex};
+use crate::call::record::{Side, TimeSource};
+use crate::call::side::{EndpointIndex, Sides};
+use crate::time::PbxTime;
+
+mod bridges;
+mod channels;
+mod dials;
+mod extract;
+mod groups;
+mod index;
+
+use bridges::Bridges;
+use groups::{Group, GroupEnd, GroupIndex};
+use index::Index;
+
+/// How long a call waits for late events after its last channel is gone. Asterisk sends them
+/// within milliseconds; the rest is for a PBX under load.
+const GRACE: Duration = Duration::from_millis(1500);
+/// How long a call waits for its remaining channels once every outside leg that talked is gone: a
+/// leg whose hang-up never comes must not hold the record back.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// Follows every call of one PBX.
+#[derive(Debug)]
+pub struct Tracker {
+    channels: Slab<Tracked>,
+    by_uniqueid: Index,
+    bridges: Bridges,
+    groups: Slab<Group>,
+    linked: Slab<groups::Linked>,
+    by_linkedid: Index,
+    sides: Sides,
+    /// Groups by the time at which they are over.
+    deadlines: BTreeSet<(PbxTime, u64, GroupIndex)>,
+    finished: VecDeque<CallFacts>,
+    /// The time of the latest event.
+    now: PbxTime,
+    /// Numbers channels and groups in the order in which they were first seen.
+    count: u64,
+    time: TimeSource,
+}
+
+/// A channel with its place in the tracker.
+#[derive(Debug)]
+struct Tracked {
+    facts: Channel,
+    linkedid: Box<[u8]>,
+    endpoint: EndpointIndex,
+    group: GroupIndex,
+    /// The bridge it is in.
+    bridge: Option<usize>,
+}
+
+impl Tracker {
+    pub fn new(time: TimeSource) -> Self {
+        Self {
+            channels: Slab::new(),
+            by_uniqueid: Index::default(),
+            bridges: Bridges::default(),
+            groups: Slab::new(),
+            linked: Slab::new(),
+            by_linkedid: Index::default(),
+            sides: Sides::default(),
+            deadlines: BTreeSet::new(),
+            finished: VecDeque::new(),
+            now: PbxTime::from_micros(0),
+            count: 0,
+            time,
+        }
+    }
+
+    /// Where the times of further calls come from.
+    pub fn set_time_source(&mut self, time: TimeSource) {
+        self.time = time;
+    }
+
+    /// Takes one event that happened at `at`. Unknown channels make stubs, repeated events change
+    /// nothing; an event from before the latest one counts as of then.
+    pub fn handle_event(&mut self, event: &Event<'_>, at: PbxTime) {
+        self.handle_timeout(at);
+        let at = self.now;
+        match event.what {
+            What::NewChannel(channel) => self.new_channel(&channel, at),
+            What::ChannelChanged(channel) => self.touch(&channel, at),
+            What::Hangup { channel, cause } => self.hangup(&channel, cause, at),
+            What::HangupRequest { channel, .. } => self.hangup_requested(&channel, at),
+            What::DialBegin { caller, dest, dial_string } => {
+                self.dial_begin(caller.as_ref(), &dest, dial_string, at);
+            }
+            What::DialEnd { caller, dest, status, forward } => {
+                self.dial_end(caller.as_ref(), &dest, status, forward, at);
+            }
+            What::BridgeEnter { bridge, channel, swap } => self.bridge_enter(&bridge, &channel, swap, at),
+            What::BridgeLeave { bridge, channel } => self.bridge_leave(&bridge, &channel, at),
+            What::BridgeDestroy { bridge } => self.bridge_destroy(&bridge, at),
+            What::LocalBridge { one, two } => self.local_bridge(&one, &two, at),
+            What::BlindTransfer { transferer, transferee, extension, done } => {
+                if done {
+                    self.blind_transfer(&transferer, transferee.as_ref(), extension, at);
+                }
+            }
+            What::AttendedTransfer(transfer) => {
+                if transfer.done {
+                    self.attended_transfer(&transfer, at);
+                }
+            }
+            What::Pickup { picker, target } => self.pickup(&picker, &target, at),
+            What::Parked { parkee } => self.parked(&parkee, at),
+            What::ParkingEnded { parkee } => self.touch(&parkee, at),
+            What::Unparked { parkee, retriever } => self.unparked(&parkee, retriever.as_ref(), at),
+            What::Hold(channel) => self.hold(&channel, at),
+            What::Unhold(channel) => self.unhold(&channel, at),
+            What::QueueJoin { channel, queue } => self.queue_join(&channel, queue, at),
+            What::QueueAbandon { channel, .. } => self.touch(&channel, at),
+            What::Agent { caller, dest, interface } => {
+                self.agent(caller.as_ref(), dest.as_ref(), interface, at)
+            }
+            What::Variable { channel, name, value } => self.variable(&channel, name, value, at),
+            What::Message { channel, new, .. } => self.message(channel.as_ref(), new, at),
+            What::Fax(channel) => self.mark(&channel, at, |extras| extras.fax = true),
+            What::Spy { spyer } => self.mark(&spyer, at, |extras| extras.spy = true),
+            What::Hint { exten, device } => {
+                self.sides.hint(&event::text::decode(exten), &event::text::decode(device));
+            }
+            What::User { channel, .. } => {
+                if let Some(channel) = channel {
+                    self.touch(&channel, at);
+                }
+            }
+            What::FullyBooted { .. } | What::Shutdown => {}
+        }
+    }
+
+    /// Ends the calls whose grace is over at `now`.
+    pub fn handle_timeout(&mut self, now: PbxTime) {
+        self.now = self.now.max(now);
+        while let Some(&(due, seq, group)) = self.deadlines.first() {
+            if due > self.now {
+                return;
+            }
+            self.deadlines.remove(&(due, seq, group));
+            self.end_group(group, due, self.group_end(group));
+        }
+    }
+
+    /// When [`Tracker::handle_timeout`] has something to do.
+    pub fn poll_timeout(&self) -> Option<PbxTime> {
+        self.deadlines.first().map(|(due, ..)| *due)
+    }
+
+    /// The next call that ended, in order of end.
+    pub fn poll_finished(&mut self) -> Option<CallFacts> {
+        self.finished.pop_front()
+    }
+
+    /// The input is at its end: every open call ends as it is.
+    pub fn finish(&mut self) {
+        // Calls that only wait for late events end in their order, then the open ones in theirs.
+        let waiting: Vec<_> = self.deadlines.iter().copied().collect();
+        for (due, seq, group) in waiting {
+            self.deadlines.remove(&(due, seq, group));
+            self.end_group(group, self.now, self.group_end(group));
+        }
+        let mut open: Vec<_> = self.groups.iter().map(|(index, group)| (group.seq, index)).collect();
+        open.sort_unstable();
+        for (_, group) in open {
+            self.end_group(group, self.now, GroupEnd::Cut);
+        }
+    }
+
+    /// Calls in progress, those waiting for late events included.
+    pub fn open(&self) -> usize {
+        self.groups.len()
+    }
+
+    pub fn now(&self) -> PbxTime {
+        self.now
+    }
+
+    fn side(&self, channel: ChannelIndex) -> Side {
+        let tracked = &self.channels[channel as usize];
+        extract::side(&self.sides, &tracked.facts, tracked.endpoint).side
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,192 @@
+//! Pure: who is together with whom.
+
+use std::collections::BTreeMap;
+
+use slab::Slab;
+
+use crate::ami::event;
+use crate::call::facts::{BridgeKind, Channel, ChannelIndex, Stay};
+use crate::call::tracker::Tracker;
+use crate::call::tracker::index::Index;
+use crate::time::PbxTime;
+
+/// Stays that one channel can have; optimisation and transfers make some ten. Past it the
+/// channel's last stay goes on.
+const STAYS_MAX: usize = 256;
+/// Visitors of a conference who are remembered after their own calls ended.
+const PAST_MAX: usize = 256;
+
+/// Every bridge that somebody is in, and conferences that running calls were in.
+#[derive(Debug, Default)]
+pub(super) struct Bridges {
+    slab: Slab<Bridge>,
+    by_id: Index,
+    conferences: BTreeMap<u32, usize>,
+    count: u32,
+}
+
+#[derive(Debug)]
+struct Bridge {
+    id: Box<[u8]>,
+    number: u32,
+    kind: BridgeKind,
+    members: Vec<ChannelIndex>,
+    /// Conferences only: tracked channels that were in it.
+    visitors: Vec<ChannelIndex>,
+    /// Conferences only: visitors whose own calls are forgotten.
+    past: Vec<Channel>,
+}
+
+impl Tracker {
+    pub(super) fn bridge_enter(
+        &mut self,
+        bridge: &event::Bridge<'_>,
+        channel: &event::Channel<'_>,
+        swap: &[u8],
+        at: PbxTime,
+    ) {
+        let index = self.see(channel, at);
+        let tracked = &self.channels[index as usize];
+        let here = self.bridges.find(bridge.uniqueid);
+        if tracked.facts.gone.is_some() || (here.is_some() && tracked.bridge == here) {
+            return;
+        }
+        self.leave_bridge(index, at);
+        let entry = self.bridges.find_or_add(bridge);
+        self.enter(index, entry, at);
+        // Whoever is swapped out has left, even where his own event was lost.
+        if let Some(swapped) = self.find_uniqueid(swap).filter(|swapped| *swapped != index) {
+            if self.bridges.slab[entry].kind == BridgeKind::Mixing {
+                self.unite(index, swapped);
+            }
+            if self.channels[swapped as usize].bridge == Some(entry) {
+                self.leave_bridge(swapped, at);
+            }
+        }
+        self.reconsider(self.channels[index as usize].group);
+    }
+
+    fn enter(&mut self, index: ChannelIndex, entry: usize, at: PbxTime) {
+        let bridge = &mut self.bridges.slab[entry];
+        let companion = bridge.members.first().copied();
+        bridge.members.push(index);
+        if bridge.kind == BridgeKind::Conference && !bridge.visitors.contains(&index) {
+            bridge.visitors.push(index);
+        }
+        let stay = Stay { bridge: bridge.number, kind: bridge.kind, from: at, to: None };
+        let tracked = &mut self.channels[index as usize];
+        tracked.bridge = Some(entry);
+        if tracked.facts.stays.len() < STAYS_MAX {
+            tracked.facts.stays.push(stay);
+        }
+        if let Some(companion) = companion.filter(|_| stay.kind == BridgeKind::Mixing) {
+            self.unite(index, companion);
+        }
+    }
+
+    pub(super) fn bridge_leave(
+        &mut self,
+        bridge: &event::Bridge<'_>,
+        channel: &event::Channel<'_>,
+        at: PbxTime,
+    ) {
+        let index = self.see(channel, at);
+        let here = self.bridges.find(bridge.uniqueid);
+        if here.is_some() && self.channels[index as usize].bridge == here {
+            self.leave_bridge(index, at);
+        }
+    }
+
+    pub(super) fn bridge_destroy(&mut self, bridge: &event::Bridge<'_>, at: PbxTime) {
+        let Some(entry) = self.bridges.find(bridge.uniqueid) else { return };
+        for member in self.bridges.slab[entry].members.clone() {
+            self.leave_bridge(member, at);
+        }
+    }
+
+    /// Ends the channel's stay in the bridge it is in, if any.
+    pub(super) fn leave_bridge(&mut self, index: ChannelIndex, at: PbxTime) {
+        let tracked = &mut self.channels[index as usize];
+        let Some(entry) = tracked.bridge.take() else { return };
+        if let Some(Stay { to: to @ None, .. }) = tracked.facts.stays.last_mut() {
+            *to = Some(at);
+        }
+        self.bridges.slab[entry].members.retain(|member| *member != index);
+        self.bridges.forget_empty(entry);
+    }
+
+    /// Everybody who was in the conference `number`, but for the members of the asking call.
+    pub(super) fn visitors(&self, number: u32, is_own: impl Fn(ChannelIndex) -> bool) -> Vec<Channel> {
+        let Some(bridge) = self.bridges.conferences.get(&number).map(|entry| &self.bridges.slab[*entry])
+        else {
+            return Vec::new();
+        };
+        let tracked = bridge.visitors.iter().filter(|v| !is_own(**v)).map(|v| self.guest(*v));
+        tracked.chain(bridge.past.iter().cloned()).collect()
+    }
+
+    pub(super) fn was_in_conference(&self, index: ChannelIndex) -> bool {
+        self.channels[index as usize].facts.stays.iter().any(|stay| stay.kind == BridgeKind::Conference)
+    }
+
+    /// Leaves a copy of a channel that is about to be forgotten in its conferences: calls that end
+    /// later were with it.
+    pub(super) fn leave_past(&mut self, index: ChannelIndex, guest: Channel) {
+        let conferences = guest.stays.iter().filter(|stay| stay.kind == BridgeKind::Conference);
+        for number in conferences.map(|stay| stay.bridge) {
+            let Some(&entry) = self.bridges.conferences.get(&number) else { continue };
+            let bridge = &mut self.bridges.slab[entry];
+            let known = bridge.visitors.len();
+            bridge.visitors.retain(|visitor| *visitor != index);
+            if bridge.visitors.len() < known && bridge.past.len() < PAST_MAX {
+                bridge.past.push(guest.clone());
+            }
+            self.bridges.forget_empty(entry);
+        }
+    }
+
+    /// A channel is forgotten; it is in no bridge any more.
+    pub(super) fn forget_member(&mut self, index: ChannelIndex, bridge: Option<usize>) {
+        if let Some(entry) = bridge {
+            self.bridges.slab[entry].members.retain(|member| *member != index);
+            self.bridges.forget_empty(entry);
+        }
+    }
+}
+
+impl Bridges {
+    fn find(&self, id: &[u8]) -> Option<usize> {
+        self.by_id.find(id, |entry| *self.slab[entry].id == *id)
+    }
+
+    fn find_or_add(&mut self, snapshot: &event::Bridge<'_>) -> usize {
+        if let Some(entry) = self.find(snapshot.uniqueid) {
+            return entry;
+        }
+        self.count = self.count.wrapping_add(1);
+        let kind = BridgeKind::of(snapshot.kind, snapshot.technology, snapshot.creator);
+        let entry = self.slab.insert(Bridge {
+            id: snapshot.uniqueid.into(),
+            number: self.count,
+            kind,
+            members: Vec::new(),
+            visitors: Vec::new(),
+            past: Vec::new(),
+        });
+        self.by_id.insert(snapshot.uniqueid, entry);
+        if kind == BridgeKind::Conference {
+            self.conferences.insert(self.count, entry);
+        }
+        entry
+    }
+
+    /// Forgets a bridge that nobody is in and no running call was in.
+    fn forget_empty(&mut self, entry: usize) {
+        let bridge = &self.slab[entry];
+        if bridge.members.is_empty() && bridge.visitors.is_empty() {
+            let bridge = self.slab.remove(entry);
+            self.by_id.remove(&bridge.id, entry);
+            self.conferences.remove(&bridge.number);
+        }
+    }
+}

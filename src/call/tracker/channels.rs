@@ -1,0 +1,292 @@
+//! Pure: channels as events tell of them.
+
+use crate::ami::event::{self, presented, text};
+use crate::call::facts::{Channel, ChannelIndex, Extras, Gone, Origin, Recording, Span};
+use crate::call::name;
+use crate::call::record::Side;
+use crate::call::side::Evidence;
+use crate::call::tracker::{Tracked, Tracker};
+use crate::time::PbxTime;
+
+/// Holds, recordings and the like that one channel can have; a real one has a few, and more must
+/// not cost memory.
+pub(super) const LIST_MAX: usize = 64;
+/// Longest text that is kept of a header, in bytes.
+const TEXT_MAX: usize = 256;
+
+impl Tracker {
+    pub(super) fn new_channel(&mut self, snapshot: &event::Channel<'_>, at: PbxTime) {
+        let known = self.find(snapshot);
+        let index = self.see(snapshot, at);
+        let origin = match snapshot.state {
+            Some(0 | 1 | 3) => Origin::Created,
+            Some(_) => Origin::Incoming,
+            None => Origin::Unknown,
+        };
+        let tracked = &mut self.channels[index as usize];
+        if tracked.facts.origin == Origin::Unknown {
+            tracked.facts.origin = origin;
+        }
+        if known.is_some() {
+            fill_in(&mut tracked.facts, snapshot);
+        }
+        self.learn_from_call_in(index);
+    }
+
+    /// A device that calls the PBX shows its side.
+    fn learn_from_call_in(&mut self, index: ChannelIndex) {
+        let Tracked { facts, endpoint, .. } = &self.channels[index as usize];
+        if facts.origin == Origin::Incoming && facts.kind == name::Kind::Device {
+            self.sides.called_in(*endpoint, facts.number.as_deref(), &facts.exten, &facts.context);
+        }
+    }
+
+    /// chan_sip makes its channels `Down` whoever calls; `Ring` then says that the device does.
+    fn notice_ring(&mut self, index: ChannelIndex, snapshot: &event::Channel<'_>) {
+        const RING: Option<u8> = Some(4);
+        let facts = &mut self.channels[index as usize].facts;
+        if snapshot.state == RING && facts.origin == Origin::Created && facts.dials.is_empty() {
+            facts.origin = Origin::Incoming;
+            self.learn_from_call_in(index);
+        }
+    }
+
+    /// Takes what the snapshot says of a channel; makes a stub of an unknown one.
+    pub(super) fn touch(&mut self, snapshot: &event::Channel<'_>, at: PbxTime) {
+        self.see(snapshot, at);
+    }
+
+    pub(super) fn hangup(&mut self, snapshot: &event::Channel<'_>, cause: Option<u16>, at: PbxTime) {
+        let Some(index) = self.find(snapshot) else { return }; // it never did anything that we saw
+        self.relink(index, snapshot);
+        let tracked = &mut self.channels[index as usize];
+        if tracked.facts.gone.is_some() {
+            return;
+        }
+        tracked.facts.gone = Some(Gone { at, cause });
+        let group = tracked.group;
+        self.leave_bridge(index, at);
+        let facts = &mut self.channels[index as usize].facts;
+        if let Some(Span { to: to @ None, .. }) = facts.holds.last_mut() {
+            *to = Some(at);
+        }
+        self.groups[group].live -= 1;
+        self.reconsider(group);
+    }
+
+    pub(super) fn hangup_requested(&mut self, snapshot: &event::Channel<'_>, at: PbxTime) {
+        let index = self.see(snapshot, at);
+        self.channels[index as usize].facts.hangup_requested.get_or_insert(at);
+    }
+
+    pub(super) fn hold(&mut self, snapshot: &event::Channel<'_>, at: PbxTime) {
+        let index = self.see(snapshot, at);
+        let facts = &mut self.channels[index as usize].facts;
+        let held = matches!(facts.holds.last(), Some(Span { to: None, .. }));
+        if !held && facts.gone.is_none() && facts.holds.len() < LIST_MAX {
+            facts.holds.push(Span { from: at, to: None });
+        }
+    }
+
+    pub(super) fn unhold(&mut self, snapshot: &event::Channel<'_>, at: PbxTime) {
+        let index = self.see(snapshot, at);
+        if let Some(Span { to: to @ None, .. }) = self.channels[index as usize].facts.holds.last_mut() {
+            *to = Some(at);
+        }
+    }
+
+    pub(super) fn queue_join(&mut self, snapshot: &event::Channel<'_>, queue: &[u8], at: PbxTime) {
+        let index = self.see(snapshot, at);
+        let extras = &mut self.channels[index as usize].facts.extras;
+        extras.queue = kept(queue);
+        extras.queue_joined = Some(at);
+    }
+
+    /// A mailbox got a message; `new` counts those not heard yet.
+    pub(super) fn message(&mut self, snapshot: Option<&event::Channel<'_>>, new: Option<u32>, at: PbxTime) {
+        if let Some(snapshot) = snapshot.filter(|_| new != Some(0)) {
+            self.mark(snapshot, at, |extras| {
+                extras.message_left.get_or_insert(at);
+            });
+        }
+    }
+
+    pub(super) fn mark(&mut self, snapshot: &event::Channel<'_>, at: PbxTime, set: impl FnOnce(&mut Extras)) {
+        let index = self.see(snapshot, at);
+        set(&mut self.channels[index as usize].facts.extras);
+    }
+
+    pub(super) fn variable(&mut self, snapshot: &event::Channel<'_>, name: &[u8], value: &[u8], at: PbxTime) {
+        let Some(index) = self.find(snapshot) else { return };
+        self.relink(index, snapshot);
+        let extras = &mut self.channels[index as usize].facts.extras;
+        let Some(value) = kept(&text::unescape(value)) else { return };
+        match name.trim_ascii_start().strip_prefix(b"__").or_else(|| name.strip_prefix(b"_")).unwrap_or(name)
+        {
+            b"MIXMONITOR_FILENAME" | b"MONITOR_FILENAME" => {
+                if extras.recordings.len() < LIST_MAX && extras.recordings.iter().all(|r| r.path != value) {
+                    extras.recordings.push(Recording { at, path: value });
+                }
+            }
+            b"FROM_DID" => extras.did = Some(value),
+            b"FORWARDEDBY" => extras.forwarded_by = Some(value),
+            b"DIALSTATUS" => extras.dial_status = Some(value),
+            b"VMSTATUS" if &*value == "SUCCESS" => extras.message_left = extras.message_left.or(Some(at)),
+            b"EXTTOCALL" if extras.meant.len() < LIST_MAX && !extras.meant.contains(&value) => {
+                extras.meant.push(value);
+            }
+            _ => {}
+        }
+    }
+
+    /// A queue's `interface` is a member: its device is inside.
+    pub(super) fn agent(
+        &mut self,
+        caller: Option<&event::Channel<'_>>,
+        dest: Option<&event::Channel<'_>>,
+        interface: &[u8],
+        at: PbxTime,
+    ) {
+        let caller = caller.map(|caller| self.see(caller, at));
+        let Some(dest) = dest.map(|dest| self.see(dest, at)) else { return };
+        if let Some(caller) = caller {
+            self.unite(caller, dest);
+        }
+        let tracked = &self.channels[dest as usize];
+        let is_member = name::endpoint(&tracked.facts.name).as_bytes() == interface;
+        if is_member && tracked.facts.kind == name::Kind::Device {
+            let endpoint = tracked.endpoint;
+            self.sides.add(endpoint, Evidence::QueueMember);
+        }
+    }
+
+    pub(super) fn local_bridge(&mut self, one: &event::Channel<'_>, two: &event::Channel<'_>, at: PbxTime) {
+        let (one, two) = (self.see(one, at), self.see(two, at));
+        self.channels[one as usize].facts.peer = Some(two);
+        self.channels[two as usize].facts.peer = Some(one);
+        self.unite(one, two);
+    }
+
+    pub(super) fn find(&self, snapshot: &event::Channel<'_>) -> Option<ChannelIndex> {
+        self.find_uniqueid(snapshot.uniqueid)
+    }
+
+    pub(super) fn find_uniqueid(&self, uniqueid: &[u8]) -> Option<ChannelIndex> {
+        let found =
+            self.by_uniqueid.find(uniqueid, |i| self.channels[i].facts.uniqueid.as_bytes() == uniqueid)?;
+        Some(ChannelIndex::try_from(found).expect("indexes fit, see Index::insert"))
+    }
+
+    /// The channel of a snapshot, with its group brought up to date; a stub when it is unknown.
+    pub(super) fn see(&mut self, snapshot: &event::Channel<'_>, at: PbxTime) -> ChannelIndex {
+        if let Some(index) = self.find(snapshot) {
+            self.relink(index, snapshot);
+            self.notice_ring(index, snapshot);
+            return index;
+        }
+        let name: Box<str> = text::decode(snapshot.name).into();
+        let endpoint = self.sides.intern(&name);
+        let facts = Channel {
+            uniqueid: text::decode(snapshot.uniqueid).into(),
+            kind: name::kind(&name),
+            origin: Origin::Unknown,
+            born: at,
+            gone: None,
+            hangup_requested: None,
+            number: presented(snapshot.number).map(|number| cut(&number).into()),
+            exten: cut(&text::decode(snapshot.exten)).into(),
+            context: cut(&text::decode(snapshot.context)).into(),
+            account: cut(&text::decode(snapshot.account)).into(),
+            peer: None,
+            dials: Vec::new(),
+            stays: Vec::new(),
+            holds: Vec::new(),
+            extras: Extras::default(),
+            side: Side::Unknown,
+            evidence: Evidence::None,
+            extension: None,
+            guest: false,
+            reported: false,
+            name,
+        };
+        self.add(facts, endpoint, snapshot)
+    }
+
+    fn add(
+        &mut self,
+        facts: Channel,
+        endpoint: crate::call::side::EndpointIndex,
+        snapshot: &event::Channel<'_>,
+    ) -> ChannelIndex {
+        let entry = self.channels.insert(Tracked {
+            facts,
+            linkedid: snapshot.linkedid.into(),
+            endpoint,
+            group: usize::MAX,
+            bridge: None,
+        });
+        self.by_uniqueid.insert(snapshot.uniqueid, entry);
+        let index = ChannelIndex::try_from(entry).expect("indexes fit, see Index::insert");
+        let group = self.new_group(index);
+        self.channels[entry].group = group;
+        self.link(group, snapshot.linkedid);
+        self.pair(index);
+        index
+    }
+
+    /// Finds the other half of a Local channel by its name: `LocalBridge` may be missing.
+    fn pair(&mut self, index: ChannelIndex) {
+        let facts = &self.channels[index as usize].facts;
+        let Some(peer) = (facts.kind == name::Kind::Local).then(|| name::local_peer(&facts.name)).flatten()
+        else {
+            return;
+        };
+        let group = &self.groups[self.channels[index as usize].group];
+        let found = group.members.iter().copied().find(|m| *self.channels[*m as usize].facts.name == *peer);
+        if let Some(peer) = found {
+            self.channels[index as usize].facts.peer = Some(peer);
+            self.channels[peer as usize].facts.peer = Some(index);
+        }
+    }
+
+    /// The Linkedid of a live channel changes without an event of its own; each event shows it.
+    fn relink(&mut self, index: ChannelIndex, snapshot: &event::Channel<'_>) {
+        let tracked = &mut self.channels[index as usize];
+        if *tracked.linkedid == *snapshot.linkedid
+            || snapshot.linkedid.is_empty()
+            || tracked.facts.gone.is_some()
+        {
+            return;
+        }
+        tracked.linkedid = snapshot.linkedid.into();
+        let group = tracked.group;
+        self.link(group, snapshot.linkedid);
+    }
+}
+
+/// What the first event of a stub did not say.
+fn fill_in(facts: &mut Channel, snapshot: &event::Channel<'_>) {
+    if facts.number.is_none() {
+        facts.number = presented(snapshot.number).map(|number| cut(&number).into());
+    }
+    if facts.exten.is_empty() {
+        facts.exten = cut(&text::decode(snapshot.exten)).into();
+    }
+    if facts.context.is_empty() {
+        facts.context = cut(&text::decode(snapshot.context)).into();
+    }
+}
+
+/// The text of a header that is to be kept; `None` when it is empty.
+pub(super) fn kept(value: &[u8]) -> Option<Box<str>> {
+    let text = text::decode(value);
+    (!text.is_empty()).then(|| cut(&text).into())
+}
+
+fn cut(text: &str) -> &str {
+    let mut end = text.len().min(TEXT_MAX);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}

@@ -1,0 +1,149 @@
+//! Pure: who called whom, and who took over whose call.
+
+use crate::ami::event::{self, AttendedTransfer, text};
+use crate::call::facts::{ChannelIndex, Dial, DialEnd, DialStatus, Origin, Transfer};
+use crate::call::name;
+use crate::call::side::{self, Dialled, Evidence, OUTSIDE_DIGITS_MIN};
+use crate::call::tracker::Tracker;
+use crate::call::tracker::channels::{LIST_MAX, kept};
+use crate::time::PbxTime;
+
+impl Tracker {
+    pub(super) fn dial_begin(
+        &mut self,
+        caller: Option<&event::Channel<'_>>,
+        dest: &event::Channel<'_>,
+        dial_string: &[u8],
+        at: PbxTime,
+    ) {
+        let by = caller.map(|caller| self.see(caller, at));
+        let dest = self.see(dest, at);
+        if let Some(by) = by {
+            self.unite(by, dest);
+        }
+        let number = self.learn_from_dial(by, dest, &text::decode(dial_string));
+        let facts = &mut self.channels[dest as usize].facts;
+        // Queues and repeated streams tell of one dial twice.
+        let same = facts.dials.iter_mut().rev().find(|dial| dial.by == by && dial.end.is_none());
+        if let Some(dial) = same {
+            dial.number = dial.number.take().or(number);
+        } else if facts.dials.len() < LIST_MAX {
+            facts.dials.push(Dial { by, at, number, end: None });
+        }
+    }
+
+    pub(super) fn dial_end(
+        &mut self,
+        caller: Option<&event::Channel<'_>>,
+        dest: &event::Channel<'_>,
+        status: &[u8],
+        forward: &[u8],
+        at: PbxTime,
+    ) {
+        let by = caller.map(|caller| self.see(caller, at));
+        let dest = self.see(dest, at);
+        if let Some(by) = by {
+            self.unite(by, dest);
+        }
+        let end = DialEnd { at, status: DialStatus::parse(status), forward: kept(forward) };
+        let facts = &mut self.channels[dest as usize].facts;
+        let open = facts.dials.iter().rposition(|dial| dial.end.is_none() && (dial.by == by || by.is_none()));
+        match open {
+            Some(open) => facts.dials[open].end = Some(end),
+            // This repeats an end that was seen.
+            None if facts.dials.iter().any(|dial| dial.by == by) => {}
+            None => facts.dials.push(Dial { by, at, number: None, end: Some(end) }),
+        }
+    }
+
+    /// What the dial shows of the endpoints' sides; returns the number sent through a trunk.
+    fn learn_from_dial(
+        &mut self,
+        by: Option<ChannelIndex>,
+        dest: ChannelIndex,
+        dial_string: &str,
+    ) -> Option<Box<str>> {
+        let tracked = &self.channels[dest as usize];
+        if tracked.facts.kind != name::Kind::Device {
+            return None;
+        }
+        let endpoint = tracked.endpoint;
+        match side::dialled(dial_string, name::endpoint(&tracked.facts.name)) {
+            Dialled::Number(number) => {
+                self.sides.add(endpoint, Evidence::NumberDialled);
+                Some(number.into())
+            }
+            Dialled::Device => {
+                self.sides.add(endpoint, Evidence::DialledByName);
+                let caller = by.map(|by| &self.channels[by as usize]);
+                if let Some(caller) = caller.filter(|c| c.facts.origin == Origin::Incoming)
+                    && caller.facts.kind == name::Kind::Device
+                    && caller.facts.exten.bytes().filter(u8::is_ascii_digit).count() >= OUTSIDE_DIGITS_MIN
+                {
+                    let caller = caller.endpoint;
+                    self.sides.add(caller, Evidence::DirectNumber);
+                }
+                None
+            }
+            Dialled::Unclear => None,
+        }
+    }
+
+    pub(super) fn blind_transfer(
+        &mut self,
+        transferer: &event::Channel<'_>,
+        transferee: Option<&event::Channel<'_>>,
+        extension: &[u8],
+        at: PbxTime,
+    ) {
+        let by = self.see(transferer, at);
+        let Some(transferee) = transferee.map(|transferee| self.see(transferee, at)) else { return };
+        self.unite(by, transferee);
+        let extras = &mut self.channels[transferee as usize].facts.extras;
+        if extras.transfers.len() < LIST_MAX && extras.transfers.last().is_none_or(|last| last.at != at) {
+            extras.transfers.push(Transfer { at, by, to: kept(extension) });
+        }
+    }
+
+    /// Two calls become one, whichever of the parties Asterisk names.
+    pub(super) fn attended_transfer(&mut self, transfer: &AttendedTransfer<'_>, at: PbxTime) {
+        let AttendedTransfer { first, second, transferee, target, local_one, local_two, .. } = transfer;
+        let named = [first, second, transferee, target, local_one, local_two];
+        let mut seen = named.into_iter().flatten().map(|channel| channel.uniqueid);
+        let Some(anchor) = seen.next().and_then(|uniqueid| self.find_uniqueid(uniqueid)) else {
+            for channel in named.into_iter().flatten() {
+                self.touch(channel, at);
+            }
+            return;
+        };
+        for channel in named.into_iter().flatten() {
+            let index = self.see(channel, at);
+            self.unite(anchor, index);
+        }
+    }
+
+    pub(super) fn pickup(&mut self, picker: &event::Channel<'_>, target: &event::Channel<'_>, at: PbxTime) {
+        let (picker, target) = (self.see(picker, at), self.see(target, at));
+        self.unite(picker, target);
+        self.channels[picker as usize].facts.extras.picked_up = true;
+    }
+
+    pub(super) fn parked(&mut self, parkee: &event::Channel<'_>, at: PbxTime) {
+        self.mark(parkee, at, |extras| {
+            extras.parked.get_or_insert(at);
+        });
+    }
+
+    pub(super) fn unparked(
+        &mut self,
+        parkee: &event::Channel<'_>,
+        retriever: Option<&event::Channel<'_>>,
+        at: PbxTime,
+    ) {
+        let parkee = self.see(parkee, at);
+        if let Some(retriever) = retriever {
+            let retriever = self.see(retriever, at);
+            self.unite(parkee, retriever);
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Pure: from the tracker's channels to the facts of one ended call.
+
+use crate::call::facts::{BridgeKind, CallFacts, Channel, ChannelIndex};
+use crate::call::name;
+use crate::call::record::Side;
+use crate::call::side::{EndpointIndex, Evidence, Sides, Verdict};
+use crate::call::tracker::Tracker;
+use crate::call::tracker::groups::{GroupEnd, GroupIndex};
+use crate::time::PbxTime;
+
+/// The side of a channel by everything seen so far.
+pub(super) fn side(sides: &Sides, channel: &Channel, endpoint: EndpointIndex) -> Verdict {
+    match channel.kind {
+        name::Kind::Device => sides.verdict(endpoint),
+        name::Kind::Local | name::Kind::Helper => Verdict { side: Side::Helper, evidence: Evidence::Helper },
+    }
+}
+
+impl Tracker {
+    /// The facts of a group, with guests of its conferences behind its own channels; `None` when
+    /// all of it has been reported. A group that is `over` is forgotten.
+    pub(super) fn extract(&mut self, index: GroupIndex, at: PbxTime, end: GroupEnd) -> Option<CallFacts> {
+        let mut members = self.groups[index].members.clone();
+        members.sort_unstable_by(|a, b| {
+            let (a, b) = (&self.channels[*a as usize].facts, &self.channels[*b as usize].facts);
+            a.born.cmp(&b.born).then_with(|| a.uniqueid.cmp(&b.uniqueid))
+        });
+        let guests = self.guests(&members);
+        let reported = self.groups[index].reported;
+        let mut channels: Vec<Channel> = match end {
+            GroupEnd::Over | GroupEnd::Cut => self.take_group(index, &members),
+            GroupEnd::Lingers => members.iter().map(|member| self.judged(*member)).collect(),
+        };
+        if reported && channels.iter().all(|c| c.reported || c.side != Side::Outside) {
+            return None;
+        }
+        for channel in &mut channels {
+            renumber(channel, &members);
+        }
+        channels.extend(guests);
+        Some(CallFacts { channels, ended: at, time: self.time, cut: end == GroupEnd::Cut })
+    }
+
+    /// Forgets a group; returns the facts of its channels.
+    fn take_group(&mut self, index: GroupIndex, members: &[ChannelIndex]) -> Vec<Channel> {
+        self.forget_group(index);
+        let mut taken = Vec::with_capacity(members.len());
+        for &member in members {
+            if self.was_in_conference(member) {
+                let guest = self.guest(member);
+                self.leave_past(member, guest);
+            }
+            let tracked = self.channels.remove(member as usize);
+            self.by_uniqueid.remove(tracked.facts.uniqueid.as_bytes(), member as usize);
+            self.forget_member(member, tracked.bridge);
+            taken.push(self.judge(tracked.facts, tracked.endpoint));
+        }
+        taken
+    }
+
+    /// Who else was in the conferences of these channels.
+    fn guests(&self, members: &[ChannelIndex]) -> Vec<Channel> {
+        let mut numbers: Vec<u32> = members
+            .iter()
+            .flat_map(|member| &self.channels[*member as usize].facts.stays)
+            .filter(|stay| stay.kind == BridgeKind::Conference)
+            .map(|stay| stay.bridge)
+            .collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        let mut guests: Vec<Channel> = Vec::new();
+        for number in numbers {
+            for guest in self.visitors(number, |visitor| members.contains(&visitor)) {
+                if guests.iter().all(|known| known.uniqueid != guest.uniqueid) {
+                    guests.push(guest);
+                }
+            }
+        }
+        guests
+    }
+
+    /// A copy of a channel for other calls.
+    pub(super) fn guest(&self, index: ChannelIndex) -> Channel {
+        let mut guest = self.judged(index);
+        guest.guest = true;
+        guest.peer = None;
+        guest.dials.clear();
+        guest.extras = crate::call::facts::Extras::default();
+        guest
+    }
+
+    fn judged(&self, index: ChannelIndex) -> Channel {
+        let tracked = &self.channels[index as usize];
+        self.judge(tracked.facts.clone(), tracked.endpoint)
+    }
+
+    fn judge(&self, mut channel: Channel, endpoint: EndpointIndex) -> Channel {
+        let verdict = side(&self.sides, &channel, endpoint);
+        channel.side = verdict.side;
+        channel.evidence = verdict.evidence;
+        if verdict.side == Side::Inside {
+            channel.extension = Some(self.sides.extension(endpoint).into());
+        }
+        channel
+    }
+}
+
+/// Turns the tracker's indexes into positions in `members`.
+fn renumber(channel: &mut Channel, members: &[ChannelIndex]) {
+    let place = |index: ChannelIndex| {
+        let found = members.iter().position(|member| *member == index)?;
+        ChannelIndex::try_from(found).ok()
+    };
+    channel.peer = channel.peer.and_then(place);
+    for dial in &mut channel.dials {
+        dial.by = dial.by.and_then(place);
+    }
+    channel.extras.transfers.retain_mut(|transfer| match place(transfer.by) {
+        Some(by) => {
+            transfer.by = by;
+            true
+        }
+        None => false,
+    });
+}

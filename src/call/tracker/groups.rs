@@ -1,0 +1,188 @@
+//! Pure: unions of channels, and when they are over.
+
+use crate::call::facts::ChannelIndex;
+use crate::call::record::Side;
+use crate::call::tracker::{GRACE, LINGER, Tracker};
+use crate::time::PbxTime;
+
+pub(super) type GroupIndex = usize;
+
+/// Channels in one group. A real call has some tens; what would grow past this is a flood or a
+/// forged Linkedid, and goes on as calls of their own.
+const MEMBERS_MAX: usize = 4096;
+
+/// Channels that belong to one call.
+#[derive(Debug)]
+pub(super) struct Group {
+    pub(super) seq: u64,
+    pub(super) members: Vec<ChannelIndex>,
+    /// Members that have not hung up.
+    pub(super) live: usize,
+    /// Linkedids by which further channels join.
+    linked: Vec<usize>,
+    deadline: Option<PbxTime>,
+    /// A record was made while channels were left over.
+    pub(super) reported: bool,
+}
+
+/// How a group came to its end.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum GroupEnd {
+    /// All channels are gone.
+    Over,
+    /// Every outside leg is gone, channels are left.
+    Lingers,
+    /// The input ended before the call did.
+    Cut,
+}
+
+/// A Linkedid and the group that has it.
+#[derive(Debug)]
+pub(super) struct Linked {
+    id: Box<[u8]>,
+    group: GroupIndex,
+}
+
+impl Tracker {
+    pub(super) fn new_group(&mut self, first: ChannelIndex) -> GroupIndex {
+        self.count += 1;
+        self.groups.insert(Group {
+            seq: self.count,
+            members: vec![first],
+            live: 1,
+            linked: Vec::new(),
+            deadline: None,
+            reported: false,
+        })
+    }
+
+    /// The group that holds `linkedid`, which `group` takes if nobody has it.
+    pub(super) fn link(&mut self, group: GroupIndex, linkedid: &[u8]) -> GroupIndex {
+        if linkedid.is_empty() {
+            return group;
+        }
+        if let Some(found) = self.by_linkedid.find(linkedid, |i| &*self.linked[i].id == linkedid) {
+            let other = self.linked[found].group;
+            return self.unite_groups(group, other);
+        }
+        let entry = self.linked.insert(Linked { id: linkedid.into(), group });
+        self.by_linkedid.insert(linkedid, entry);
+        self.groups[group].linked.push(entry);
+        group
+    }
+
+    /// Joins the calls of two channels.
+    pub(super) fn unite(&mut self, a: ChannelIndex, b: ChannelIndex) {
+        let (a, b) = (self.channels[a as usize].group, self.channels[b as usize].group);
+        self.unite_groups(a, b);
+    }
+
+    /// The older group takes the younger one in; returns it.
+    fn unite_groups(&mut self, a: GroupIndex, b: GroupIndex) -> GroupIndex {
+        if a == b || self.groups[a].members.len() + self.groups[b].members.len() > MEMBERS_MAX {
+            return a;
+        }
+        let (keep, drop) = if self.groups[a].seq < self.groups[b].seq { (a, b) } else { (b, a) };
+        self.set_deadline(drop, None);
+        let dropped = self.groups.remove(drop);
+        for &member in &dropped.members {
+            self.channels[member as usize].group = keep;
+        }
+        for &entry in &dropped.linked {
+            self.linked[entry].group = keep;
+        }
+        let group = &mut self.groups[keep];
+        group.members.extend(dropped.members);
+        group.linked.extend(dropped.linked);
+        group.live += dropped.live;
+        group.reported |= dropped.reported;
+        self.reconsider(keep);
+        keep
+    }
+
+    /// Sets or clears a group's deadline after a change.
+    pub(super) fn reconsider(&mut self, index: GroupIndex) {
+        let group = &self.groups[index];
+        let deadline = if group.live == 0 {
+            group.deadline.or_else(|| Some(self.now.after(GRACE)))
+        } else if self.outside_is_gone(index) {
+            group.deadline.or_else(|| Some(self.now.after(LINGER)))
+        } else {
+            None
+        };
+        // The last channel shortens a wait that began with the last outside leg.
+        let deadline = if self.groups[index].live == 0 {
+            deadline.map(|due| due.min(self.now.after(GRACE)))
+        } else {
+            deadline
+        };
+        self.set_deadline(index, deadline);
+    }
+
+    /// Every outside leg is gone, and one of them that is not reported yet was in a bridge.
+    fn outside_is_gone(&self, index: GroupIndex) -> bool {
+        let mut talked = false;
+        for &member in &self.groups[index].members {
+            let facts = &self.channels[member as usize].facts;
+            if facts.gone.is_none() && (facts.stays.is_empty() || self.side(member) == Side::Outside) {
+                return false; // still here, or still being dialled
+            }
+            talked |= !facts.reported
+                && facts.gone.is_some()
+                && !facts.stays.is_empty()
+                && self.side(member) == Side::Outside;
+        }
+        talked
+    }
+
+    fn set_deadline(&mut self, index: GroupIndex, deadline: Option<PbxTime>) {
+        let group = &mut self.groups[index];
+        if group.deadline == deadline {
+            return;
+        }
+        let (seq, old) = (group.seq, group.deadline);
+        group.deadline = deadline;
+        if let Some(due) = old {
+            self.deadlines.remove(&(due, seq, index));
+        }
+        if let Some(due) = deadline {
+            self.deadlines.insert((due, seq, index));
+        }
+    }
+
+    /// The group's time is over: hands out its facts and forgets what is not needed any more.
+    pub(super) fn end_group(&mut self, index: GroupIndex, at: PbxTime, end: GroupEnd) {
+        self.groups[index].deadline = None;
+        let facts = self.extract(index, at, end);
+        if end == GroupEnd::Lingers {
+            self.mark_reported(index);
+        }
+        self.finished.extend(facts);
+    }
+
+    /// How a group whose deadline fired ends.
+    pub(super) fn group_end(&self, index: GroupIndex) -> GroupEnd {
+        if self.groups[index].live == 0 { GroupEnd::Over } else { GroupEnd::Lingers }
+    }
+
+    /// The channels that are left belong to a call that is told already.
+    fn mark_reported(&mut self, index: GroupIndex) {
+        self.groups[index].reported = true;
+        for at in 0..self.groups[index].members.len() {
+            let member = self.groups[index].members[at];
+            if self.side(member) == Side::Outside {
+                self.channels[member as usize].facts.reported = true;
+            }
+        }
+    }
+
+    /// Forgets the group itself; its channels are the caller's to take.
+    pub(super) fn forget_group(&mut self, index: GroupIndex) {
+        self.set_deadline(index, None);
+        let group = self.groups.remove(index);
+        for entry in group.linked {
+            let linked = self.linked.remove(entry);
+            self.by_linkedid.remove(&linked.id, entry);
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Pure: the PBX's time as calls see it: it never runs backwards, and stands when nobody knows it.
+
+use std::time::Duration;
+
+use crate::ami::event::{Event, What};
+use crate::call::record::TimeSource;
+use crate::time::PbxTime;
+
+/// A step back up to this is disorder among the PBX's threads; the event counts as of the latest.
+const DISORDER: Duration = Duration::from_secs(2);
+/// Events in a row that must agree before a longer step back is taken for a clock that was set.
+const STEP_AFTER: u32 = 3;
+
+/// Gives every event its time.
+#[derive(Debug)]
+pub struct PbxClock {
+    latest: Option<PbxTime>,
+    /// What is added to the PBX's timestamps since its clock was set back, in microseconds.
+    shift: i64,
+    behind: u32,
+    source: Option<TimeSource>,
+}
+
+impl PbxClock {
+    pub fn new() -> Self {
+        Self { latest: None, shift: 0, behind: 0, source: None }
+    }
+
+    /// The event's time: its `Timestamp`, else its arrival, else the youngest uniqueid's epoch.
+    /// `None` before anything is known.
+    pub fn time_of(&mut self, event: &Event<'_>, arrived: Option<PbxTime>) -> Option<PbxTime> {
+        let (told, source) = match (event.at, arrived) {
+            (Some(at), _) => (Some(self.shifted(at)), TimeSource::Event),
+            (None, Some(arrived)) if self.source != Some(TimeSource::Event) => {
+                (Some(arrived), TimeSource::Arrival)
+            }
+            // FullyBooted and list items carry none even where all other events do.
+            (None, _) if self.source == Some(TimeSource::Event) => (None, TimeSource::Event),
+            (None, _) => (epoch(event), TimeSource::Estimated),
+        };
+        if told.is_some() {
+            self.source = Some(source);
+        }
+        self.latest = match (self.latest, told) {
+            (Some(latest), Some(told)) => Some(latest.max(told)),
+            (latest, told) => told.or(latest),
+        };
+        self.latest
+    }
+
+    pub fn source(&self) -> TimeSource {
+        self.source.unwrap_or(TimeSource::Estimated)
+    }
+
+    /// The timestamp on a scale that never steps back by more than disorder.
+    fn shifted(&mut self, at: PbxTime) -> PbxTime {
+        let at = PbxTime::from_micros(at.micros().saturating_add(self.shift));
+        let Some(latest) = self.latest.filter(|latest| latest.since(at) > DISORDER) else {
+            self.behind = 0;
+            return at;
+        };
+        self.behind += 1;
+        if self.behind >= STEP_AFTER {
+            self.behind = 0;
+            self.shift = self.shift.saturating_add(latest.micros() - at.micros());
+        }
+        latest
+    }
+}
+
+impl Default for PbxClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The second in which the event's youngest known channel was made: uniqueids are
+/// `[systemname-]epoch.counter`.
+fn epoch(event: &Event<'_>) -> Option<PbxTime> {
+    let What::NewChannel(channel) = event.what else { return None };
+    let uniqueid = channel.uniqueid;
+    let start = memchr::memrchr(b'-', uniqueid).map_or(0, |dash| dash + 1);
+    let end = memchr::memrchr(b'.', uniqueid).filter(|dot| *dot > start)?;
+    PbxTime::parse(&uniqueid[start..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ami::event::Channel;
+
+    fn event(at: Option<i64>, uniqueid: &[u8]) -> Event<'_> {
+        let channel = Channel { uniqueid, ..Channel::default() };
+        Event { at: at.map(|s| PbxTime::from_micros(s * 1_000_000)), what: What::NewChannel(channel) }
+    }
+
+    fn seconds(clock: &mut PbxClock, at: i64) -> i64 {
+        clock.time_of(&event(Some(at), b"1.1"), None).unwrap().micros() / 1_000_000
+    }
+
+    #[test]
+    fn a_late_event_counts_as_of_the_latest() {
+        let mut clock = PbxClock::new();
+        assert_eq!(seconds(&mut clock, 100), 100);
+        assert_eq!(seconds(&mut clock, 99), 100);
+        assert_eq!(seconds(&mut clock, 40), 100);
+        assert_eq!(seconds(&mut clock, 101), 101);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_goes_on_from_the_latest() {
+        let mut clock = PbxClock::new();
+        assert_eq!(seconds(&mut clock, 4000), 4000);
+        for at in [400, 400, 400] {
+            assert_eq!(seconds(&mut clock, at), 4000);
+        }
+        assert_eq!(seconds(&mut clock, 405), 4005);
+    }
+
+    #[test]
+    fn without_timestamps_the_uniqueids_tell() {
+        let mut clock = PbxClock::new();
+        let at = clock.time_of(&event(None, b"pbx-a-1529936141.21"), None);
+        assert_eq!(at, Some(PbxTime::from_micros(1_529_936_141_000_000)));
+        assert_eq!(clock.source(), TimeSource::Estimated);
+    }
+
+    #[test]
+    fn an_arrival_never_mixes_with_timestamps() {
+        let mut clock = PbxClock::new();
+        seconds(&mut clock, 100);
+        let arrived = PbxTime::from_micros(999_000_000);
+        assert_eq!(
+            clock.time_of(&event(None, b"1.1"), Some(arrived)),
+            Some(PbxTime::from_micros(100_000_000))
+        );
+    }
+}
