@@ -1,1 +1,192 @@
-//! Captures instead of the socket.
+//! The `replay` command: captures in, finished calls out, through the code of the daemon.
+//!
+//! Runs on the caller's thread (`--separate`: one thread per core) and touches neither network
+//! nor store. The same input gives the same bytes, whatever the number of cores. Memory does not
+//! grow with the length of the input.
+
+mod bar;
+mod separate;
+mod sink;
+mod source;
+mod stream;
+mod table;
+
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use indicatif::ProgressBar;
+
+use crate::call::id::{self, PbxName};
+use crate::call::policy::Policy;
+use crate::call::record::{CallRecord, Source};
+use crate::intake::reader::Reader;
+use crate::replay::sink::Sink;
+use crate::replay::source::Fault;
+use crate::replay::stream::Stream;
+
+/// Reads captures of the manager port and prints the calls in them.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// Say aloud that nothing is posted and nothing is stored
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Name of the PBX that the captures come from; it is part of every call id
+    #[arg(long, value_name = "NAME", default_value_t, value_parser = pbx_name)]
+    pub pbx: PbxName,
+    /// What to print
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Take each file alone, not as parts of one stream; uses all cores
+    #[arg(long)]
+    pub separate: bool,
+    /// Show no progress bar
+    #[arg(long, short)]
+    pub quiet: bool,
+    /// Captures (plain, gzip or zstd) of one PBX, oldest first; '-' is standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, clap::ValueEnum)]
+pub enum Format {
+    /// A line per call for people, and totals
+    #[default]
+    Table,
+    /// A JSON object per call
+    Jsonl,
+    /// The JSON array of each request to amoCRM, one per line
+    Amocrm,
+    /// Nothing but the number of calls and a digest of the JSON lines, on standard error
+    None,
+}
+
+/// What a replay is connected to, so that tests bring their own.
+pub struct Surroundings<'a> {
+    /// Standard input, read for the file name `-`.
+    pub input: &'a mut (dyn Read + Send),
+    pub output: &'a mut (dyn Write + Send),
+    /// Standard error: warnings and the last line of [`Format::None`].
+    pub messages: &'a mut (dyn Write + Send),
+    /// Columns of the terminal behind `output`; `None` when it is none.
+    pub columns: Option<usize>,
+    /// Standard error is a terminal: long inputs get a progress bar.
+    pub progress: bool,
+    /// Makes the request body for at most [`BATCH_MAX`] calls, for [`Format::Amocrm`].
+    pub request: &'a mut (dyn FnMut(&[CallRecord]) -> Vec<u8> + Send),
+}
+
+/// How a replay ended; each file that gave nothing had its message.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum End {
+    /// Every file gave something.
+    AllRead,
+    /// At least one file gave nothing: exit code 1.
+    SomeFailed,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("cannot write the output")]
+    Output(#[source] io::Error),
+}
+
+/// Calls in one request; amoCRM takes 250, but answers slowly above 50.
+pub const BATCH_MAX: usize = 50;
+
+/// Prints the calls of `args.files`, judged by `policy`.
+///
+/// A file that cannot be read is reported on `messages` and the others are read all the same. A
+/// reader of `output` that went away (`| head`) ends the replay without an error.
+///
+/// # Errors
+/// When the output cannot be written.
+pub fn run(args: &Args, policy: Arc<Policy>, around: Surroundings<'_>) -> Result<End, Error> {
+    let bar = if around.progress && !args.quiet { bar::over(&args.files) } else { ProgressBar::hidden() };
+    let mut output = bar::Polite::new(around.output, bar.clone());
+    let mut messages = bar::Polite::new(around.messages, bar.clone());
+    if args.dry_run {
+        writeln!(messages, "dry run: nothing is posted, nothing is stored").map_err(Error::Output)?;
+    }
+    let sink = Sink::new(args.format, &mut output, around.columns, around.request);
+    let files = Files { pbx: &args.pbx, policy, paths: &args.files, bar: &bar };
+    let read = if args.separate { separate::read } else { read_as_one };
+    let end = read(&files, around.input, sink, &mut messages);
+    bar.finish_and_clear();
+    match end {
+        Err(err) if err.kind() == io::ErrorKind::BrokenPipe => Ok(End::AllRead),
+        end => end.map_err(Error::Output),
+    }
+}
+
+/// The input of one run.
+struct Files<'a> {
+    pbx: &'a PbxName,
+    policy: Arc<Policy>,
+    paths: &'a [PathBuf],
+    bar: &'a ProgressBar,
+}
+
+impl Files<'_> {
+    fn reader(&self) -> Reader {
+        Reader::new(self.pbx.clone(), Source::Replay, Arc::clone(&self.policy))
+    }
+}
+
+/// Reads all files as the stream of one PBX.
+fn read_as_one(
+    files: &Files<'_>,
+    input: &mut (dyn Read + Send),
+    mut sink: Sink<'_>,
+    messages: &mut (dyn Write + Send),
+) -> io::Result<End> {
+    let mut stream = Stream::new(files.reader());
+    let mut tally = Tally::default();
+    let mut input = Some(input);
+    let mut previous = Path::new(""); // the first file has none before it that could be cut
+    for path in files.paths {
+        let opened = source::open(path, &mut input, files.bar);
+        let read = stream.read(opened, &mut sink)?;
+        tally.add(read.useful);
+        report(messages, previous, &read.faults_before)?;
+        report(messages, path, &read.faults)?;
+        previous = path;
+    }
+    let faults = stream.finish(&mut sink)?;
+    report(messages, previous, &faults)?;
+    tally.end(sink, messages)
+}
+
+/// How many files gave something, and how many did not.
+#[derive(Debug, Default)]
+struct Tally {
+    useful: usize,
+    failed: usize,
+}
+
+impl Tally {
+    fn add(&mut self, useful: bool) {
+        if useful {
+            self.useful += 1;
+        } else {
+            self.failed += 1;
+        }
+    }
+
+    /// Ends the output; where nothing at all was read, totals of nothing would only mislead.
+    fn end(&self, sink: Sink<'_>, messages: &mut (dyn Write + Send)) -> io::Result<End> {
+        if self.useful > 0 {
+            sink.finish(messages)?;
+        }
+        Ok(if self.failed > 0 { End::SomeFailed } else { End::AllRead })
+    }
+}
+
+fn report(messages: &mut (dyn Write + Send), path: &Path, faults: &[Fault]) -> io::Result<()> {
+    let name = if path == Path::new("-") { Path::new("standard input") } else { path };
+    faults.iter().try_for_each(|fault| writeln!(messages, "ami2amo: {}: {fault}", name.display()))
+}
+
+fn pbx_name(text: &str) -> Result<PbxName, id::Error> {
+    PbxName::new(text)
+}

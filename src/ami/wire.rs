@@ -263,7 +263,7 @@ impl Scan {
                 self.head = Head::of(line);
             }
             Some(b'P' | b'p') if starts_with(line, b"Privilege:") => {
-                self.privileges += 1;
+                self.privileges = self.privileges.saturating_add(1);
                 // A second one: the line before is the cut end of one event and the head of another.
                 if self.privileges > 1 && self.head != Head::Open {
                     let line = &input[self.previous..start];

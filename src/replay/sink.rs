@@ -1,0 +1,120 @@
+//! Where the calls go: the four formats.
+
+use std::fmt::Write as _;
+use std::io::{self, BufWriter, Write};
+
+use sha2::{Digest, Sha256};
+
+use crate::call::record::{CallRecord, FinishedCall};
+use crate::replay::stream::Receiver;
+use crate::replay::table::Table;
+use crate::replay::{BATCH_MAX, Format};
+
+/// Prints calls one by one; the same calls give the same bytes.
+pub struct Sink<'a> {
+    output: BufWriter<&'a mut (dyn Write + Send)>,
+    form: Form<'a>,
+    /// One rendered call; reused.
+    line: Vec<u8>,
+    /// A person watches: what is printed is shown at once.
+    watched: bool,
+}
+
+enum Form<'a> {
+    Table(Table),
+    Jsonl,
+    Amocrm { batch: Vec<CallRecord>, request: &'a mut (dyn FnMut(&[CallRecord]) -> Vec<u8> + Send) },
+    None { calls: u64, digest: Sha256 },
+}
+
+/// Output written at once when nobody watches.
+const OUTPUT_PIECE: usize = 64 << 10;
+
+impl<'a> Sink<'a> {
+    pub fn new(
+        format: Format,
+        output: &'a mut (dyn Write + Send),
+        columns: Option<usize>,
+        request: &'a mut (dyn FnMut(&[CallRecord]) -> Vec<u8> + Send),
+    ) -> Self {
+        let form = match format {
+            Format::Table => Form::Table(Table::new(columns)),
+            Format::Jsonl => Form::Jsonl,
+            Format::Amocrm => Form::Amocrm { batch: Vec::new(), request },
+            Format::None => Form::None { calls: 0, digest: Sha256::new() },
+        };
+        let output = BufWriter::with_capacity(OUTPUT_PIECE, output);
+        Self { output, form, line: Vec::new(), watched: columns.is_some() }
+    }
+
+    /// Prints what belongs at the end; totals of [`Format::None`] go to `messages`.
+    ///
+    /// # Errors
+    /// When one of both cannot be written.
+    pub fn finish(mut self, messages: &mut (dyn Write + Send)) -> io::Result<()> {
+        match self.form {
+            Form::Table(table) => self.output.write_all(table.totals().as_bytes())?,
+            Form::Jsonl => {}
+            Form::Amocrm { mut batch, request } => write_batch(&mut self.output, &mut batch, request)?,
+            Form::None { calls, digest } => writeln!(messages, "calls={calls} digest={}", hex(digest))?,
+        }
+        self.output.flush()
+    }
+}
+
+impl Receiver for Sink<'_> {
+    fn receive(&mut self, call: FinishedCall) -> io::Result<()> {
+        let call = call.record;
+        match &mut self.form {
+            Form::Table(table) => self.output.write_all(table.row(&call).as_bytes())?,
+            Form::Jsonl => {
+                render(&call, &mut self.line)?;
+                self.output.write_all(&self.line)?;
+            }
+            Form::Amocrm { batch, request } => {
+                // Skipped calls are in no request.
+                if call.skip.is_none() {
+                    batch.push(call);
+                }
+                if batch.len() == BATCH_MAX {
+                    write_batch(&mut self.output, batch, request)?;
+                }
+            }
+            Form::None { calls, digest } => {
+                render(&call, &mut self.line)?;
+                digest.update(&self.line);
+                *calls += 1;
+            }
+        }
+        if self.watched { self.output.flush() } else { Ok(()) }
+    }
+}
+
+/// One JSON line.
+fn render(call: &CallRecord, line: &mut Vec<u8>) -> io::Result<()> {
+    line.clear();
+    serde_json::to_writer(&mut *line, call)?;
+    line.push(b'\n');
+    Ok(())
+}
+
+fn write_batch(
+    output: &mut dyn Write,
+    batch: &mut Vec<CallRecord>,
+    request: &mut (dyn FnMut(&[CallRecord]) -> Vec<u8> + Send),
+) -> io::Result<()> {
+    if batch.is_empty() {
+        return Ok(());
+    }
+    output.write_all(&request(batch))?;
+    output.write_all(b"\n")?;
+    batch.clear();
+    Ok(())
+}
+
+fn hex(digest: Sha256) -> String {
+    digest.finalize().iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("a string takes everything");
+        text
+    })
+}

@@ -1,0 +1,231 @@
+//! One capture as a stream of AMI text: opens it, unpacks it, and says what is wrong with it.
+
+use std::cell::Cell;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Cursor, Read};
+use std::path::Path;
+use std::rc::Rc;
+
+use flate2::bufread::MultiGzDecoder;
+use indicatif::ProgressBar;
+use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
+use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
+
+use crate::ami::wire::Damage;
+
+/// What is wrong with one file. The message says what it is and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    #[error("there is no such file: check the name")]
+    Missing,
+    #[error("it is a directory: name the captures in it")]
+    Directory,
+    #[error("permission denied: read it as a user who may, or give it to this one")]
+    Permission,
+    #[error("standard input is named more than once: name '-' once")]
+    InputTwice,
+    #[error("cannot be read ({0}): copy it to a sound disk and try again")]
+    Unreadable(io::Error),
+    #[error("it is empty: record one with 'ami2amo capture'")]
+    Empty,
+    #[error(
+        "there is no AMI text in it: give the raw text of the manager port, \
+         as 'ami2amo capture' records it (plain, gzip or zstd)"
+    )]
+    NoAmi,
+    #[error(
+        "the compressed data ends too early or is damaged at byte {packed} ({cause}): \
+         the {text} bytes of text before it were used; copy the file again for the rest"
+    )]
+    Damaged { packed: u64, text: u64, cause: String },
+    #[error(
+        "damaged blocks were stepped over ({} cut and glued to the next, {} too long, {} without a head): \
+         calls near them may be incomplete",
+        .0.glued, .0.oversize, .0.headless
+    )]
+    DamagedBlocks(Damage),
+    #[error("it ends in the middle of an event: the last {0} bytes were left out")]
+    CutEvent(usize),
+}
+
+/// A capture being read.
+pub struct Opened<'a> {
+    pub text: Box<dyn Read + 'a>,
+    packing: Packing,
+    /// Bytes taken from the file so far, before unpacking.
+    packed: Rc<Cell<u64>>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Packing {
+    Plain,
+    Gzip,
+    Zstd,
+}
+
+/// Bytes that a decompressor takes from the file at once.
+const PACKED_PIECE: usize = 64 << 10;
+
+/// Longest magic number that tells a packing.
+const MAGIC_LEN: usize = 4;
+
+const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
+const ZSTD_MAGIC: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
+
+/// Opens `path`, or takes `input` for `-`. The packing is told by the first bytes, not the name.
+pub fn open<'a>(
+    path: &Path,
+    input: &mut Option<&'a mut (dyn Read + Send)>,
+    bar: &ProgressBar,
+) -> Result<Opened<'a>, Fault> {
+    let packed = Rc::new(Cell::new(0));
+    let file: Box<dyn Read + 'a> = if path == Path::new("-") {
+        Box::new(input.take().ok_or(Fault::InputTwice)?)
+    } else {
+        Box::new(open_file(path)?)
+    };
+    let mut file = Metered { inner: file, count: Rc::clone(&packed), bar: bar.clone() };
+    let mut magic = Vec::with_capacity(MAGIC_LEN);
+    file.by_ref().take(MAGIC_LEN as u64).read_to_end(&mut magic).map_err(Fault::Unreadable)?;
+    if magic.is_empty() {
+        return Err(Fault::Empty);
+    }
+    let packing = Packing::of(&magic);
+    let file = Cursor::new(magic).chain(file);
+    let text: Box<dyn Read + 'a> = match packing {
+        Packing::Plain => Box::new(file),
+        Packing::Gzip => Box::new(MultiGzDecoder::new(BufReader::with_capacity(PACKED_PIECE, file))),
+        Packing::Zstd => Box::new(MultiZstd::new(BufReader::with_capacity(PACKED_PIECE, file))),
+    };
+    Ok(Opened { text, packing, packed })
+}
+
+impl Opened<'_> {
+    /// What an error of `text` means after `text_bytes` of text.
+    pub fn fault(&self, err: io::Error, text_bytes: u64) -> Fault {
+        match self.packing {
+            Packing::Plain if err.kind() == io::ErrorKind::IsADirectory => Fault::Directory,
+            Packing::Plain => Fault::Unreadable(err),
+            Packing::Gzip | Packing::Zstd => {
+                Fault::Damaged { packed: self.packed.get(), text: text_bytes, cause: err.to_string() }
+            }
+        }
+    }
+}
+
+impl Packing {
+    fn of(magic: &[u8]) -> Self {
+        if magic.starts_with(GZIP_MAGIC) {
+            Self::Gzip
+        } else if magic.starts_with(ZSTD_MAGIC) {
+            Self::Zstd
+        } else {
+            Self::Plain
+        }
+    }
+}
+
+fn open_file(path: &Path) -> Result<File, Fault> {
+    let file = File::open(path).map_err(not_opened)?;
+    // Linux opens directories; only reading them fails.
+    match file.metadata() {
+        Ok(meta) if meta.is_dir() => Err(Fault::Directory),
+        Ok(_) => Ok(file),
+        Err(err) => Err(Fault::Unreadable(err)),
+    }
+}
+
+fn not_opened(err: io::Error) -> Fault {
+    match err.kind() {
+        io::ErrorKind::NotFound => Fault::Missing,
+        io::ErrorKind::PermissionDenied => Fault::Permission,
+        _ => Fault::Unreadable(err),
+    }
+}
+
+/// Counts what goes through, for the bar and for messages.
+struct Metered<R> {
+    inner: R,
+    count: Rc<Cell<u64>>,
+    bar: ProgressBar,
+}
+
+impl<R: Read> Read for Metered<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(into)?;
+        self.count.set(self.count.get() + read as u64);
+        self.bar.inc(read as u64);
+        Ok(read)
+    }
+}
+
+/// Zstd frames one after the other, as joined files have them and as `zstd` itself reads them.
+struct MultiZstd<R> {
+    packed: R,
+    decoder: FrameDecoder,
+}
+
+impl<R: BufRead> MultiZstd<R> {
+    fn new(packed: R) -> Self {
+        Self { packed, decoder: FrameDecoder::new() }
+    }
+
+    /// Begins the next frame, or steps over one that holds no data.
+    fn enter(&mut self) -> io::Result<()> {
+        match self.decoder.reset(&mut self.packed) {
+            Ok(()) => Ok(()),
+            Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame {
+                length, ..
+            })) => io::copy(&mut self.packed.by_ref().take(u64::from(length)), &mut io::sink()).map(drop),
+            Err(err) => Err(io::Error::other(err)),
+        }
+    }
+}
+
+impl<R: BufRead> Read for MultiZstd<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        while self.decoder.can_collect() == 0 {
+            if !self.decoder.is_finished() {
+                let one = BlockDecodingStrategy::UptoBlocks(1);
+                self.decoder.decode_blocks(&mut self.packed, one).map_err(io::Error::other)?;
+            } else if self.packed.fill_buf()?.is_empty() {
+                return Ok(0);
+            } else {
+                self.enter()?;
+            }
+        }
+        self.decoder.read(into)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(kind: io::ErrorKind, start: &str) {
+        let message = not_opened(kind.into()).to_string();
+        assert!(message.starts_with(start) && message.contains(": "), "{message}");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_opened_says_why_and_what_to_do() {
+        check(io::ErrorKind::NotFound, "there is no such file");
+        check(io::ErrorKind::PermissionDenied, "permission denied");
+        check(io::ErrorKind::StorageFull, "cannot be read");
+    }
+
+    #[test]
+    fn zstd_frames_in_a_row_are_one_text() {
+        let level = ruzstd::encoding::CompressionLevel::Fastest;
+        let mut packed = ruzstd::encoding::compress_to_vec(&b"Event: A\n"[..], level);
+        // A skippable frame, as seekable archives end with.
+        packed.extend([0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, b'x', b'y', b'z']);
+        packed.extend(ruzstd::encoding::compress_to_vec(&b"Event: B\n"[..], level));
+        let mut text = String::new();
+        MultiZstd::new(&packed[..]).read_to_string(&mut text).unwrap();
+        assert_eq!(text, "Event: A\nEvent: B\n");
+        packed.pop();
+        assert!(MultiZstd::new(&packed[..]).read_to_string(&mut text).is_err());
+    }
+}

@@ -1,0 +1,106 @@
+//! Every field of every call, compared with what the people in the captures really did.
+//!
+//! The rules are those of `tests/captures/README.md`. Besides the bundled captures, those below
+//! the folder that `AMI2AMO_CAPTURES` names are compared, by default `../shared/captures` if it is
+//! there: its sub-folders whose names begin with `ast`.
+
+#[path = "support/captures.rs"]
+mod captures;
+#[path = "support/truth.rs"]
+mod truth;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use ami2amo::call::policy::Policy;
+use ami2amo::replay::End;
+use serde_json::Value;
+
+use truth::Fault;
+
+/// Captures whose names say that the call changes hands or starts at the PBX are compared and
+/// shown, but do not fail: following these needs more than sides, dials and bridges.
+const REPORTED_ONLY: &[&str] =
+    &["transfer", "pickup", "park", "forward", "followme", "conference", "click-to-call"];
+
+#[test]
+fn every_field_of_every_bundled_call_is_true() {
+    compare(&captures::below(&captures::bundled()));
+}
+
+#[test]
+fn every_field_of_every_further_call_is_true() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let named = std::env::var_os("AMI2AMO_CAPTURES").map(PathBuf::from);
+    let folder = named.unwrap_or_else(|| here.join("../shared/captures"));
+    if !folder.is_dir() {
+        eprintln!("no further captures in {}", folder.display());
+        return;
+    }
+    let of_asterisk = |capture: &PathBuf| {
+        let below = capture.strip_prefix(&folder).expect("it was found below the folder");
+        below.to_string_lossy().starts_with("ast")
+    };
+    compare(&captures::below(&folder).into_iter().filter(of_asterisk).collect::<Vec<_>>());
+}
+
+/// Replays and compares; panics with a table of wrong fields where it must be right.
+fn compare(captures: &[PathBuf]) {
+    let (mut right, mut wrong, mut compared) = (0, Vec::new(), 0);
+    let mut blame: BTreeMap<String, u32> = BTreeMap::new();
+    for capture in captures {
+        let Some(faults) = faults_of(capture) else { continue };
+        compared += 1;
+        if faults.is_empty() {
+            right += 1;
+            continue;
+        }
+        let title = captures::title(capture);
+        let reported_only = REPORTED_ONLY.iter().any(|word| title.contains(word));
+        println!("{}  {title}", if reported_only { "wrong, reported only" } else { "WRONG" });
+        for fault in &faults {
+            println!("      {fault}");
+            *blame.entry(fault.field.clone()).or_default() += 1;
+        }
+        wrong.extend((!reported_only).then_some(title));
+    }
+    println!("faults by field: {blame:?}\n{right} of {compared} captures right");
+    assert!(compared > 0, "no capture has its truth beside it");
+    assert!(wrong.is_empty(), "{} captures are wrong: {wrong:#?}", wrong.len());
+}
+
+/// What is wrong with the calls of one capture; `None` when its truth is not known.
+fn faults_of(capture: &Path) -> Option<Vec<Fault>> {
+    let truth = capture.with_file_name(format!("{}.truth.json", captures::scenario(capture)));
+    let truth = std::fs::read_to_string(truth).ok()?;
+    let truth: Value = serde_json::from_str(&truth).expect("the truth is JSON");
+    let printed = captures::jsonl(&parts(capture), policy_beside(capture));
+    let calls = printed.output.lines().map(|line| serde_json::from_str(line).expect("a JSON line"));
+    let calls = calls.filter(|call: &Value| call["direction"] != "internal").collect();
+    let mut faults = truth::compare(&truth, calls);
+    if printed.end != End::AllRead {
+        faults.push(Fault::new("end", "all read", &printed.messages));
+    }
+    Some(faults)
+}
+
+/// The capture and, after a lost connection, its further parts `NAME.2.ami`, `NAME.3.ami` ….
+fn parts(capture: &Path) -> Vec<PathBuf> {
+    let scenario = captures::scenario(capture);
+    let further = (2..=9).flat_map(|part| {
+        ["ami", "ami.gz"].map(|suffix| capture.with_file_name(format!("{scenario}.{part}.{suffix}")))
+    });
+    std::iter::once(capture.to_owned()).chain(further.filter(|part| part.exists())).collect()
+}
+
+/// The `[calls]` table of the `ami2amo.toml` that some folders have.
+fn policy_beside(capture: &Path) -> Policy {
+    let Ok(text) = std::fs::read_to_string(capture.with_file_name("ami2amo.toml")) else {
+        return Policy::default();
+    };
+    let mut config: toml::Table = text.parse().expect("the configuration is TOML");
+    match config.remove("calls") {
+        Some(calls) => calls.try_into().expect("[calls] is a policy"),
+        None => Policy::default(),
+    }
+}
