@@ -41,7 +41,7 @@ impl Tracker {
         }
     }
 
-    /// chan_sip makes its channels `Down` whoever calls; `Ring` then says that the device does.
+    /// `chan_sip` makes its channels `Down` whoever calls; `Ring` then says that the device does.
     fn notice_ring(&mut self, index: ChannelIndex, snapshot: &event::Channel<'_>) {
         const RING: Option<u8> = Some(4);
         let facts = &mut self.channels[index as usize].facts;
@@ -124,9 +124,7 @@ impl Tracker {
         match name.trim_ascii_start().strip_prefix(b"__").or_else(|| name.strip_prefix(b"_")).unwrap_or(name)
         {
             b"MIXMONITOR_FILENAME" | b"MONITOR_FILENAME" => {
-                if extras.recordings.len() < LIST_MAX && extras.recordings.iter().all(|r| r.path != value) {
-                    extras.recordings.push(Recording { at, path: value });
-                }
+                extras.add_recording(Recording { at, path: value });
             }
             b"FROM_DID" => extras.did = Some(value),
             b"FORWARDEDBY" => extras.forwarded_by = Some(value),
@@ -264,6 +262,15 @@ impl Tracker {
     }
 }
 
+impl Extras {
+    fn add_recording(&mut self, recording: Recording) {
+        let known = self.recordings.iter().any(|known| known.path == recording.path);
+        if !known && self.recordings.len() < LIST_MAX {
+            self.recordings.push(recording);
+        }
+    }
+}
+
 /// What the first event of a stub did not say.
 fn fill_in(facts: &mut Channel, snapshot: &event::Channel<'_>) {
     if facts.number.is_none() {
@@ -284,9 +291,5 @@ pub(super) fn kept(value: &[u8]) -> Option<Box<str>> {
 }
 
 fn cut(text: &str) -> &str {
-    let mut end = text.len().min(TEXT_MAX);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
+    text.get(..text.floor_char_boundary(TEXT_MAX)).unwrap_or(text)
 }
