@@ -1,6 +1,7 @@
 //! Pure: the rules that every [`Queue`](crate::outbox::queue::Queue) shares, wherever its calls lie:
 //! which step is allowed, which call is due, and the ledger.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
@@ -33,7 +34,7 @@ pub struct Turn {
 /// The waiting calls, by account, kind, due time and place in the queue.
 #[derive(Debug, Default)]
 pub struct Schedule {
-    entries: BTreeMap<Seq, Entry>,
+    entries: BTreeMap<Seq, Waiting>,
     accounts: Vec<Account>,
 }
 
@@ -49,7 +50,7 @@ pub struct Ledger {
 }
 
 #[derive(Debug)]
-struct Entry {
+struct Waiting {
     /// Index into [`Schedule::accounts`].
     account: usize,
     phase: Phase,
@@ -148,11 +149,13 @@ fn turn_of<'a>(
     seq: Seq,
     load: &mut impl FnMut(Seq) -> Result<Slip, Error>,
 ) -> Result<&'a mut Turn, Error> {
-    if !turns.contains_key(&seq) {
-        let slip = load(seq)?;
-        turns.insert(seq, Turn { from: slip.state.phase(), slip });
+    match turns.entry(seq) {
+        Entry::Occupied(known) => Ok(known.into_mut()),
+        Entry::Vacant(place) => {
+            let slip = load(seq)?;
+            Ok(place.insert(Turn { from: slip.state.phase(), slip }))
+        }
     }
-    turns.get_mut(&seq).ok_or(Error::Absent(seq))
 }
 
 impl Slip {
@@ -225,8 +228,16 @@ impl Schedule {
         if let Some(lane) = self.accounts[account].lane(phase) {
             lane.insert(slip.next_at, slip.seq);
         }
-        let entry = Entry { account, phase, next_at: slip.next_at, enqueued_at: slip.enqueued_at };
+        let entry = Waiting { account, phase, next_at: slip.next_at, enqueued_at: slip.enqueued_at };
         self.entries.insert(slip.seq, entry);
+    }
+
+    /// Forgets a call.
+    pub fn remove(&mut self, seq: Seq) {
+        let Some(entry) = self.entries.remove(&seq) else { return };
+        if let Some(lane) = self.accounts[entry.account].lane(entry.phase) {
+            lane.remove(entry.next_at, seq);
+        }
     }
 
     /// Due calls of `account`, oldest first: fresh ones while there are any, else parked ones.
@@ -262,13 +273,6 @@ impl Schedule {
 
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
-    }
-
-    fn remove(&mut self, seq: Seq) {
-        let Some(entry) = self.entries.remove(&seq) else { return };
-        if let Some(lane) = self.accounts[entry.account].lane(entry.phase) {
-            lane.remove(entry.next_at, seq);
-        }
     }
 
     /// The index of an account; there are few, and they stay.
