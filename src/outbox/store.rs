@@ -33,11 +33,10 @@ mod worker;
 use std::cell::OnceCell;
 use std::fmt::Display;
 use std::fs::File;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use tracing::error;
-
-pub use crate::outbox::store::error::Error;
 
 use crate::call::id::{AccountId, CallId, PbxName};
 use crate::call::record::FinishedCall;
@@ -72,6 +71,31 @@ pub struct Store {
     opened: Opened,
     /// Dropped last: until then nobody else may open the database.
     _lock: File,
+}
+
+/// Why the store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(
+        "{} is held by another ami2amo{}: stop it first, or use the command line while it runs",
+        path.display(),
+        holder.map(|pid| format!(" (process {pid})")).unwrap_or_default()
+    )]
+    Locked { path: PathBuf, holder: Option<u32> },
+    #[error("no permission for {}: it must belong to the user who runs ami2amo", path.display())]
+    Permission { path: PathBuf, source: io::Error },
+    #[error("{} is on a file system that is mounted read-only", path.display())]
+    ReadOnly { path: PathBuf, source: io::Error },
+    #[error("the disk of {} is full: nothing is lost, make room and start again", path.display())]
+    Full { path: PathBuf, source: io::Error },
+    #[error("the database in {} is damaged and was left as it is: {detail}", path.display())]
+    Damaged { path: PathBuf, detail: String },
+    #[error("the database in {} was not open after {seconds} seconds", path.display())]
+    Stuck { path: PathBuf, seconds: u64 },
+    #[error("{} was written by a later ami2amo (schema {found}, this one knows {known})", path.display())]
+    Newer { path: PathBuf, found: u32, known: u32 },
+    #[error("cannot use {}", path.display())]
+    Io { path: PathBuf, source: io::Error },
 }
 
 /// What opening the store found.

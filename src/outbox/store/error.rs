@@ -1,31 +1,9 @@
-//! Why the store cannot be opened, in words that say what to do.
+//! Sorts what goes wrong when the store is opened, so that the message can say what to do.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    #[error(
-        "{} is held by another ami2amo{}: stop it first, or use the command line while it runs",
-        path.display(),
-        holder.map(|pid| format!(" (process {pid})")).unwrap_or_default()
-    )]
-    Locked { path: PathBuf, holder: Option<u32> },
-    #[error("no permission for {}: it must belong to the user who runs ami2amo", path.display())]
-    Permission { path: PathBuf, source: io::Error },
-    #[error("{} is on a file system that is mounted read-only", path.display())]
-    ReadOnly { path: PathBuf, source: io::Error },
-    #[error("the disk of {} is full: nothing is lost, make room and start again", path.display())]
-    Full { path: PathBuf, source: io::Error },
-    #[error("the database in {} is damaged and was left as it is: {detail}", path.display())]
-    Damaged { path: PathBuf, detail: String },
-    #[error("the database in {} was not open after {seconds} seconds", path.display())]
-    Stuck { path: PathBuf, seconds: u64 },
-    #[error("{} was written by a later ami2amo (schema {found}, this one knows {known})", path.display())]
-    Newer { path: PathBuf, found: u32, known: u32 },
-    #[error("cannot use {}", path.display())]
-    Io { path: PathBuf, source: io::Error },
-}
+use crate::outbox::store::Error;
 
 impl Error {
     pub(super) fn io(path: &Path, source: io::Error) -> Self {

@@ -14,6 +14,7 @@
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -103,11 +104,9 @@ enum Line<'a> {
 }
 
 impl Journal {
-    /// # Errors
-    /// When the folder cannot be made.
-    pub fn new(dir: PathBuf) -> io::Result<Self> {
-        fs::create_dir_all(&dir)?;
-        Ok(Self { dir, lines: Vec::new(), file: None })
+    /// The journal in the folder `dir`, which exists.
+    pub fn new(dir: PathBuf) -> Self {
+        Self { dir, lines: Vec::new(), file: None }
     }
 
     pub fn dir(&self) -> &Path {
@@ -176,7 +175,7 @@ impl Journal {
 
     fn open(&self, day: &str, fsync: &mut dyn Fsync) -> io::Result<File> {
         let path = self.dir.join(format!("{day}.jsonl"));
-        let mut file = OpenOptions::new().create(true).append(true).read(true).open(path)?;
+        let mut file = OpenOptions::new().create(true).append(true).read(true).mode(0o600).open(path)?;
         end_torn_line(&mut file)?;
         // A new file is durable when its folder is.
         fsync.sync(Target::Folder, &File::open(&self.dir)?)?;

@@ -17,12 +17,11 @@ use crate::call::record::FinishedCall;
 use crate::outbox::queue::{self, BatchId, Seq, State};
 use crate::outbox::schedule::{Schedule, Slip, waits};
 use crate::outbox::store::draft::{Draft, Entering, LEDGER, Saved};
-use crate::outbox::store::error::Error;
 use crate::outbox::store::fsync::{Fsync, Target};
 use crate::outbox::store::journal::{self, Journal};
 use crate::outbox::store::trees::{Change, Tree, Trees, seq_key, seq_of};
 use crate::outbox::store::value::{self, Stored};
-use crate::outbox::store::{Opened, Store, fit, frame};
+use crate::outbox::store::{Error, Opened, Store, fit, frame};
 use crate::time::HostTime;
 
 /// The layout of trees and keys; see `trees`.
@@ -58,8 +57,9 @@ pub(super) fn open(dir: &Path, now: HostTime, mut fsync: Box<dyn Fsync>) -> Resu
     let lock = lock(dir)?;
     let (queue, journal) = (dir.join("queue"), dir.join("journal"));
     make_dir(&queue)?;
+    make_dir(&journal)?;
     delete_half_made_snapshots(&queue)?;
-    let journal = Journal::new(journal.clone()).map_err(|error| Error::io(&journal, error))?;
+    let journal = Journal::new(journal);
     let Scan { trees, schedule, unreadable, missing, last_batch } =
         guarded_scan(queue.clone(), journal.dir())?;
     let db = open_db_file(&queue)?;

@@ -118,10 +118,16 @@ fn only_the_owner_may_look_into_the_store() {
     use std::os::unix::fs::PermissionsExt;
     let outer = tempfile::tempdir().unwrap();
     let dir = outer.path().join("a/b");
-    let _store = open(&dir);
-    for path in [dir.clone(), dir.join("queue")] {
-        assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o700);
-    }
+    enqueue(&mut open(&dir), vec![call(1)], at(0));
+    let check = |path: &str, mode: u32| {
+        let found = fs::metadata(dir.join(path)).unwrap().permissions().mode();
+        assert_eq!(found & 0o777, mode, "{path}");
+    };
+    check("", 0o700);
+    check("queue", 0o700);
+    check("journal", 0o700);
+    check("journal/2026-11-22.jsonl", 0o600);
+    check("LOCK", 0o600);
 }
 
 #[test]

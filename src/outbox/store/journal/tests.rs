@@ -11,7 +11,7 @@ struct Desk {
 
 fn desk() -> Desk {
     let dir = tempfile::tempdir().unwrap();
-    let journal = Journal::new(dir.path().to_owned()).unwrap();
+    let journal = Journal::new(dir.path().to_owned());
     Desk { dir, journal }
 }
 
@@ -107,7 +107,7 @@ fn a_line_torn_by_a_crash_spoils_nothing_else() {
         fs::write(&file, &bytes[..length]).unwrap();
         assert_eq!((desk.ids(), desk.open().damaged), (vec!["a-1".to_owned()], 0), "{length} bytes");
     }
-    desk.journal = Journal::new(desk.dir.path().to_owned()).unwrap();
+    desk.journal = Journal::new(desk.dir.path().to_owned());
     desk.enter("a-3");
     desk.sync(at(0));
     assert_eq!(desk.ids(), ["a-1", "a-3"]);
