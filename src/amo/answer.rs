@@ -172,9 +172,10 @@ fn fates_of(status: u16, body: &Value, sent: &[String]) -> Vec<Fate> {
     let stored = stored(body);
     let validation = list(body.get("validation-errors"));
     let whole = (400..500).contains(&status) && body.get("_embedded").is_none();
-    let mut fates = match whole && !validation.is_empty() {
-        true => refused_by_validation(&validation, sent),
-        false => refused_by_errors(body, sent, &stored),
+    let mut fates = if whole && !validation.is_empty() {
+        refused_by_validation(&validation, sent)
+    } else {
+        refused_by_errors(body, sent, &stored)
     };
     for (fate, id) in fates.iter_mut().zip(sent) {
         if let Some(as_note) = stored.get(id) {
