@@ -2,8 +2,10 @@
 //!
 //! Guarantees: every request waits for its turn in the [`Pace`] that the whole process shares; no
 //! request is ever repeated by itself, neither by the HTTP library nor after a redirect; a failure
-//! says whether the request can have reached amoCRM; no more than [`BODY_MAX`] of an answer is
+//! says whether the request can have reached amoCRM; no more than a megabyte of an answer is
 //! held. Dropping the future of a POST leaves its outcome unknown.
+
+mod http;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
@@ -11,10 +13,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, RETRY_AFTER};
-use reqwest::{Method, RequestBuilder, Response};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use reqwest::{Method, RequestBuilder};
 
-use crate::amo::answer::{Account, Reply, json_object};
+use crate::amo::answer::{self, Account, Reply, json_object};
 use crate::amo::notes::{self, ACCOUNT_PATH, CALLS_PATH, KINDS, Kind, Note, PAGES_MAX, Page, Probe, Window};
 use crate::amo::pace::Pace;
 use crate::amo::settings::{self, BaseUrl, Settings};
@@ -67,8 +69,10 @@ pub enum Failure {
 pub enum Looked {
     /// Every place was searched; the calls that are not here were not listed.
     Found(BTreeMap<String, Note>),
-    /// amoCRM answered something else; nothing is proved.
+    /// amoCRM does not answer this account's questions; nothing is proved.
     Refused { account: Account, words: String },
+    /// The account answers, but its notes cannot be read; nothing is proved.
+    Unreadable(String),
     /// No answer came.
     Failed(Failure),
 }
@@ -100,15 +104,6 @@ pub enum Error {
 
 /// The environment variable that may hold the token.
 pub const TOKEN_VARIABLE: &str = "AMI2AMO_AMOCRM_TOKEN";
-/// Most bytes of an answer that are held: 50 calls are 20 KB, 250 notes are 300 KB.
-pub const BODY_MAX: usize = 1 << 20;
-/// Servers in front of amoCRM close idle connections after a minute or so. One that is closed
-/// while we write makes an outcome unknown, so ours are closed well before.
-const IDLE_MAX: Duration = Duration::from_secs(30);
-/// TLS sessions that are remembered: one host needs few.
-const TLS_SESSIONS: usize = 4;
-const TRACE: HeaderName = HeaderName::from_static("x-request-id");
-
 impl TokenSource {
     /// Chooses among the settings and `variable`, the value of [`TOKEN_VARIABLE`]; the environment
     /// wins, as systemd and containers expect.
@@ -143,7 +138,7 @@ impl Client {
             TokenSource::Given(token) => Life::Valid(token.clone()),
             TokenSource::File(_) => Life::Missing,
         };
-        Ok(Self { http: http(settings)?, base_url, source, life: Mutex::new(life), pace, clock })
+        Ok(Self { http: http::client(settings)?, base_url, source, life: Mutex::new(life), pace, clock })
     }
 
     /// Posts one batch.
@@ -224,11 +219,10 @@ impl Client {
                         return Ok(());
                     }
                 }
-                Page::Unread { account, words } => return Err(Looked::Refused { account, words }),
+                Page::Unread { account, words } => return Err(unread(account, words)),
             }
         }
-        let words = format!("more than {PAGES_MAX} pages of notes on {}", kind.plural());
-        Err(Looked::Refused { account: Account::ServerTrouble, words })
+        Err(Looked::Unreadable(format!("more than {PAGES_MAX} pages of notes on {}", kind.plural())))
     }
 
     async fn get(&self, path: &str) -> Result<Reply, Failure> {
@@ -239,8 +233,8 @@ impl Client {
         let token = self.token().await?;
         let request = self.request(method, path, body, &token)?;
         self.turn().await;
-        let response = request.send().await.map_err(failure)?;
-        let reply = reply(response, (self.clock.host)()).await;
+        let response = request.send().await.map_err(http::failure)?;
+        let reply = http::reply(response, (self.clock.host)()).await;
         self.learn(&reply, &token);
         tracing::debug!(
             status = reply.status,
@@ -298,7 +292,11 @@ impl Client {
         let now = (self.clock.mono)();
         let mut pace = lock(&self.pace);
         match reply.status {
-            429 => pace.too_many(now, reply.retry_after, fastrand::f64()),
+            429 => {
+                pace.too_many(now, retry_after_of(reply), fastrand::f64());
+                let pause = pace.open_at().since(now);
+                tracing::warn!(?pause, "amoCRM got too many requests: everything pauses");
+            }
             403 if json_object(&reply.body).is_none() => pace.banned(now),
             _ => pace.passed(),
         }
@@ -320,90 +318,31 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn http(settings: &Settings) -> Result<reqwest::Client, Error> {
-    Ok(reqwest::Client::builder()
-        .tls_backend_preconfigured(tls()?)
-        .user_agent(concat!("ami2amo/", env!("CARGO_PKG_VERSION")))
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .no_proxy()
-        .http1_only()
-        .tcp_nodelay(true)
-        .connect_timeout(settings.connect_timeout.duration())
-        .timeout(settings.request_timeout.duration())
-        .pool_idle_timeout(IDLE_MAX)
-        .pool_max_idle_per_host(1)
-        .build()?)
-}
-
-/// TLS by rustls and ring, trusting Mozilla's roots that are built in: loading the system's would
-/// cost megabytes, and a machine beside a PBX often has none that are fresh.
-fn tls() -> Result<rustls::ClientConfig, rustls::Error> {
-    let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    config.resumption = rustls::client::Resumption::in_memory_sessions(TLS_SESSIONS);
-    Ok(config)
-}
-
-/// Only an error while connecting proves that nothing was sent.
-fn failure(error: reqwest::Error) -> Failure {
-    let certain = error.is_connect() || error.is_dns() || error.is_builder();
-    let timed_out = error.is_timeout();
-    let text = if timed_out { "timed out".to_owned() } else { innermost(&error.without_url()) };
-    if certain {
-        return Failure::NotSent(format!("cannot connect: {text}"));
-    }
-    Failure::Unknown(format!("no answer: {text}"))
-}
-
-/// The last cause says what happened ("connection refused"); those above it only where.
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    innermost.to_string()
-}
-
-/// Reads as much of the answer as comes and is allowed: what is missing makes the body unreadable,
-/// and that is judged where bodies are judged.
-async fn reply(mut response: Response, now: HostTime) -> Reply {
-    let mut reply = Reply {
-        status: response.status().as_u16(),
-        retry_after: header(response.headers(), &RETRY_AFTER).and_then(|text| retry_after(text, now)),
-        date: header(response.headers(), &DATE).and_then(http_date),
-        trace: header(response.headers(), &TRACE).map(|text| text.chars().take(64).collect()),
-        body: Vec::new(),
-    };
-    while let Ok(Some(chunk)) = response.chunk().await {
-        if reply.body.len() + chunk.len() > BODY_MAX {
-            break;
+/// The account answered a moment ago: what concerns all its requests holds it, the rest concerns
+/// the notes only.
+fn unread(account: Account, words: String) -> Looked {
+    match account {
+        Account::Unauthorized | Account::Banned | Account::TooMany { .. } => {
+            Looked::Refused { account, words }
         }
-        reply.body.extend_from_slice(&chunk);
-    }
-    reply
-}
-
-fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok()
-}
-
-/// Seconds, or the moment itself.
-fn retry_after(text: &str, now: HostTime) -> Option<Duration> {
-    match text.trim().parse() {
-        Ok(seconds) => Some(Duration::from_secs(seconds)),
-        Err(_) => http_date(text).map(|at| at.since(now)),
+        Account::Fine | Account::Unpaid | Account::Forbidden | Account::ServerTrouble | Account::NotAmo => {
+            Looked::Unreadable(words)
+        }
     }
 }
 
-fn http_date(text: &str) -> Option<HostTime> {
-    let at = jiff::fmt::rfc2822::parse(text).ok()?;
-    Some(HostTime::from_micros(at.timestamp().as_microsecond()))
+/// The header, or what the body says in its place.
+fn retry_after_of(reply: &Reply) -> Option<Duration> {
+    match answer::account(reply, json_object(&reply.body).as_ref()) {
+        Account::TooMany { retry_after } => retry_after,
+        Account::Fine
+        | Account::Unauthorized
+        | Account::Unpaid
+        | Account::Forbidden
+        | Account::Banned
+        | Account::ServerTrouble
+        | Account::NotAmo => None,
+    }
 }
 
 async fn read_token(path: PathBuf) -> Result<Token, String> {
@@ -423,22 +362,6 @@ fn token_in(path: &Path) -> Result<Token, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn http_dates_are_read() {
-        let at = http_date("Sun, 22 Nov 2026 09:13:11 GMT");
-        assert_eq!(at, Some(HostTime::from_micros(1_795_338_791_000_000)));
-        assert_eq!(http_date("yesterday"), None);
-    }
-
-    #[test]
-    fn retry_after_is_seconds_or_a_moment() {
-        let now = HostTime::from_micros(1_795_338_791_000_000);
-        assert_eq!(retry_after("120", now), Some(Duration::from_secs(120)));
-        assert_eq!(retry_after("Sun, 22 Nov 2026 09:14:11 GMT", now), Some(Duration::from_secs(60)));
-        assert_eq!(retry_after("Sun, 22 Nov 2026 09:12:11 GMT", now), Some(Duration::ZERO));
-        assert_eq!(retry_after("soon", now), None);
-    }
 
     #[test]
     fn the_environment_wins_over_the_file() {

@@ -284,7 +284,7 @@ fn the_documented_table_is_understood_and_unknown_keys_are_refused() {
 #[test]
 fn jitter_fills_its_range() {
     let mut jitter = Jitter::new(7);
-    let values: Vec<f64> = (0..1000).map(|_| jitter.next()).collect();
+    let values: Vec<f64> = (0..1000).map(|_| jitter.draw()).collect();
     assert!(values.iter().all(|value| (0.0..=1.0).contains(value)));
     let mean = values.iter().sum::<f64>() / 1000.0;
     assert!((0.45..0.55).contains(&mean), "{mean}");
