@@ -81,8 +81,10 @@ const UNEXPLAINED_MAX: u32 = 12;
 const FIRST_LOOK_PART: u32 = 6;
 /// Searches that must have failed before a call is taken for not stored.
 const LOOKS_MIN: u32 = 2;
-/// Shortest pause of a parked call, so that a late try and the next one do not meet.
-const PARKED_GAP_MIN: Duration = Duration::from_secs(60);
+/// Longest distance that the next moment of the schedule must have, so that a late try and the
+/// next one do not meet.
+const PARKED_GAP_MAX: Duration = Duration::from_secs(60);
+const PARKED_GAP_MIN: Duration = Duration::from_millis(10);
 /// How often a call is looked for that is held by `on-unknown = "hold"`.
 const HELD_LOOK: Duration = Duration::from_secs(3600);
 
@@ -274,12 +276,13 @@ fn not_found(policy: &Policy, item: &Item, now: HostTime) -> (State, HostTime) {
 /// When a parked call is tried next, counted from its parking: the schedule is a list of moments,
 /// so that tries that were missed are not made up for.
 fn next_try(policy: &Policy, waited: Duration) -> Duration {
-    let last = policy.parked_retries.last().copied().unwrap_or(policy.parked_max).duration();
     let pauses = policy.parked_retries.iter().map(|pause| pause.duration());
+    let gap = pauses.clone().min().unwrap_or_default().clamp(PARKED_GAP_MIN, PARKED_GAP_MAX);
+    let last = pauses.clone().last().unwrap_or(policy.parked_max.duration()).max(gap);
     let mut moment = Duration::ZERO;
-    for pause in pauses.chain(std::iter::repeat(last.max(PARKED_GAP_MIN))) {
+    for pause in pauses.chain(std::iter::repeat(last)) {
         moment = moment.saturating_add(pause);
-        if moment >= waited + PARKED_GAP_MIN || moment >= policy.parked_max.duration() {
+        if moment >= waited + gap || moment >= policy.parked_max.duration() {
             break;
         }
     }

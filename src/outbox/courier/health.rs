@@ -1,12 +1,14 @@
 //! Pure: how an account fares, and when it may be asked again.
 
+use std::time::Duration;
+
 use crate::outbox::courier::effect::{Now, Token};
 use crate::outbox::courier::standing::{Hold, Signal, Standing};
 use crate::outbox::policy::Policy;
 use crate::time::MonoTime;
 
 /// How often a refused or missing token is looked for.
-const RENEW_EVERY: std::time::Duration = std::time::Duration::from_secs(5);
+const RENEW_EVERY: Duration = Duration::from_secs(5);
 
 /// How an account fares.
 #[derive(Debug)]
@@ -137,7 +139,7 @@ impl Health {
         if why == Hold::Unauthorized && !self.renewed && !self.is_unauthorized() {
             self.refused = Some(words);
         } else {
-            self.renew_at = now.mono.after(RENEW_EVERY);
+            self.renew_at = now.mono;
             self.standing.hold(why, words, now.host);
         }
     }
