@@ -278,7 +278,7 @@ fn not_found(policy: &Policy, item: &Item, now: HostTime) -> (State, HostTime) {
 fn next_try(policy: &Policy, waited: Duration) -> Duration {
     let pauses = policy.parked_retries.iter().map(|pause| pause.duration());
     let gap = pauses.clone().min().unwrap_or_default().clamp(PARKED_GAP_MIN, PARKED_GAP_MAX);
-    let last = pauses.clone().last().unwrap_or(policy.parked_max.duration()).max(gap);
+    let last = pauses.clone().next_back().unwrap_or(policy.parked_max.duration()).max(gap);
     let mut moment = Duration::ZERO;
     for pause in pauses.chain(std::iter::repeat(last)) {
         moment = moment.saturating_add(pause);
