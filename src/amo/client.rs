@@ -116,7 +116,7 @@ impl TokenSource {
         }
         match (&settings.token_file, &settings.token) {
             (Some(path), _) => Ok(Self::File(path.clone())),
-            (None, Some(token)) => Ok(Self::Given(token.clone())),
+            (None, Some(secret)) => Ok(Self::Given(secret.token().map_err(settings::Error::Token)?)),
             (None, None) => Err(Error::NoToken),
         }
     }
