@@ -10,6 +10,8 @@ mod fake_amo;
 mod queue;
 
 use std::collections::BTreeSet;
+use std::io::Write;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ami2amo::outbox::courier::standing::{Hold, Standing};
@@ -435,4 +437,68 @@ async fn something_that_is_not_amocrm_gets_no_calls() {
     daemon.wait_for_standing(|standing| held(standing, Hold::NotAmo)).await;
     assert_eq!(fake.posts().len(), 0);
     assert_eq!(daemon.stop().await.phases(), [Phase::Pending]);
+}
+
+#[tokio::test]
+async fn each_call_has_one_line_with_a_masked_number() {
+    let log = Log::default();
+    let writer = log.clone();
+    let lines = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let guard = tracing::subscriber::set_default(lines);
+    let fake =
+        start(Options { known: Known::Only(vec![("9160000001".into(), "lead")]), ..Options::default() })
+            .await;
+    let daemon = Setup::new(&fake.base_url()).delivery("parked-retries", json!(["1h"])).start();
+    daemon.enqueue(calls(2));
+    daemon.wait_for_phases(&[Phase::Sent, Phase::Parked]).await;
+    daemon.stop().await;
+    drop(guard);
+    let text = log.text();
+    for (needle, count) in [
+        ("call delivered", 1),
+        ("call not sent", 1),
+        ("call_id=", 2),
+        ("…0001", 1),
+        ("79160000001", 0),
+        ("test.token", 0),
+    ] {
+        assert_eq!(text.matches(needle).count(), count, "{needle}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_hold_is_one_line_that_says_what_to_do() {
+    let log = Log::default();
+    let writer = log.clone();
+    let lines = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let guard = tracing::subscriber::set_default(lines);
+    let fake = fake().await;
+    fake.fault(On::Account, 8, What::Status(401));
+    let mut daemon = Setup::new(&fake.base_url()).start();
+    daemon.wait_for_standing(|standing| *standing == Standing::Delivering).await;
+    daemon.stop().await;
+    drop(guard);
+    let text = log.text();
+    assert_eq!(text.matches("ERROR").count(), 1, "{text}");
+    assert!(text.contains("put it into token-file"), "{text}");
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }

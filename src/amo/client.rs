@@ -116,7 +116,7 @@ impl TokenSource {
         }
         match (&settings.token_file, &settings.token) {
             (Some(path), _) => Ok(Self::File(path.clone())),
-            (None, Some(token)) => Ok(Self::Given(token.clone())),
+            (None, Some(secret)) => Ok(Self::Given(secret.token().map_err(settings::Error::Token)?)),
             (None, None) => Err(Error::NoToken),
         }
     }
@@ -134,6 +134,10 @@ impl Client {
         clock: Clock,
     ) -> Result<Self, Error> {
         let base_url = settings.check()?.clone();
+        let per_second = settings.requests_per_second;
+        if per_second > settings::PER_SECOND_MAX {
+            tracing::warn!(per_second, %base_url, "the pace is above amoCRM's limit: fit for a test on this machine only");
+        }
         let life = match &source {
             TokenSource::Given(token) => Life::Valid(token.clone()),
             TokenSource::File(_) => Life::Missing,

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::amo::span::Span;
-use crate::amo::token::Token;
+use crate::amo::token::{self, Secret};
 use crate::call::record::Outcome;
 
 /// The `[amocrm]` table. `base_url` to `allow_plain_http` belong to the connection and are read
@@ -23,7 +23,7 @@ pub struct Settings {
     pub token_file: Option<PathBuf>,
     /// The long-lived token itself; a file is better.
     #[serde(skip_serializing)]
-    pub token: Option<Token>,
+    pub token: Option<Secret>,
     /// Requests in a second for everything the process sends: 1 to 7, more only towards loopback.
     pub requests_per_second: u32,
     /// Longest wait for TCP and TLS.
@@ -117,6 +117,8 @@ pub enum Error {
     Pace(u32),
     #[error("token and token-file are both set: keep one, better the file")]
     TwoTokens,
+    #[error("token in [amocrm]")]
+    Token(#[source] token::Error),
     #[error("connect-timeout and request-timeout must be longer than 0s")]
     NoTime,
 }
@@ -142,6 +144,9 @@ impl Settings {
         }
         if self.token.is_some() && self.token_file.is_some() {
             return Err(Error::TwoTokens);
+        }
+        if let Some(secret) = &self.token {
+            secret.token().map_err(Error::Token)?;
         }
         if self.connect_timeout == Span::default() || self.request_timeout == Span::default() {
             return Err(Error::NoTime);
@@ -386,8 +391,27 @@ mod tests {
         let settings = settings(r#"{"token":"very.secret"}"#);
         assert!(!format!("{settings:?}").contains("secret"));
         assert!(!serde_json::to_string(&settings).unwrap().contains("secret"));
-        let error = serde_json::from_str::<Settings>(r#"{"token":"very secret"}"#).unwrap_err();
-        assert!(!error.to_string().contains("secret"), "{error}");
+    }
+
+    #[test]
+    fn a_bad_token_in_the_settings_is_refused_without_being_shown() {
+        let settings = settings(r#"{"base-url":"https://a.amocrm.ru","token":"very secret"}"#);
+        let error = settings.check().unwrap_err();
+        assert_eq!(error, Error::Token(token::Error::NotPlain));
+        assert!(!format!("{error} {error:?}").contains("secret"));
+    }
+
+    #[cfg(feature = "daemon")]
+    #[test]
+    fn the_table_is_read_from_toml() {
+        let settings: Settings = toml::from_str(
+            "base-url = \"https://example.amocrm.ru\"\nrequest-timeout = \"45s\"\n\
+             [users]\n101 = 504141\n[results]\nno-answer = \"Не дозвонились\"\n",
+        )
+        .unwrap();
+        assert_eq!(settings.user(Some("101")), Some(504_141));
+        assert_eq!(settings.results[&Outcome::NoAnswer], "Не дозвонились");
+        assert_eq!(settings.request_timeout, Span::from_secs(45));
     }
 
     #[test]

@@ -14,10 +14,15 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-/// An access token. It is never printed: `Debug` and serialisation show only that there is one.
-#[derive(Clone, Eq, PartialEq, Deserialize)]
-#[serde(try_from = "String")]
+/// An access token. It is never printed: `Debug` shows only that there is one.
+#[derive(Clone, Eq, PartialEq)]
 pub struct Token(String);
+
+/// A token as the configuration holds it, not checked yet: a parser that refuses a value prints
+/// its line, and this line must not be printed.
+#[derive(Clone, Eq, PartialEq, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Error {
@@ -107,18 +112,23 @@ impl fmt::Debug for Token {
     }
 }
 
-impl Serialize for Token {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str("***")
+impl Secret {
+    /// # Errors
+    /// As [`Token::parse`].
+    pub fn token(&self) -> Result<Token, Error> {
+        Token::parse(&self.0)
     }
 }
 
-/// The message never holds the text: it is a secret even when it is malformed.
-impl TryFrom<String> for Token {
-    type Error = Error;
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(***)")
+    }
+}
 
-    fn try_from(text: String) -> Result<Self, Error> {
-        Self::parse(&text)
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("***")
     }
 }
 
@@ -150,7 +160,9 @@ mod tests {
         let token = token("abc.def");
         assert_eq!(format!("{token:?}"), "Token(***)");
         assert_eq!(format!("{:?}", Life::Refused(token.clone())), "Refused(Token(***))");
-        assert_eq!(serde_json::to_string(&token).unwrap(), "\"***\"");
+        let secret: Secret = serde_json::from_str("\"abc.def\"").unwrap();
+        assert_eq!(format!("{secret:?}"), "Secret(***)");
+        assert_eq!(serde_json::to_string(&secret).unwrap(), "\"***\"");
     }
 
     #[test]
