@@ -24,6 +24,7 @@ pub struct Event<'b> {
 
 /// The events of Asterisk that calls can depend on, and what they need of each.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "it borrows and lives on the stack while one event is handled")]
 pub enum What<'b> {
     NewChannel(Channel<'b>),
     /// `Newstate`, `NewCallerid`, `NewAccountCode`: the channel as it is.

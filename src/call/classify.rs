@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::call::conversation::{self, Conversation};
-use crate::call::facts::{CallFacts, Channel, Origin};
+use crate::call::facts::{CallFacts, Channel};
 use crate::call::id::{AccountId, CallId, PbxName};
 use crate::call::policy::Policy;
 use crate::call::record::{CallRecord, Direction, FinishedCall, HangupBy, Seconds, Side, Source, VERSION};
@@ -202,8 +202,7 @@ impl<'f> Case<'f> {
     }
 
     fn partial(&mut self) -> bool {
-        let unborn =
-            self.own().any(|channel| channel.origin == Origin::Unknown && channel.side != Side::Helper);
+        let unborn = self.own().any(|channel| !channel.announced && channel.side != Side::Helper);
         if unborn {
             self.why.push(Why::Partial { rule: PartialRule::BeginNotSeen });
         }

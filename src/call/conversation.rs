@@ -178,7 +178,7 @@ fn stands_for(facts: &CallFacts, leg: usize, party: usize) -> (Option<String>, F
     let meant = chain.iter().find_map(|at| {
         let channel = &facts.channels[*at];
         let local = name::local_exten(&channel.name).filter(|exten| crate::call::side::is_short(exten));
-        local.map(str::to_owned).or_else(|| channel.extras.meant.last().map(|exten| exten.to_string()))
+        local.map(str::to_owned).or_else(|| channel.extras.meant.last().map(ToString::to_string))
     });
     match meant {
         Some(extension) => (Some(extension), ForwardRule::ByDialPlan),

@@ -26,6 +26,8 @@ pub struct Channel {
     pub uniqueid: Box<str>,
     pub name: Box<str>,
     pub kind: name::Kind,
+    /// Its `Newchannel` was seen.
+    pub announced: bool,
     pub origin: Origin,
     /// First event.
     pub born: PbxTime,

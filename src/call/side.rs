@@ -142,7 +142,7 @@ impl Sides {
             }
             Some(_) => {}
             None if exten == "s" || digits(exten) >= OUTSIDE_DIGITS_MIN => {
-                endpoint.add(Evidence::NamelessCaller)
+                endpoint.add(Evidence::NamelessCaller);
             }
             None => {}
         }

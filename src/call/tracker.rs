@@ -132,7 +132,7 @@ impl Tracker {
             What::QueueJoin { channel, queue } => self.queue_join(&channel, queue, at),
             What::QueueAbandon { channel, .. } => self.touch(&channel, at),
             What::Agent { caller, dest, interface } => {
-                self.agent(caller.as_ref(), dest.as_ref(), interface, at)
+                self.agent(caller.as_ref(), dest.as_ref(), interface, at);
             }
             What::Variable { channel, name, value } => self.variable(&channel, name, value, at),
             What::Message { channel, new, .. } => self.message(channel.as_ref(), new, at),

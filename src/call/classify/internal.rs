@@ -3,41 +3,36 @@
 use crate::call::classify::Setting;
 use crate::call::facts::{CallFacts, Channel};
 use crate::call::id::{AccountId, CallId};
+use crate::call::name;
 use crate::call::record::{
     CallRecord, Direction, FinishedCall, Outcome, Seconds, Segment, Side, Skip, VERSION,
 };
-use crate::call::talk;
+use crate::call::talk::{self, Talk};
 use crate::call::timeline;
 use crate::call::why::{DirectionRule, OutcomeRule, Why};
 
 /// The record of a call among ourselves; `None` when only helpers or reported channels were left.
 pub(super) fn classify(facts: &CallFacts, setting: Setting<'_>) -> Option<FinishedCall> {
-    let own = || facts.channels.iter().enumerate().filter(|(_, c)| !c.guest && !c.reported);
-    let (first, opener) = own().find(|(_, channel)| channel.side != Side::Helper)?;
+    let (first, opener) = own(facts).find(|(_, channel)| channel.side != Side::Helper)?;
     if facts.channels.iter().any(|channel| channel.reported) {
         return None;
     }
-    let unknown = own().any(|(_, channel)| channel.side == Side::Unknown);
+    let is_other = |channel: usize| channel != first && facts.channels[channel].side != Side::Helper;
+    let talks = talk::talks(facts, &[first], is_other);
+    let record = record(facts, opener, &talks, setting);
+    Some(FinishedCall { record, timeline: timeline::timeline(facts) })
+}
+
+fn record(facts: &CallFacts, opener: &Channel, talks: &[Talk], setting: Setting<'_>) -> CallRecord {
+    let unknown = own(facts).any(|(_, channel)| channel.side == Side::Unknown);
     let skip = if unknown { Skip::UnknownSides } else { Skip::Internal };
-    let talks = talk::talks(facts, &[first], |channel| {
-        channel != first && facts.channels[channel].side != Side::Helper
-    });
     let answered_at = talks.first().map(|talk| talk.from);
-    let outcome = if answered_at.is_some() { Outcome::Answered } else { Outcome::NoAnswer };
-    let ended_at = own().map(|(_, channel)| channel.end(facts.ended)).max().unwrap_or(facts.ended);
-    let extension = |channel: &Channel| channel.extension.as_deref().map(str::to_owned);
-    let mut answered_by: Vec<String> = Vec::new();
-    let mut segments = Vec::new();
-    for talk in &talks {
-        let Some(extension) = extension(&facts.channels[talk.channel]) else { continue };
-        segments.push(Segment { extension: extension.clone(), from: talk.from, to: talk.to });
-        if !answered_by.contains(&extension) {
-            answered_by.push(extension);
-        }
-    }
     let last = talks.iter().map(|talk| talk.to).max();
-    let talked = talks.first().zip(last).map(|(first, last)| last.since(first.from)).unwrap_or_default();
-    let record = CallRecord {
+    let talked = answered_at.zip(last).map(|(first, last)| last.since(first)).unwrap_or_default();
+    let outcome = if answered_at.is_some() { Outcome::Answered } else { Outcome::NoAnswer };
+    let ended_at = own(facts).map(|(_, channel)| channel.end(facts.ended)).max().unwrap_or(facts.ended);
+    let segments = segments(facts, talks);
+    CallRecord {
         v: VERSION,
         call_id: CallId::new(setting.pbx, &opener.uniqueid, 1),
         pbx: setting.pbx.clone(),
@@ -52,11 +47,11 @@ pub(super) fn classify(facts: &CallFacts, setting: Setting<'_>) -> Option<Finish
         answered: answered_at.is_some(),
         outcome,
         status: None,
-        responsible: extension(opener),
-        answered_by,
-        rang: rang(facts),
+        responsible: opener.extension.as_deref().map(str::to_owned),
+        answered_by: in_order(segments.iter().map(|segment| &*segment.extension)),
+        rang: in_order(rang(facts)),
         talk_seconds: Seconds::from_duration(talked),
-        bridged_seconds: Seconds::from_duration(talk::covered(&talks)),
+        bridged_seconds: Seconds::from_duration(talk::covered(talks)),
         wait_seconds: Seconds::from_duration(answered_at.unwrap_or(ended_at).since(opener.born)),
         hold_seconds: Seconds::ZERO,
         segments,
@@ -67,33 +62,49 @@ pub(super) fn classify(facts: &CallFacts, setting: Setting<'_>) -> Option<Finish
         hangup_cause: opener.gone.and_then(|gone| gone.cause),
         hangup_by: None,
         recording: None,
-        uniqueids: own().map(|(_, channel)| channel.uniqueid.to_string()).collect(),
+        uniqueids: own(facts).map(|(_, channel)| channel.uniqueid.to_string()).collect(),
         source: setting.source,
         partial: facts.cut,
         skip: Some(skip),
         why: why(facts, opener, outcome, skip),
-    };
-    Some(FinishedCall { record, timeline: timeline::timeline(facts) })
+    }
 }
 
-fn rang(facts: &CallFacts) -> Vec<String> {
-    let mut rang: Vec<String> = Vec::new();
-    for channel in facts.channels.iter().filter(|c| !c.guest && c.side == Side::Inside && c.was_called()) {
-        let extension = channel.extension.as_deref().unwrap_or_default();
-        if !rang.iter().any(|known| known == extension) {
-            rang.push(extension.to_owned());
+fn own(facts: &CallFacts) -> impl Iterator<Item = (usize, &Channel)> {
+    facts.channels.iter().enumerate().filter(|(_, channel)| !channel.guest && !channel.reported)
+}
+
+fn segments(facts: &CallFacts, talks: &[Talk]) -> Vec<Segment> {
+    let segment = |talk: &Talk| {
+        let extension = facts.channels[talk.channel].extension.as_deref()?.to_owned();
+        Some(Segment { extension, from: talk.from, to: talk.to })
+    };
+    talks.iter().filter_map(segment).collect()
+}
+
+fn rang(facts: &CallFacts) -> impl Iterator<Item = &str> {
+    let called = own(facts).filter(|(_, channel)| channel.side == Side::Inside && channel.was_called());
+    called.filter_map(|(_, channel)| channel.extension.as_deref())
+}
+
+/// Each once, in order of the first.
+fn in_order<'s>(extensions: impl Iterator<Item = &'s str>) -> Vec<String> {
+    let mut ordered: Vec<String> = Vec::new();
+    for extension in extensions {
+        if !ordered.iter().any(|known| known == extension) {
+            ordered.push(extension.to_owned());
         }
     }
-    rang
+    ordered
 }
 
 fn why(facts: &CallFacts, opener: &Channel, outcome: Outcome, skip: Skip) -> Vec<Why> {
     let direction = Direction::Internal;
     let rule = DirectionRule::NoOutsideLeg;
     let mut why = vec![Why::Direction { direction, rule, channel: opener.name.to_string() }];
-    let unknown = facts.channels.iter().filter(|channel| channel.side == Side::Unknown);
-    why.extend(unknown.map(|channel| Why::Side {
-        endpoint: crate::call::name::endpoint(&channel.name).to_owned(),
+    let unknown = own(facts).filter(|(_, channel)| channel.side == Side::Unknown);
+    why.extend(unknown.map(|(_, channel)| Why::Side {
+        endpoint: name::endpoint(&channel.name).to_owned(),
         side: channel.side,
         evidence: channel.evidence,
     }));

@@ -81,21 +81,23 @@ impl<'f> Case<'f> {
         self.own().filter(|channel| channel.side == Side::Inside && channel.was_called())
     }
 
+    /// The number that the PBX sent through the trunk, else what the extension dialled.
+    fn called_number(&self) -> (Option<&'f str>, PhoneSource) {
+        let leg = self.leg();
+        if let Some(number) = sent_number(self.last_leg()).or(sent_number(leg)) {
+            return (Some(number), PhoneSource::SentToNetwork);
+        }
+        let opener = self.channel(self.conversation.opener);
+        let dialled = Some(&*opener.exten).filter(|exten| !exten.is_empty() && *exten != "s");
+        (leg.number.as_deref().or(dialled), PhoneSource::DialledExten)
+    }
+
     /// The outside number as the network presented it, or as the PBX sent it to the network.
     pub(super) fn phone_raw(&mut self) -> Option<String> {
         let leg = self.leg();
         let (number, source) = match self.conversation.direction {
             Direction::Inbound => (leg.number.as_deref(), PhoneSource::CallerId),
-            Direction::Outbound | Direction::Internal => {
-                match sent_number(self.last_leg()).or(sent_number(leg)) {
-                    Some(number) => (Some(number), PhoneSource::SentToNetwork),
-                    None => {
-                        let opener = self.channel(self.conversation.opener);
-                        let dialled = Some(&*opener.exten).filter(|exten| !exten.is_empty() && *exten != "s");
-                        (leg.number.as_deref().or(dialled), PhoneSource::DialledExten)
-                    }
-                }
-            }
+            Direction::Outbound | Direction::Internal => self.called_number(),
         };
         let (number, source) = (number.map(str::to_owned), number.map_or(PhoneSource::None, |_| source));
         self.why.push(Why::Phone { source });
@@ -111,7 +113,7 @@ fn cause(channel: &Channel) -> u16 {
     channel.gone.and_then(|gone| gone.cause).unwrap_or(0)
 }
 
-/// `BUSY`, or Q.850 cause 17. chan_sip reports a 603 as `BUSY` too, then with cause 21.
+/// `BUSY`, or Q.850 cause 17. `chan_sip` reports a 603 as `BUSY` too, then with cause 21.
 fn is_busy(channel: &Channel) -> bool {
     cause(channel) == 17 || (last_status(channel) == Some(DialStatus::Busy) && cause(channel) != 21)
 }

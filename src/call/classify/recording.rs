@@ -53,7 +53,7 @@ const ROUNDING: Duration = Duration::from_millis(500);
 
 impl Found<'_> {
     fn better(self, other: Self) -> Self {
-        let longer = self.covered.max(other.covered) - self.covered.min(other.covered) > ROUNDING;
+        let longer = self.covered.abs_diff(other.covered) > ROUNDING;
         let keep = if longer {
             self.covered > other.covered
         } else {

@@ -131,7 +131,7 @@ impl Tracker {
 
     /// Leaves a copy of a channel that is about to be forgotten in its conferences: calls that end
     /// later were with it.
-    pub(super) fn leave_past(&mut self, index: ChannelIndex, guest: Channel) {
+    pub(super) fn leave_past(&mut self, index: ChannelIndex, guest: &Channel) {
         let conferences = guest.stays.iter().filter(|stay| stay.kind == BridgeKind::Conference);
         for number in conferences.map(|stay| stay.bridge) {
             let Some(&entry) = self.bridges.conferences.get(&number) else { continue };

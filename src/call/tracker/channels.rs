@@ -11,24 +11,29 @@ use crate::time::PbxTime;
 /// Holds, recordings and the like that one channel can have; a real one has a few, and more must
 /// not cost memory.
 pub(super) const LIST_MAX: usize = 64;
+/// `ChannelState` of a channel whose device calls the PBX.
+const RING: Option<u8> = Some(4);
 /// Longest text that is kept of a header, in bytes.
 const TEXT_MAX: usize = 256;
 
 impl Tracker {
     pub(super) fn new_channel(&mut self, snapshot: &event::Channel<'_>, at: PbxTime) {
-        let known = self.find(snapshot);
         let index = self.see(snapshot, at);
-        let origin = match snapshot.state {
-            Some(0 | 1 | 3) => Origin::Created,
-            Some(_) => Origin::Incoming,
-            None => Origin::Unknown,
-        };
-        let tracked = &mut self.channels[index as usize];
-        if tracked.facts.origin == Origin::Unknown {
-            tracked.facts.origin = origin;
+        let facts = &mut self.channels[index as usize].facts;
+        if facts.announced {
+            return;
         }
-        if known.is_some() {
-            fill_in(&mut tracked.facts, snapshot);
+        // However late it comes: this is what the channel was like at first.
+        facts.announced = true;
+        facts.number = presented(snapshot.number).map(|number| cut(&number).into());
+        facts.exten = cut(&text::decode(snapshot.exten)).into();
+        facts.context = cut(&text::decode(snapshot.context)).into();
+        if facts.origin == Origin::Unknown {
+            facts.origin = match snapshot.state {
+                Some(0 | 1 | 3) => Origin::Created,
+                Some(_) => Origin::Incoming,
+                None => Origin::Unknown,
+            };
         }
         self.learn_from_call_in(index);
     }
@@ -36,14 +41,13 @@ impl Tracker {
     /// A device that calls the PBX shows its side.
     fn learn_from_call_in(&mut self, index: ChannelIndex) {
         let Tracked { facts, endpoint, .. } = &self.channels[index as usize];
-        if facts.origin == Origin::Incoming && facts.kind == name::Kind::Device {
+        if facts.announced && facts.origin == Origin::Incoming && facts.kind == name::Kind::Device {
             self.sides.called_in(*endpoint, facts.number.as_deref(), &facts.exten, &facts.context);
         }
     }
 
-    /// chan_sip makes its channels `Down` whoever calls; `Ring` then says that the device does.
+    /// `chan_sip` makes its channels `Down` whoever calls; `Ring` then says that the device does.
     fn notice_ring(&mut self, index: ChannelIndex, snapshot: &event::Channel<'_>) {
-        const RING: Option<u8> = Some(4);
         let facts = &mut self.channels[index as usize].facts;
         if snapshot.state == RING && facts.origin == Origin::Created && facts.dials.is_empty() {
             facts.origin = Origin::Incoming;
@@ -124,9 +128,7 @@ impl Tracker {
         match name.trim_ascii_start().strip_prefix(b"__").or_else(|| name.strip_prefix(b"_")).unwrap_or(name)
         {
             b"MIXMONITOR_FILENAME" | b"MONITOR_FILENAME" => {
-                if extras.recordings.len() < LIST_MAX && extras.recordings.iter().all(|r| r.path != value) {
-                    extras.recordings.push(Recording { at, path: value });
-                }
+                extras.add_recording(Recording { at, path: value });
             }
             b"FROM_DID" => extras.did = Some(value),
             b"FORWARDEDBY" => extras.forwarded_by = Some(value),
@@ -189,7 +191,8 @@ impl Tracker {
         let facts = Channel {
             uniqueid: text::decode(snapshot.uniqueid).into(),
             kind: name::kind(&name),
-            origin: Origin::Unknown,
+            announced: false,
+            origin: if snapshot.state == RING { Origin::Incoming } else { Origin::Unknown },
             born: at,
             gone: None,
             hangup_requested: None,
@@ -264,16 +267,12 @@ impl Tracker {
     }
 }
 
-/// What the first event of a stub did not say.
-fn fill_in(facts: &mut Channel, snapshot: &event::Channel<'_>) {
-    if facts.number.is_none() {
-        facts.number = presented(snapshot.number).map(|number| cut(&number).into());
-    }
-    if facts.exten.is_empty() {
-        facts.exten = cut(&text::decode(snapshot.exten)).into();
-    }
-    if facts.context.is_empty() {
-        facts.context = cut(&text::decode(snapshot.context)).into();
+impl Extras {
+    fn add_recording(&mut self, recording: Recording) {
+        let known = self.recordings.iter().any(|known| known.path == recording.path);
+        if !known && self.recordings.len() < LIST_MAX {
+            self.recordings.push(recording);
+        }
     }
 }
 
@@ -284,9 +283,5 @@ pub(super) fn kept(value: &[u8]) -> Option<Box<str>> {
 }
 
 fn cut(text: &str) -> &str {
-    let mut end = text.len().min(TEXT_MAX);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
+    text.get(..text.floor_char_boundary(TEXT_MAX)).unwrap_or(text)
 }

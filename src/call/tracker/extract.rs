@@ -48,7 +48,7 @@ impl Tracker {
         for &member in members {
             if self.was_in_conference(member) {
                 let guest = self.guest(member);
-                self.leave_past(member, guest);
+                self.leave_past(member, &guest);
             }
             let tracked = self.channels.remove(member as usize);
             self.by_uniqueid.remove(tracked.facts.uniqueid.as_bytes(), member as usize);

@@ -1,0 +1,265 @@
+#!/usr/bin/env python3
+"""The whole way, once, for real: people call through a real Asterisk, `ami2amo run` listens beside it, and what
+arrives in amoCRM is compared with what the people did.
+
+    check.py [--binary PATH] [--rounds N] [--quiet SECONDS] [SCENARIO…]
+
+Installs and starts the lab's PBX, needs root. Everything that it starts it stops, by process id; every wait has
+an end. The exit code is 0 only when every call arrived once and right, the hangup-to-POST time, the memory and
+the wake-ups of the idle daemon are under their bars, and the daemon ended cleanly on SIGTERM.
+"""
+import argparse
+import asyncio
+import contextlib
+import fcntl
+import os
+import pathlib
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+import amocrm
+import office
+import scenarios
+import verdict
+
+REPOSITORY = office.HERE.parent.parent
+USERS = {str(extension): 504000 + extension for extension in office.DESKS}
+DEFAULT_USER = 504999
+
+# The bars of the design: hangup to POST (p95), resident memory and wake-ups of an idle daemon, start to READY.
+LATENCY_BAR_S, MEMORY_BAR_MIB, WAKEUPS_BAR, READY_BAR_S = 5.0, 12.0, 2.0, 1.0
+
+LOCK_SECONDS, INSTALL_SECONDS, SCRIPT_SECONDS = 900, 1200, 120
+READY_SECONDS, AMI_SECONDS, POST_SECONDS, STOP_SECONDS = 20, 20, 30, 20
+# After the last post a moment more, in which nothing may come: no duplicate, no internal call.
+SILENCE_SECONDS = 3
+LOG_LINES = 60
+
+CONFIG = """\
+[[pbx]]
+name = "lab"
+host = "{host}"
+port = 5038
+username = "ami2amo"
+secret-file = "{secret_file}"
+
+[amocrm]
+base-url = "{url}"
+token-file = "{folder}/token"
+requests-per-second = 5
+default-user = {default_user}
+
+[amocrm.users]
+{users}
+
+[store]
+dir = "{folder}/store"
+
+[admin]
+socket = "{folder}/ctl.sock"
+"""
+
+
+class Failed(Exception):
+    """The check cannot go on."""
+
+
+# ---- the daemon ---------------------------------------------------------------------------------
+class Daemon:
+    """`ami2amo run` with a configuration, a store and a log of its own in a temporary folder."""
+
+    def __init__(self, binary, folder, url, token):
+        self.folder, self.log = folder, folder / "log"
+        (folder / "token").write_text(token)
+        (folder / "token").chmod(0o600)
+        (folder / "ami2amo.toml").write_text(CONFIG.format(
+            host=office.PBX_HOST, secret_file=office.SECRET_FILE, url=url, folder=folder, default_user=DEFAULT_USER,
+            users="\n".join(f"{extension} = {user}" for extension, user in USERS.items())))
+        self.notices = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        self.notices.bind(str(folder / "notify"))
+        self.started = time.monotonic()
+        with open(self.log, "wb") as log:
+            self.process = subprocess.Popen(
+                [binary, "--config", folder / "ami2amo.toml", "run"], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                env={"PATH": os.environ["PATH"], "NOTIFY_SOCKET": str(folder / "notify")})
+
+    def wait_ready(self):
+        """Waits for READY=1; returns the seconds since the start."""
+        while (left := self.started + READY_SECONDS - time.monotonic()) > 0:
+            self.check_alive()
+            self.notices.settimeout(min(left, 0.2))
+            with contextlib.suppress(TimeoutError):
+                if b"READY=1" in self.notices.recv(4096).split(b"\n"):
+                    return time.monotonic() - self.started
+        raise Failed(f"no READY=1 in {READY_SECONDS} s")
+
+    def check_alive(self):
+        if self.process.poll() is not None:
+            raise Failed(f"the daemon ended with code {self.process.returncode}")
+
+    def memory_mib(self):
+        return self._status("VmRSS") / 1024
+
+    def wakeups(self):
+        """Voluntary context switches of all tasks so far."""
+        return sum(self._status("voluntary_ctxt_switches", task) for task in os.listdir(f"/proc/{self.process.pid}/task"))
+
+    def _status(self, key, task=None):
+        pid = self.process.pid
+        text = pathlib.Path(f"/proc/{pid}/task/{task or pid}/status").read_text()
+        return next(int(line.split()[1]) for line in text.splitlines() if line.startswith(key + ":"))
+
+    def stop(self):
+        """Asks it to end; returns the exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            return f"none in {STOP_SECONDS} s"
+
+    def last_lines(self):
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-LOG_LINES:])
+
+
+# ---- the steps ----------------------------------------------------------------------------------
+async def wait_for(seconds, true, what):
+    until = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > until:
+            raise Failed(f"not in {seconds} s: {what}")
+        await asyncio.sleep(0.1)
+
+
+async def watch_idle(daemon, seconds):
+    """Returns the memory in MiB and the wake-ups a second of the daemon while nothing happens."""
+    before = daemon.wakeups()
+    await asyncio.sleep(seconds)
+    return daemon.memory_mib(), (daemon.wakeups() - before) / seconds
+
+
+async def play(names, rounds):
+    """Plays every scenario `rounds` times; returns the truths."""
+    people = await office.Office().open()
+    try:
+        truths = [truth async for truth in people.play_all([scenarios.ALL[name] for name in names] * rounds)]
+        await office.quiet()
+        return truths
+    finally:
+        people.close()
+
+
+async def wait_for_posts(crm, truths):
+    """Waits until each true call has arrived, and a moment more; what is missing is told by the verdicts."""
+    wanted = {verdict.digits(truth.phone) for truth in truths}
+    with contextlib.suppress(Failed):
+        await wait_for(POST_SECONDS, lambda: wanted <= {verdict.digits(call["phone"]) for _, call in crm.calls}, "")
+    await asyncio.sleep(SILENCE_SECONDS)
+
+
+async def try_daemon(args, crm, daemon):
+    """The whole trial of a started daemon; returns (what, passed, text) for each thing that was tried."""
+    ready = daemon.wait_ready()
+    await wait_for(AMI_SECONDS, lambda: daemon.check_alive() or office.ami_sessions() == 1, "an AMI session of the daemon")
+    memory, wakeups = await watch_idle(daemon, args.quiet)
+    truths = await play(args.scenarios, args.rounds)
+    await wait_for_posts(crm, truths)
+    code = daemon.stop()
+    verdicts, strangers = verdict.judge(truths, list(crm.calls), USERS, DEFAULT_USER)
+    rows = [(f"{v.truth.scenario} {v.truth.phone}", not v.faults, describe(v)) for v in verdicts]
+    rows += [("no such call", False, str(call)) for call in strangers]
+    rows += [("request refused by amoCRM", False, fault) for fault in crm.faults]
+    latencies = [v.latency for v in verdicts if v.latency is not None] or [float("inf")]
+    p50, p95 = (verdict.percentile(latencies, share) for share in (0.5, 0.95))
+    rows.append((f"hangup to POST, p95 < {LATENCY_BAR_S} s", p95 < LATENCY_BAR_S,
+                 f"p50 {p50:.2f} s, p95 {p95:.2f} s, max {max(latencies):.2f} s of {len(latencies)}"))
+    rows.append((f"start to READY < {READY_BAR_S} s", ready < READY_BAR_S, f"{ready:.2f} s"))
+    rows.append((f"idle memory < {MEMORY_BAR_MIB} MiB", memory < MEMORY_BAR_MIB, f"{memory:.1f} MiB"))
+    rows.append((f"idle wake-ups < {WAKEUPS_BAR} a second", wakeups < WAKEUPS_BAR, f"{wakeups:.2f} over {args.quiet} s"))
+    rows.append(("SIGTERM ends it with code 0", code == 0, f"code {code}"))
+    return rows
+
+
+def describe(v):
+    if v.faults:
+        return "; ".join(f"{field}: want {want!r}, got {got!r}" for field, want, got in v.faults)
+    return f"{v.truth.direction}, user {USERS.get(v.truth.responsible, DEFAULT_USER)}, {v.truth.talk_seconds} s, " \
+           f"status {v.truth.status}, posted after {v.latency:.2f} s"
+
+
+def report(rows):
+    """Prints the table and its last line; true when all passed."""
+    width = max(len(what) for what, _, _ in rows)
+    for what, passed, text in rows:
+        print(f"{'ok   ' if passed else 'WRONG'} {what:{width}}  {text}")
+    failed = sum(not passed for _, passed, _ in rows)
+    print(f"lab: {len(rows) - failed} passed, {failed} failed", flush=True)
+    return not failed
+
+
+@contextlib.contextmanager
+def running_pbx():
+    """A freshly started PBX, ours alone until the end."""
+    office.ROOT.mkdir(parents=True, exist_ok=True)
+    with open(office.ROOT / "lock", "w") as lock:
+        take(lock)
+        office.run_script("install", INSTALL_SECONDS)
+        try:
+            office.run_script("stop", SCRIPT_SECONDS)
+            office.run_script("start", SCRIPT_SECONDS)
+            yield
+        finally:
+            office.run_script("stop", SCRIPT_SECONDS)
+
+
+def take(lock):
+    until = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise Failed(f"another check holds {lock.name}") from None
+            time.sleep(1)
+
+
+def check(args):
+    token = secrets.token_hex(16)
+    with running_pbx(), tempfile.TemporaryDirectory(prefix="ami2amo-") as folder:
+        crm = amocrm.AmoCrm(token)
+        daemon = Daemon(args.binary, pathlib.Path(folder), crm.url, token)
+        try:
+            passed = report(asyncio.run(try_daemon(args, crm, daemon)))
+        except Failed as failed:
+            passed = report([("the check", False, str(failed))])
+        finally:
+            daemon.stop()
+            crm.close()
+        if not passed:
+            print(f"---- the daemon's last lines\n{daemon.last_lines()}", file=sys.stderr)
+        return passed
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("scenarios", nargs="*", default=list(scenarios.ALL), metavar="SCENARIO")
+    parser.add_argument("--binary", default=REPOSITORY / "target/release/ami2amo", type=pathlib.Path)
+    parser.add_argument("--rounds", default=1, type=int, help="how often each scenario is played")
+    parser.add_argument("--quiet", default=30, type=int, metavar="SECONDS", help="how long the idle daemon is watched")
+    args = parser.parse_args()
+    if unknown := [name for name in args.scenarios if name not in scenarios.ALL]:
+        parser.error(f"unknown scenarios: {', '.join(unknown)}; see play.py list")
+    # A request to stop unwinds, so that what was started is stopped.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    sys.exit(0 if check(args) else 1)
+
+
+if __name__ == "__main__":
+    main()

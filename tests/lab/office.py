@@ -1,0 +1,168 @@
+"""The lab's office: the PBX as its administrator sees it, the people around it, and the truth of their calls."""
+import asyncio
+import dataclasses
+import itertools
+import os
+import pathlib
+import subprocess
+import time
+
+import sip
+
+NET = os.environ.get("AMI2AMO_LAB_NET", "127.0.38")
+CACHE = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+ROOT = pathlib.Path(os.environ.get("AMI2AMO_LAB_ROOT") or f"{CACHE}/ami2amo-lab").resolve()
+HERE = pathlib.Path(__file__).resolve().parent
+
+PBX_HOST, PBX_SIP = f"{NET}.1", (f"{NET}.1", 5060)
+SECRET_FILE = ROOT / "ami-secret"
+DESKS = range(101, 111)
+NEVER_REGISTERS = 109
+# Four pairs of desks, so that four scenarios can be played at once; each pair has a ring group and a queue.
+PAIRS = {1: (101, 102), 2: (103, 104), 3: (105, 106), 4: (107, 108)}
+
+# amoCRM's `call_status`.
+LEFT_MESSAGE, NOT_AVAILABLE, TALKED, NOT_REACHED, BUSY = 1, 3, 4, 6, 7
+
+
+# ---- the PBX ------------------------------------------------------------------------------------
+def run_script(name, timeout):
+    """Runs install, start or stop."""
+    subprocess.run([HERE / name], check=True, timeout=timeout, stdin=subprocess.DEVNULL)
+
+
+def console(command):
+    """A command on Asterisk's own console, so that the lab needs no AMI user of its own."""
+    asterisk = ["chroot", ROOT / "asterisk", "/usr/sbin/asterisk", "-C", "/pbx/etc/asterisk.conf", "-rx", command]
+    return subprocess.run(asterisk, capture_output=True, text=True, check=True, timeout=20).stdout
+
+
+def version():
+    return console("core show version").split()[1]
+
+
+def ami_sessions():
+    """How many sessions the daemon's manager user has."""
+    return sum(line.split()[:1] == ["ami2amo"] for line in console("manager show connected").splitlines())
+
+
+def channels():
+    return int(console("core show channels count").split()[0])
+
+
+# ---- the truth ------------------------------------------------------------------------------------
+@dataclasses.dataclass
+class Truth:
+    """What the people of one conversation did, never what the PBX says about it."""
+
+    scenario: str
+    direction: str
+    phone: str
+    answered: bool
+    responsible: str | None
+    answered_by: list
+    rang: list
+    talk_seconds: float
+    bridged_seconds: float
+    wait_seconds: float
+    status: int
+    started_at: float
+    ended_at: float
+
+    def line(self):
+        return dataclasses.asdict(self)
+
+
+class Story:
+    """One scenario being played by one pair of desks: who calls whom, and what is true afterwards."""
+
+    def __init__(self, office, name, pair):
+        self.office, self.name, self.pair = office, name, pair
+        self.truths = []
+        self.first, self.second = (office.desks[extension] for extension in PAIRS[pair])
+        for desk in (self.first, self.second):
+            desk.on_call = None
+            desk.forget()
+
+    def customer_calls(self, number):
+        """A new customer calls one of our numbers."""
+        return self.office.msk.call(number, caller=f"7{next(self.office.mobiles)}")
+
+    def customer(self, person):
+        """A new customer with a telephone; returns his number as our people dial it."""
+        number = f"8{next(self.office.mobiles)}"
+        self.office.msk.on_number[number] = person
+        return number
+
+    def leg_to(self, number):
+        """The provider's side of the call to `number`."""
+        return next(call for call in self.office.msk.calls if call.number == number)
+
+    def tell(self, direction, phone, outsider, talked=(), rang=(), status=None, responsible=None, wait=None):
+        """Notes the truth of one conversation that is over.
+
+        talked: (extension, Call) in the order in which they talked with the outsider. responsible: who it is
+        when nobody talked."""
+        now = time.monotonic()
+        spans = [(max(call.up_at, outsider.up_at), call.given_at or call.ended_at or now) for _, call in talked]
+        end = outsider.ended_at or now
+        begin, close = (min(s for s, _ in spans), min(end, max(e for _, e in spans))) if spans else (end, end)
+        wall = time.time() - now
+        self.truths.append(Truth(
+            scenario=self.name, direction=direction, phone=phone, answered=bool(talked),
+            responsible=str(talked[-1][0]) if talked else responsible,
+            answered_by=[str(extension) for extension, _ in talked], rang=[str(extension) for extension in rang],
+            talk_seconds=round(close - begin, 1), bridged_seconds=round(sum(min(e, end) - s for s, e in spans), 1),
+            wait_seconds=round(begin - outsider.started if wait is None else wait, 1),
+            status=status or (TALKED if talked else NOT_REACHED),
+            started_at=round(wall + outsider.started, 3), ended_at=round(wall + end, 3)))
+
+
+class Office:
+    """The people around a running PBX."""
+
+    async def open(self):
+        self.msk = await sip.Agent(f"{NET}.2", 5060, "msk", PBX_SIP).open()
+        self.desks = {}
+        for extension in DESKS:
+            desk = await sip.Agent(PBX_HOST, 5000 + extension, str(extension), PBX_SIP).open()
+            self.desks[extension] = desk
+            if extension != NEVER_REGISTERS:
+                await desk.register()
+        # Every customer has a number of his own, so a post is paired with its truth by number alone.
+        self.mobiles = itertools.count(9160000001)
+        return self
+
+    def close(self):
+        for agent in (self.msk, *self.desks.values()):
+            agent.close()
+
+    async def play(self, scenario, pair):
+        """Plays one scenario; returns the truths of its conversations."""
+        story = Story(self, scenario.__name__.replace("_", "-"), pair)
+        await asyncio.wait_for(scenario(story), timeout=90)
+        return story.truths
+
+    async def play_all(self, scenarios):
+        """Plays the scenarios, four at a time; yields the truths as they become known."""
+        waiting, done = list(reversed(scenarios)), asyncio.Queue()
+
+        async def pair_of_desks(pair):
+            while waiting:
+                for truth in await self.play(waiting.pop(), pair):
+                    await done.put(truth)
+
+        pairs = asyncio.gather(*(pair_of_desks(pair) for pair in PAIRS))
+        pairs.add_done_callback(lambda _: done.put_nowait(None))
+        while (truth := await done.get()) is not None:
+            yield truth
+        await pairs
+
+
+async def quiet(seconds=20):
+    """Waits until the PBX has no channel."""
+    until = time.monotonic() + seconds
+    while channels():
+        if time.monotonic() > until:
+            raise RuntimeError("the PBX still has channels:\n" + console("core show channels"))
+        await asyncio.sleep(0.3)
