@@ -64,7 +64,8 @@ fn calls_in(printed: &Printed) -> usize {
 #[test]
 fn the_digest_is_that_of_the_json_lines() {
     let lines = jsonl(&[&capture(BUSY_HOUR)]);
-    let digest: String = Sha256::digest(&lines.output).iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest: String =
+        Sha256::digest(&lines.output).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
     let none = replay(&args(["--format", "none", &capture(BUSY_HOUR)]));
     assert_eq!(none.output, "");
     assert_eq!(none.messages, format!("calls={} digest={digest}\n", calls_in(&lines)));
@@ -184,7 +185,7 @@ fn check_useless(path: &str, what: &str) {
         assert_eq!(printed.output, jsonl(&[&capture(ANSWERED)]).output);
     }
     let alone = replay(&args([path]));
-    assert_eq!((alone.end, &alone.output[..]), (End::SomeFailed, ""), "no totals of nothing");
+    assert_eq!((alone.end, alone.output.as_str()), (End::SomeFailed, ""), "no totals of nothing");
 }
 
 #[test]
@@ -211,7 +212,7 @@ fn a_capture_cut_in_mid_event_is_used_up_to_there() {
     let no_more_than_the_last_empty_line = text_of(ANSWERED).trim_ascii_end().to_vec();
     let trimmed = [&no_more_than_the_last_empty_line[..], b"\n"].concat();
     let printed = jsonl(&[&folder.file("trimmed", &trimmed)]);
-    assert_eq!((calls_in(&printed), &printed.messages[..]), (1, ""));
+    assert_eq!((calls_in(&printed), printed.messages.as_str()), (1, ""));
 }
 
 #[test]
