@@ -102,16 +102,17 @@ pub const BATCH_MAX: usize = 50;
 /// # Errors
 /// When the output cannot be written.
 pub fn run(args: &Args, policy: Arc<Policy>, around: Surroundings<'_>) -> Result<End, Error> {
-    let bar = if around.progress && !args.quiet { bar::over(&args.files) } else { ProgressBar::hidden() };
-    let mut output = bar::Polite::new(around.output, bar.clone());
-    let mut messages = bar::Polite::new(around.messages, bar.clone());
+    let Surroundings { input, output, messages, columns, progress, request } = around;
+    let bar = if progress && !args.quiet { bar::over(&args.files) } else { ProgressBar::hidden() };
+    let mut output = bar::Polite::new(output, bar.clone());
+    let mut messages = bar::Polite::new(messages, bar.clone());
     if args.dry_run {
         writeln!(messages, "dry run: nothing is posted, nothing is stored").map_err(Error::Output)?;
     }
-    let sink = Sink::new(args.format, &mut output, around.columns, around.request);
+    let sink = Sink::new(args.format, &mut output, columns, request);
     let files = Files { pbx: &args.pbx, policy, paths: &args.files, bar: &bar };
     let read = if args.separate { separate::read } else { read_as_one };
-    let end = read(&files, around.input, sink, &mut messages);
+    let end = read(&files, input, sink, &mut messages);
     bar.finish_and_clear();
     match end {
         Err(err) if err.kind() == io::ErrorKind::BrokenPipe => Ok(End::AllRead),

@@ -136,10 +136,13 @@ fn open_file(path: &Path) -> Result<File, Fault> {
 }
 
 fn not_opened(err: io::Error) -> Fault {
-    match err.kind() {
-        io::ErrorKind::NotFound => Fault::Missing,
-        io::ErrorKind::PermissionDenied => Fault::Permission,
-        _ => Fault::Unreadable(err),
+    let kind = err.kind();
+    if kind == io::ErrorKind::NotFound {
+        Fault::Missing
+    } else if kind == io::ErrorKind::PermissionDenied {
+        Fault::Permission
+    } else {
+        Fault::Unreadable(err)
     }
 }
 

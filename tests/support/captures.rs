@@ -1,6 +1,7 @@
 //! The bundled captures, and replaying them within the test process.
 
-#![allow(dead_code, reason = "each test binary uses its own part of this")]
+#![cfg(test)]
+#![allow(clippy::allow_attributes, dead_code, reason = "each test binary uses its own part of this")]
 
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};

@@ -1,6 +1,7 @@
 //! Cuts bytes into frames as a socket would deliver them: in pieces of any size.
 
-#![allow(dead_code, reason = "each test binary uses its own part of this")]
+#![cfg(test)]
+#![allow(clippy::allow_attributes, dead_code, reason = "each test binary uses its own part of this")]
 
 use ami2amo::ami::wire::{Damage, Frame, Kind, Splitter, Step};
 

@@ -1,6 +1,8 @@
 //! Case files: AMI text in a short notation, and what must come of it. The notation is described
 //! in `tests/cases/README.md`.
 
+#![cfg(test)]
+
 use ami2amo::call::policy::Policy;
 
 use crate::stage::{Stage, Words};
@@ -8,7 +10,6 @@ use crate::stage::{Stage, Words};
 /// One case file.
 #[derive(Debug)]
 pub struct Script {
-    pub title: String,
     pub bytes: Vec<u8>,
     pub policy: Policy,
     /// The lines behind `---`.
@@ -36,7 +37,7 @@ impl Script {
     pub fn parse(text: &str) -> Self {
         let (script, expected) = text.split_once("\n---\n").expect("'---' stands before what is expected");
         let title = script.lines().next().and_then(|line| line.strip_prefix("# "));
-        let title = title.expect("the first line is '# ' and the title").to_owned();
+        title.expect("the first line is '# ' and the title");
         let mut stage = Stage::default();
         let lines: Vec<&str> = script.lines().collect();
         if !lines.contains(&"!bare") {
@@ -51,7 +52,7 @@ impl Script {
         }
         let policy = toml::from_str(&policy).expect("'!policy' lines are the [calls] table");
         let expected = expected.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
-        Self { title, bytes: stage.bytes, policy, expected: expected.map(Expected::parse).collect() }
+        Self { bytes: stage.bytes, policy, expected: expected.map(Expected::parse).collect() }
     }
 }
 
@@ -112,7 +113,7 @@ impl Expected {
     fn parse(line: &str) -> Self {
         let mut words = words(line);
         let verb = words.remove(0);
-        match (&verb[..], words.first().map(String::as_str)) {
+        match (verb.as_str(), words.first().map(String::as_str)) {
             ("call", _) => Self::Call(pairs(&words)),
             ("no", Some("calls")) => Self::NoCalls,
             ("no", Some("event")) => Self::NoFrame(words.remove(1)),

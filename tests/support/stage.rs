@@ -1,6 +1,8 @@
 //! Writes AMI text as Asterisk does, from short lines: keeps what is known of each channel and
 //! fills in the rest. `tests/cases/README.md` describes the lines.
 
+#![cfg(test)]
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -265,8 +267,7 @@ impl Stage {
         let context = self.channel(two).context.clone();
         let parts = [format!("LocalOne:{one}"), format!("LocalTwo:{two}")];
         let optimized = words.option("optimize", "No");
-        let headers =
-            [("Context", &context[..]), ("Exten", &exten[..]), ("LocalOptimization", &optimized[..])];
+        let headers = [("Context", context.as_str()), ("Exten", &exten), ("LocalOptimization", &optimized)];
         self.event("LocalBridge", &parts, words, &headers);
     }
 
@@ -279,7 +280,7 @@ impl Stage {
 
     fn hangup(&mut self, words: &Words) {
         let cause = words.plain.get(1).cloned().unwrap_or_else(|| "16".to_owned());
-        let headers = [("Cause", &cause[..]), ("Cause-txt", cause_text(&cause))];
+        let headers = [("Cause", cause.as_str()), ("Cause-txt", cause_text(&cause))];
         self.event("Hangup", &words.plain[..1], words, &headers);
     }
 
@@ -299,7 +300,7 @@ impl Stage {
         for part in parts {
             text += &self.part(part);
         }
-        let added = words.headers.iter().map(|(key, value)| (&key[..], &value[..]));
+        let added = words.headers.iter().map(|(key, value)| (key.as_str(), value.as_str()));
         for (key, value) in headers.iter().copied().chain(added) {
             writeln!(text, "{key}: {value}").expect("a string takes everything");
         }
@@ -330,7 +331,7 @@ impl Stage {
     /// `101` of `PJSIP/101-00000002`.
     fn endpoint(&mut self, uniqueid: &str) -> String {
         let name = &self.channel(uniqueid).name;
-        let peer = name.split_once('/').map_or(&name[..], |(_, peer)| peer);
+        let peer = name.split_once('/').map_or(name.as_str(), |(_, peer)| peer);
         peer.rsplit_once('-').map_or(peer, |(endpoint, _)| endpoint).to_owned()
     }
 }
@@ -338,7 +339,7 @@ impl Stage {
 impl Channel {
     fn headers(&self, prefix: &str) -> String {
         let headers = [
-            ("Channel", &self.name[..]),
+            ("Channel", self.name.as_str()),
             ("ChannelState", state_number(&self.state)),
             ("ChannelStateDesc", &self.state),
             ("CallerIDNum", &self.number),
@@ -353,7 +354,7 @@ impl Channel {
             ("Uniqueid", &self.uniqueid),
             ("Linkedid", &self.linkedid),
         ];
-        headers.iter().map(|(key, value)| format!("{prefix}{key}: {value}\n")).collect()
+        lines(prefix, &headers)
     }
 }
 
@@ -369,8 +370,12 @@ impl Bridge {
             ("NumChannels", &channels),
             ("VideoSourceMode", "none"),
         ];
-        headers.iter().map(|(key, value)| format!("{prefix}Bridge{key}: {value}\n")).collect()
+        lines(&format!("{prefix}Bridge"), &headers)
     }
+}
+
+fn lines(prefix: &str, headers: &[(&str, &str)]) -> String {
+    headers.iter().fold(String::new(), |text, (key, value)| text + prefix + key + ": " + value + "\n")
 }
 
 fn state_number(state: &str) -> &'static str {
