@@ -75,9 +75,9 @@ impl Store {
             draft.change.put(Tree::Ids, key, value);
         }
         draft.ids.insert(id);
-        let stored = Stored::new(slip, call).map_err(|error| self.fail("a call has no JSON", error))?;
+        let stored = Stored::new(slip, call);
         self.note_enter(&stored)?;
-        let phase = stored.slip.state.phase();
+        let phase = stored.slip().state.phase();
         if !waits(phase) {
             self.note_done(&stored.id)?;
         }
@@ -143,7 +143,7 @@ impl Store {
 
     /// A dead call stays open in the journal: it waits for a person, and shall not get lost.
     pub(super) fn note_turn(&mut self, stored: &Stored, from: Phase) -> Result<(), Error> {
-        match &stored.slip.state {
+        match &stored.slip().state {
             State::Sending { batch, since } => {
                 let noted = self.journal.intend(&stored.id, *batch, *since);
                 noted.map_err(|error| self.fail("a line has no JSON", error))
@@ -157,7 +157,7 @@ impl Store {
     }
 
     pub(super) fn note_enter(&mut self, stored: &Stored) -> Result<(), Error> {
-        let Slip { seq, enqueued_at, .. } = stored.slip;
+        let Slip { seq, enqueued_at, .. } = *stored.slip();
         let noted = self.journal.enter(&stored.id, seq, enqueued_at, stored.raw_call());
         noted.map_err(|error| self.fail("a line has no JSON", error))
     }
@@ -168,9 +168,9 @@ impl Store {
 
     pub(super) fn lay(&self, draft: &mut Draft, stored: Stored) -> Result<(), Error> {
         let bytes = stored.encode().map_err(|error| self.fail("a call has no JSON", error))?;
-        let tree = Tree::of(stored.slip.state.phase());
-        draft.change.put(tree, &seq_key(stored.slip.seq), bytes);
-        draft.slips.push(stored.slip);
+        let tree = Tree::of(stored.slip().state.phase());
+        draft.change.put(tree, &seq_key(stored.slip().seq), bytes);
+        draft.slips.push(stored.slip().clone());
         Ok(())
     }
 }

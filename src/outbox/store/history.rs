@@ -83,7 +83,7 @@ impl Store {
 
 /// When a call came to its end; `None` while it has not.
 fn ended_at(stored: &Stored) -> Option<HostTime> {
-    match stored.slip.state {
+    match stored.slip().state {
         State::Sent { at, .. }
         | State::Unsorted { at, .. }
         | State::Skipped { at, .. }

@@ -122,8 +122,9 @@ impl Journal {
     ///
     /// # Errors
     /// When a line has no JSON, which no line of ours lacks.
-    pub fn enter(&mut self, id: &str, seq: Seq, at: HostTime, call: &RawValue) -> serde_json::Result<()> {
-        let crc = crc32fast::hash(call.get().as_bytes());
+    pub fn enter(&mut self, id: &str, seq: Seq, at: HostTime, call: &str) -> serde_json::Result<()> {
+        let crc = crc32fast::hash(call.as_bytes());
+        let call = serde_json::from_str(call)?;
         self.note(&EntryLine { id: id.into(), seq, at, crc, call })
     }
 

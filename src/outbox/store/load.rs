@@ -33,7 +33,7 @@ impl Store {
         seq: Seq,
     ) -> Result<Slip, Error> {
         let (tree, value) = self.load(seq)?.ok_or(Error::Absent(seq))?;
-        let slip = value.slip.clone();
+        let slip = value.slip().clone();
         stored.insert(seq, (tree, value));
         Ok(slip)
     }
@@ -43,8 +43,10 @@ impl Store {
             let Some(bytes) = self.read(tree, &seq_key(seq))? else { continue };
             let mut stored = Stored::decode(&bytes).map_err(|error| unreadable(seq, &error))?;
             // What could not be read once lies among the dead in the state that it had.
-            if tree == Tree::Dead && stored.slip.state.phase() != Phase::Dead {
-                stored.slip.state = State::Dead { reason: "it could not be read".to_owned(), at: self.now };
+            if tree == Tree::Dead && stored.slip().state.phase() != Phase::Dead {
+                let state = State::Dead { reason: "it could not be read".to_owned(), at: self.now };
+                let slip = Slip { state, ..stored.slip().clone() };
+                stored.set_slip(slip);
             }
             return Ok(Some((tree, stored)));
         }

@@ -20,7 +20,7 @@ use crate::outbox::store::draft::{Draft, Entering, LEDGER, Saved};
 use crate::outbox::store::fsync::{Fsync, Target};
 use crate::outbox::store::journal::{self, Journal};
 use crate::outbox::store::trees::{Change, Tree, Trees, seq_key, seq_of};
-use crate::outbox::store::value::{self, Stored};
+use crate::outbox::store::value::{self, Head};
 use crate::outbox::store::{Error, Opened, Store, fit, frame};
 use crate::time::HostTime;
 
@@ -172,12 +172,12 @@ impl Scan {
         for entry in self.trees.iter(Tree::Outbox) {
             let (key, bytes) = entry?;
             let Some(seq) = seq_of(&key) else { continue };
-            match Stored::decode(&bytes) {
-                Ok(stored) => {
-                    self.missing.remove(&stored.id);
-                    self.last_batch = self.last_batch.max(batch(&stored.slip.state));
+            match Head::decode(&bytes) {
+                Ok((id, Head { slip, .. })) => {
+                    self.missing.remove(&String::from_utf8_lossy(id));
+                    self.last_batch = self.last_batch.max(batch(&slip.state));
                     // The key is where the call lies, whatever the value says.
-                    self.schedule.put(&Slip { seq, ..stored.slip });
+                    self.schedule.put(&Slip { seq, ..slip });
                 }
                 Err(error) => self.unreadable.push((seq, bytes, error)),
             }

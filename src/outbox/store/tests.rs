@@ -50,12 +50,17 @@ fn erase(trees: &Trees, tree: Tree, seq: Seq) {
     trees.commit(&change).unwrap();
 }
 
-/// Changes the JSON of a stored call.
-fn edit_json(bytes: &mut Vec<u8>, edit: impl FnOnce(&mut serde_json::Value)) {
+/// Changes the two lines of a stored call: the slip and the call itself.
+fn edit_json(bytes: &mut Vec<u8>, edit: impl FnOnce(&mut serde_json::Value, &mut serde_json::Value)) {
     let frame = frame::decode(bytes).unwrap();
-    let mut json = serde_json::from_slice(frame.payload).unwrap();
-    edit(&mut json);
-    *bytes = frame::encode(frame.key, json.to_string().as_bytes());
+    let [mut slip, mut call] = json_lines(frame.payload);
+    edit(&mut slip, &mut call);
+    *bytes = frame::encode(frame.key, format!("{slip}\n{call}").as_bytes());
+}
+
+fn json_lines(payload: &[u8]) -> [serde_json::Value; 2] {
+    let mut lines = payload.split(|byte| *byte == b'\n');
+    [(); 2].map(|()| serde_json::from_slice(lines.next().unwrap()).unwrap())
 }
 
 fn find(store: &mut Store, n: u32) -> Item {
@@ -234,7 +239,7 @@ fn a_value_of_a_later_version_is_kept_untouched_among_the_dead() {
     let mut later = Vec::new();
     tamper(dir.path(), |trees| {
         overwrite(trees, Tree::Outbox, seqs[0], |bytes| {
-            edit_json(bytes, |json| json["v"] = 2.into());
+            edit_json(bytes, |slip, _| slip["v"] = 2.into());
             later.clone_from(bytes);
         });
     });
@@ -253,7 +258,7 @@ fn a_call_in_unknown_words_holds_nobody_up_and_can_be_revived() {
     let seqs = enqueue(&mut store, vec![call(1), call(2)], at(0));
     drop(store);
     let outcome = |text: &'static str| {
-        move |bytes: &mut Vec<u8>| edit_json(bytes, |json| json["call"]["record"]["outcome"] = text.into())
+        move |bytes: &mut Vec<u8>| edit_json(bytes, |_, call| call["record"]["outcome"] = text.into())
     };
     tamper(dir.path(), |trees| overwrite(trees, Tree::Outbox, seqs[0], outcome("teleported")));
     let mut store = open(dir.path());
@@ -277,18 +282,17 @@ fn keys_that_a_later_program_wrote_outlive_every_step() {
     drop(store);
     tamper(dir.path(), |trees| {
         overwrite(trees, Tree::Outbox, seqs[0], |bytes| {
-            edit_json(bytes, |json| {
-                json["priority"] = 7.into();
-                json["call"]["record"]["mood"] = "cheerful".into();
+            edit_json(bytes, |slip, call| {
+                slip["priority"] = 7.into();
+                call["record"]["mood"] = "cheerful".into();
             });
         });
     });
     let mut store = open(dir.path());
     send(&mut store, seqs[0], at(1));
     let bytes = store.trees.get(Tree::History, &seq_key(seqs[0])).unwrap().unwrap();
-    let payload = frame::decode(&bytes).unwrap().payload;
-    let json: serde_json::Value = serde_json::from_slice(payload).unwrap();
-    assert_eq!((&json["priority"], &json["call"]["record"]["mood"]), (&7.into(), &"cheerful".into()));
+    let [slip, call] = json_lines(frame::decode(&bytes).unwrap().payload);
+    assert_eq!((&slip["priority"], &call["record"]["mood"]), (&7.into(), &"cheerful".into()));
 }
 
 #[test]

@@ -1,10 +1,13 @@
 //! Pure: a call as it lies in the trees `outbox`, `dead` and `history`.
 //!
-//! The payload is `{"v":1, …the slip…, "call":{…}}`. The call is carried along as text and what
-//! this version does not know is kept, so a rewrite loses nothing that a later version wrote.
+//! ```text
+//! {"v":1, …the slip…}⏎{"record":{…},"timeline":{…}}
+//! ```
+//! The payload is two lines of JSON, so that a start with 100,000 waiting calls reads their slips
+//! only. The call is carried along as text and what this version does not know of the slip is
+//! kept: a rewrite loses nothing that a later version wrote.
 
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
 use crate::call::record::FinishedCall;
 use crate::outbox::queue::{Item, State};
@@ -15,18 +18,23 @@ use crate::outbox::store::frame::{self, Frame};
 /// Version of the payload; keys are only ever added within one.
 pub const VERSION: u32 = 1;
 
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug)]
 pub struct Stored {
     /// The call's id, which is the key of the frame.
-    #[serde(skip)]
     pub id: String,
+    head: Head,
+    call: String,
+}
+
+/// The first line.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Head {
     v: u32,
     #[serde(flatten)]
     pub slip: Slip,
     /// What was cut to make the call fit.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     trimmed: Vec<String>,
-    call: Box<RawValue>,
     #[serde(flatten)]
     extra: serde_json::Map<String, serde_json::Value>,
 }
@@ -40,6 +48,8 @@ pub enum Error {
     Version(u32),
     #[error("the value is no call: {0}")]
     Json(#[from] serde_json::Error),
+    #[error("the value has no call")]
+    NoCall,
 }
 
 /// Just the version, which is read before anything else is believed.
@@ -48,34 +58,58 @@ struct Versioned {
     v: u32,
 }
 
-impl Stored {
+impl Head {
+    /// Reads the slip of a value and its call's id, and leaves the call alone.
+    ///
     /// # Errors
-    /// When the call's JSON is none.
-    pub fn new(slip: Slip, call: Fitted<'_>) -> serde_json::Result<Self> {
+    /// When the value is damaged or of a later version.
+    pub fn decode(bytes: &[u8]) -> Result<(&[u8], Self), Error> {
+        let Frame { key, payload } = frame::decode(bytes)?;
+        let (line, _) = lines(payload);
+        Ok((key, Self::parse(line)?))
+    }
+
+    fn parse(line: &[u8]) -> Result<Self, Error> {
+        match serde_json::from_slice(line) {
+            Ok(Self { v, .. }) if v != VERSION => Err(Error::Version(v)),
+            Ok(head) => Ok(head),
+            // A later version may look quite different; say that rather than what it lacks.
+            Err(e) => match serde_json::from_slice(line) {
+                Ok(Versioned { v }) if v != VERSION => Err(Error::Version(v)),
+                Ok(_) | Err(_) => Err(Error::Json(e)),
+            },
+        }
+    }
+}
+
+impl Stored {
+    pub fn new(slip: Slip, call: Fitted<'_>) -> Self {
         let id = call.call.record.call_id.as_str().to_owned();
-        let (trimmed, call) = (call.trimmed, RawValue::from_string(call.json)?);
-        Ok(Self { id, v: VERSION, slip, trimmed, call, extra: serde_json::Map::new() })
+        let head = Head { v: VERSION, slip, trimmed: call.trimmed, extra: serde_json::Map::new() };
+        Self { id, head, call: call.json }
     }
 
     /// # Errors
     /// When the value is damaged, of a later version, or no call.
     pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
         let Frame { key, payload } = frame::decode(bytes)?;
-        match serde_json::from_slice(payload) {
-            Ok(Self { v, .. }) if v != VERSION => Err(Error::Version(v)),
-            Ok(stored) => Ok(Self { id: String::from_utf8_lossy(key).into_owned(), ..stored }),
-            // A later version may look quite different; say that rather than what it lacks.
-            Err(e) => match serde_json::from_slice(payload) {
-                Ok(Versioned { v }) if v != VERSION => Err(Error::Version(v)),
-                Ok(_) | Err(_) => Err(Error::Json(e)),
-            },
-        }
+        let (line, call) = lines(payload);
+        let head = Head::parse(line)?;
+        let call = call.and_then(|call| std::str::from_utf8(call).ok()).ok_or(Error::NoCall)?;
+        Ok(Self { id: String::from_utf8_lossy(key).into_owned(), head, call: call.to_owned() })
     }
 
     /// # Errors
     /// When there is no JSON for it, which cannot be for what was decoded or new.
     pub fn encode(&self) -> serde_json::Result<Vec<u8>> {
-        Ok(frame::encode(self.id.as_bytes(), &serde_json::to_vec(self)?))
+        let mut payload = serde_json::to_vec(&self.head)?;
+        payload.push(b'\n');
+        payload.extend_from_slice(self.call.as_bytes());
+        Ok(frame::encode(self.id.as_bytes(), &payload))
+    }
+
+    pub fn slip(&self) -> &Slip {
+        &self.head.slip
     }
 
     /// Takes the new slip in; its texts come from outside and are cut.
@@ -86,17 +120,17 @@ impl Stored {
         if let State::Dead { reason, .. } | State::Expired { reason, .. } = &mut slip.state {
             fit::cut_text(reason, fit::TEXT_MAX);
         }
-        self.slip = slip;
+        self.head.slip = slip;
     }
 
     /// # Errors
     /// When the call was written by a version with other words for it.
     pub fn call(&self) -> serde_json::Result<FinishedCall> {
-        serde_json::from_str(self.call.get())
+        serde_json::from_str(&self.call)
     }
 
-    /// The call as text.
-    pub fn raw_call(&self) -> &RawValue {
+    /// The call's JSON.
+    pub fn raw_call(&self) -> &str {
         &self.call
     }
 
@@ -104,7 +138,15 @@ impl Stored {
     /// As [`Self::call`].
     pub fn into_item(self) -> serde_json::Result<Item> {
         let call = self.call()?;
-        Ok(self.slip.into_item(call))
+        Ok(self.head.slip.into_item(call))
+    }
+}
+
+/// The two lines; JSON has no line feed of its own.
+fn lines(payload: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match memchr::memchr(b'\n', payload) {
+        Some(end) => (&payload[..end], Some(&payload[end + 1..])),
+        None => (payload, None),
     }
 }
 
@@ -116,22 +158,26 @@ mod tests {
 
     fn stored() -> Stored {
         let call = call(1);
-        let slip = Slip::new(Seq(3), &call.record, at(0));
-        Stored::new(slip, fit::fit(&call).unwrap()).unwrap()
+        Stored::new(Slip::new(Seq(3), &call.record, at(0)), fit::fit(&call).unwrap())
     }
 
-    fn json(stored: &Stored) -> serde_json::Value {
-        serde_json::from_slice(frame::decode(&stored.encode().unwrap()).unwrap().payload).unwrap()
+    fn json(stored: &Stored) -> [serde_json::Value; 2] {
+        let bytes = stored.encode().unwrap();
+        let (head, call) = lines(frame::decode(&bytes).unwrap().payload);
+        [head, call.unwrap()].map(|line| serde_json::from_slice(line).unwrap())
     }
 
-    fn framed(json: &serde_json::Value) -> Vec<u8> {
-        frame::encode(b"id", json.to_string().as_bytes())
+    fn framed([head, call]: &[serde_json::Value; 2]) -> Vec<u8> {
+        frame::encode(b"id", format!("{head}\n{call}").as_bytes())
     }
 
     #[test]
     fn a_value_gives_its_call_back() {
-        let back = Stored::decode(&stored().encode().unwrap()).unwrap();
+        let bytes = stored().encode().unwrap();
+        let back = Stored::decode(&bytes).unwrap();
         assert_eq!(back.id, "default-1.1");
+        let (id, head) = Head::decode(&bytes).unwrap();
+        assert_eq!((id, &head.slip), (back.id.as_bytes(), back.slip()));
         let item = back.into_item().unwrap();
         assert_eq!((item.seq, item.enqueued_at, item.call), (Seq(3), at(0), call(1)));
     }
@@ -139,13 +185,12 @@ mod tests {
     #[test]
     fn keys_of_a_later_program_outlive_a_rewrite() {
         let mut later = json(&stored());
-        later["priority"] = 7.into();
-        later["call"]["record"]["mood"] = "cheerful".into();
+        later[0]["priority"] = 7.into();
+        later[1]["record"]["mood"] = "cheerful".into();
         let mut back = Stored::decode(&framed(&later)).unwrap();
-        let mut slip = back.slip.clone();
-        slip.attempts = 5;
+        let slip = Slip { attempts: 5, ..back.slip().clone() };
         back.set_slip(slip);
-        later["attempts"] = 5.into();
+        later[0]["attempts"] = 5.into();
         assert_eq!(json(&back), later);
         assert_eq!(back.into_item().unwrap().call, call(1));
     }
@@ -153,12 +198,14 @@ mod tests {
     #[test]
     fn a_later_version_is_told_from_damage() {
         let mut later = json(&stored());
-        later["v"] = 2.into();
+        later[0]["v"] = 2.into();
         assert!(matches!(Stored::decode(&framed(&later)), Err(Error::Version(2))));
-        later.as_object_mut().unwrap().remove("state");
+        later[0].as_object_mut().unwrap().remove("state");
         assert!(matches!(Stored::decode(&framed(&later)), Err(Error::Version(2))));
-        assert!(matches!(Stored::decode(&framed(&1.into())), Err(Error::Json(_))));
+        assert!(matches!(Stored::decode(&framed(&[1.into(), 1.into()])), Err(Error::Json(_))));
         assert!(matches!(Stored::decode(b"A2Q1"), Err(Error::Frame(_))));
+        let head = frame::encode(b"id", json(&stored())[0].to_string().as_bytes());
+        assert!(matches!(Stored::decode(&head), Err(Error::NoCall)));
     }
 
     #[test]
@@ -167,12 +214,12 @@ mod tests {
         let moment = call.timeline.moments[0].clone();
         call.timeline.moments = vec![moment; 1000];
         let slip = Slip::new(Seq(u64::MAX), &call.record, at(0));
-        let mut stored = Stored::new(slip.clone(), fit::fit(&call).unwrap()).unwrap();
+        let mut stored = Stored::new(slip.clone(), fit::fit(&call).unwrap());
         let text = "\"".repeat(10_000);
         let state = State::Dead { reason: text.clone(), at: at(0) };
         stored.set_slip(Slip { last_error: Some(text), state, ..slip });
         let bytes = stored.encode().unwrap();
         assert!(bytes.len() <= fit::VALUE_MAX, "{} bytes", bytes.len());
-        assert_eq!(json(&stored)["trimmed"], serde_json::json!(["timeline"]));
+        assert_eq!(json(&stored)[0]["trimmed"], serde_json::json!(["timeline"]));
     }
 }

@@ -17,7 +17,7 @@ fn desk() -> Desk {
 
 impl Desk {
     fn enter(&mut self, id: &str) {
-        let call = RawValue::from_string(format!("{{\"id\":{id:?}}}")).unwrap();
+        let call = serde_json::json!({ "id": id }).to_string();
         self.journal.enter(id, Seq(7), at(1), &call).unwrap();
     }
 
