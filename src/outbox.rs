@@ -4,5 +4,6 @@ pub mod courier;
 pub mod memory;
 pub mod policy;
 pub mod queue;
+pub mod schedule;
 #[cfg(feature = "daemon")]
 pub mod store;

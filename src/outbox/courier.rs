@@ -1,1 +1,383 @@
-//! Carries calls from the outbox to amoCRM.
+//! Pure: carries the calls of one account from the outbox to amoCRM, one POST at a time.
+//!
+//! [`Courier::poll`] says what to do next, [`Courier::handle`] takes in what came of it; `task`
+//! carries the effects out. What a call has to pass:
+//!
+//! ```text
+//!  begin ─► look ──► read back ──► settle ─► begin        unknown outcomes first
+//!            │ none are due
+//!            ▼
+//!          lease ──► intend ──► post ──► settle ─► begin  no POST without a durable intent
+//!            │ none are due
+//!            ▼
+//!          next due ──► rest (until then, or an arrival)
+//! ```
+//!
+//! A POST is given out once and never again: after it the courier waits for its outcome. Every
+//! other effect is given out again when the store could not do it.
+
+pub mod effect;
+mod flight;
+mod health;
+pub mod standing;
+#[cfg(feature = "daemon")]
+pub mod task;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::amo::calls;
+use crate::amo::notes::Note;
+use crate::amo::settings::Settings;
+use crate::call::id::{AccountId, PbxName};
+use crate::outbox::courier::effect::{Effect, Now, Outcome, Posted, Probed, ReadBack, Ruling};
+use crate::outbox::courier::flight::{Flight, Landing, Load};
+use crate::outbox::courier::health::{Gate, Health};
+use crate::outbox::courier::standing::{Hold, Signal, Standing};
+use crate::outbox::policy::{self, Jitter, Policy};
+use crate::outbox::queue::{self, BatchId, Item, Phase, Seq, Settlement, State};
+use crate::time::{HostTime, MonoTime};
+
+/// The courier of one account.
+#[derive(Debug)]
+pub struct Courier {
+    account: AccountId,
+    rules: Arc<Rules>,
+    offsets: BTreeMap<PbxName, i64>,
+    jitter: Jitter,
+    step: Step,
+    health: Health,
+    store_failures: u32,
+    store_paused_until: MonoTime,
+    /// Calls whose last POST was refused alone and without a reason.
+    unexplained: BTreeSet<Seq>,
+}
+
+/// What the configuration says; may change between two polls.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rules {
+    pub amo: Settings,
+    pub delivery: Policy,
+}
+
+#[derive(Debug, Default)]
+enum Step {
+    Adopt,
+    #[default]
+    Begin,
+    Look,
+    ReadBack {
+        items: Vec<Item>,
+        /// What is stored after this may be missed by the search.
+        begun: HostTime,
+    },
+    Lease,
+    Intend(Vec<Load>),
+    Post(Flight),
+    /// Out of our hands until [`Outcome::Posted`].
+    Posting(Flight),
+    Settle {
+        rulings: Vec<Ruling>,
+        together: bool,
+    },
+    NextDue,
+    Rest(MonoTime),
+}
+
+/// Unknown calls that are searched for at once: as many as a page of notes holds.
+const LOOK_LIMIT: usize = 250;
+/// The longest rest. Nothing should happen in it; a lost wake-up and a stepped clock cost no more.
+const REST_MAX: Duration = Duration::from_secs(60);
+/// The rest when the store says that a call is due but gives none: it never becomes a spin.
+const REST_MIN: Duration = Duration::from_secs(1);
+/// Pauses after the store failed.
+const STORE_FIRST: Duration = Duration::from_millis(500);
+const STORE_MAX: Duration = Duration::from_secs(30);
+
+impl Courier {
+    /// A courier that first takes over what an earlier process left, then asks for the account.
+    pub fn new(account: AccountId, rules: Arc<Rules>, seed: u64) -> Self {
+        Self {
+            account,
+            rules,
+            offsets: BTreeMap::new(),
+            jitter: Jitter::new(seed),
+            step: Step::Adopt,
+            health: Health::new(),
+            store_failures: 0,
+            store_paused_until: MonoTime::default(),
+            unexplained: BTreeSet::new(),
+        }
+    }
+
+    pub fn account(&self) -> &AccountId {
+        &self.account
+    }
+
+    pub fn standing(&self) -> &Standing {
+        self.health.standing()
+    }
+
+    /// Calls are judged by the rules of the moment.
+    pub fn set_rules(&mut self, rules: Arc<Rules>) {
+        self.rules = rules;
+    }
+
+    /// How far the host's clock is ahead of each PBX's, in microseconds.
+    pub fn set_offsets(&mut self, offsets: BTreeMap<PbxName, i64>) {
+        self.offsets = offsets;
+    }
+
+    /// Whether the courier may be left here. In other places an intent is durable whose outcome
+    /// is not: leaving then costs a search at the next start.
+    pub fn may_stop(&self) -> bool {
+        match self.step {
+            Step::Intend(_) | Step::Post(_) | Step::Posting(_) | Step::Settle { .. } => false,
+            Step::Adopt
+            | Step::Begin
+            | Step::Look
+            | Step::ReadBack { .. }
+            | Step::Lease
+            | Step::NextDue
+            | Step::Rest(_) => true,
+        }
+    }
+
+    /// Says what to do. The outcome of every effect but `Announce` and `Wait` has to come back
+    /// through [`handle`](Self::handle) before the next poll.
+    pub fn poll(&mut self, now: Now) -> Effect {
+        if let Some(standing) = self.health.news() {
+            return Effect::Announce(standing);
+        }
+        if now.mono < self.store_paused_until {
+            return Effect::Wait { until: self.store_paused_until };
+        }
+        match &self.step {
+            Step::Begin => self.begin(now),
+            Step::Rest(until) if now.mono < *until => Effect::Wait { until: *until },
+            Step::Rest(_) => self.begin(now),
+            Step::Adopt => Effect::Adopt,
+            Step::Look => Effect::Look { limit: LOOK_LIMIT },
+            Step::ReadBack { items, begun } => read_back(items, *begun),
+            Step::Lease => Effect::Lease { limit: self.batch_limit() },
+            Step::Intend(loads) => flight::intend(loads),
+            Step::Post(_) => self.give_out(),
+            Step::Posting(_) => Effect::Wait { until: now.mono.after(REST_MAX) },
+            Step::Settle { rulings, together: true } => Effect::Settle { rulings: rulings.clone() },
+            Step::Settle { rulings, together: false } => {
+                Effect::Settle { rulings: rulings.first().cloned().into_iter().collect() }
+            }
+            Step::NextDue => Effect::NextDue,
+        }
+    }
+
+    /// Takes in what came of the last effect.
+    pub fn handle(&mut self, outcome: Outcome, now: Now) {
+        if !matches!(outcome, Outcome::StoreFailed(_) | Outcome::Arrived) {
+            self.store_failures = 0;
+        }
+        match outcome {
+            Outcome::Adopted(_) => self.step = Step::Begin,
+            Outcome::Unknown(items) if items.is_empty() => self.step = Step::Lease,
+            Outcome::Unknown(items) => self.step = Step::ReadBack { items, begun: now.host },
+            Outcome::Leased(items) => self.leased(items, now),
+            Outcome::NextDue(due) => self.step = Step::Rest(rest_until(due, now)),
+            Outcome::Intended(batch) => self.intended(batch, now),
+            Outcome::Settled => self.settled(),
+            Outcome::Probed(probed) => self.probed(probed, now),
+            Outcome::Token(token) => self.health.token(token, now),
+            Outcome::Posted(posted) => self.posted(posted, now),
+            Outcome::ReadBack(found) => self.looked(found, now),
+            Outcome::Arrived => self.arrived(),
+            Outcome::StoreFailed(error) => self.store_failed(&error, now),
+        }
+    }
+
+    /// The head of the round: nothing is asked of amoCRM while it wants quiet, and an account that
+    /// gave trouble is asked a harmless question before it is given a call.
+    fn begin(&mut self, now: Now) -> Effect {
+        self.step = Step::Begin;
+        match self.health.gate(now) {
+            Gate::ShutUntil(until) => Effect::Wait { until },
+            Gate::Renew => Effect::RenewToken,
+            Gate::Probe => Effect::Probe,
+            Gate::Open => {
+                self.step = Step::Look;
+                Effect::Look { limit: LOOK_LIMIT }
+            }
+        }
+    }
+
+    /// One call is risked at a time until the account is known to work.
+    fn batch_limit(&self) -> usize {
+        match self.health.standing() {
+            Standing::Starting | Standing::Delivering => self.rules.delivery.batch_size.get(),
+            Standing::Troubled { .. } | Standing::Held { .. } => 1,
+        }
+    }
+
+    fn arrived(&mut self) {
+        if matches!(self.step, Step::Rest(_)) {
+            self.step = Step::Begin;
+        }
+    }
+
+    fn probed(&mut self, probed: Probed, now: Now) {
+        let signal = match probed {
+            Probed::Answered(probe) => Signal::of(probe.account, probe.words),
+            Probed::Silent(words) => Signal::Trouble(words),
+            Probed::NoToken(words) => Signal::Hold(Hold::Unauthorized, words),
+        };
+        match signal {
+            Signal::Works => self.health.answered(),
+            Signal::Slow | Signal::Trouble(_) | Signal::Hold(..) => self.learn(signal, now),
+        }
+    }
+
+    fn leased(&mut self, items: Vec<Item>, now: Now) {
+        if items.is_empty() {
+            self.health.answered_and_idle();
+            self.step = Step::NextDue;
+            return;
+        }
+        let refused = items.iter().filter_map(|item| Some(Ruling::new(item, self.refuse(item, now.host)?)));
+        let rulings: Vec<Ruling> = refused.collect();
+        self.step = if rulings.is_empty() {
+            let batch = policy::batch(items, self.batch_limit());
+            Step::Intend(flight::load(batch, &self.rules.amo, &self.offsets))
+        } else {
+            Step::Settle { rulings, together: true }
+        };
+    }
+
+    /// A call that is not sent at all, for its age or because amoCRM would refuse it.
+    fn refuse(&self, item: &Item, now: HostTime) -> Option<Settlement> {
+        policy::over_age(&self.rules.delivery, item, now).or_else(|| {
+            let unfit = calls::entry(&item.call.record, "", &self.rules.amo, 0).err()?;
+            Some(policy::unfit(item, unfit.to_string(), now))
+        })
+    }
+
+    fn intended(&mut self, batch: BatchId, now: Now) {
+        self.step = match mem::take(&mut self.step) {
+            Step::Intend(loads) => Step::Post(Flight { loads, batch, since: now.host }),
+            other => other,
+        };
+    }
+
+    /// Gives the POST out and forgets that it may be given out: whatever happens, it is not
+    /// repeated.
+    fn give_out(&mut self) -> Effect {
+        let Step::Post(flight) = mem::take(&mut self.step) else { return Effect::NextDue };
+        let post = flight.post();
+        self.step = Step::Posting(flight);
+        post
+    }
+
+    fn posted(&mut self, posted: Posted, now: Now) {
+        let Step::Posting(flight) = mem::take(&mut self.step) else { return };
+        let timeout = self.rules.amo.request_timeout.duration();
+        let Landing { rulings, signal, unexplained } =
+            flight.land(posted, &self.rules.delivery, timeout, now.host);
+        self.unexplained.extend(unexplained);
+        self.step = Step::Settle { rulings, together: true };
+        self.learn(signal, now);
+    }
+
+    fn looked(&mut self, found: ReadBack, now: Now) {
+        let Step::ReadBack { items, begun } = mem::take(&mut self.step) else { return };
+        let soon = self.rules.delivery.note_lag.duration();
+        let (words, pause, signal) = match found {
+            ReadBack::Complete(notes) => {
+                self.step = Step::Settle { rulings: self.search(&items, &notes, begun), together: true };
+                return;
+            }
+            ReadBack::Refused { account, words } => (words.clone(), soon, Some(Signal::of(account, words))),
+            ReadBack::Unreadable(words) => (words, self.rules.delivery.retry_max.duration(), None),
+            ReadBack::Silent(words) => (words.clone(), soon, Some(Signal::Trouble(words))),
+            ReadBack::NoToken(words) => (words.clone(), soon, Some(Signal::Hold(Hold::Unauthorized, words))),
+        };
+        let settled = |item| Ruling::new(item, policy::after_failed_look(item, &words, pause, now.host));
+        self.step = Step::Settle { rulings: items.iter().map(settled).collect(), together: true };
+        if let Some(signal) = signal {
+            self.learn(signal, now);
+        }
+    }
+
+    fn search(&mut self, items: &[Item], notes: &BTreeMap<String, Note>, begun: HostTime) -> Vec<Ruling> {
+        let rules = Arc::clone(&self.rules);
+        let timeout = rules.amo.request_timeout.duration();
+        let mut rulings = Vec::with_capacity(items.len());
+        for item in items {
+            let note = notes.get(&calls::uniq(&item.call.record));
+            let alone = self.unexplained.contains(&item.seq);
+            let jitter = self.jitter.draw();
+            let settled = policy::after_look(&rules.delivery, item, note, alone, timeout, begun, jitter);
+            if settled.state.phase() != Phase::Unknown {
+                self.unexplained.remove(&item.seq);
+            }
+            rulings.push(Ruling::new(item, settled));
+        }
+        rulings
+    }
+
+    fn settled(&mut self) {
+        let Step::Settle { rulings, together } = mem::take(&mut self.step) else { return };
+        self.step = if together { Step::Begin } else { rest_of(rulings) };
+    }
+
+    /// The store failed: the same is asked again after a pause. What it refuses for good is asked
+    /// call by call, and given up: a person changed the call meanwhile.
+    fn store_failed(&mut self, error: &queue::Error, now: Now) {
+        let pause = policy::delay(self.store_failures, STORE_FIRST, STORE_MAX, self.jitter.draw());
+        self.store_failures = self.store_failures.saturating_add(1);
+        self.store_paused_until = now.mono.after(pause);
+        let for_good = match error {
+            queue::Error::Absent(_) | queue::Error::Transition { .. } => true,
+            queue::Error::Store(_) => false,
+        };
+        self.step = match mem::take(&mut self.step) {
+            Step::Settle { rulings, together: true } if for_good && rulings.len() > 1 => {
+                Step::Settle { rulings, together: false }
+            }
+            Step::Settle { rulings, .. } if for_good => rest_of(rulings),
+            Step::Intend(_) if for_good => Step::Begin,
+            same => same,
+        };
+    }
+
+    fn learn(&mut self, signal: Signal, now: Now) {
+        let jitter = self.jitter.draw();
+        self.health.learn(signal, &self.rules.delivery, jitter, now);
+    }
+}
+
+/// What is left to settle, one by one, after the first.
+fn rest_of(rulings: Vec<Ruling>) -> Step {
+    let rulings: Vec<Ruling> = rulings.into_iter().skip(1).collect();
+    if rulings.is_empty() { Step::Begin } else { Step::Settle { rulings, together: false } }
+}
+
+fn read_back(items: &[Item], begun: HostTime) -> Effect {
+    let since = items
+        .iter()
+        .filter_map(|item| if let State::Unknown { since, .. } = item.state { Some(since) } else { None });
+    Effect::ReadBack {
+        since: since.min().unwrap_or(begun),
+        uniqs: items.iter().map(|item| calls::uniq(&item.call.record)).collect(),
+    }
+}
+
+fn rest_until(due: Option<HostTime>, now: Now) -> MonoTime {
+    let rest = match due {
+        None => REST_MAX,
+        Some(due) if due <= now.host => REST_MIN,
+        Some(due) => due.since(now.host).min(REST_MAX),
+    };
+    now.mono.after(rest)
+}
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,9 @@
 //!     └─► skipped                 └─► dead
 //! ```
 
+#[cfg(test)]
+pub(crate) mod contract;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};

@@ -1,1 +1,284 @@
-//! The queue on sled, owned by one thread.
+//! The queue on sled 0.34.7, hardened: what the queue said was done outlives a power cut.
+//!
+//! ```text
+//! <dir>/LOCK                        held while the store is open; the process id of its holder
+//! <dir>/queue/                      sled: meta, inflight, outbox, ids, dead, history, tokens
+//! <dir>/journal/YYYY-MM-DD.jsonl    every call that was taken in, see `journal`
+//! ```
+//!
+//! A [`Store`] is used by one thread; [`Store::spawn`] gives it one of its own behind a
+//! [`Handle`](handle::Handle), which makes groups of what comes at the same time. A group costs at
+//! most two syncs, journal and database, both in `persist`, and is answered after them.
+//!
+//! The first error of sled or of a sync is the last: sled refuses all work from then on, and a
+//! failed sync tells nothing of what was written. The store then answers every call with that
+//! error until it is opened anew.
+
+mod desk;
+mod draft;
+mod error;
+mod fit;
+mod frame;
+pub mod fsync;
+pub mod handle;
+mod history;
+mod journal;
+mod load;
+mod open;
+mod shelf;
+mod trees;
+mod value;
+mod worker;
+
+use std::cell::OnceCell;
+use std::fmt::Display;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tracing::error;
+
+use crate::call::id::{AccountId, CallId, PbxName};
+use crate::call::record::FinishedCall;
+use crate::outbox::queue::{self, BatchId, Enqueued, Item, Queue, Seq, Settlement, Stats};
+use crate::outbox::schedule::{Ledger, Schedule};
+use crate::outbox::store::fsync::{Fsync, Kernel, Target};
+use crate::outbox::store::journal::Journal;
+use crate::outbox::store::trees::{Tree, Trees};
+use crate::time::HostTime;
+
+#[cfg(panic = "abort")]
+compile_error!("sled panics on damaged files, which the store must survive: build with panic = \"unwind\"");
+
+/// The open store. It is dead after its first error.
+pub struct Store {
+    trees: Trees,
+    /// A descriptor of our own on sled's file, for the sync that sled leaves out.
+    db: File,
+    journal: Journal,
+    fsync: Box<dyn Fsync>,
+    schedule: Schedule,
+    ledger: Ledger,
+    /// Calls in `history`; sled counts only by reading them all.
+    kept: u64,
+    /// The latest time that a caller gave: the journal's day.
+    now: HostTime,
+    /// Something was committed that is not durable yet.
+    dirty: bool,
+    /// Something came to wait that was not leased before: couriers want to know.
+    news: bool,
+    failed: OnceCell<String>,
+    opened: Opened,
+    /// Dropped last: until then nobody else may open the database.
+    _lock: File,
+}
+
+/// Why the store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(
+        "{} is held by another ami2amo{}: stop it first, or use the command line while it runs",
+        path.display(),
+        holder.map(|pid| format!(" (process {pid})")).unwrap_or_default()
+    )]
+    Locked { path: PathBuf, holder: Option<u32> },
+    #[error("no permission for {}: it must belong to the user who runs ami2amo", path.display())]
+    Permission { path: PathBuf, source: io::Error },
+    #[error("{} is on a file system that is mounted read-only", path.display())]
+    ReadOnly { path: PathBuf, source: io::Error },
+    #[error("the disk of {} is full: nothing is lost, make room and start again", path.display())]
+    Full { path: PathBuf, source: io::Error },
+    #[error("the database in {} is damaged and was left as it is: {detail}", path.display())]
+    Damaged { path: PathBuf, detail: String },
+    #[error("the database in {} was not open after {seconds} seconds", path.display())]
+    Stuck { path: PathBuf, seconds: u64 },
+    #[error("{} was written by a later ami2amo (schema {found}, this one knows {known})", path.display())]
+    Newer { path: PathBuf, found: u32, known: u32 },
+    #[error("cannot use {}", path.display())]
+    Io { path: PathBuf, source: io::Error },
+}
+
+/// What opening the store found.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Opened {
+    /// Calls that the journal knew and the database did not, and that were put back.
+    pub refilled: u64,
+    /// Waiting calls that could not be read, and that were moved to `dead` as they are.
+    pub unreadable: u64,
+    /// Damaged lines in the journal.
+    pub damaged_lines: u64,
+}
+
+/// The trees whose values are the business of others.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Shelf {
+    /// Checkpoints of calls in progress.
+    Inflight,
+    /// Tokens of amoCRM.
+    Tokens,
+}
+
+impl Store {
+    /// Opens the store in `dir`, or makes it. What the database lost is put back from the journal.
+    ///
+    /// # Errors
+    /// When another process holds it, the disk is full or read-only, or the database is damaged;
+    /// nothing is ever deleted then.
+    pub fn open(dir: &Path, now: HostTime) -> Result<Self, Error> {
+        Self::open_with(dir, now, Box::new(Kernel))
+    }
+
+    /// As [`Self::open`], with another way to make files durable.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_with(dir: &Path, now: HostTime, fsync: Box<dyn Fsync>) -> Result<Self, Error> {
+        open::open(dir, now, fsync)
+    }
+
+    /// What opening it found.
+    pub fn opened(&self) -> Opened {
+        self.opened
+    }
+
+    /// Calls of `pbx` in which this channel took part, oldest first.
+    ///
+    /// # Errors
+    /// When the store failed.
+    pub fn find_uniqueid(&mut self, pbx: &PbxName, uniqueid: &str) -> Result<Vec<Item>, queue::Error> {
+        self.look_up_uniqueid(pbx, uniqueid)
+    }
+
+    /// Keeps `value` under `key`, durably.
+    ///
+    /// # Errors
+    /// When the store failed.
+    pub fn put(&mut self, shelf: Shelf, key: &str, value: &[u8]) -> Result<(), queue::Error> {
+        self.place(shelf, key, Some(value))?;
+        self.persist()
+    }
+
+    /// Forgets what is kept under `key`, durably.
+    ///
+    /// # Errors
+    /// When the store failed.
+    pub fn remove(&mut self, shelf: Shelf, key: &str) -> Result<(), queue::Error> {
+        self.place(shelf, key, None)?;
+        self.persist()
+    }
+
+    /// What is kept under `key`.
+    ///
+    /// # Errors
+    /// When the store failed or the value is damaged.
+    pub fn get(&self, shelf: Shelf, key: &str) -> Result<Option<Vec<u8>>, queue::Error> {
+        self.fetch(shelf, key)
+    }
+
+    /// Adds the names of the configured PBXs to those that the store knows for ever, and returns
+    /// the known ones that are configured no more: their calls' ids keep the old name.
+    ///
+    /// # Errors
+    /// When the store failed.
+    pub fn pin_pbx(&mut self, names: &[PbxName]) -> Result<Vec<PbxName>, queue::Error> {
+        let gone = self.pin(names)?;
+        self.persist()?;
+        Ok(gone)
+    }
+
+    /// Makes durable what was committed: the journal first, so that it is never behind.
+    fn persist(&mut self) -> Result<(), queue::Error> {
+        self.alive()?;
+        let synced = self.journal.sync(self.now, self.fsync.as_mut());
+        synced.map_err(|error| self.fail("the journal cannot be written", error))?;
+        if self.dirty {
+            self.trees.flush().map_err(|error| self.fail("the database cannot be written", error))?;
+            let synced = self.fsync.sync(Target::Db, &self.db);
+            synced.map_err(|error| self.fail("the database cannot be synced", error))?;
+            self.dirty = false;
+        }
+        Ok(())
+    }
+
+    fn alive(&self) -> Result<(), queue::Error> {
+        match self.failed.get() {
+            Some(reason) => Err(queue::Error::Store(reason.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends the life of this store.
+    fn fail(&self, what: &str, error: impl Display) -> queue::Error {
+        let reason = self.failed.get_or_init(|| {
+            error!(%error, what, "the store failed and does nothing more until it is opened anew");
+            format!("{what}: {error}")
+        });
+        queue::Error::Store(reason.clone())
+    }
+}
+
+impl Shelf {
+    fn tree(self) -> Tree {
+        match self {
+            Self::Inflight => Tree::Inflight,
+            Self::Tokens => Tree::Tokens,
+        }
+    }
+}
+
+impl Queue for Store {
+    fn enqueue(&mut self, calls: Vec<FinishedCall>, now: HostTime) -> Result<Vec<Enqueued>, queue::Error> {
+        let taken = self.take_in(&calls, now)?;
+        self.persist()?;
+        Ok(taken)
+    }
+
+    fn lease(&mut self, account: &AccountId, limit: usize, now: HostTime) -> Result<Vec<Item>, queue::Error> {
+        let items = self.look_up_due(account, limit, now)?;
+        self.persist()?;
+        Ok(items)
+    }
+
+    fn intend(&mut self, calls: &[Seq], now: HostTime) -> Result<BatchId, queue::Error> {
+        let batch = self.mark_sending(calls, now)?;
+        self.persist()?;
+        Ok(batch)
+    }
+
+    fn settle(&mut self, settlements: Vec<Settlement>, now: HostTime) -> Result<(), queue::Error> {
+        self.apply(settlements, now)?;
+        self.persist()
+    }
+
+    fn adopt(&mut self, now: HostTime) -> Result<u64, queue::Error> {
+        let count = self.take_over(now)?;
+        self.persist()?;
+        Ok(count)
+    }
+
+    fn unknown(
+        &mut self,
+        account: &AccountId,
+        limit: usize,
+        now: HostTime,
+    ) -> Result<Vec<Item>, queue::Error> {
+        let items = self.look_up_unknown(account, limit, now)?;
+        self.persist()?;
+        Ok(items)
+    }
+
+    fn next_due(&mut self, account: &AccountId) -> Result<Option<HostTime>, queue::Error> {
+        self.first_due(account)
+    }
+
+    fn find(&mut self, id: &CallId) -> Result<Option<Item>, queue::Error> {
+        self.look_up(id)
+    }
+
+    fn stats(&mut self) -> Result<Stats, queue::Error> {
+        self.count()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,198 @@
+use super::*;
+use crate::call::id::{AccountId, CallId, PbxName};
+use crate::call::record::{Seconds, Source, TimeSource};
+use crate::time::PbxTime;
+
+const STARTED: i64 = 1_795_338_791;
+
+fn record() -> CallRecord {
+    let pbx = PbxName::default();
+    let at = PbxTime::from_micros(STARTED * 1_000_000 + 389_000);
+    CallRecord {
+        v: 1,
+        call_id: CallId::new(&pbx, "1795337591.4", 1),
+        pbx,
+        account: AccountId::default(),
+        direction: Direction::Inbound,
+        phone: Some("79161234568".to_owned()),
+        phone_raw: Some("79161234568".to_owned()),
+        did: None,
+        trunk: None,
+        queue: None,
+        account_code: None,
+        answered: true,
+        outcome: Outcome::Answered,
+        status: Some(4),
+        responsible: Some("101".to_owned()),
+        answered_by: vec!["101".to_owned()],
+        rang: vec!["101".to_owned()],
+        talk_seconds: seconds(4200),
+        bridged_seconds: seconds(3200),
+        wait_seconds: Seconds::ZERO,
+        hold_seconds: Seconds::ZERO,
+        segments: Vec::new(),
+        started_at: at,
+        answered_at: Some(at),
+        ended_at: at,
+        time: TimeSource::Event,
+        hangup_cause: Some(16),
+        hangup_by: None,
+        recording: None,
+        uniqueids: Vec::new(),
+        source: Source::Ami,
+        partial: false,
+        skip: None,
+        why: Vec::new(),
+    }
+}
+
+fn seconds(millis: u64) -> Seconds {
+    Seconds::from_duration(std::time::Duration::from_millis(millis))
+}
+
+fn settings(json: &str) -> Settings {
+    serde_json::from_str(json).unwrap()
+}
+
+fn written(record: &CallRecord, settings: &Settings) -> Entry {
+    entry(record, "0", settings, 0).unwrap()
+}
+
+#[test]
+fn a_call_is_written_with_every_known_field() {
+    let settings = settings(r#"{"users":{"101":504141},"recording-url":"https://pbx/rec/{file}"}"#);
+    let mut record = record();
+    record.recording = Some("2026/11/22/in 101.wav".to_owned());
+    let body = batch_json(&[written(&record, &settings)]);
+    assert_eq!(
+        String::from_utf8(body).unwrap(),
+        concat!(
+            r#"[{"direction":"inbound","uniq":"default-1795337591.4","duration":4,"source":"ami2amo","#,
+            r#""link":"https://pbx/rec/2026/11/22/in%20101.wav","phone":"79161234568","#,
+            r#""call_responsible":504141,"call_result":"Разговор состоялся","call_status":4,"#,
+            r#""responsible_user_id":504141,"created_by":504141,"created_at":1795338791,"request_id":"0"}]"#
+        )
+    );
+}
+
+#[test]
+fn what_is_not_known_is_left_out() {
+    let mut record = record();
+    record.status = None;
+    record.responsible = None;
+    let json = serde_json::to_value(written(&record, &Settings::default())).unwrap();
+    let keys: Vec<&str> = json.as_object().unwrap().keys().map(String::as_str).collect();
+    assert!(!json.to_string().contains("null"));
+    for absent in
+        ["link", "call_responsible", "call_status", "responsible_user_id", "created_by", "updated_at"]
+    {
+        assert!(!keys.contains(&absent), "{absent}");
+    }
+}
+
+#[test]
+fn an_extension_is_a_name_only_when_the_configuration_says_so() {
+    let record = record();
+    assert_eq!(written(&record, &Settings::default()).call_responsible, None);
+    let named = written(&record, &settings(r#"{"unmapped":"extension"}"#));
+    assert_eq!(named.call_responsible, Some(Responsible::Name("101".to_owned())));
+    assert_eq!(named.created_by, None);
+    let default = written(&record, &settings(r#"{"unmapped":"extension","default-user":7}"#));
+    assert_eq!(default.call_responsible, Some(Responsible::User(7)));
+}
+
+#[test]
+fn an_answered_call_lasts_a_second_at_least_and_a_missed_one_none() {
+    #[track_caller]
+    fn check(answered: bool, millis: u64, expected: u64) {
+        let record = CallRecord { answered, talk_seconds: seconds(millis), ..record() };
+        assert_eq!(written(&record, &Settings::default()).duration, expected);
+    }
+    check(true, 4200, 4);
+    check(true, 4500, 5);
+    check(true, 80, 1);
+    check(true, 0, 1);
+    check(false, 0, 0);
+    check(false, 9000, 0);
+}
+
+#[test]
+fn the_duration_may_leave_out_what_nobody_heard() {
+    assert_eq!(written(&record(), &settings(r#"{"duration":"bridged"}"#)).duration, 3);
+}
+
+#[test]
+fn the_start_is_told_by_the_hosts_clock() {
+    let entry = entry(&record(), "0", &Settings::default(), -2_000_000).unwrap();
+    assert_eq!(entry.created_at, Some(STARTED - 2));
+    let never = CallRecord { started_at: PbxTime::from_micros(-5), ..record() };
+    assert_eq!(written(&never, &Settings::default()).created_at, None);
+}
+
+#[test]
+fn a_call_that_amocrm_would_refuse_is_not_written() {
+    #[track_caller]
+    fn check(record: &CallRecord, expected: Unfit) {
+        assert_eq!(entry(record, "0", &Settings::default(), 0), Err(expected));
+    }
+    check(&CallRecord { direction: Direction::Internal, ..record() }, Unfit::Internal);
+    check(&CallRecord { phone: None, ..record() }, Unfit::NoPhone);
+    check(&CallRecord { phone: Some(" ".to_owned()), ..record() }, Unfit::NoPhone);
+    check(&CallRecord { phone: Some("7".repeat(256)), ..record() }, Unfit::LongPhone);
+}
+
+#[test]
+fn an_undocumented_status_is_left_out() {
+    for status in [0, 8, 255] {
+        let record = CallRecord { status: Some(status), ..record() };
+        assert_eq!(written(&record, &Settings::default()).call_status, None);
+    }
+}
+
+#[test]
+fn own_words_replace_ours_and_empty_words_say_nothing() {
+    let own = written(&record(), &settings(r#"{"results":{"answered":"Поговорили"}}"#));
+    assert_eq!(own.call_result.as_deref(), Some("Поговорили"));
+    let none = written(&record(), &settings(r#"{"results":{"answered":" "}}"#));
+    assert_eq!(none.call_result, None);
+}
+
+#[test]
+fn the_result_tells_whose_side_it_was() {
+    #[track_caller]
+    fn check(direction: Direction, language: &str, expected: &str) {
+        let record = CallRecord { direction, answered: false, outcome: Outcome::Busy, ..record() };
+        let entry = written(&record, &settings(&format!(r#"{{"language":"{language}"}}"#)));
+        assert_eq!(entry.call_result.as_deref(), Some(expected));
+    }
+    check(Direction::Inbound, "ru", "Сотрудник был занят");
+    check(Direction::Outbound, "ru", "Абонент занят");
+    check(Direction::Inbound, "en", "The employee was busy");
+    check(Direction::Outbound, "en", "The customer was busy");
+}
+
+#[test]
+fn a_recording_link_stays_below_its_folder_and_below_its_limit() {
+    #[track_caller]
+    fn check(file: &str, expected: Option<&str>) {
+        let settings = settings(r#"{"recording-url":"https://p/{file}"}"#);
+        let record = CallRecord { recording: Some(file.to_owned()), ..record() };
+        assert_eq!(written(&record, &settings).link.as_deref(), expected);
+    }
+    check("a.wav", Some("https://p/a.wav"));
+    check("/2026/a.wav", Some("https://p/2026/a.wav"));
+    check("a?b#c%.wav", Some("https://p/a%3Fb%23c%25.wav"));
+    check("звонок.wav", Some("https://p/%D0%B7%D0%B2%D0%BE%D0%BD%D0%BE%D0%BA.wav"));
+    check("../etc/passwd", None);
+    check("a/../../b", None);
+    check("a//b", None);
+    check("", None);
+    check(&"x".repeat(LINK_MAX), None);
+}
+
+#[test]
+fn an_id_longer_than_amocrm_takes_is_cut_the_same_way_every_time() {
+    let record = CallRecord { call_id: CallId::from_text("x".repeat(300)), ..record() };
+    assert_eq!(written(&record, &Settings::default()).uniq, "x".repeat(255));
+    assert_eq!(uniq(&record), "x".repeat(255));
+}

@@ -1,0 +1,436 @@
+//! Pure: the `[amocrm]` table of the configuration. Every key has a default but `base-url` and the
+//! token, which only what really talks to amoCRM needs.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::amo::span::Span;
+use crate::amo::token::{self, Secret};
+use crate::call::record::Outcome;
+
+/// The `[amocrm]` table. `base_url` to `allow_plain_http` belong to the connection and are read
+/// once; the rest says how a call is written and may change while the daemon runs.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Settings {
+    /// The account's own address; amoCRM does not answer for an account at a common one.
+    pub base_url: Option<BaseUrl>,
+    /// Where the long-lived token stands; read again when amoCRM refuses it.
+    pub token_file: Option<PathBuf>,
+    /// The long-lived token itself; a file is better.
+    #[serde(skip_serializing)]
+    pub token: Option<Secret>,
+    /// Requests in a second for everything the process sends: 1 to 7, more only towards loopback.
+    pub requests_per_second: u32,
+    /// Longest wait for TCP and TLS.
+    pub connect_timeout: Span,
+    /// Longest wait for a whole answer. A short one makes outcomes unknown that were none.
+    pub request_timeout: Span,
+    /// Lets the token travel unencrypted to another host.
+    pub allow_plain_http: bool,
+
+    /// The `source` of every call: the name of the integration.
+    pub source: Text,
+    /// amoCRM user of calls whose extension is in no line of `users`.
+    pub default_user: Option<u64>,
+    /// Extension → amoCRM user.
+    pub users: BTreeMap<String, u64>,
+    /// What stands for an extension that no user is known for.
+    pub unmapped: Unmapped,
+    /// Which of the record's lengths becomes `duration`.
+    pub duration: Length,
+    /// The language of `call_result`.
+    pub language: Language,
+    /// Own words for outcomes, before those of `language`.
+    pub results: BTreeMap<Outcome, String>,
+    /// Where recordings are heard: `https://pbx.example.org/rec/{file}`.
+    pub recording_url: Option<LinkTemplate>,
+}
+
+/// What `call_responsible` says when the extension has no user and there is no default user.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unmapped {
+    /// Nothing: amoCRM would take a text for the name or phone of a user.
+    #[default]
+    Omit,
+    /// The extension as text.
+    Extension,
+}
+
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Length {
+    /// From the first moment with an employee to the last.
+    #[default]
+    Talk,
+    /// Without the time in which no employee was on the line.
+    Bridged,
+}
+
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Language {
+    #[default]
+    Ru,
+    En,
+}
+
+/// `https://example.amocrm.ru`: scheme, host and perhaps a port, nothing behind them.
+#[derive(Clone, Debug, Eq, PartialEq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct BaseUrl {
+    text: String,
+    encrypted: bool,
+    loopback: bool,
+}
+
+/// A text of 1 to 255 characters that is not blank; amoCRM refuses blank ones.
+#[derive(Clone, Debug, Eq, PartialEq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Text(String);
+
+/// An `http(s)` address with `{file}` in it.
+#[derive(Clone, Debug, Eq, PartialEq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct LinkTemplate(String);
+
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Error {
+    #[error("base-url {0:?} must look like \"https://example.amocrm.ru\": scheme and host, no path")]
+    BaseUrl(String),
+    #[error("recording-url {0:?} must be an http or https address with {{file}} in it")]
+    LinkTemplate(String),
+    #[error("a text of 1 to {TEXT_MAX} characters is needed")]
+    Text,
+    #[error("base-url is missing: the address of your account, like \"https://example.amocrm.ru\"")]
+    NoBaseUrl,
+    #[error("the token would travel unencrypted to {0}: use https, or say allow-plain-http = true")]
+    PlainHttp(String),
+    #[error(
+        "requests-per-second = {0}: amoCRM blocks accounts above {PER_SECOND_MAX}, and 0 would send nothing"
+    )]
+    Pace(u32),
+    #[error("token and token-file are both set: keep one, better the file")]
+    TwoTokens,
+    #[error("token in [amocrm]")]
+    Token(#[source] token::Error),
+    #[error("connect-timeout and request-timeout must be longer than 0s")]
+    NoTime,
+}
+
+/// amoCRM's own limit; above it answers become 429 and then the account is blocked.
+pub const PER_SECOND_MAX: u32 = 7;
+/// Nothing is documented; 255 characters is what every column of that kind holds.
+pub const TEXT_MAX: usize = 255;
+
+impl Settings {
+    /// Checks what no single key can: the address and how it fits the other keys.
+    ///
+    /// # Errors
+    /// When amoCRM could not be talked to with these settings, or should not.
+    pub fn check(&self) -> Result<&BaseUrl, Error> {
+        let url = self.base_url.as_ref().ok_or(Error::NoBaseUrl)?;
+        if !url.encrypted && !url.loopback && !self.allow_plain_http {
+            return Err(Error::PlainHttp(url.text.clone()));
+        }
+        let within = (1..=PER_SECOND_MAX).contains(&self.requests_per_second);
+        if !within && (self.requests_per_second == 0 || !url.loopback) {
+            return Err(Error::Pace(self.requests_per_second));
+        }
+        if self.token.is_some() && self.token_file.is_some() {
+            return Err(Error::TwoTokens);
+        }
+        if let Some(secret) = &self.token {
+            secret.token().map_err(Error::Token)?;
+        }
+        if self.connect_timeout == Span::default() || self.request_timeout == Span::default() {
+            return Err(Error::NoTime);
+        }
+        Ok(url)
+    }
+
+    /// The user that a call of `extension` is booked on.
+    pub fn user(&self, extension: Option<&str>) -> Option<u64> {
+        extension.and_then(|extension| self.users.get(extension)).copied().or(self.default_user)
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            base_url: None,
+            token_file: None,
+            token: None,
+            requests_per_second: 5,
+            connect_timeout: Span::from_secs(5),
+            request_timeout: Span::from_secs(30),
+            allow_plain_http: false,
+            source: Text("ami2amo".to_owned()),
+            default_user: None,
+            users: BTreeMap::new(),
+            unmapped: Unmapped::default(),
+            duration: Length::default(),
+            language: Language::default(),
+            results: BTreeMap::new(),
+            recording_url: None,
+        }
+    }
+}
+
+impl BaseUrl {
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether the host is this machine, where no rule of amoCRM needs to be kept.
+    pub const fn is_loopback(&self) -> bool {
+        self.loopback
+    }
+}
+
+impl fmt::Display for BaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl TryFrom<String> for BaseUrl {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self, Error> {
+        let trimmed = text.trim_end_matches('/');
+        let Some((encrypted, authority)) = split_scheme(trimmed) else { return Err(Error::BaseUrl(text)) };
+        let Some(host) = host_of(authority) else { return Err(Error::BaseUrl(text)) };
+        Ok(Self { encrypted, loopback: is_loopback(host), text: trimmed.to_owned() })
+    }
+}
+
+impl From<BaseUrl> for String {
+    fn from(url: BaseUrl) -> Self {
+        url.text
+    }
+}
+
+impl Text {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for Text {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self, Error> {
+        if text.trim().is_empty() || text.chars().count() > TEXT_MAX {
+            return Err(Error::Text);
+        }
+        Ok(Self(text))
+    }
+}
+
+impl From<Text> for String {
+    fn from(text: Text) -> Self {
+        text.0
+    }
+}
+
+impl LinkTemplate {
+    /// The address with `file` (already encoded) in its place.
+    pub fn fill(&self, file: &str) -> String {
+        self.0.replace("{file}", file)
+    }
+}
+
+impl TryFrom<String> for LinkTemplate {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self, Error> {
+        let plain = text.bytes().all(|b| b.is_ascii_graphic());
+        match split_scheme(&text) {
+            Some((_, rest)) if plain && !rest.starts_with('{') && rest.contains("{file}") => Ok(Self(text)),
+            Some(_) | None => Err(Error::LinkTemplate(text)),
+        }
+    }
+}
+
+impl From<LinkTemplate> for String {
+    fn from(template: LinkTemplate) -> Self {
+        template.0
+    }
+}
+
+/// Whether the address is `https`, and what follows the scheme.
+fn split_scheme(url: &str) -> Option<(bool, &str)> {
+    match url.split_once("://")? {
+        ("https", rest) => Some((true, rest)),
+        ("http", rest) => Some((false, rest)),
+        _ => None,
+    }
+}
+
+/// The host of `host`, `host:port` or `[v6]:port`; nothing else may stand there.
+fn host_of(authority: &str) -> Option<&str> {
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(rest) => {
+            let (host, port) = rest.split_once(']')?;
+            host.parse::<std::net::Ipv6Addr>().ok()?;
+            (host, if port.is_empty() { None } else { Some(port.strip_prefix(':')?) })
+        }
+        None => match authority.split_once(':') {
+            Some((host, port)) => (named(host)?, Some(port)),
+            None => (named(authority)?, None),
+        },
+    };
+    match port {
+        Some(port) => port.parse::<u16>().ok().map(|_| host),
+        None => Some(host),
+    }
+}
+
+fn named(host: &str) -> Option<&str> {
+    let plain = host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
+    (plain && !host.is_empty()).then_some(host)
+}
+
+fn is_loopback(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(toml: &str) -> Settings {
+        let value: serde_json::Value = serde_json::from_str(toml).unwrap();
+        serde_json::from_value(value).unwrap()
+    }
+
+    fn url(text: &str) -> Result<BaseUrl, Error> {
+        BaseUrl::try_from(text.to_owned())
+    }
+
+    #[test]
+    fn a_base_url_is_scheme_and_host() {
+        for good in [
+            "https://example.amocrm.ru",
+            "https://example.kommo.com/",
+            "http://127.0.0.1:8080",
+            "http://[::1]:80",
+        ] {
+            assert!(url(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "example.amocrm.ru",
+            "ftp://example.amocrm.ru",
+            "https://",
+            "https://example.amocrm.ru/api/v4",
+            "https://user:secret@example.amocrm.ru",
+            "https://example.amocrm.ru?x",
+            "https://example.amocrm.ru:port",
+            "https://[::1",
+            "https://a b",
+        ] {
+            assert_eq!(url(bad), Err(Error::BaseUrl(bad.to_owned())), "{bad}");
+        }
+    }
+
+    #[test]
+    fn loopback_is_told_from_the_world() {
+        for near in ["http://localhost:1", "http://127.0.0.1:1", "http://127.8.9.1", "http://[::1]"] {
+            assert!(url(near).unwrap().is_loopback(), "{near}");
+        }
+        for far in ["http://10.0.0.1", "http://localhost.example.org", "http://127.0.0.1.nip.io"] {
+            assert!(!url(far).unwrap().is_loopback(), "{far}");
+        }
+    }
+
+    #[test]
+    fn the_token_travels_encrypted_or_not_at_all() {
+        let mut settings = settings(r#"{"base-url":"http://10.0.0.1"}"#);
+        assert_eq!(settings.check(), Err(Error::PlainHttp("http://10.0.0.1".to_owned())));
+        settings.allow_plain_http = true;
+        assert!(settings.check().is_ok());
+    }
+
+    #[test]
+    fn the_pace_exceeds_amocrms_limit_towards_loopback_only() {
+        let near = settings(r#"{"base-url":"http://127.0.0.1:1","requests-per-second":100}"#);
+        assert!(near.check().is_ok());
+        let far = settings(r#"{"base-url":"https://a.amocrm.ru","requests-per-second":8}"#);
+        assert_eq!(far.check(), Err(Error::Pace(8)));
+        let none = settings(r#"{"base-url":"http://127.0.0.1:1","requests-per-second":0}"#);
+        assert_eq!(none.check(), Err(Error::Pace(0)));
+    }
+
+    #[test]
+    fn the_documented_table_is_understood() {
+        let settings = settings(
+            r#"{"base-url":"https://example.amocrm.ru","token-file":"/run/token","requests-per-second":5,
+                "default-user":504141,"users":{"101":504142},"language":"en","connect-timeout":"3s",
+                "results":{"no-answer":"Не дозвонились"},"recording-url":"https://pbx/rec/{file}"}"#,
+        );
+        assert!(settings.check().is_ok());
+        assert_eq!(settings.user(Some("101")), Some(504_142));
+        assert_eq!(settings.user(Some("102")), Some(504_141));
+        assert_eq!(settings.user(None), Some(504_141));
+    }
+
+    #[test]
+    fn unknown_keys_are_refused() {
+        assert!(serde_json::from_str::<Settings>(r#"{"base-utl":"https://example.amocrm.ru"}"#).is_err());
+    }
+
+    #[test]
+    fn a_token_in_the_settings_is_never_shown() {
+        let settings = settings(r#"{"token":"very.secret"}"#);
+        assert!(!format!("{settings:?}").contains("secret"));
+        assert!(!serde_json::to_string(&settings).unwrap().contains("secret"));
+    }
+
+    #[test]
+    fn a_bad_token_in_the_settings_is_refused_without_being_shown() {
+        let settings = settings(r#"{"base-url":"https://a.amocrm.ru","token":"very secret"}"#);
+        let error = settings.check().unwrap_err();
+        assert_eq!(error, Error::Token(token::Error::NotPlain));
+        assert!(!format!("{error} {error:?}").contains("secret"));
+    }
+
+    #[cfg(feature = "daemon")]
+    #[test]
+    fn the_table_is_read_from_toml() {
+        let settings: Settings = toml::from_str(
+            "base-url = \"https://example.amocrm.ru\"\nrequest-timeout = \"45s\"\n\
+             [users]\n101 = 504141\n[results]\nno-answer = \"Не дозвонились\"\n",
+        )
+        .unwrap();
+        assert_eq!(settings.user(Some("101")), Some(504_141));
+        assert_eq!(settings.results[&Outcome::NoAnswer], "Не дозвонились");
+        assert_eq!(settings.request_timeout, Span::from_secs(45));
+    }
+
+    #[test]
+    fn a_recording_url_is_an_address_with_a_place_for_the_file() {
+        let template = |text: &str| LinkTemplate::try_from(text.to_owned());
+        assert_eq!(
+            template("https://pbx/rec/{file}?x=1").unwrap().fill("a.wav"),
+            "https://pbx/rec/a.wav?x=1"
+        );
+        for bad in
+            ["https://pbx/rec/", "/rec/{file}", "javascript://{file}", "https://{file}", "https://p x/{file}"]
+        {
+            assert!(template(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_source_is_never_blank() {
+        assert!(serde_json::from_str::<Settings>(r#"{"source":" "}"#).is_err());
+        assert!(serde_json::from_str::<Settings>(r#"{"source":"АТС"}"#).is_ok());
+    }
+}

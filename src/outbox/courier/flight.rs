@@ -1,0 +1,145 @@
+//! Pure: one batch on its way, from the calls to the body and from the answer to the rulings.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::amo::answer::{Account, Answer, Fate};
+use crate::amo::calls::{self, Entry};
+use crate::amo::settings::Settings;
+use crate::call::id::PbxName;
+use crate::call::record::{CallRecord, Source, TimeSource};
+use crate::outbox::courier::effect::{Effect, Posted, Ruling};
+use crate::outbox::courier::standing::{Hold, Signal};
+use crate::outbox::policy::{self, Policy, Sending};
+use crate::outbox::queue::{BatchId, Item, Seq};
+use crate::time::HostTime;
+
+/// A call and what amoCRM will be told of it.
+#[derive(Debug)]
+pub(super) struct Load {
+    item: Item,
+    entry: Entry,
+}
+
+/// A batch whose intent is durable.
+#[derive(Debug)]
+pub(super) struct Flight {
+    pub(super) loads: Vec<Load>,
+    pub(super) batch: BatchId,
+    /// When the intent became durable.
+    pub(super) since: HostTime,
+}
+
+/// What a POST brought.
+#[derive(Debug)]
+pub(super) struct Landing {
+    pub(super) rulings: Vec<Ruling>,
+    pub(super) signal: Signal,
+    /// The call that was alone in a request which was refused without a reason.
+    pub(super) unexplained: Option<Seq>,
+}
+
+/// Writes the calls. The request ids are their places, which amoCRM would make up by itself.
+pub(super) fn load(items: Vec<Item>, settings: &Settings, offsets: &BTreeMap<PbxName, i64>) -> Vec<Load> {
+    let loaded = items.into_iter().enumerate().filter_map(|(place, item)| {
+        let offset = offset(&item.call.record, offsets);
+        let entry = calls::entry(&item.call.record, &place.to_string(), settings, offset);
+        entry.ok().map(|entry| Load { item, entry })
+    });
+    loaded.collect()
+}
+
+/// The intent to send these calls.
+pub(super) fn intend(loads: &[Load]) -> Effect {
+    Effect::Intend { calls: loads.iter().map(|load| load.item.seq).collect() }
+}
+
+impl Flight {
+    pub(super) fn post(&self) -> Effect {
+        let entries: Vec<Entry> = self.loads.iter().map(|load| load.entry.clone()).collect();
+        let request_ids = entries.iter().map(|entry| entry.request_id.clone()).collect();
+        Effect::Post { body: calls::batch_json(&entries), request_ids }
+    }
+
+    pub(super) fn land(
+        &self,
+        posted: Posted,
+        policy: &Policy,
+        request_timeout: Duration,
+        now: HostTime,
+    ) -> Landing {
+        let unexplained = self.unexplained(&posted);
+        let (fates, words, signal) = self.read(posted);
+        let sending = Sending { batch: self.batch, since: self.since, request_timeout };
+        // An answer that speaks of fewer calls says nothing of the others.
+        let fates = fates.iter().chain(std::iter::repeat(&Fate::Unclear));
+        let rulings = self.loads.iter().zip(fates).map(|(load, fate)| {
+            Ruling::new(&load.item, policy::after_answer(policy, &load.item, fate, &words, &sending, now))
+        });
+        Landing { rulings: rulings.collect(), signal, unexplained }
+    }
+
+    fn read(&self, posted: Posted) -> (Vec<Fate>, String, Signal) {
+        let all = |fate| vec![fate; self.loads.len()];
+        match posted {
+            Posted::Answered { answer, .. } => {
+                let signal = signal(&answer);
+                (answer.fates, answer.words, signal)
+            }
+            Posted::NotSent(words) => (all(Fate::Untouched), words.clone(), Signal::Trouble(words)),
+            Posted::Lost(words) => (all(Fate::Unclear), words.clone(), Signal::Trouble(words)),
+            Posted::NoToken(words) => {
+                (all(Fate::Untouched), words.clone(), Signal::Hold(Hold::Unauthorized, words))
+            }
+        }
+    }
+
+    fn unexplained(&self, posted: &Posted) -> Option<Seq> {
+        let Posted::Answered { answer, status: 400..=499 } = posted else { return None };
+        match (self.loads.as_slice(), answer.fates.as_slice(), &answer.account) {
+            ([load], [Fate::Unclear], Account::Fine) => Some(load.item.seq),
+            _ => None,
+        }
+    }
+}
+
+/// The account works when it decided on a call. An answer that leaves all of them open is trouble
+/// even when it is no server error.
+fn signal(answer: &Answer) -> Signal {
+    let decided = answer.fates.iter().any(|fate| !matches!(fate, Fate::Unclear | Fate::Untouched));
+    match Signal::of(answer.account.clone(), answer.words.clone()) {
+        Signal::Works if !decided => Signal::Trouble(answer.words.clone()),
+        signal => signal,
+    }
+}
+
+/// The correction that a call's times need: none for those that the host's own clock took, and
+/// none for those of a capture, whose clock of then nobody measured.
+fn offset(record: &CallRecord, offsets: &BTreeMap<PbxName, i64>) -> i64 {
+    match (record.source, record.time) {
+        (Source::Replay, _) | (_, TimeSource::Arrival) => 0,
+        (Source::Ami | Source::Cdr, TimeSource::Event | TimeSource::Estimated) => {
+            offsets.get(&record.pbx).copied().unwrap_or(0)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outbox::policy::tests::item;
+
+    #[test]
+    fn only_times_of_the_pbxs_clock_are_corrected() {
+        let offsets = BTreeMap::from([(PbxName::default(), -2_000_000)]);
+        let check = |source, time, expected| {
+            let record = CallRecord { source, time, ..item(1).call.record };
+            assert_eq!(offset(&record, &offsets), expected, "{source:?} {time:?}");
+        };
+        check(Source::Ami, TimeSource::Event, -2_000_000);
+        check(Source::Ami, TimeSource::Estimated, -2_000_000);
+        check(Source::Ami, TimeSource::Arrival, 0);
+        check(Source::Cdr, TimeSource::Event, -2_000_000);
+        check(Source::Replay, TimeSource::Event, 0);
+    }
+}

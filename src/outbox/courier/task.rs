@@ -1,0 +1,263 @@
+//! The courier task: one for each amoCRM account, on the runtime that does HTTP. It carries out
+//! what [`Courier`] asks for and decides nothing.
+//!
+//! Guarantees: no POST leaves before its intent is durable; a call's outcome is written before the
+//! next call is sent; the end waits for a request that is under way, up to `stop-timeout`, and what
+//! is cut off then is looked up at the next start. Waiting costs a wake-up a minute.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, info, warn};
+
+use crate::amo::answer;
+use crate::amo::client::{Client, Clock, Failure, Looked, Renewal};
+use crate::call::id::{AccountId, PbxName};
+use crate::outbox::courier::effect::{Effect, Now, Outcome, Posted, Probed, ReadBack, Ruling, Token};
+use crate::outbox::courier::standing::Standing;
+use crate::outbox::courier::{Courier, Rules};
+use crate::outbox::queue::{self, BatchId, Item, Seq, Settlement, State};
+use crate::time::HostTime;
+
+/// The outbox as the task needs it: [`queue::Queue`], asked from another thread.
+pub trait Outbox: Send + Sync {
+    fn adopt(&self, now: HostTime) -> impl Future<Output = Result<u64, queue::Error>> + Send;
+
+    fn unknown(
+        &self,
+        account: &AccountId,
+        limit: usize,
+        now: HostTime,
+    ) -> impl Future<Output = Result<Vec<Item>, queue::Error>> + Send;
+
+    fn lease(
+        &self,
+        account: &AccountId,
+        limit: usize,
+        now: HostTime,
+    ) -> impl Future<Output = Result<Vec<Item>, queue::Error>> + Send;
+
+    fn next_due(
+        &self,
+        account: &AccountId,
+    ) -> impl Future<Output = Result<Option<HostTime>, queue::Error>> + Send;
+
+    fn intend(
+        &self,
+        calls: Vec<Seq>,
+        now: HostTime,
+    ) -> impl Future<Output = Result<BatchId, queue::Error>> + Send;
+
+    fn settle(
+        &self,
+        settlements: Vec<Settlement>,
+        now: HostTime,
+    ) -> impl Future<Output = Result<(), queue::Error>> + Send;
+}
+
+/// What the task works with.
+#[derive(Debug)]
+pub struct Task<O> {
+    pub account: AccountId,
+    pub outbox: O,
+    pub client: Client,
+    pub clock: Clock,
+    /// Swapped on reload.
+    pub rules: watch::Receiver<Arc<Rules>>,
+    /// How far the host's clock is ahead of each PBX's, in microseconds.
+    pub offsets: watch::Receiver<Arc<BTreeMap<PbxName, i64>>>,
+    /// Notified when calls were enqueued.
+    pub arrivals: Arc<Notify>,
+    /// Where the account stands, for status, metrics and tests.
+    pub standing: watch::Sender<Standing>,
+    pub stop: CancellationToken,
+}
+
+impl<O: Outbox> Task<O> {
+    /// Runs until `stop`, and then until the request under way is settled or `stop-timeout` ends.
+    pub async fn run(mut self) {
+        let stop = self.stop.clone();
+        let rules = self.rules.clone();
+        let deadline = async {
+            stop.cancelled().await;
+            let timeout = rules.borrow().delivery.stop_timeout.duration();
+            tokio::time::sleep(timeout).await;
+        };
+        // Both branches may be dropped: what `deliver` leaves open, the intent makes good.
+        tokio::select! {
+            () = self.deliver() => {}
+            () = deadline => warn!(account = %self.account, "a request is cut off: it is looked up at the next start"),
+        }
+    }
+
+    async fn deliver(&mut self) {
+        let rules = Arc::clone(&self.rules.borrow_and_update());
+        let mut courier = Courier::new(self.account.clone(), rules, fastrand::u64(..));
+        while !(self.stop.is_cancelled() && courier.may_stop()) {
+            self.refresh(&mut courier);
+            let outcome = match courier.poll(self.now()) {
+                Effect::Wait { until } => self.wait(until.since(self.now().mono), courier.may_stop()).await,
+                Effect::Announce(standing) => {
+                    self.announce(standing);
+                    None
+                }
+                effect => self.carry_out(effect, courier.may_stop()).await,
+            };
+            if let Some(outcome) = outcome {
+                courier.handle(outcome, self.now());
+            }
+        }
+    }
+
+    fn now(&self) -> Now {
+        Now { host: (self.clock.host)(), mono: (self.clock.mono)(), open_at: self.client.open_at() }
+    }
+
+    fn refresh(&mut self, courier: &mut Courier) {
+        if self.rules.has_changed().unwrap_or(false) {
+            courier.set_rules(Arc::clone(&self.rules.borrow_and_update()));
+        }
+        if self.offsets.has_changed().unwrap_or(false) {
+            courier.set_offsets(BTreeMap::clone(&self.offsets.borrow_and_update()));
+        }
+    }
+
+    /// All three are cancel safe: a notification that nobody waited for is kept by `Notify`.
+    async fn wait(&self, wait: std::time::Duration, may_stop: bool) -> Option<Outcome> {
+        tokio::select! {
+            () = self.stop.cancelled(), if may_stop => None,
+            () = self.arrivals.notified() => Some(Outcome::Arrived),
+            () = tokio::time::sleep(wait) => None,
+        }
+    }
+
+    /// At places where the courier may be left, the effect only asks and may be dropped.
+    async fn carry_out(&self, effect: Effect, may_stop: bool) -> Option<Outcome> {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled(), if may_stop => None,
+            outcome = self.outcome(effect) => Some(outcome),
+        }
+    }
+
+    async fn outcome(&self, effect: Effect) -> Outcome {
+        let now = (self.clock.host)();
+        let done = match effect {
+            Effect::Adopt => self.outbox.adopt(now).await.map(|count| {
+                if count > 0 {
+                    warn!(account = %self.account, count, "calls were under way when the last process ended: looked up first");
+                }
+                Outcome::Adopted(count)
+            }),
+            Effect::Look { limit } => self.outbox.unknown(&self.account, limit, now).await.map(Outcome::Unknown),
+            Effect::Lease { limit } => self.outbox.lease(&self.account, limit, now).await.map(Outcome::Leased),
+            Effect::NextDue => self.outbox.next_due(&self.account).await.map(Outcome::NextDue),
+            Effect::Intend { calls } => self.outbox.intend(calls, now).await.map(Outcome::Intended),
+            Effect::Settle { rulings } => self.settle(rulings, now).await.map(|()| Outcome::Settled),
+            Effect::Probe => Ok(Outcome::Probed(self.probe().await)),
+            Effect::RenewToken => Ok(Outcome::Token(self.renew().await)),
+            Effect::Post { body, request_ids } => Ok(Outcome::Posted(self.post(body, &request_ids).await)),
+            Effect::ReadBack { since, uniqs } => {
+                Ok(Outcome::ReadBack(read_back(self.client.find_notes(&uniqs, since).await)))
+            }
+            Effect::Announce(_) | Effect::Wait { .. } => Ok(Outcome::Arrived),
+        };
+        done.unwrap_or_else(|error| {
+            error!(account = %self.account, %error, "the outbox failed: delivery pauses");
+            Outcome::StoreFailed(error)
+        })
+    }
+
+    async fn settle(&self, rulings: Vec<Ruling>, now: HostTime) -> Result<(), queue::Error> {
+        let settlements = rulings.iter().map(|ruling| ruling.settlement.clone()).collect();
+        self.outbox.settle(settlements, now).await?;
+        for ruling in &rulings {
+            tell(ruling);
+        }
+        Ok(())
+    }
+
+    async fn probe(&self) -> Probed {
+        match self.client.account().await {
+            Ok(probe) => Probed::Answered(probe),
+            Err(Failure::NoToken(words)) => Probed::NoToken(words),
+            Err(Failure::NotSent(words) | Failure::Unknown(words)) => Probed::Silent(words),
+        }
+    }
+
+    async fn renew(&self) -> Token {
+        match self.client.renew_token().await {
+            Renewal::Another => {
+                info!(account = %self.account, "another amoCRM token was read");
+                Token::Another
+            }
+            Renewal::Same => Token::Same,
+            Renewal::Absent(words) => Token::Absent(words),
+        }
+    }
+
+    async fn post(&self, body: Vec<u8>, request_ids: &[String]) -> Posted {
+        match self.client.post_calls(body).await {
+            Ok(reply) => Posted::Answered { status: reply.status, answer: answer::read(&reply, request_ids) },
+            Err(Failure::NoToken(words)) => Posted::NoToken(words),
+            Err(Failure::NotSent(words)) => Posted::NotSent(words),
+            Err(Failure::Unknown(words)) => Posted::Lost(words),
+        }
+    }
+
+    fn announce(&self, standing: Standing) {
+        let account = &self.account;
+        match &standing {
+            Standing::Starting => debug!(%account, "asking amoCRM for the account"),
+            Standing::Delivering => info!(%account, "amoCRM answers: calls are delivered"),
+            Standing::Troubled { words, .. } => {
+                warn!(%account, reason = words, "amoCRM cannot be reached: calls wait and are tried again");
+            }
+            Standing::Held { why, words, .. } => {
+                error!(%account, %why, reason = words, advice = why.advice(), "delivery is held: calls wait");
+            }
+        }
+        self.standing.send_replace(standing);
+    }
+}
+
+fn read_back(looked: Looked) -> ReadBack {
+    match looked {
+        Looked::Found(notes) => ReadBack::Complete(notes),
+        Looked::Refused { account, words } => ReadBack::Refused { account, words },
+        Looked::Unreadable(words) => ReadBack::Unreadable(words),
+        Looked::Failed(Failure::NoToken(words)) => ReadBack::NoToken(words),
+        Looked::Failed(Failure::NotSent(words) | Failure::Unknown(words)) => ReadBack::Silent(words),
+    }
+}
+
+/// One line for each call that came to an end or waits for a reason.
+fn tell(ruling: &Ruling) {
+    let Ruling { call_id, direction, phone, settlement } = ruling;
+    let said = settlement.last_error.as_deref().unwrap_or_default();
+    match &settlement.state {
+        State::Sent { note_id, entity, .. } => {
+            let entity = entity.as_ref().map(|entity| format!("{} {}", entity.kind, entity.id));
+            info!(%call_id, ?direction, phone, note_id, entity, "call delivered");
+        }
+        State::Parked { .. } => {
+            info!(%call_id, ?direction, phone, next_at = %settlement.next_at, "call not sent: amoCRM knows no contact with this number, tried again later");
+        }
+        State::Expired { reason, .. } => {
+            warn!(%call_id, ?direction, phone, reason, "call not sent and given up");
+        }
+        State::Dead { reason, .. } => {
+            error!(%call_id, ?direction, phone, reason, "call not sent: a person must look at it");
+        }
+        State::Unknown { looked: 0, .. } => {
+            warn!(%call_id, ?direction, phone, reason = said, "call perhaps sent: looked up before anything else");
+        }
+        State::Unknown { looked, .. } => debug!(%call_id, looked, reason = said, "call not found yet"),
+        State::Pending | State::Sending { .. } => debug!(%call_id, reason = said, "call waits"),
+        State::Unsorted { .. } => info!(%call_id, ?direction, phone, "call put into unsorted"),
+        State::Skipped { reason, .. } => info!(%call_id, ?direction, phone, ?reason, "call not sent"),
+    }
+}

@@ -1,0 +1,383 @@
+//! Pure: the rules that every [`Queue`](crate::outbox::queue::Queue) shares, wherever its calls lie:
+//! which step is allowed, which call is due, and the ledger.
+
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::call::id::AccountId;
+use crate::call::record::{CallRecord, FinishedCall};
+use crate::outbox::queue::{BatchId, Error, Item, Phase, Seq, Settlement, State, Stats, TRANSITIONS};
+use crate::time::HostTime;
+
+/// An [`Item`] without its call: all that changes while the call waits.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub struct Slip {
+    pub seq: Seq,
+    pub account: AccountId,
+    pub enqueued_at: HostTime,
+    pub state: State,
+    pub attempts: u32,
+    pub next_at: HostTime,
+    #[serde(default)]
+    pub last_error: Option<String>,
+}
+
+/// The new slip of one call and the phase that it comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Turn {
+    pub from: Phase,
+    pub slip: Slip,
+}
+
+/// The waiting calls, by account, kind, due time and place in the queue.
+#[derive(Debug, Default)]
+pub struct Schedule {
+    entries: BTreeMap<Seq, Waiting>,
+    accounts: Vec<Account>,
+}
+
+/// What is counted for ever; a store keeps it beside the calls, in the same transaction.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+pub struct Ledger {
+    /// Calls ever taken in as new.
+    pub ended: u64,
+    /// Calls that have come to their end, by phase.
+    pub finals: BTreeMap<Phase, u64>,
+    pub next_seq: u64,
+    pub next_batch: u64,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    /// Index into [`Schedule::accounts`].
+    account: usize,
+    phase: Phase,
+    next_at: HostTime,
+    enqueued_at: HostTime,
+}
+
+#[derive(Debug)]
+struct Account {
+    id: AccountId,
+    fresh: Lane,
+    parked: Lane,
+    unknown: Lane,
+}
+
+/// Calls of one kind. `ready` are those of `all` that are due at `horizon`, so that a lease costs
+/// what it returns, however long the queue is.
+#[derive(Debug, Default)]
+struct Lane {
+    all: BTreeSet<(HostTime, Seq)>,
+    ready: BTreeSet<Seq>,
+    horizon: HostTime,
+}
+
+/// Refuses every step that is not in [`TRANSITIONS`]: the only place that judges one.
+///
+/// # Errors
+/// [`Error::Transition`].
+pub fn permit(seq: Seq, from: Phase, to: Phase) -> Result<(), Error> {
+    if TRANSITIONS.contains(&(from, to)) {
+        return Ok(());
+    }
+    Err(Error::Transition { seq, from, to })
+}
+
+/// Whether calls in this phase wait for something to happen.
+pub fn waits(phase: Phase) -> bool {
+    match phase {
+        Phase::Pending | Phase::Sending | Phase::Unknown | Phase::Parked => true,
+        Phase::Sent | Phase::Unsorted | Phase::Skipped | Phase::Expired | Phase::Dead => false,
+    }
+}
+
+/// Puts calls into [`State::Sending`], on copies that `load` gives: the caller stores all of what
+/// is returned, or nothing.
+///
+/// # Errors
+/// When a call is not waiting to be sent, or `load` failed.
+pub fn intend(
+    calls: &[Seq],
+    batch: BatchId,
+    now: HostTime,
+    mut load: impl FnMut(Seq) -> Result<Slip, Error>,
+) -> Result<Vec<Turn>, Error> {
+    let mut turns = BTreeMap::new();
+    for &seq in calls {
+        let turn = turn_of(&mut turns, seq, &mut load)?;
+        turn.slip.step(State::Sending { batch, since: now })?;
+    }
+    Ok(turns.into_values().collect())
+}
+
+/// Applies settlements in their order, on copies that `load` gives, as [`intend`] does.
+///
+/// # Errors
+/// When a step is not allowed, a call is absent, or `load` failed.
+pub fn settle(
+    settlements: Vec<Settlement>,
+    mut load: impl FnMut(Seq) -> Result<Slip, Error>,
+) -> Result<Vec<Turn>, Error> {
+    let mut turns = BTreeMap::new();
+    for settlement in settlements {
+        turn_of(&mut turns, settlement.seq, &mut load)?.slip.settle(settlement)?;
+    }
+    Ok(turns.into_values().collect())
+}
+
+/// Turns intents of a process that is gone into unknown outcomes, as [`Slip::adopt`] tells.
+///
+/// # Errors
+/// When a call is not being sent, or `load` failed.
+pub fn adopt(
+    calls: &[Seq],
+    now: HostTime,
+    mut load: impl FnMut(Seq) -> Result<Slip, Error>,
+) -> Result<Vec<Turn>, Error> {
+    let mut turns = BTreeMap::new();
+    for &seq in calls {
+        turn_of(&mut turns, seq, &mut load)?.slip.adopt(now)?;
+    }
+    Ok(turns.into_values().collect())
+}
+
+fn turn_of<'a>(
+    turns: &'a mut BTreeMap<Seq, Turn>,
+    seq: Seq,
+    load: &mut impl FnMut(Seq) -> Result<Slip, Error>,
+) -> Result<&'a mut Turn, Error> {
+    match turns.entry(seq) {
+        Entry::Occupied(known) => Ok(known.into_mut()),
+        Entry::Vacant(place) => {
+            let slip = load(seq)?;
+            Ok(place.insert(Turn { from: slip.state.phase(), slip }))
+        }
+    }
+}
+
+impl Slip {
+    /// The slip of a call that is new: it waits, or was skipped by policy.
+    pub fn new(seq: Seq, record: &CallRecord, now: HostTime) -> Self {
+        let state = match record.skip {
+            Some(reason) => State::Skipped { reason, at: now },
+            None => State::Pending,
+        };
+        Self {
+            seq,
+            account: record.account.clone(),
+            enqueued_at: now,
+            state,
+            attempts: 0,
+            next_at: now,
+            last_error: None,
+        }
+    }
+
+    /// Takes an intent over from a process that is gone: its POST may have arrived, so it counts as
+    /// an attempt, and `since` stays the time of the intent, by which the answer is judged absent.
+    fn adopt(&mut self, now: HostTime) -> Result<(), Error> {
+        let State::Sending { batch, since } = self.state else {
+            return Err(Error::Transition { seq: self.seq, from: self.state.phase(), to: Phase::Unknown });
+        };
+        self.step(State::Unknown { batch, since, looked: 0 })?;
+        self.attempts += 1;
+        self.next_at = now;
+        Ok(())
+    }
+
+    pub fn into_item(self, call: FinishedCall) -> Item {
+        Item {
+            seq: self.seq,
+            account: self.account,
+            enqueued_at: self.enqueued_at,
+            state: self.state,
+            attempts: self.attempts,
+            next_at: self.next_at,
+            last_error: self.last_error,
+            call,
+        }
+    }
+
+    fn settle(&mut self, settlement: Settlement) -> Result<(), Error> {
+        self.step(settlement.state)?;
+        self.attempts += u32::from(settlement.attempted);
+        self.next_at = settlement.next_at;
+        self.last_error = settlement.last_error;
+        Ok(())
+    }
+
+    fn step(&mut self, to: State) -> Result<(), Error> {
+        permit(self.seq, self.state.phase(), to.phase())?;
+        self.state = to;
+        Ok(())
+    }
+}
+
+impl Schedule {
+    /// Takes in the new slip of a call; one that waits no more is forgotten.
+    pub fn put(&mut self, slip: &Slip) {
+        self.remove(slip.seq);
+        let phase = slip.state.phase();
+        if !waits(phase) {
+            return;
+        }
+        let account = self.account(&slip.account);
+        if let Some(lane) = self.accounts[account].lane(phase) {
+            lane.insert(slip.next_at, slip.seq);
+        }
+        let entry = Waiting { account, phase, next_at: slip.next_at, enqueued_at: slip.enqueued_at };
+        self.entries.insert(slip.seq, entry);
+    }
+
+    /// Forgets a call.
+    pub fn remove(&mut self, seq: Seq) {
+        let Some(entry) = self.entries.remove(&seq) else { return };
+        if let Some(lane) = self.accounts[entry.account].lane(entry.phase) {
+            lane.remove(entry.next_at, seq);
+        }
+    }
+
+    /// Due calls of `account`, oldest first: fresh ones while there are any, else parked ones.
+    pub fn lease(&mut self, account: &AccountId, limit: usize, now: HostTime) -> Vec<Seq> {
+        let account = self.account(account);
+        let account = &mut self.accounts[account];
+        let fresh = account.fresh.due(limit, now);
+        if fresh.is_empty() { account.parked.due(limit, now) } else { fresh }
+    }
+
+    /// Calls of `account` whose outcome is unknown and that are due for a look, oldest first.
+    pub fn unknown(&mut self, account: &AccountId, limit: usize, now: HostTime) -> Vec<Seq> {
+        let account = self.account(account);
+        self.accounts[account].unknown.due(limit, now)
+    }
+
+    /// When the first call of `account` that waits for a time is due. Those being sent wait for an
+    /// answer, and for no time.
+    pub fn next_due(&self, account: &AccountId) -> Option<HostTime> {
+        let account = self.accounts.iter().find(|known| known.id == *account)?;
+        let lanes = [&account.fresh, &account.parked, &account.unknown];
+        lanes.iter().filter_map(|lane| lane.all.first()).map(|(at, _)| *at).min()
+    }
+
+    pub fn sending(&self) -> Vec<Seq> {
+        let sending = self.entries.iter().filter(|(_, entry)| entry.phase == Phase::Sending);
+        sending.map(|(seq, _)| *seq).collect()
+    }
+
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The index of an account; there are few, and they stay.
+    fn account(&mut self, id: &AccountId) -> usize {
+        if let Some(index) = self.accounts.iter().position(|known| known.id == *id) {
+            return index;
+        }
+        self.accounts.push(Account {
+            id: id.clone(),
+            fresh: Lane::default(),
+            parked: Lane::default(),
+            unknown: Lane::default(),
+        });
+        self.accounts.len() - 1
+    }
+}
+
+impl Account {
+    fn lane(&mut self, phase: Phase) -> Option<&mut Lane> {
+        match phase {
+            Phase::Pending => Some(&mut self.fresh),
+            Phase::Parked => Some(&mut self.parked),
+            Phase::Unknown => Some(&mut self.unknown),
+            Phase::Sending
+            | Phase::Sent
+            | Phase::Unsorted
+            | Phase::Skipped
+            | Phase::Expired
+            | Phase::Dead => None,
+        }
+    }
+}
+
+impl Lane {
+    fn insert(&mut self, at: HostTime, seq: Seq) {
+        self.all.insert((at, seq));
+        if at <= self.horizon {
+            self.ready.insert(seq);
+        }
+    }
+
+    fn remove(&mut self, at: HostTime, seq: Seq) {
+        self.all.remove(&(at, seq));
+        self.ready.remove(&seq);
+    }
+
+    fn due(&mut self, limit: usize, now: HostTime) -> Vec<Seq> {
+        self.look_from(now);
+        self.ready.iter().take(limit).copied().collect()
+    }
+
+    /// Moves the horizon, back too when the clock was set back.
+    fn look_from(&mut self, now: HostTime) {
+        let (low, high) = (now.min(self.horizon), now.max(self.horizon));
+        let between = self.all.range((low, Seq(0))..=(high, Seq(u64::MAX)));
+        for &(at, seq) in between {
+            if at <= now {
+                self.ready.insert(seq);
+            } else {
+                self.ready.remove(&seq);
+            }
+        }
+        self.horizon = now;
+    }
+}
+
+impl Ledger {
+    pub fn take_seq(&mut self) -> Seq {
+        self.next_seq += 1;
+        Seq(self.next_seq - 1)
+    }
+
+    pub fn take_batch(&mut self) -> BatchId {
+        self.next_batch += 1;
+        BatchId(self.next_batch - 1)
+    }
+
+    /// Counts a new call.
+    pub fn enter(&mut self, slip: &Slip) {
+        self.ended += 1;
+        self.count_final(slip.state.phase());
+    }
+
+    /// Counts a step: a final call that a person revives is final no more.
+    pub fn turn(&mut self, turn: &Turn) {
+        if !waits(turn.from) {
+            let count = self.finals.entry(turn.from).or_default();
+            *count = count.saturating_sub(1);
+        }
+        self.count_final(turn.slip.state.phase());
+    }
+
+    pub fn stats(&self, schedule: &Schedule) -> Stats {
+        let mut by_phase = self.finals.clone();
+        for entry in schedule.entries.values() {
+            *by_phase.entry(entry.phase).or_default() += 1;
+        }
+        by_phase.retain(|_, count| *count > 0);
+        let oldest = schedule.entries.values().map(|entry| entry.enqueued_at).min();
+        Stats { ended: self.ended, by_phase, oldest }
+    }
+
+    fn count_final(&mut self, phase: Phase) {
+        if !waits(phase) {
+            *self.finals.entry(phase).or_default() += 1;
+        }
+    }
+}

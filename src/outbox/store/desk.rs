@@ -1,0 +1,154 @@
+//! What the store does with calls, short of making it durable: each function here commits one
+//! change to the trees and notes it in the journal; `persist` follows, once for a whole group.
+
+use std::collections::BTreeMap;
+
+use crate::call::id::{AccountId, CallId, PbxName};
+use crate::call::record::FinishedCall;
+use crate::outbox::queue::{BatchId, Enqueued, Error, Item, Seq, Settlement, Stats};
+use crate::outbox::schedule::{self, Slip};
+use crate::outbox::store::Store;
+use crate::outbox::store::draft::{Draft, Entering};
+use crate::outbox::store::fit;
+use crate::outbox::store::load::unreadable;
+use crate::outbox::store::trees::{Tree, seq_key, seq_of, uniqueid_prefix};
+use crate::outbox::store::value::Stored;
+use crate::time::HostTime;
+
+/// Calls in one transaction: an hour's backlog shall not become one write of 60 MB.
+const CALLS_A_CHANGE: usize = 128;
+
+/// Bytes of calls that may wait in memory for `persist`, here and in sled: a back-fill of months
+/// is made durable in parts.
+const WAITING_MAX: usize = 4 << 20;
+
+impl Store {
+    pub(super) fn take_in(&mut self, calls: &[FinishedCall], now: HostTime) -> Result<Vec<Enqueued>, Error> {
+        self.begin(now)?;
+        let mut answers = Vec::with_capacity(calls.len());
+        for calls in calls.chunks(CALLS_A_CHANGE) {
+            let mut draft = self.draft();
+            for call in calls {
+                answers.push(self.take_one(&mut draft, call, now)?);
+            }
+            self.commit(draft)?;
+            if self.journal.waiting() > WAITING_MAX {
+                self.persist()?;
+            }
+        }
+        Ok(answers)
+    }
+
+    pub(super) fn look_up_due(
+        &mut self,
+        account: &AccountId,
+        limit: usize,
+        now: HostTime,
+    ) -> Result<Vec<Item>, Error> {
+        self.begin(now)?;
+        let due = self.schedule.lease(account, limit, now);
+        self.items(&due, now)
+    }
+
+    pub(super) fn look_up_unknown(
+        &mut self,
+        account: &AccountId,
+        limit: usize,
+        now: HostTime,
+    ) -> Result<Vec<Item>, Error> {
+        self.begin(now)?;
+        let due = self.schedule.unknown(account, limit, now);
+        self.items(&due, now)
+    }
+
+    pub(super) fn mark_sending(&mut self, calls: &[Seq], now: HostTime) -> Result<BatchId, Error> {
+        self.begin(now)?;
+        let mut draft = self.draft();
+        let batch = draft.ledger.take_batch();
+        let mut stored = BTreeMap::new();
+        let turns = schedule::intend(calls, batch, now, |seq| self.load_into(&mut stored, seq))?;
+        self.turn(draft, turns, stored)?;
+        Ok(batch)
+    }
+
+    pub(super) fn apply(&mut self, settlements: Vec<Settlement>, now: HostTime) -> Result<(), Error> {
+        self.begin(now)?;
+        let mut stored = BTreeMap::new();
+        let turns = schedule::settle(settlements, |seq| self.load_into(&mut stored, seq))?;
+        self.turn(self.draft(), turns, stored)
+    }
+
+    pub(super) fn take_over(&mut self, now: HostTime) -> Result<u64, Error> {
+        self.begin(now)?;
+        let sending = self.schedule.sending();
+        for calls in sending.chunks(CALLS_A_CHANGE) {
+            let mut stored = BTreeMap::new();
+            let turns = schedule::adopt(calls, now, |seq| self.load_into(&mut stored, seq))?;
+            self.turn(self.draft(), turns, stored)?;
+        }
+        Ok(sending.len() as u64)
+    }
+
+    pub(super) fn first_due(&self, account: &AccountId) -> Result<Option<HostTime>, Error> {
+        self.alive()?;
+        Ok(self.schedule.next_due(account))
+    }
+
+    pub(super) fn count(&self) -> Result<Stats, Error> {
+        self.alive()?;
+        Ok(self.ledger.stats(&self.schedule))
+    }
+
+    pub(super) fn look_up(&self, id: &CallId) -> Result<Option<Item>, Error> {
+        self.alive()?;
+        let Some(seq) = self.seq_of_call(id)? else { return Ok(None) };
+        let Some((_, stored)) = self.load(seq)? else { return Ok(None) };
+        stored.into_item().map(Some).map_err(|error| unreadable(seq, &error.into()))
+    }
+
+    pub(super) fn look_up_uniqueid(&self, pbx: &PbxName, uniqueid: &str) -> Result<Vec<Item>, Error> {
+        self.alive()?;
+        let prefix = uniqueid_prefix(pbx, uniqueid);
+        let mut items = Vec::new();
+        for key in self.trees.keys_from(Tree::Ids, &prefix) {
+            let key = key.map_err(|error| self.fail("the database cannot be read", error))?;
+            let Some(seq) = seq_of(&key[prefix.len()..]) else { continue };
+            if let Some((_, stored)) = self.load(seq)? {
+                items.push(stored.into_item().map_err(|error| unreadable(seq, &error.into()))?);
+            }
+        }
+        Ok(items)
+    }
+
+    fn begin(&mut self, now: HostTime) -> Result<(), Error> {
+        self.now = now;
+        self.alive()
+    }
+
+    fn take_one(&mut self, draft: &mut Draft, call: &FinishedCall, now: HostTime) -> Result<Enqueued, Error> {
+        let id = &call.record.call_id;
+        if draft.ids.contains(id) || self.seq_of_call(id)?.is_some() {
+            return Ok(Enqueued::Known);
+        }
+        let call = fit::fit(call).map_err(|error| self.fail("a call has no JSON", error))?;
+        let slip = Slip::new(draft.ledger.take_seq(), &call.call.record, now);
+        let seq = slip.seq;
+        draft.ledger.enter(&slip);
+        self.enter(draft, Entering { slip, call })?;
+        Ok(Enqueued::New(seq))
+    }
+
+    /// Reads the calls; one that cannot be read is moved aside and holds nobody up.
+    fn items(&mut self, seqs: &[Seq], now: HostTime) -> Result<Vec<Item>, Error> {
+        let mut items = Vec::with_capacity(seqs.len());
+        for &seq in seqs {
+            let Some(bytes) = self.read(Tree::Outbox, &seq_key(seq))? else { continue };
+            let item = Stored::decode(&bytes).and_then(|stored| Ok(stored.into_item()?));
+            match item {
+                Ok(item) => items.push(item),
+                Err(error) => self.set_aside(seq, &bytes, &error, now)?,
+            }
+        }
+        Ok(items)
+    }
+}

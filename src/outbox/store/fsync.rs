@@ -1,0 +1,36 @@
+//! The one way in which the store makes a file durable, so that a test can count and fail it.
+
+use std::fs::File;
+use std::io;
+
+/// What is made durable.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Target {
+    /// The file of the day in the journal.
+    Journal,
+    /// sled's file `db`: its own flush ends at `sync_file_range`, which survives no power cut.
+    Db,
+    /// A folder that has a new file.
+    Folder,
+}
+
+/// Waits until the disk has a file's data.
+pub trait Fsync: Send {
+    /// # Errors
+    /// When the disk failed. Nothing is known then of what was written, and asking again is no
+    /// remedy: the kernel reports a failed write once and forgets it.
+    fn sync(&mut self, target: Target, file: &File) -> io::Result<()>;
+}
+
+/// The kernel's own.
+#[derive(Debug)]
+pub struct Kernel;
+
+impl Fsync for Kernel {
+    fn sync(&mut self, target: Target, file: &File) -> io::Result<()> {
+        match target {
+            Target::Journal | Target::Db => file.sync_data(),
+            Target::Folder => file.sync_all(),
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! The way to a store that runs on its own thread: any number of clones, from any thread or task.
+//!
+//! Answers come when what was asked is durable. A future that is dropped cancels nothing: the
+//! store does what it was asked, and nobody hears of it.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::thread::{self, JoinHandle};
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::call::id::{AccountId, CallId, PbxName};
+use crate::call::record::FinishedCall;
+use crate::outbox::queue::{BatchId, Enqueued, Error, Item, Seq, Settlement, Stats};
+use crate::outbox::store::worker::{Command, Intake, Job, Order, Worker};
+use crate::outbox::store::{Shelf, Store};
+use crate::time::HostTime;
+
+/// Commands that wait for the store's thread. A disk that hangs shall be felt by whoever asks, and
+/// the intake has a backlog of its own, counted in bytes.
+const COMMANDS_MAX: usize = 1024;
+
+/// A store on its own thread.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    commands: mpsc::Sender<Command>,
+    news: watch::Receiver<u64>,
+    failed: watch::Receiver<Option<String>>,
+    thread: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
+
+/// What will become of calls that were handed over: a future, or to be asked now and then.
+#[derive(Debug)]
+pub struct Receipt(oneshot::Receiver<Result<Vec<Enqueued>, Refused>>);
+
+/// Calls that the store could not take, so that they may wait elsewhere.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct Refused {
+    /// Empty when the store's thread is gone with them.
+    pub calls: Vec<FinishedCall>,
+    pub error: Error,
+}
+
+impl Store {
+    /// Moves the store to a thread of its own. `clock` gives the time for what is handed over
+    /// without one and for the ageing of the history. No runtime is needed.
+    ///
+    /// # Errors
+    /// When the system has no thread to give.
+    pub fn spawn(self, clock: impl Fn() -> HostTime + Send + 'static) -> std::io::Result<Handle> {
+        let (sender, commands) = mpsc::channel(COMMANDS_MAX);
+        let (news_sender, news) = watch::channel(0);
+        let (failed_sender, failed) = watch::channel(None);
+        let worker = Worker::new(self, commands, Box::new(clock), news_sender, failed_sender);
+        let thread = thread::Builder::new().name("store".into()).spawn(|| worker.run())?;
+        Ok(Handle { commands: sender, news, failed, thread: Arc::new(Mutex::new(Some(thread))) })
+    }
+}
+
+impl Handle {
+    /// Hands calls over without waiting for anything: for whoever must not wait.
+    ///
+    /// # Errors
+    /// Gives the calls back when the store has failed or too much waits for it.
+    pub fn try_enqueue(&self, calls: Vec<FinishedCall>) -> Result<Receipt, Vec<FinishedCall>> {
+        if self.failure().is_some() {
+            return Err(calls);
+        }
+        let Ok(place) = self.commands.try_reserve() else { return Err(calls) };
+        let (reply, answer) = oneshot::channel();
+        place.send(Command::Work(Box::new(Intake::new(calls, None, reply))));
+        Ok(Receipt(answer))
+    }
+
+    /// As [`Queue::enqueue`](crate::outbox::queue::Queue::enqueue).
+    ///
+    /// # Errors
+    /// When the store failed; the calls come back with the error.
+    pub async fn enqueue(&self, calls: Vec<FinishedCall>, now: HostTime) -> Result<Vec<Enqueued>, Refused> {
+        let Ok(place) = self.commands.reserve().await else { return Err(Refused { calls, error: closed() }) };
+        let (reply, answer) = oneshot::channel();
+        place.send(Command::Work(Box::new(Intake::new(calls, Some(now), reply))));
+        Receipt(answer).await
+    }
+
+    /// As [`Queue::lease`](crate::outbox::queue::Queue::lease).
+    ///
+    /// # Errors
+    /// When the store failed.
+    pub async fn lease(&self, account: &AccountId, limit: usize, now: HostTime) -> Result<Vec<Item>, Error> {
+        let account = account.clone();
+        self.ask(move |store| store.look_up_due(&account, limit, now)).await
+    }
+
+    /// As [`Queue::intend`](crate::outbox::queue::Queue::intend).
+    ///
+    /// # Errors
+    /// When the store failed or a call is not waiting.
+    pub async fn intend(&self, calls: &[Seq], now: HostTime) -> Result<BatchId, Error> {
+        let calls = calls.to_vec();
+        self.ask(move |store| store.mark_sending(&calls, now)).await
+    }
+
+    /// As [`Queue::settle`](crate::outbox::queue::Queue::settle).
+    ///
+    /// # Errors
+    /// When the store failed or a step is not allowed; then nothing has changed.
+    pub async fn settle(&self, settlements: Vec<Settlement>, now: HostTime) -> Result<(), Error> {
+        self.ask(move |store| store.apply(settlements, now)).await
+    }
+
+    /// As [`Queue::adopt`](crate::outbox::queue::Queue::adopt).
+    ///
+    /// # Errors
+    /// When the store failed.
+    pub async fn adopt(&self, now: HostTime) -> Result<u64, Error> {
+        self.ask(move |store| store.take_over(now)).await
+    }
+
+    /// As [`Queue::unknown`](crate::outbox::queue::Queue::unknown).
+    ///
+    /// # Errors
+    /// When the store failed.
+    pub async fn unknown(
+        &self,
+        account: &AccountId,
+        limit: usize,
+        now: HostTime,
+    ) -> Result<Vec<Item>, Error> {
+        let account = account.clone();
+        self.ask(move |store| store.look_up_unknown(&account, limit, now)).await
+    }
+
+    /// As [`Queue::next_due`](crate::outbox::queue::Queue::next_due).
+    ///
+    /// # Errors
+    /// When the store failed.
+    pub async fn next_due(&self, account: &AccountId) -> Result<Option<HostTime>, Error> {
+        let account = account.clone();
+        self.ask(move |store| store.first_due(&account)).await
+    }
+
+    /// As [`Queue::find`](crate::outbox::queue::Queue::find).
+    ///
+    /// # Errors
+    /// When the store failed.
+    pub async fn find(&self, id: &CallId) -> Result<Option<Item>, Error> {
+        let id = id.clone();
+        self.ask(move |store| store.look_up(&id)).await
+    }
+
+    /// As [`Store::find_uniqueid`].
+    ///
+    /// # Errors
+    /// When the store failed.
+    pub async fn find_uniqueid(&self, pbx: &PbxName, uniqueid: &str) -> Result<Vec<Item>, Error> {
+        let (pbx, uniqueid) = (pbx.clone(), uniqueid.to_owned());
+        self.ask(move |store| store.look_up_uniqueid(&pbx, &uniqueid)).await
+    }
+
+    /// As [`Queue::stats`](crate::outbox::queue::Queue::stats).
+    ///
+    /// # Errors
+    /// When the store failed.
+    pub async fn stats(&self) -> Result<Stats, Error> {
+        self.ask(|store| store.count()).await
+    }
+
+    /// As [`Store::put`].
+    ///
+    /// # Errors
+    /// When the store failed.
+    pub async fn put(&self, shelf: Shelf, key: &str, value: Vec<u8>) -> Result<(), Error> {
+        let key = key.to_owned();
+        self.ask(move |store| store.place(shelf, &key, Some(&value))).await
+    }
+
+    /// As [`Store::remove`].
+    ///
+    /// # Errors
+    /// When the store failed.
+    pub async fn remove(&self, shelf: Shelf, key: &str) -> Result<(), Error> {
+        let key = key.to_owned();
+        self.ask(move |store| store.place(shelf, &key, None)).await
+    }
+
+    /// As [`Store::get`].
+    ///
+    /// # Errors
+    /// When the store failed or the value is damaged.
+    pub async fn get(&self, shelf: Shelf, key: &str) -> Result<Option<Vec<u8>>, Error> {
+        let key = key.to_owned();
+        self.ask(move |store| store.fetch(shelf, &key)).await
+    }
+
+    /// Changes whenever a call came to wait that did not wait before: wakes the courier.
+    pub fn news(&self) -> watch::Receiver<u64> {
+        self.news.clone()
+    }
+
+    /// Why the store does nothing more, if so: the process must end, or open it anew.
+    pub fn failure(&self) -> Option<String> {
+        self.failed.borrow().clone()
+    }
+
+    /// Waits until the store has failed and says why; for ever when it was closed without.
+    pub async fn failed(&self) -> String {
+        let mut failed = self.failed.clone();
+        let reason = failed.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
+        match reason {
+            Some(reason) => reason,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Does all that waits, closes the database and ends the thread. Clones of this handle get
+    /// errors from then on.
+    ///
+    /// # Errors
+    /// When the store failed, before or at the last moment.
+    pub async fn close(&self) -> Result<(), Error> {
+        let (reply, closed) = oneshot::channel();
+        if self.commands.send(Command::Close(reply)).await.is_ok() {
+            // The other end is dropped, unsent, when the thread panics: then it is over as well.
+            let _ = closed.await;
+        }
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            // It has sent its last word, so this does not wait.
+            let _ = thread.join();
+        }
+        self.failure().map_or(Ok(()), |reason| Err(Error::Store(reason)))
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Store) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (reply, answer) = oneshot::channel();
+        let job: Box<dyn Job> = Box::new(Order::new(work, reply));
+        self.commands.send(Command::Work(job)).await.map_err(|_| closed())?;
+        answer.await.unwrap_or_else(|_| Err(closed()))
+    }
+}
+
+impl Receipt {
+    /// The answer, if it is there; it is given once.
+    pub fn try_answer(&mut self) -> Option<Result<Vec<Enqueued>, Refused>> {
+        match self.0.try_recv() {
+            Ok(answer) => Some(answer),
+            Err(oneshot::error::TryRecvError::Empty) => None,
+            Err(oneshot::error::TryRecvError::Closed) => Some(Err(gone())),
+        }
+    }
+}
+
+impl Future for Receipt {
+    type Output = Result<Vec<Enqueued>, Refused>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(context).map(|answer| answer.unwrap_or_else(|_| Err(gone())))
+    }
+}
+
+fn gone() -> Refused {
+    Refused { calls: Vec::new(), error: closed() }
+}
+
+fn closed() -> Error {
+    Error::Store("it is closed".to_owned())
+}
+
+#[cfg(test)]
+impl Handle {
+    /// The thread itself, for a test of its end.
+    pub(super) fn thread(&self) -> JoinHandle<()> {
+        self.thread.lock().unwrap().take().expect("nobody closed the store")
+    }
+}

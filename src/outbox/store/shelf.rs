@@ -1,0 +1,82 @@
+//! Reading and writing of the trees in which no calls are, and of any tree by key.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use tracing::error;
+
+use crate::call::id::PbxName;
+use crate::outbox::queue::Error;
+use crate::outbox::store::trees::{Change, Tree};
+use crate::outbox::store::value;
+use crate::outbox::store::{Shelf, Store, frame};
+
+/// Where the names of the PBXs lie in `meta`.
+const PBX_NAMES: &[u8] = b"pbx";
+
+#[derive(Debug, Default, Deserialize, Serialize)]
+struct Pinned {
+    v: u32,
+    names: BTreeSet<PbxName>,
+}
+
+impl Store {
+    pub(super) fn place(&mut self, shelf: Shelf, key: &str, value: Option<&[u8]>) -> Result<(), Error> {
+        self.alive()?;
+        let mut change = Change::default();
+        match value {
+            Some(value) => change.put(shelf.tree(), key, frame::encode(key.as_bytes(), value)),
+            None => change.remove(shelf.tree(), key),
+        }
+        self.write(&change)
+    }
+
+    pub(super) fn fetch(&self, shelf: Shelf, key: &str) -> Result<Option<Vec<u8>>, Error> {
+        self.alive()?;
+        let Some(bytes) = self.read(shelf.tree(), key.as_bytes())? else { return Ok(None) };
+        match frame::decode(&bytes) {
+            Ok(frame) => Ok(Some(frame.payload.to_vec())),
+            Err(error) => Err(Error::Store(format!("{key} in {shelf:?} cannot be read: {error}"))),
+        }
+    }
+
+    pub(super) fn pin(&mut self, names: &[PbxName]) -> Result<Vec<PbxName>, Error> {
+        self.alive()?;
+        let mut pinned: Pinned = self.meta(PBX_NAMES)?.unwrap_or_default();
+        let gone = pinned.names.iter().filter(|known| !names.contains(known)).cloned().collect();
+        pinned.v = value::VERSION;
+        pinned.names.extend(names.iter().cloned());
+        let mut change = Change::default();
+        change.put(Tree::Meta, PBX_NAMES, self.encoded(PBX_NAMES, &pinned)?);
+        self.write(&change)?;
+        Ok(gone)
+    }
+
+    /// Reads a value of `meta`; a damaged one is as good as none, for all of them can be made anew.
+    pub(super) fn meta<T: for<'a> Deserialize<'a>>(&self, key: &[u8]) -> Result<Option<T>, Error> {
+        let Some(bytes) = self.read(Tree::Meta, key)? else { return Ok(None) };
+        let payload = frame::decode(&bytes).map_err(value::Error::from);
+        match payload.and_then(|frame| Ok(serde_json::from_slice(frame.payload)?)) {
+            Ok(value) => Ok(Some(value)),
+            Err(error) => {
+                let key = String::from_utf8_lossy(key);
+                error!(%key, %error, "a value of the store's own cannot be read");
+                Ok(None)
+            }
+        }
+    }
+
+    pub(super) fn encoded(&self, key: &[u8], value: &impl Serialize) -> Result<Vec<u8>, Error> {
+        let json = serde_json::to_vec(value).map_err(|error| self.fail("a value has no JSON", error))?;
+        Ok(frame::encode(key, &json))
+    }
+
+    pub(super) fn read(&self, tree: Tree, key: &[u8]) -> Result<Option<sled::IVec>, Error> {
+        self.trees.get(tree, key).map_err(|error| self.fail("the database cannot be read", error))
+    }
+
+    pub(super) fn write(&mut self, change: &Change) -> Result<(), Error> {
+        self.dirty = true;
+        self.trees.commit(change).map_err(|error| self.fail("the database cannot be written", error))
+    }
+}

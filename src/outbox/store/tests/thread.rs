@@ -1,0 +1,265 @@
+//! The store on its own thread: groups, answers, failures, the end.
+
+use std::io;
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
+
+use super::{new, open};
+use crate::call::record::FinishedCall;
+use crate::outbox::queue::contract::{account, at, call, sent, settlement};
+use crate::outbox::queue::{Enqueued, Error, Queue, Seq, State};
+use crate::outbox::store::fsync::{Fsync, Target};
+use crate::outbox::store::handle::{Handle, Receipt};
+use crate::outbox::store::{Shelf, Store};
+use crate::time::HostTime;
+
+/// Counts syncs, fails the ones that are named, and can be held up.
+#[derive(Clone, Default)]
+struct Disk {
+    synced: Arc<Mutex<Vec<Target>>>,
+    broken: Arc<Mutex<Option<Target>>>,
+    gate: Arc<Mutex<Option<Gate>>>,
+}
+
+/// The next sync says that it has begun and waits until it is let go.
+struct Gate {
+    begun: mpsc::Sender<()>,
+    go: mpsc::Receiver<()>,
+}
+
+impl Disk {
+    fn take(&self) -> Vec<Target> {
+        std::mem::take(&mut self.synced.lock().unwrap())
+    }
+
+    fn break_at(&self, target: Target) {
+        *self.broken.lock().unwrap() = Some(target);
+    }
+
+    fn hold_up(&self) -> (mpsc::Receiver<()>, mpsc::Sender<()>) {
+        let (begun, has_begun) = mpsc::channel();
+        let (let_go, go) = mpsc::channel();
+        *self.gate.lock().unwrap() = Some(Gate { begun, go });
+        (has_begun, let_go)
+    }
+}
+
+impl Fsync for Disk {
+    fn sync(&mut self, target: Target, _file: &std::fs::File) -> io::Result<()> {
+        let gate = self.gate.lock().unwrap().take();
+        if let Some(gate) = gate {
+            gate.begun.send(()).unwrap();
+            gate.go.recv().unwrap();
+        }
+        self.synced.lock().unwrap().push(target);
+        if *self.broken.lock().unwrap() == Some(target) {
+            return Err(io::Error::from_raw_os_error(libc::EIO));
+        }
+        Ok(())
+    }
+}
+
+fn clock() -> HostTime {
+    at(7)
+}
+
+fn start() -> (Handle, Disk, tempfile::TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Disk::default();
+    let store = Store::open_with(dir.path(), at(0), Box::new(disk.clone())).unwrap();
+    let handle = store.spawn(clock).unwrap();
+    // The first call makes the file of the day; what follows is the everyday.
+    hand_over(&handle, 0).blocking_answer().unwrap();
+    disk.take();
+    (handle, disk, dir)
+}
+
+fn hand_over(handle: &Handle, n: u32) -> Receipt {
+    handle.try_enqueue(vec![call(n)]).expect("the store takes it")
+}
+
+fn seq(enqueued: Vec<Enqueued>) -> Seq {
+    match enqueued[..] {
+        [Enqueued::New(seq)] => seq,
+        ref other => panic!("{other:?}"),
+    }
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
+
+impl Receipt {
+    fn blocking_answer(self) -> Result<Vec<Enqueued>, super::handle::Refused> {
+        block_on(self)
+    }
+}
+
+#[test]
+fn a_call_costs_one_sync_of_the_journal_and_one_of_the_database() {
+    let (handle, disk, _dir) = start();
+    block_on(handle.enqueue(vec![call(1)], at(1))).unwrap();
+    assert_eq!(disk.take(), [Target::Journal, Target::Db]);
+    block_on(handle.enqueue((2..500).map(call).collect(), at(1))).unwrap();
+    assert_eq!(disk.take(), [Target::Journal, Target::Db]);
+    block_on(handle.put(Shelf::Tokens, "default", b"{}".to_vec())).unwrap();
+    assert_eq!(disk.take(), [Target::Db]);
+}
+
+#[test]
+fn looking_costs_no_sync() {
+    let (handle, disk, _dir) = start();
+    block_on(async {
+        handle.lease(&account(), 50, at(9)).await.unwrap();
+        handle.unknown(&account(), 50, at(9)).await.unwrap();
+        handle.next_due(&account()).await.unwrap();
+        handle.find(&call(0).record.call_id).await.unwrap();
+        handle.stats().await.unwrap();
+        handle.get(Shelf::Tokens, "default").await.unwrap();
+    });
+    assert_eq!(disk.take(), []);
+}
+
+#[test]
+fn what_comes_while_the_disk_works_shares_the_next_syncs() {
+    let (handle, disk, _dir) = start();
+    let (has_begun, let_go) = disk.hold_up();
+    let mut first = hand_over(&handle, 1);
+    has_begun.recv().unwrap();
+    let receipts: Vec<_> = (2..=100).map(|n| hand_over(&handle, n)).collect();
+    assert!(first.try_answer().is_none(), "it was answered before it was durable");
+    let_go.send(()).unwrap();
+    for receipt in receipts {
+        receipt.blocking_answer().unwrap();
+    }
+    assert!(matches!(first.try_answer(), Some(Ok(_))));
+    assert_eq!(disk.take(), [Target::Journal, Target::Db, Target::Journal, Target::Db]);
+}
+
+#[test]
+fn a_handle_does_all_that_a_queue_does() {
+    let (handle, _disk, _dir) = start();
+    block_on(async {
+        let seq = seq(handle.enqueue(vec![call(1)], at(1)).await.unwrap());
+        assert_eq!(handle.lease(&account(), 50, at(9)).await.unwrap().len(), 2);
+        handle.intend(&[seq], at(9)).await.unwrap();
+        let refused = handle.intend(&[seq], at(9)).await;
+        assert!(matches!(refused, Err(Error::Transition { .. })));
+        assert_eq!(handle.adopt(at(10)).await.unwrap(), 1);
+        assert_eq!(handle.unknown(&account(), 50, at(10)).await.unwrap()[0].seq, seq);
+        handle.settle(vec![settlement(seq, sent(at(11)), at(11))], at(11)).await.unwrap();
+        let item = handle.find(&call(1).record.call_id).await.unwrap().unwrap();
+        assert_eq!(item.state, sent(at(11)));
+        assert_eq!(handle.stats().await.unwrap().ended, 2);
+        assert_eq!(handle.next_due(&account()).await.unwrap(), Some(at(7)));
+        let by_channel = handle.find_uniqueid(&call(1).record.pbx, "1.2").await.unwrap();
+        assert_eq!(by_channel, [item]);
+    });
+}
+
+#[test]
+fn the_clock_dates_what_is_handed_over_without_a_time() {
+    let (handle, _disk, _dir) = start();
+    let item = block_on(handle.find(&call(0).record.call_id)).unwrap().unwrap();
+    assert_eq!(item.enqueued_at, at(7));
+}
+
+#[test]
+fn couriers_hear_of_every_call_that_comes_to_wait_and_of_nothing_else() {
+    let (handle, _disk, _dir) = start();
+    let mut news = handle.news();
+    news.mark_unchanged();
+    block_on(async {
+        let seq = seq(handle.enqueue(vec![call(1)], at(1)).await.unwrap());
+        assert!(news.has_changed().unwrap());
+        news.mark_unchanged();
+        handle.enqueue(vec![call(1)], at(1)).await.unwrap();
+        handle.intend(&[seq], at(1)).await.unwrap();
+        let dead = State::Dead { reason: "no".into(), at: at(1) };
+        handle.settle(vec![settlement(seq, dead, at(1))], at(1)).await.unwrap();
+        assert!(!news.has_changed().unwrap());
+        handle.settle(vec![settlement(seq, State::Pending, at(2))], at(2)).await.unwrap();
+        assert!(news.has_changed().unwrap());
+    });
+}
+
+#[test]
+fn a_store_whose_disk_failed_gives_calls_back_and_does_nothing_more() {
+    for target in [Target::Journal, Target::Db] {
+        let (handle, disk, dir) = start();
+        disk.break_at(target);
+        let (has_begun, let_go) = disk.hold_up();
+        let first = hand_over(&handle, 1);
+        has_begun.recv().unwrap();
+        let second = hand_over(&handle, 2);
+        let_go.send(()).unwrap();
+        assert_eq!(first.blocking_answer().unwrap_err().calls, [call(1)]);
+        let refused = second.blocking_answer().unwrap_err();
+        assert_eq!(refused.calls, [call(2)]);
+        assert!(matches!(refused.error, Error::Store(_)));
+        assert!(block_on(handle.failed()).contains("Input/output error"));
+        let synced = disk.take();
+        assert_eq!(handle.try_enqueue(vec![call(3)]).unwrap_err(), [call(3)]);
+        assert!(block_on(handle.stats()).is_err());
+        assert!(block_on(handle.enqueue(vec![call(3)], at(1))).is_err());
+        assert_eq!(disk.take(), [], "a disk that failed is not asked again, after {synced:?}");
+        assert!(block_on(handle.close()).is_err());
+        let mut store = open(dir.path());
+        assert!(store.find(&call(0).record.call_id).unwrap().is_some());
+    }
+}
+
+#[test]
+fn a_store_that_cannot_keep_up_gives_calls_back_at_once() {
+    let (handle, disk, _dir) = start();
+    let (has_begun, let_go) = disk.hold_up();
+    let first = hand_over(&handle, 1);
+    has_begun.recv().unwrap();
+    let mut receipts = Vec::new();
+    let back: Vec<FinishedCall> = loop {
+        match handle.try_enqueue(vec![call(2)]) {
+            Ok(receipt) => receipts.push(receipt),
+            Err(calls) => break calls,
+        }
+    };
+    assert_eq!(back, [call(2)]);
+    let_go.send(()).unwrap();
+    first.blocking_answer().unwrap();
+    for receipt in receipts {
+        receipt.blocking_answer().unwrap();
+    }
+    hand_over(&handle, 3).blocking_answer().unwrap();
+}
+
+#[test]
+fn closing_does_all_that_waits_and_gives_the_lock_up() {
+    let (handle, disk, dir) = start();
+    let (has_begun, let_go) = disk.hold_up();
+    let mut receipts = vec![hand_over(&handle, 1)];
+    has_begun.recv().unwrap();
+    receipts.extend((2..=400).map(|n| hand_over(&handle, n)));
+    let other = handle.clone();
+    let closing = std::thread::spawn(move || block_on(other.close()));
+    let_go.send(()).unwrap();
+    closing.join().unwrap().unwrap();
+    for mut receipt in receipts {
+        assert!(matches!(receipt.try_answer(), Some(Ok(_))));
+    }
+    assert_eq!(handle.try_enqueue(vec![call(500)]).unwrap_err(), [call(500)]);
+    assert!(block_on(handle.stats()).is_err());
+    block_on(handle.close()).unwrap();
+    let mut store = open(dir.path());
+    assert_eq!(store.stats().unwrap().ended, 401);
+}
+
+#[test]
+fn a_store_without_handles_is_closed() {
+    let (store, dir) = new();
+    let handle = store.spawn(clock).unwrap();
+    let receipt = hand_over(&handle, 1);
+    let thread = handle.thread();
+    drop(handle);
+    receipt.blocking_answer().unwrap();
+    thread.join().unwrap();
+    assert_eq!(open(dir.path()).stats().unwrap().ended, 1);
+}

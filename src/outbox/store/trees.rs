@@ -1,0 +1,147 @@
+//! The trees of the database, and the one kind of change to them: all of it, in every tree, or
+//! nothing. It runs on the store's thread; what is committed is durable after `persist` only.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use sled::transaction::{ConflictableTransactionError, TransactionError};
+use sled::{Batch, Db, IVec, Transactional};
+
+use crate::call::id::{CallId, PbxName};
+use crate::outbox::queue::{Phase, Seq};
+
+/// Memory for pages, in bytes: the queue is short when all is well, and a scan needs no cache.
+const CACHE_BYTES: u64 = 8 << 20;
+
+/// A tree by its purpose. Keys are big-endian, so that their order is the numbers' order.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Tree {
+    /// Schema version, ledger, names of the PBXs.
+    Meta,
+    /// Calls in progress: call or channel to checkpoint.
+    Inflight,
+    /// Waiting calls by their sequence number.
+    Outbox,
+    /// `c` + call id to sequence number; `u` + pbx, `-`, uniqueid, NUL, sequence number to nothing.
+    Ids,
+    /// Calls that cannot be delivered, by their sequence number.
+    Dead,
+    /// Calls at their end, by their sequence number.
+    History,
+    /// Tokens of amoCRM by account.
+    Tokens,
+}
+
+/// In the order of [`Tree`].
+const NAMES: [&str; 7] = ["meta", "inflight", "outbox", "ids", "dead", "history", "tokens"];
+
+/// The open database.
+#[derive(Debug)]
+pub struct Trees {
+    db: Db,
+    trees: Vec<sled::Tree>,
+}
+
+/// Writes that happen together or not at all.
+#[derive(Debug, Default)]
+pub struct Change(BTreeMap<Tree, Batch>);
+
+impl Tree {
+    /// Where calls of this phase lie.
+    pub fn of(phase: Phase) -> Self {
+        match phase {
+            Phase::Pending | Phase::Sending | Phase::Unknown | Phase::Parked => Self::Outbox,
+            Phase::Sent | Phase::Unsorted | Phase::Skipped | Phase::Expired => Self::History,
+            Phase::Dead => Self::Dead,
+        }
+    }
+}
+
+impl Trees {
+    /// Opens or makes the database. sled's own flusher is off: nothing is promised before
+    /// `persist`, which flushes, and an idle daemon shall not wake.
+    ///
+    /// # Errors
+    /// Whatever sled finds; it may also panic on damaged files.
+    pub fn open(path: &Path) -> sled::Result<Self> {
+        let config = sled::Config::new().path(path).cache_capacity(CACHE_BYTES).flush_every_ms(None);
+        let db = config.open()?;
+        let trees = NAMES.iter().map(|name| db.open_tree(name)).collect::<sled::Result<_>>()?;
+        Ok(Self { db, trees })
+    }
+
+    pub fn get(&self, tree: Tree, key: &[u8]) -> sled::Result<Option<IVec>> {
+        self.tree(tree).get(key)
+    }
+
+    pub fn iter(&self, tree: Tree) -> impl Iterator<Item = sled::Result<(IVec, IVec)>> {
+        self.tree(tree).iter()
+    }
+
+    pub fn keys_from(&self, tree: Tree, prefix: &[u8]) -> impl Iterator<Item = sled::Result<IVec>> {
+        self.tree(tree).scan_prefix(prefix).keys()
+    }
+
+    /// The last sequence number in a tree of calls.
+    pub fn last_seq(&self, tree: Tree) -> sled::Result<Option<Seq>> {
+        Ok(self.tree(tree).last()?.and_then(|(key, _)| seq_of(&key)))
+    }
+
+    pub fn commit(&self, change: &Change) -> sled::Result<()> {
+        let trees: Vec<&sled::Tree> = change.0.keys().map(|tree| self.tree(*tree)).collect();
+        // sled may run this again after a conflict, so it does nothing but write.
+        let outcome = trees[..].transaction(|views| {
+            for (view, batch) in views.iter().zip(change.0.values()) {
+                view.apply_batch(batch)?;
+            }
+            Ok::<(), ConflictableTransactionError<()>>(())
+        });
+        outcome.map_err(|error| match error {
+            TransactionError::Storage(error) => error,
+            TransactionError::Abort(()) => sled::Error::ReportableBug("nothing here aborts".into()),
+        })
+    }
+
+    /// Hands everything committed to the kernel, which is not yet the disk.
+    pub fn flush(&self) -> sled::Result<()> {
+        self.db.flush().map(|_bytes| ())
+    }
+
+    fn tree(&self, tree: Tree) -> &sled::Tree {
+        &self.trees[tree as usize]
+    }
+}
+
+impl Change {
+    pub fn put(&mut self, tree: Tree, key: impl Into<IVec>, value: impl Into<IVec>) {
+        self.0.entry(tree).or_default().insert(key, value);
+    }
+
+    pub fn remove(&mut self, tree: Tree, key: impl Into<IVec>) {
+        self.0.entry(tree).or_default().remove(key);
+    }
+}
+
+pub fn seq_key(seq: Seq) -> [u8; 8] {
+    seq.0.to_be_bytes()
+}
+
+/// The sequence number at the end of a key.
+pub fn seq_of(key: &[u8]) -> Option<Seq> {
+    key.last_chunk().map(|bytes| Seq(u64::from_be_bytes(*bytes)))
+}
+
+pub fn call_key(id: &CallId) -> Vec<u8> {
+    [b"c", id.as_str().as_bytes()].concat()
+}
+
+/// What the keys of all calls with this channel begin with; their sequence number follows.
+pub fn uniqueid_prefix(pbx: &PbxName, uniqueid: &str) -> Vec<u8> {
+    [b"u", pbx.as_str().as_bytes(), b"-", uniqueid.as_bytes(), b"\0"].concat()
+}
+
+pub fn uniqueid_key(pbx: &PbxName, uniqueid: &str, seq: Seq) -> Vec<u8> {
+    let mut key = uniqueid_prefix(pbx, uniqueid);
+    key.extend_from_slice(&seq_key(seq));
+    key
+}

@@ -1,0 +1,202 @@
+//! The HTTP client: what it can prove about a request that went wrong, and what it never does.
+#![cfg(feature = "daemon")]
+
+#[path = "support/fake_amo.rs"]
+mod fake_amo;
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use ami2amo::amo::answer::{self, Account, Fate};
+use ami2amo::amo::client::{Client, Clock, Failure, Looked, TokenSource};
+use ami2amo::amo::pace::Pace;
+use ami2amo::amo::settings::Settings;
+use ami2amo::time::{HostTime, MonoTime};
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use fake_amo::{On, Options, What, start};
+
+fn client(base_url: &str, timeout: &str) -> Client {
+    let settings: Settings =
+        serde_json::from_value(json!({"base-url": base_url, "token": "very.secret.token",
+        "request-timeout": timeout}))
+        .unwrap();
+    let pace = Arc::new(Mutex::new(Pace::new(1000)));
+    let source = TokenSource::choose(&settings, None).unwrap();
+    Client::new(&settings, source, pace, Clock { host, mono }).unwrap()
+}
+
+fn host() -> HostTime {
+    HostTime::from_micros(1_795_338_791_000_000)
+}
+
+fn mono() -> MonoTime {
+    static ORIGIN: OnceLock<Instant> = OnceLock::new();
+    let elapsed = ORIGIN.get_or_init(Instant::now).elapsed();
+    MonoTime::from_micros(u64::try_from(elapsed.as_micros()).unwrap())
+}
+
+/// A server that reads one request on each connection and answers with these bytes.
+async fn serves(answer: Vec<u8>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let answer = answer.clone();
+            tokio::spawn(async move {
+                let _ = stream.read(&mut [0; 4096]).await;
+                let _ = stream.write_all(&answer).await;
+            });
+        }
+    });
+    addr
+}
+
+async fn posted(answer: &str) -> Result<answer::Reply, Failure> {
+    let addr = serves(answer.as_bytes().to_vec()).await;
+    client(&format!("http://{addr}"), "5s").post_calls(b"[]".to_vec()).await
+}
+
+#[tokio::test]
+async fn a_refused_connection_proves_that_nothing_was_sent() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    drop(listener);
+    let failed = client(&format!("http://{addr}"), "5s").post_calls(b"[]".to_vec()).await;
+    let Err(Failure::NotSent(words)) = failed else { panic!("{failed:?}") };
+    assert!(words.starts_with("cannot connect: Connection refused"), "{words}");
+}
+
+/// A name with a label of 64 letters: every resolver refuses it without asking anybody.
+fn no_such_host() -> String {
+    format!("https://{}.invalid", "x".repeat(64))
+}
+
+#[tokio::test]
+async fn an_unknown_host_proves_that_nothing_was_sent() {
+    let failed = client(&no_such_host(), "5s").post_calls(b"[]".to_vec()).await;
+    assert!(matches!(failed, Err(Failure::NotSent(_))), "{failed:?}");
+}
+
+#[tokio::test]
+async fn a_failed_tls_handshake_proves_that_nothing_was_sent() {
+    let addr = serves(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()).await;
+    let failed = client(&format!("https://{addr}"), "5s").post_calls(b"[]".to_vec()).await;
+    assert!(matches!(failed, Err(Failure::NotSent(_))), "{failed:?}");
+}
+
+#[tokio::test]
+async fn a_connection_that_closes_without_an_answer_proves_nothing() {
+    let failed = posted("").await;
+    assert!(matches!(failed, Err(Failure::Unknown(_))), "{failed:?}");
+    let failed = posted("HTTP/1.1 2").await;
+    assert!(matches!(failed, Err(Failure::Unknown(_))), "{failed:?}");
+    let failed = posted("SSH-2.0-OpenSSH_9.2\r\n").await;
+    assert!(matches!(failed, Err(Failure::Unknown(_))), "{failed:?}");
+}
+
+#[tokio::test]
+async fn a_timeout_proves_nothing() {
+    let fake = start(Options { token: "very.secret.token".to_owned(), ..Options::default() }).await;
+    fake.fault(On::Post, 1, What::HangAfter);
+    let failed = client(&fake.base_url(), "100ms").post_calls(b"[]".to_vec()).await;
+    assert_eq!(failed, Err(Failure::Unknown("no answer: timed out".to_owned())));
+}
+
+#[tokio::test]
+async fn a_body_that_is_cut_keeps_its_status() {
+    let reply = posted("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"_embedded\":").await.unwrap();
+    assert_eq!((reply.status, reply.body.len()), (200, 13));
+    assert_eq!(answer::read(&reply, &["0".to_owned()]).fates, [Fate::Unclear]);
+    let reply =
+        posted("HTTP/1.1 429 Too Many\r\ncontent-length: 100\r\nretry-after: 7\r\n\r\n<ht").await.unwrap();
+    let too_many = Account::TooMany { retry_after: Some(Duration::from_secs(7)) };
+    assert_eq!(answer::read(&reply, &[]).account, too_many);
+}
+
+#[tokio::test]
+async fn an_endless_body_is_cut_at_a_megabyte() {
+    let mut answer = b"HTTP/1.1 200 OK\r\ncontent-length: 50000000\r\n\r\n".to_vec();
+    answer.resize(3 << 20, b'x');
+    let addr = serves(answer).await;
+    let reply = client(&format!("http://{addr}"), "5s").post_calls(b"[]".to_vec()).await.unwrap();
+    assert!(reply.body.len() <= 1 << 20, "{}", reply.body.len());
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    let fake = start(Options::default()).await;
+    let redirect = format!(
+        "HTTP/1.1 307 See\r\nlocation: {}/api/v4/calls\r\ncontent-length: 0\r\n\r\n",
+        fake.base_url()
+    );
+    assert_eq!(posted(&redirect).await.unwrap().status, 307);
+    assert_eq!(fake.requests().len(), 0);
+}
+
+#[tokio::test]
+async fn a_lost_connection_is_not_tried_again_by_itself() {
+    let fake = start(Options { token: "very.secret.token".to_owned(), ..Options::default() }).await;
+    let client = client(&fake.base_url(), "5s");
+    client.account().await.unwrap();
+    fake.fault(On::Post, 1, What::ResetBefore);
+    assert!(matches!(client.post_calls(b"[]".to_vec()).await, Err(Failure::Unknown(_))));
+    assert_eq!(fake.posts().len(), 1);
+}
+
+#[tokio::test]
+async fn a_search_by_a_clock_that_is_years_off_still_finds_the_call() {
+    // This client lives in November 2026; the fake and its notes live by the machine's clock.
+    let fake = start(Options { token: "very.secret.token".to_owned(), ..Options::default() }).await;
+    fake.store(json!({"uniq": "default-1.1", "phone": "79161234568", "direction": "outbound"}));
+    let client = client(&fake.base_url(), "5s");
+    let wanted = BTreeSet::from(["default-1.1".to_owned()]);
+    let looked = client.find_notes(&wanted, host().before(Duration::from_secs(60))).await;
+    let Looked::Found(notes) = looked else { panic!("{looked:?}") };
+    assert!(notes.contains_key("default-1.1"));
+}
+
+#[tokio::test]
+async fn the_token_is_in_no_log_no_debug_text_and_no_error() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(move || writer.clone())
+        .finish();
+    let guard = tracing::subscriber::set_default(subscriber);
+    let fake = start(Options::default()).await;
+    let client = client(&fake.base_url(), "5s");
+    assert_eq!(client.account().await.unwrap().account, Account::Unauthorized);
+    let failed = self::client(&no_such_host(), "5s").account().await;
+    drop(guard);
+    let said = format!("{}{client:?}{failed:?}", log.text());
+    assert!(said.contains("amoCRM answered"), "{said}");
+    assert!(!said.contains("secret"), "{said}");
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,167 @@
+//! The courier task with the fake amoCRM before it and a queue in memory behind it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use ami2amo::amo::client::{Client, Clock, TokenSource};
+use ami2amo::amo::pace::Pace;
+use ami2amo::amo::settings::Settings;
+use ami2amo::call::id::AccountId;
+use ami2amo::call::record::FinishedCall;
+use ami2amo::outbox::courier::Rules;
+use ami2amo::outbox::courier::standing::Standing;
+use ami2amo::outbox::courier::task::Task;
+use ami2amo::outbox::policy::Policy;
+use ami2amo::outbox::queue::{Phase, Seq};
+use ami2amo::time::{HostTime, MonoTime};
+use serde_json::{Value, json};
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::queue::Queue;
+
+pub struct Daemon {
+    pub queue: Queue,
+    pub standing: watch::Receiver<Standing>,
+    arrivals: Arc<Notify>,
+    stop: CancellationToken,
+    task: tokio::task::JoinHandle<()>,
+}
+
+/// What a test changes of the usual set-up.
+pub struct Setup {
+    pub amo: Value,
+    pub delivery: Value,
+    pub queue: Queue,
+}
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+impl Setup {
+    /// Everything in milliseconds that is seconds and minutes in earnest.
+    pub fn new(base_url: &str) -> Self {
+        Self {
+            amo: json!({"base-url": base_url, "token": "test.token", "requests-per-second": 1000,
+                "connect-timeout": "2s", "request-timeout": "300ms", "default-user": 504_141}),
+            delivery: json!({"note-lag": "60ms", "retry-first": "10ms", "retry-max": "50ms",
+                "probe-first": "20ms", "probe-max": "50ms", "parked-retries": ["50ms"], "stop-timeout": "10s"}),
+            queue: Queue::default(),
+        }
+    }
+
+    pub fn amo(mut self, key: &str, value: Value) -> Self {
+        self.amo[key] = value;
+        self
+    }
+
+    pub fn delivery(mut self, key: &str, value: Value) -> Self {
+        self.delivery[key] = value;
+        self
+    }
+
+    pub fn token_file(mut self, path: &std::path::Path) -> Self {
+        self.amo.as_object_mut().unwrap().remove("token");
+        self.amo("token-file", json!(path))
+    }
+
+    pub fn start(self) -> Daemon {
+        let amo: Settings = serde_json::from_value(self.amo).unwrap();
+        let delivery: Policy = serde_json::from_value(self.delivery).unwrap();
+        let clock = Clock { host: host_now, mono: mono_now };
+        let pace = Arc::new(Mutex::new(Pace::new(amo.requests_per_second)));
+        let source = TokenSource::choose(&amo, None).unwrap();
+        let client = Client::new(&amo, source, pace, clock).unwrap();
+        let (standing, seen) = watch::channel(Standing::Starting);
+        let arrivals = Arc::new(Notify::new());
+        let stop = CancellationToken::new();
+        let task = Task {
+            account: AccountId::default(),
+            outbox: self.queue.clone(),
+            client,
+            clock,
+            rules: watch::channel(Arc::new(Rules { amo, delivery })).1,
+            offsets: watch::channel(Arc::new(BTreeMap::new())).1,
+            arrivals: Arc::clone(&arrivals),
+            standing,
+            stop: stop.clone(),
+        };
+        Daemon { queue: self.queue, standing: seen, arrivals, stop, task: tokio::spawn(task.run()) }
+    }
+}
+
+impl Daemon {
+    /// Calls end: they are enqueued and the courier is told.
+    pub fn enqueue(&self, calls: impl IntoIterator<Item = FinishedCall>) -> Vec<Seq> {
+        let seqs = calls.into_iter().map(|call| self.queue.enqueue(call, host_now())).collect();
+        self.arrivals.notify_one();
+        seqs
+    }
+
+    pub async fn wait_for_phases(&self, expected: &[Phase]) {
+        self.wait_until(|| self.queue.phases() == expected, || format!("{:#?}", self.queue.items())).await;
+    }
+
+    pub async fn wait_for_standing(&mut self, is_so: impl Fn(&Standing) -> bool) {
+        let waited = tokio::time::timeout(PATIENCE, self.standing.wait_for(|standing| is_so(standing)));
+        assert!(waited.await.is_ok(), "{:?}", self.standing.borrow());
+    }
+
+    /// Asks the courier to end, without waiting for it.
+    pub fn ask_to_stop(&self) {
+        self.stop.cancel();
+    }
+
+    pub async fn stop(self) -> Queue {
+        self.stop.cancel();
+        tokio::time::timeout(PATIENCE, self.task).await.expect("the task ends").expect("without a panic");
+        self.queue
+    }
+
+    /// The process dies: nothing is settled any more.
+    pub async fn kill(self) -> Queue {
+        self.task.abort();
+        let _ = self.task.await;
+        self.queue
+    }
+
+    /// Queues in memory tell nobody of their changes, so this looks again every few milliseconds.
+    async fn wait_until(&self, is_so: impl Fn() -> bool, describe: impl Fn() -> String) {
+        let begun = Instant::now();
+        while !is_so() {
+            assert!(begun.elapsed() < PATIENCE, "it did not happen: {}", describe());
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+}
+
+/// An answered inbound call of this number.
+pub fn call(number: u64, phone: &str) -> FinishedCall {
+    let uniqueid = format!("1795337591.{number}");
+    serde_json::from_value(json!({"record": {
+        "v": 1, "call_id": format!("default-{uniqueid}"), "pbx": "default", "direction": "inbound",
+        "phone": phone, "phone_raw": phone, "did": "74957000101", "trunk": "trunk-msk", "queue": null,
+        "account_code": null, "answered": true, "outcome": "answered", "status": 4, "responsible": "101",
+        "answered_by": ["101"], "rang": ["101"], "talk_seconds": 4.2, "bridged_seconds": 4.2,
+        "wait_seconds": 3.1, "hold_seconds": 0.0, "segments": [], "started_at": "2026-11-22T09:13:11.389Z",
+        "answered_at": null, "ended_at": "2026-11-22T09:13:20.000Z", "time": "event", "hangup_cause": 16,
+        "hangup_by": "outside", "recording": null, "uniqueids": [uniqueid], "source": "ami",
+        "partial": false, "skip": null, "why": []}}))
+    .unwrap()
+}
+
+/// `count` calls of as many numbers.
+pub fn calls(count: u64) -> Vec<FinishedCall> {
+    (1..=count).map(|number| call(number, &format!("7916{number:07}"))).collect()
+}
+
+pub fn host_now() -> HostTime {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    HostTime::from_micros(i64::try_from(since.as_micros()).unwrap())
+}
+
+fn mono_now() -> MonoTime {
+    static ORIGIN: OnceLock<Instant> = OnceLock::new();
+    let origin = ORIGIN.get_or_init(Instant::now);
+    MonoTime::from_micros(u64::try_from(origin.elapsed().as_micros()).unwrap())
+}

@@ -1,0 +1,280 @@
+//! The courier in a simulated world: time is a number, amoCRM a list, and every exchange may go
+//! wrong in every way that leaves its outcome open. Whatever happens, each call is stored once.
+//!
+//! What is assumed of amoCRM is what the promise says: a request is carried out within its
+//! time-out or not at all, and a stored note is listed within `note-lag`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ami2amo::amo::answer::{Account, Answer, Fate};
+use ami2amo::amo::notes::{Note, Probe};
+use ami2amo::call::id::AccountId;
+use ami2amo::call::record::FinishedCall;
+use ami2amo::outbox::courier::effect::{Effect, Now, Outcome, Posted, Probed, ReadBack, Ruling, Token};
+use ami2amo::outbox::courier::{Courier, Rules};
+use ami2amo::outbox::queue::{BatchId, Item, Phase, Seq, State, TRANSITIONS};
+use ami2amo::time::{HostTime, MonoTime};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+/// How one exchange goes. The numbers are seconds: until amoCRM carries the request out, and until
+/// the note is listed.
+#[derive(Clone, Copy, Debug)]
+enum Luck {
+    Fine {
+        listed: u64,
+    },
+    /// Carried out, perhaps late, and never answered.
+    StoredAndLost {
+        carried_out: u64,
+        listed: u64,
+    },
+    NotStoredAndLost,
+    NotSent,
+    Status(u16),
+    /// The process dies; what it sent is carried out or not.
+    Crash {
+        carried_out: Option<u64>,
+    },
+}
+
+struct World {
+    courier: Courier,
+    rules: Arc<Rules>,
+    items: BTreeMap<Seq, Item>,
+    batches: u64,
+    /// `uniq` of every stored call, and when it is listed.
+    stored: Vec<(String, HostTime)>,
+    now: Now,
+    luck: std::vec::IntoIter<Luck>,
+}
+
+const START: HostTime = HostTime::from_micros(1_795_338_791_000_000);
+/// Effects until all must be delivered: far more than any run needs.
+const EFFECTS_MAX: usize = 20_000;
+
+impl World {
+    fn new(calls: u64, luck: Vec<Luck>) -> Self {
+        let rules = Arc::new(Rules::default());
+        let items = (1..=calls).map(|number| (Seq(number), item(number))).collect();
+        let now = Now { host: START, mono: MonoTime::from_micros(1), open_at: MonoTime::default() };
+        let courier = Courier::new(AccountId::default(), Arc::clone(&rules), calls);
+        Self { courier, rules, items, batches: 0, stored: Vec::new(), now, luck: luck.into_iter() }
+    }
+
+    fn run(&mut self) {
+        for _ in 0..EFFECTS_MAX {
+            if self.items.values().all(|item| item.state.phase() == Phase::Sent) {
+                return;
+            }
+            match self.courier.poll(self.now) {
+                Effect::Wait { until } => {
+                    let wait = until.since(self.now.mono);
+                    assert!(wait > Duration::ZERO, "a wait that ends at once is a spin");
+                    self.pass(wait);
+                }
+                Effect::Announce(_) => {}
+                effect => self.carry_out(effect),
+            }
+        }
+        panic!("still not delivered: {:#?}", self.items.values().map(|item| &item.state).collect::<Vec<_>>());
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
+        let outcome = match effect {
+            Effect::Adopt => Outcome::Adopted(self.adopt()),
+            Effect::Look { limit } => Outcome::Unknown(self.due(limit, &[Phase::Unknown])),
+            Effect::Lease { limit } => Outcome::Leased(self.due(limit, &[Phase::Pending])),
+            Effect::NextDue => {
+                let waiting = self.items.values().filter(|item| item.state.phase() != Phase::Sent);
+                Outcome::NextDue(waiting.map(|item| item.next_at).min())
+            }
+            Effect::Intend { calls } => self.intend(&calls),
+            Effect::Settle { rulings } => self.settle(rulings),
+            Effect::RenewToken => Outcome::Token(Token::Same),
+            Effect::Probe => self.probe(),
+            Effect::ReadBack { uniqs, .. } => self.read_back(&uniqs),
+            Effect::Post { body, request_ids } => match self.post(&body, &request_ids) {
+                Some(outcome) => outcome,
+                None => return self.restart(),
+            },
+            Effect::Announce(_) | Effect::Wait { .. } => unreachable!("carried out elsewhere"),
+        };
+        self.courier.handle(outcome, self.now);
+    }
+
+    fn post(&mut self, body: &[u8], request_ids: &[String]) -> Option<Outcome> {
+        let calls: Vec<Value> = serde_json::from_slice(body).unwrap();
+        let uniqs: Vec<String> = calls.iter().map(|call| call["uniq"].as_str().unwrap().to_owned()).collect();
+        assert!(calls.len() <= 50 && calls.len() == request_ids.len());
+        for uniq in &uniqs {
+            let item = self.items.values().find(|item| item.call.record.call_id.as_str() == uniq).unwrap();
+            assert_eq!(item.state.phase(), Phase::Sending, "no call is posted without an intent");
+        }
+        let fates = |fate: Fate| vec![fate; uniqs.len()];
+        let posted = match self.luck.next().unwrap_or(Luck::Fine { listed: 0 }) {
+            Luck::Fine { listed } => {
+                self.store(&uniqs, 0, listed);
+                let stored = Fate::Stored { note_id: Some(1), entity: None };
+                answered(200, Account::Fine, fates(stored))
+            }
+            Luck::StoredAndLost { carried_out, listed } => {
+                self.store(&uniqs, carried_out, listed);
+                Posted::Lost("reset".to_owned())
+            }
+            Luck::NotStoredAndLost => Posted::Lost("timed out".to_owned()),
+            Luck::NotSent => Posted::NotSent("refused".to_owned()),
+            Luck::Status(401) => answered(401, Account::Unauthorized, fates(Fate::Untouched)),
+            Luck::Status(402) => answered(402, Account::Unpaid, fates(Fate::Untouched)),
+            Luck::Status(400) => answered(400, Account::Fine, fates(Fate::Unclear)),
+            Luck::Status(status) => answered(status, Account::ServerTrouble, fates(Fate::Unclear)),
+            Luck::Crash { carried_out } => {
+                if let Some(seconds) = carried_out {
+                    self.store(&uniqs, seconds, 0);
+                }
+                return None;
+            }
+        };
+        self.pass(Duration::from_millis(300));
+        Some(Outcome::Posted(posted))
+    }
+
+    fn probe(&mut self) -> Outcome {
+        let probe = |account| Probed::Answered(Probe { account, customers: true, words: String::new() });
+        Outcome::Probed(match self.luck.next().unwrap_or(Luck::Fine { listed: 0 }) {
+            Luck::Fine { .. } => probe(Account::Fine),
+            Luck::Status(401) => probe(Account::Unauthorized),
+            Luck::Status(402) => probe(Account::Unpaid),
+            Luck::Status(_) => probe(Account::ServerTrouble),
+            Luck::StoredAndLost { .. } | Luck::NotStoredAndLost | Luck::NotSent | Luck::Crash { .. } => {
+                Probed::Silent("timed out".to_owned())
+            }
+        })
+    }
+
+    fn read_back(&mut self, uniqs: &BTreeSet<String>) -> Outcome {
+        let listed = self.stored.iter().filter(|(uniq, at)| uniqs.contains(uniq) && *at <= self.now.host);
+        let note = Note { id: Some(1), entity: None };
+        let notes = listed.map(|(uniq, _)| (uniq.clone(), note.clone())).collect();
+        self.pass(Duration::from_secs(2));
+        Outcome::ReadBack(match self.luck.next().unwrap_or(Luck::Fine { listed: 0 }) {
+            Luck::Fine { .. } => ReadBack::Complete(notes),
+            Luck::Status(401) => ReadBack::Refused { account: Account::Unauthorized, words: String::new() },
+            Luck::Status(_) => ReadBack::Unreadable("HTTP 500".to_owned()),
+            Luck::StoredAndLost { .. } | Luck::NotStoredAndLost | Luck::NotSent | Luck::Crash { .. } => {
+                ReadBack::Silent("timed out".to_owned())
+            }
+        })
+    }
+
+    fn store(&mut self, uniqs: &[String], carried_out: u64, listed: u64) {
+        let at = self.now.host.after(Duration::from_secs(carried_out + listed));
+        self.stored.extend(uniqs.iter().map(|uniq| (uniq.clone(), at)));
+    }
+
+    /// The process is gone; the next one finds what was durable.
+    fn restart(&mut self) {
+        self.pass(Duration::from_secs(1));
+        self.courier = Courier::new(AccountId::default(), Arc::clone(&self.rules), 1);
+    }
+
+    fn adopt(&mut self) -> u64 {
+        let now = self.now.host;
+        let mut adopted = 0;
+        for item in self.items.values_mut() {
+            if let State::Sending { batch, since } = item.state {
+                item.state = State::Unknown { batch, since, looked: 0 };
+                item.next_at = now;
+                adopted += 1;
+            }
+        }
+        adopted
+    }
+
+    fn due(&self, limit: usize, phases: &[Phase]) -> Vec<Item> {
+        let due = |item: &&Item| phases.contains(&item.state.phase()) && item.next_at <= self.now.host;
+        self.items.values().filter(due).take(limit).cloned().collect()
+    }
+
+    fn intend(&mut self, calls: &[Seq]) -> Outcome {
+        self.batches += 1;
+        let batch = BatchId(self.batches);
+        for seq in calls {
+            self.items.get_mut(seq).unwrap().state = State::Sending { batch, since: self.now.host };
+        }
+        Outcome::Intended(batch)
+    }
+
+    fn settle(&mut self, rulings: Vec<Ruling>) -> Outcome {
+        for Ruling { settlement, .. } in rulings {
+            let item = self.items.get_mut(&settlement.seq).unwrap();
+            let step = (item.state.phase(), settlement.state.phase());
+            assert!(TRANSITIONS.contains(&step), "{step:?}");
+            item.state = settlement.state;
+            item.next_at = settlement.next_at;
+            item.last_error = settlement.last_error;
+            item.attempts += u32::from(settlement.attempted);
+        }
+        Outcome::Settled
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now.host = self.now.host.after(time);
+        self.now.mono = self.now.mono.after(time);
+    }
+}
+
+fn answered(status: u16, account: Account, fates: Vec<Fate>) -> Posted {
+    Posted::Answered { answer: Answer { account, fates, words: "HTTP".to_owned() }, status }
+}
+
+fn item(number: u64) -> Item {
+    let uniqueid = format!("1.{number}");
+    let call: FinishedCall = serde_json::from_value(json!({"record": {
+        "v": 1, "call_id": format!("default-{uniqueid}"), "pbx": "default", "direction": "inbound",
+        "phone": "79161234568", "phone_raw": null, "did": null, "trunk": null, "queue": null,
+        "account_code": null, "answered": true, "outcome": "answered", "status": 4, "responsible": null,
+        "answered_by": [], "rang": [], "talk_seconds": 4.2, "bridged_seconds": 4.2, "wait_seconds": 0.0,
+        "hold_seconds": 0.0, "segments": [], "started_at": "2026-11-22T09:13:11.389Z", "answered_at": null,
+        "ended_at": "2026-11-22T09:13:20.000Z", "time": "event", "hangup_cause": null, "hangup_by": null,
+        "recording": null, "uniqueids": [uniqueid], "source": "ami", "partial": false, "skip": null,
+        "why": []}}))
+    .unwrap();
+    Item {
+        seq: Seq(number),
+        account: AccountId::default(),
+        enqueued_at: START,
+        state: State::Pending,
+        attempts: 0,
+        next_at: START,
+        last_error: None,
+        call,
+    }
+}
+
+fn luck() -> impl Strategy<Value = Luck> {
+    prop_oneof![
+        3 => (0_u64..30).prop_map(|listed| Luck::Fine { listed }),
+        3 => (0_u64..30, 0_u64..30)
+            .prop_map(|(carried_out, listed)| Luck::StoredAndLost { carried_out, listed }),
+        2 => Just(Luck::NotStoredAndLost),
+        1 => Just(Luck::NotSent),
+        2 => prop::sample::select(vec![400, 401, 402, 500, 502, 504]).prop_map(Luck::Status),
+        2 => prop::option::of(0_u64..30).prop_map(|carried_out| Luck::Crash { carried_out }),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+
+    #[test]
+    fn each_call_is_stored_once_whatever_happens(calls in 1_u64..130, luck in prop::collection::vec(luck(), 0..40)) {
+        let mut world = World::new(calls, luck);
+        world.run();
+        let stored: BTreeSet<&String> = world.stored.iter().map(|(uniq, _)| uniq).collect();
+        prop_assert_eq!(stored.len() as u64, calls, "some call is missing");
+        prop_assert_eq!(world.stored.len() as u64, calls, "some call is there twice");
+    }
+}

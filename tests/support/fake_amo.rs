@@ -1,0 +1,356 @@
+//! A stateful, strict amoCRM on loopback, for tests and the sandbox.
+//!
+//! It knows the token, the contacts and the users it was told of, refuses what the real one
+//! refuses, stores calls as notes (twice when they come twice, as the real one does) and lists
+//! them. Faults are queued by the test: each is used up by the requests that it fits.
+
+#![allow(dead_code, reason = "each test and the sandbox use a part")]
+
+#[path = "fake_amo/api.rs"]
+mod api;
+#[path = "fake_amo/net.rs"]
+mod net;
+#[path = "fake_amo/strict.rs"]
+mod strict;
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tokio::sync::{Notify, watch};
+
+/// What the account holds and how it behaves.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where to listen; port 0 takes a free one.
+    pub addr: SocketAddr,
+    pub token: String,
+    pub known: Known,
+    /// User ids that may be named; any, when `None`.
+    pub users: Option<Vec<u64>>,
+    /// Answer any pace. The real one allows 7 requests a second.
+    pub relaxed_pace: bool,
+    pub customers: bool,
+    /// The status of an answer that stores some calls and refuses others; nobody knows the real one.
+    pub mixed_status: u16,
+    /// Notes on a page, at most.
+    pub page_max: usize,
+}
+
+/// The numbers that belong to somebody.
+#[derive(Clone, Debug)]
+pub enum Known {
+    /// Every number has a contact.
+    Everyone,
+    /// These, by their last ten digits.
+    Only(Vec<(String, &'static str)>),
+}
+
+/// A request that does not go well.
+#[derive(Clone, Copy, Debug)]
+pub struct Fault {
+    pub on: On,
+    /// How many requests it spoils.
+    pub times: u32,
+    pub what: What,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum On {
+    Any,
+    Post,
+    Notes,
+    Account,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum What {
+    /// This status with a problem document; nothing is stored.
+    Status(u16),
+    /// This status with the gateway's page; nothing is stored.
+    Page(u16),
+    TooMany {
+        retry_after: Option<u64>,
+    },
+    /// The call at this place breaks a rule.
+    Validation(usize),
+    /// The connection breaks before anything is stored.
+    ResetBefore,
+    /// Everything is stored, and the connection breaks.
+    ResetAfter,
+    /// Nothing is stored and nothing answered.
+    HangBefore,
+    /// Everything is stored and nothing answered.
+    HangAfter,
+    /// Everything is stored; half of the answer comes.
+    Truncated,
+    /// Everything is stored; the answer is no JSON.
+    Garbage,
+    /// Everything is stored; the gateway gives up.
+    PageAfter(u16),
+    /// The list is empty although it should not be.
+    Empty,
+    /// Everything is done and the answer waits for [`FakeAmo::release`].
+    Gate,
+}
+
+/// A stored call.
+#[derive(Clone, Debug)]
+pub struct Note {
+    pub id: u64,
+    pub entity_kind: &'static str,
+    pub entity_id: u64,
+    /// The server's second of storing.
+    pub updated_at: i64,
+    /// The call as it was posted.
+    pub call: Value,
+}
+
+impl Note {
+    pub fn uniq(&self) -> &str {
+        self.call["uniq"].as_str().unwrap_or_default()
+    }
+
+    pub fn phone(&self) -> &str {
+        self.call["phone"].as_str().unwrap_or_default()
+    }
+}
+
+/// A request as it came and was answered.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub method: String,
+    pub path: String,
+    /// The answer's status; 0 when there was none.
+    pub status: u16,
+    pub body: Value,
+    pub at: Instant,
+}
+
+/// The running fake.
+#[derive(Debug)]
+pub struct FakeAmo {
+    addr: SocketAddr,
+    shared: Arc<Shared>,
+    server: tokio::task::JoinHandle<()>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    /// Counts changes, for those who wait.
+    changed: watch::Sender<u64>,
+    connections: net::Connections,
+    gate: Notify,
+}
+
+/// What happened so far.
+#[derive(Debug)]
+pub struct State {
+    options: Options,
+    pub notes: Vec<Note>,
+    pub requests: Vec<Request>,
+    /// What the real one would have refused.
+    pub violations: Vec<String>,
+    faults: VecDeque<Fault>,
+    next_id: u64,
+}
+
+/// How long a test waits for what must happen; never reached in a good run.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            addr: SocketAddr::from(([127, 0, 0, 1], 0)),
+            token: "test.token".to_owned(),
+            known: Known::Everyone,
+            users: None,
+            relaxed_pace: true,
+            customers: true,
+            mixed_status: 200,
+            page_max: 250,
+        }
+    }
+}
+
+/// Starts listening.
+pub async fn start(options: Options) -> FakeAmo {
+    let listener = tokio::net::TcpListener::bind(options.addr).await.expect("the port is free");
+    let addr = listener.local_addr().expect("a bound listener has an address");
+    let state = State {
+        options,
+        notes: Vec::new(),
+        requests: Vec::new(),
+        violations: Vec::new(),
+        faults: VecDeque::new(),
+        next_id: 37_512_063,
+    };
+    let connections = net::Connections::default();
+    let shared = Arc::new(Shared {
+        state: Mutex::new(state),
+        changed: watch::Sender::new(0),
+        connections: connections.clone(),
+        gate: Notify::new(),
+    });
+    let app = api::router(Arc::clone(&shared));
+    let listener = net::Breakable::new(listener, connections);
+    let server = tokio::spawn(async move {
+        let app = app.into_make_service_with_connect_info::<net::Connection>();
+        axum::serve(listener, app).await.expect("serving ends with the task only");
+    });
+    FakeAmo { addr, shared, server }
+}
+
+impl FakeAmo {
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    pub fn base_url(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+
+    /// Every stored call, in order.
+    pub fn calls(&self) -> Vec<Note> {
+        self.shared.state().notes.clone()
+    }
+
+    /// Every request, in order.
+    pub fn requests(&self) -> Vec<Request> {
+        self.shared.state().requests.clone()
+    }
+
+    /// The posted batches, stored or not.
+    pub fn posts(&self) -> Vec<Request> {
+        self.requests().into_iter().filter(|request| request.method == "POST").collect()
+    }
+
+    pub fn violations(&self) -> Vec<String> {
+        self.shared.state().violations.clone()
+    }
+
+    /// Spoils the next `times` requests that fit.
+    pub fn fault(&self, on: On, times: u32, what: What) {
+        self.shared.state().faults.push_back(Fault { on, times, what });
+    }
+
+    pub fn clear_faults(&self) {
+        self.shared.state().faults.clear();
+    }
+
+    /// Lets an answer go that [`What::Gate`] holds.
+    pub fn release(&self) {
+        self.shared.gate.notify_one();
+    }
+
+    pub fn set_token(&self, token: &str) {
+        self.shared.state().options.token = token.to_owned();
+    }
+
+    /// A contact appears.
+    pub fn add_contact(&self, phone: &str) {
+        if let Known::Only(known) = &mut self.shared.state().options.known {
+            known.push((last_ten(phone), "contact"));
+        }
+    }
+
+    /// Stores a call as if it had been posted before.
+    pub fn store(&self, call: Value) {
+        let mut state = self.shared.state();
+        let (kind, id) = state.find(call["phone"].as_str().unwrap_or_default()).unwrap_or(("contact", 1));
+        state.store(call, kind, id);
+    }
+
+    /// Waits until `is_so`; panics with what happened when it takes too long.
+    pub async fn wait_for(&self, is_so: impl Fn(&State) -> bool) {
+        let mut changed = self.shared.changed.subscribe();
+        let waited = tokio::time::timeout(PATIENCE, async {
+            while !is_so(&self.shared.state()) {
+                changed.changed().await.expect("the fake outlives its users");
+            }
+        });
+        if waited.await.is_err() {
+            let state = self.shared.state();
+            panic!("it did not happen: {:#?} {:#?}", state.requests, state.violations);
+        }
+    }
+
+    /// Stops answering and breaks every connection.
+    pub async fn shutdown(self) {
+        self.server.abort();
+        let _ = self.server.await;
+        self.shared.connections.break_all();
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn record(&self, request: Request) {
+        self.state().requests.push(request);
+        self.changed.send_modify(|changes| *changes += 1);
+    }
+}
+
+impl State {
+    /// Requests that were posted and how they were answered: `(method, status)`.
+    pub fn statuses(&self, method: &str) -> Vec<u16> {
+        self.requests
+            .iter()
+            .filter(|request| request.method == method)
+            .map(|request| request.status)
+            .collect()
+    }
+
+    fn find(&self, phone: &str) -> Option<(&'static str, u64)> {
+        let digits = last_ten(phone);
+        let id = digits.bytes().fold(7_u64, |id, digit| (id * 31 + u64::from(digit)) % 100_000_000);
+        match &self.options.known {
+            Known::Everyone => Some(("contact", id)),
+            Known::Only(known) => {
+                known.iter().find(|(number, _)| last_ten(number) == digits).map(|(_, kind)| (*kind, id))
+            }
+        }
+    }
+
+    fn store(&mut self, call: Value, entity_kind: &'static str, entity_id: u64) -> u64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        self.notes.push(Note { id, entity_kind, entity_id, updated_at: unix_seconds(), call });
+        id
+    }
+
+    /// The fault that this request meets.
+    fn next_fault(&mut self, on: On) -> Option<What> {
+        let index = self.faults.iter().position(|fault| fault.on == on || fault.on == On::Any)?;
+        let fault = &mut self.faults[index];
+        fault.times -= 1;
+        let what = fault.what;
+        if fault.times == 0 {
+            self.faults.remove(index);
+        }
+        Some(what)
+    }
+
+    /// More than 7 requests in the second that ends now.
+    fn is_too_fast(&self, now: Instant) -> bool {
+        let second = Duration::from_secs(1);
+        let recent = self.requests.iter().rev().take_while(|request| now.duration_since(request.at) < second);
+        !self.options.relaxed_pace && recent.count() >= 7
+    }
+}
+
+fn last_ten(phone: &str) -> String {
+    let digits: Vec<char> = phone.chars().filter(char::is_ascii_digit).collect();
+    digits[digits.len().saturating_sub(10)..].iter().collect()
+}
+
+fn unix_seconds() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    i64::try_from(since.expect("it is after 1970").as_secs()).expect("and long before the end of time")
+}
