@@ -11,7 +11,7 @@ mod source;
 mod stream;
 mod table;
 
-use std::io::{self, Read, Write};
+use std::io::{self, LineWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -105,7 +105,8 @@ pub fn run(args: &Args, policy: Arc<Policy>, around: Surroundings<'_>) -> Result
     let Surroundings { input, output, messages, columns, progress, request } = around;
     let bar = if progress && !args.quiet { bar::over(&args.files) } else { ProgressBar::hidden() };
     let mut output = bar::Polite::new(output, bar.clone());
-    let mut messages = bar::Polite::new(messages, bar.clone());
+    // Whole lines only: the bar is drawn anew between two writes.
+    let mut messages = LineWriter::new(bar::Polite::new(messages, bar.clone()));
     if args.dry_run {
         writeln!(messages, "dry run: nothing is posted, nothing is stored").map_err(Error::Output)?;
     }
