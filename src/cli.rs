@@ -1,1 +1,135 @@
-//! The command line.
+//! The command line: what can be asked, and with which exit code it ends.
+//!
+//! 0 done, 1 failed, 2 wrong usage, 78 wrong configuration (`EX_CONFIG`: systemd does not restart
+//! into it). A reader of our output that went away (`| head`) is no failure.
+
+use std::ffi::OsString;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::config;
+use crate::ops::log::{self, Format};
+
+mod check;
+mod replay;
+mod run;
+
+/// Delivers the calls of an Asterisk PBX to amoCRM / Kommo.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "ami2amo", version, propagate_version = true, disable_help_subcommand = true)]
+pub struct Cli {
+    /// The configuration
+    #[arg(long, global = true, value_name = "FILE", default_value = "/etc/ami2amo/ami2amo.toml")]
+    config: PathBuf,
+
+    /// Form of the log lines, before the configuration's
+    #[arg(long, global = true, value_name = "FORMAT", value_enum)]
+    log_format: Option<Format>,
+
+    /// Short for 'replay --dry-run FILE…': print the calls in captures, post and store nothing
+    #[arg(long)]
+    dry_run: bool,
+
+    #[arg(hide = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum Command {
+    /// Follow the PBX and deliver its calls: the daemon
+    Run,
+    /// Print the calls in captures of the manager port
+    Replay(crate::replay::Args),
+    /// Check the configuration before the daemon runs with it
+    Check(check::Args),
+}
+
+/// The configuration cannot be used.
+const EX_CONFIG: u8 = 78;
+
+/// Runs a command line to its end and returns its exit code.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let parsed = Cli::try_parse_from(arguments).and_then(Cli::unfold);
+    let (cli, command) = match parsed {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            drop(error.print()); // a closed standard error leaves nobody to tell
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let outcome = match command {
+        Command::Run => run::run(&cli.config, cli.log_format).map(|()| ExitCode::SUCCESS),
+        Command::Replay(args) => quiet_log().and_then(|()| replay::run(&args)),
+        Command::Check(args) => check::run(&args, &cli.config),
+    };
+    outcome.unwrap_or_else(|error| failure(&error))
+}
+
+impl Cli {
+    /// The command that is meant, the short form unfolded.
+    fn unfold(mut self) -> Result<(Self, Command), clap::Error> {
+        match (self.command.take(), self.dry_run, self.files.as_slice()) {
+            (Some(Command::Replay(args)), dry_run, []) => {
+                let args = crate::replay::Args { dry_run: dry_run || args.dry_run, ..args };
+                Ok((self, Command::Replay(args)))
+            }
+            (Some(command), false, []) => Ok((self, command)),
+            (None, true, [_, ..]) => {
+                let files = self.files.iter().map(OsString::from);
+                let line =
+                    ["ami2amo", "replay", "--dry-run", "--"].map(OsString::from).into_iter().chain(files);
+                Self::try_parse_from(line).and_then(Self::unfold)
+            }
+            (None, true, []) => Err(usage("--dry-run needs a FILE: a capture of the manager port")),
+            (None, false, [name, ..]) => Err(usage(&format!(
+                "there is no command {}: the commands are run, replay and check",
+                name.display()
+            ))),
+            (None, false, []) => Err(Self::command_line().error(
+                ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand,
+                Self::command_line().render_help(),
+            )),
+            (Some(_), true, _) => Err(usage("--dry-run goes with captures: ami2amo --dry-run FILE…")),
+            (Some(_), false, [_, ..]) => Err(usage("a file goes with --dry-run or with the command replay")),
+        }
+    }
+
+    fn command_line() -> clap::Command {
+        <Self as CommandFactory>::command()
+    }
+}
+
+fn usage(message: &str) -> clap::Error {
+    Cli::command_line().error(ErrorKind::InvalidSubcommand, message)
+}
+
+/// Commands that print results log what is odd only.
+fn quiet_log() -> anyhow::Result<()> {
+    let filter = std::env::var(log::VARIABLE).unwrap_or_else(|_| "warn".to_owned());
+    log::init(&filter, Format::Text).context("cannot set up logging")
+}
+
+fn failure(error: &anyhow::Error) -> ExitCode {
+    if is_broken_pipe(error) {
+        return ExitCode::SUCCESS;
+    }
+    drop(writeln!(io::stderr(), "ami2amo: {error:#}")); // a closed standard error leaves nobody to tell
+    let is_config = error.chain().any(<dyn std::error::Error>::is::<config::Error>);
+    ExitCode::from(if is_config { EX_CONFIG } else { 1 })
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
+    io.last().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests;

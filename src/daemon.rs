@@ -1,1 +1,170 @@
-//! Wiring, supervision, shutdown.
+//! The daemon: wiring, supervision, the order in which things end.
+//!
+//! ```text
+//!  thread "intake"          thread "store"          main thread
+//!  one task per PBX ──────► the outbox ◄──────────► courier ──► amoCRM
+//!                                                   signals, systemd, status
+//! ```
+//!
+//! READY is told when the store is open and the tasks run; the peers may be away. The end goes with
+//! the stream: the intakes stop and hand over what they have, the courier finishes its request, the
+//! store closes. Each stage has its share of one deadline, so a stage that hangs does not cost the
+//! next ones their turn.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use anyhow::{Context as _, anyhow, bail};
+use tokio::sync::{Notify, watch};
+use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use crate::amo::client::{Client, Clock, TokenSource};
+use crate::amo::pace::Pace;
+use crate::call::id::{AccountId, PbxName};
+use crate::call::record::Source;
+use crate::clock;
+use crate::config::check::TOKEN_VARIABLE;
+use crate::config::{Config, Policy, Setup};
+use crate::daemon::crew::Crew;
+use crate::daemon::outlet::{Door, Outlet};
+use crate::daemon::stages::Stages;
+use crate::daemon::systemd::Notifier;
+use crate::intake::reader::Reader;
+use crate::intake::task::{Intake, Link, Way};
+use crate::outbox::courier::Rules;
+use crate::outbox::courier::standing::Standing;
+use crate::outbox::courier::task::Task;
+use crate::outbox::store::handle::Handle;
+
+pub mod crew;
+pub mod outlet;
+pub mod stages;
+pub mod systemd;
+
+/// Runs until `stop`, then shuts down in order.
+///
+/// # Errors
+/// When a part cannot start, when one fails while running, and when the shutdown does not come to
+/// its end in time.
+pub async fn run(
+    config: Config,
+    store: Handle,
+    notifier: Notifier,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let Config { setup, policy } = config;
+    let lines: Vec<_> =
+        setup.pbxs.iter().map(|pbx| (pbx.name.clone(), watch::channel(Link::Connecting))).collect();
+    let links: Vec<_> = lines.iter().map(|(name, (_, link))| (name.clone(), link.clone())).collect();
+    let offsets = watch::channel(Arc::default()).0;
+    let mut courier = Delivery::start(&policy, store.clone(), offsets.subscribe())?;
+    let intake_stop = CancellationToken::new();
+    let intakes = setup.pbxs.iter().zip(lines).map(|(pbx, (_, (link, _)))| {
+        let reader = Reader::new(pbx.name.clone(), Source::Ami, Arc::clone(&policy.calls));
+        let (offsets, stop) = (offsets.clone(), intake_stop.clone());
+        Intake::new(
+            pbx.name.clone(),
+            pbx.connection.clone(),
+            reader,
+            Way { sink: Box::new(Door::new(store.clone())), link, offsets, stop },
+        )
+    });
+    let mut crew = Crew::start(intakes.collect(), intake_stop).context("cannot start the intake's thread")?;
+    let duties = notifier.on_duty(&links, crew.runtime());
+    info!(pbxs = setup.pbxs.len(), version = env!("CARGO_PKG_VERSION"), "ready");
+
+    let cause = tokio::select! {
+        () = stop.cancelled() => Ok(()),
+        ended = crew.ended() => Err(ended.err().unwrap_or_else(|| anyhow!("the intake ended by itself"))),
+        ended = courier.task.join_next() => Err(anyhow!("the courier ended by itself: {ended:?}")),
+        reason = store.failed() => Err(anyhow!("the store failed: {reason}")),
+    };
+    notifier.stopping();
+    let ended = shut_down(&setup, crew, courier, store).await;
+    drop(duties);
+    cause.and(ended)
+}
+
+/// The courier of the one account, and what wakes it.
+struct Delivery {
+    /// One task; it is aborted when the set is dropped.
+    task: JoinSet<()>,
+    stop: CancellationToken,
+    /// Where the account stands; its watchers come with the status page.
+    _standing: watch::Receiver<Standing>,
+    _rules: watch::Sender<Arc<Rules>>,
+}
+
+impl Delivery {
+    fn start(
+        policy: &Policy,
+        store: Handle,
+        offsets: watch::Receiver<Arc<BTreeMap<PbxName, i64>>>,
+    ) -> anyhow::Result<Self> {
+        let variable = std::env::var(TOKEN_VARIABLE).ok();
+        let source = TokenSource::choose(&policy.amocrm, variable.as_deref())?;
+        let pace = Arc::new(Mutex::new(Pace::new(policy.amocrm.requests_per_second)));
+        let clock = Clock { host: clock::host, mono: clock::mono };
+        let client = Client::new(&policy.amocrm, source, pace, clock).context("cannot talk to amoCRM")?;
+        let rules = Rules { amo: policy.amocrm.clone(), delivery: policy.delivery.clone() };
+        let (rules, rules_reader) = watch::channel(Arc::new(rules));
+        let (standing, standing_reader) = watch::channel(Standing::Starting);
+        let (arrivals, stop) = (Arc::new(Notify::new()), CancellationToken::new());
+        tokio::spawn(announce(store.news(), Arc::clone(&arrivals)));
+        let task = Task {
+            account: AccountId::default(),
+            outbox: Outlet(store),
+            client,
+            clock,
+            rules: rules_reader,
+            offsets,
+            arrivals,
+            standing,
+            stop: stop.clone(),
+        };
+        let mut tasks = JoinSet::new();
+        tasks.spawn(task.run());
+        Ok(Self { task: tasks, stop, _standing: standing_reader, _rules: rules })
+    }
+}
+
+/// Stops the courier and waits for it. Dropped before its end, it cuts the courier off: what was
+/// under way has its intent in the store and is looked up at the next start.
+async fn stop_courier(mut courier: Delivery) -> Result<(), JoinError> {
+    courier.stop.cancel();
+    courier.task.join_next().await.unwrap_or(Ok(()))
+}
+
+/// Wakes the courier when calls came; ends with the store.
+async fn announce(mut news: watch::Receiver<u64>, arrivals: Arc<Notify>) {
+    while news.changed().await.is_ok() {
+        arrivals.notify_one();
+    }
+}
+
+async fn shut_down(setup: &Setup, crew: Crew, courier: Delivery, store: Handle) -> anyhow::Result<()> {
+    let limit_s = setup.stop_timeout.as_secs_f32();
+    info!(limit_s, "stopping");
+    let stages = Stages::new(setup.stop_timeout);
+    let intake = stages.run("the intake to hand over its calls", 2, crew.stop()).await;
+    let delivery = stages.run("the courier to finish its request", 3, stop_courier(courier)).await;
+    let closed = stages.run("the store to close", 4, store.close()).await;
+    let unfinished: Vec<_> = [
+        intake.map(|ended| ended.context("the intake")),
+        delivery.map(|ended| ended.context("the courier")),
+        closed.map(|ended| ended.context("the store")),
+    ]
+    .into_iter()
+    .filter_map(|stage| stage.unwrap_or_else(Err).err())
+    .collect();
+    for failure in &unfinished {
+        error!("not stopped in order: {failure:#}");
+    }
+    if !unfinished.is_empty() {
+        bail!("the shutdown did not come to its end");
+    }
+    info!("stopped");
+    Ok(())
+}

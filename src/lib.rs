@@ -12,6 +12,8 @@ pub mod config;
 #[cfg(feature = "daemon")]
 pub mod daemon;
 pub mod intake;
+#[cfg(feature = "daemon")]
+pub mod ops;
 pub mod outbox;
 #[cfg(feature = "daemon")]
 pub mod replay;

@@ -1,1 +1,7 @@
-fn main() {}
+//! Parses the command line and calls.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ami2amo::cli::main(std::env::args_os())
+}

@@ -1,1 +1,272 @@
-//! TCP to the PBX: drives the session, reconnects; knows no call.
+//! One connection to Asterisk's manager interface: carries bytes between the socket and the
+//! [`Session`]. Knows no call. It lives in the intake's task; [`Connection::wait`] is cancel safe,
+//! and nothing here runs while nobody waits, so a reader that stops reading stops the sender.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use md5::{Digest as _, Md5};
+use secrecy::{ExposeSecret as _, SecretSlice};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio_util::bytes::{Buf as _, BytesMut};
+use tokio_util::codec::Decoder as _;
+
+use crate::ami::codec::Codec;
+use crate::ami::session::action;
+use crate::ami::session::notice::Notice;
+use crate::ami::session::{self, Retry, Session};
+use crate::ami::wire::{Damage, Frame, Kind};
+use crate::clock;
+
+pub mod backoff;
+
+/// Where a PBX listens and who we are there.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub host: String,
+    pub port: u16,
+    pub secret: Secret,
+    pub session: session::Settings,
+}
+
+/// The secret of an AMI user: any bytes but line breaks and NUL. `Debug` does not show it.
+#[derive(Clone)]
+pub struct Secret(SecretSlice<u8>);
+
+/// A live connection. `S` is a TCP stream; a TLS stream over it takes the same place.
+pub struct Connection<S> {
+    reading: ReadHalf<S>,
+    writing: WriteHalf<S>,
+    session: Session,
+    credentials: Credentials,
+    codec: Codec,
+    input: BytesMut,
+    output: BytesMut,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("cannot find the host {host:?}")]
+    Resolve { host: String, source: io::Error },
+    #[error("the host {host:?} has no address")]
+    NoAddress { host: String },
+    #[error("cannot connect to {at}: is Asterisk running, and manager.conf enabled and bound there?")]
+    Connect { at: SocketAddr, source: io::Error },
+    #[error("no connection to {host}:{port} within {} s: is a firewall between?", CONNECT_WAIT.as_secs())]
+    ConnectTimeout { host: String, port: u16 },
+    #[error("the connection failed")]
+    Io(#[source] io::Error),
+    #[error(transparent)]
+    Session(#[from] session::Error),
+    #[error("cannot send {action}")]
+    Unsendable { action: &'static str, source: action::Error },
+}
+
+/// Longest wait for a TCP connection, the look-up of the name included. A host that is down does
+/// not answer at all, and the kernel would try for two minutes.
+const CONNECT_WAIT: Duration = Duration::from_secs(10);
+
+/// Longest good-bye at shutdown: Asterisk answers Logoff at once, if it answers at all.
+const LOGOFF_WAIT: Duration = Duration::from_secs(1);
+
+/// What the kernel may hold for us. Asterisk ends a session whose socket stays full for
+/// `writetimeout` (100 ms by default), so a burst must fit. The kernel caps this at its `rmem_max`.
+const RECEIVE_BUFFER: u32 = 1 << 20;
+
+/// Bytes of one read: some 150 events.
+const READ_SIZE: usize = 64 << 10;
+
+/// Connects over TCP. TLS, where the configuration asks for it, wraps the stream here.
+///
+/// # Errors
+/// When there is no connection within ten seconds.
+pub async fn open(settings: &Settings) -> Result<Connection<TcpStream>, Error> {
+    let Settings { host, port, .. } = settings;
+    let connecting = tokio::time::timeout(CONNECT_WAIT, connect(host, *port));
+    let timed_out = |_| Error::ConnectTimeout { host: host.clone(), port: *port };
+    let stream = connecting.await.map_err(timed_out)??;
+    Ok(Connection::new(stream, settings))
+}
+
+impl<S: AsyncRead + AsyncWrite> Connection<S> {
+    /// Starts a session on a stream that was just opened.
+    pub fn new(stream: S, settings: &Settings) -> Self {
+        let (reading, writing) = tokio::io::split(stream);
+        Self {
+            reading,
+            writing,
+            session: Session::new(settings.session.clone(), clock::mono()),
+            credentials: Credentials {
+                username: settings.session.username.clone(),
+                secret: settings.secret.clone(),
+            },
+            codec: Codec::default(),
+            input: BytesMut::new(),
+            output: BytesMut::new(),
+        }
+    }
+
+    /// Waits until bytes came or something is due, writing what is to be written meanwhile. Cancel
+    /// safe: bytes stay in the two buffers.
+    ///
+    /// # Errors
+    /// When the connection is over.
+    pub async fn wait(&mut self) -> Result<(), Error> {
+        loop {
+            let deadline = self.session.poll_timeout();
+            self.input.reserve(READ_SIZE);
+            tokio::select! {
+                // Reading goes first: what came before a deadline counts before it.
+                biased;
+                read = self.reading.read_buf(&mut self.input) => return match read {
+                    Ok(0) => Err(self.session.closed().into()),
+                    Ok(_) => {
+                        self.session.handle_bytes(clock::mono());
+                        Ok(())
+                    }
+                    Err(error) => Err(Error::Io(error)),
+                },
+                written = self.writing.write_buf(&mut self.output), if self.output.has_remaining() => {
+                    written.map_err(Error::Io)?;
+                }
+                () = clock::sleep_until(deadline) => return Ok(()),
+            }
+        }
+    }
+
+    /// Takes what came: replies go to the session, events to `on_event`; and does what is due.
+    ///
+    /// # Errors
+    /// When the session is over. Events before the end have been given to `on_event`.
+    pub fn handle(&mut self, mut on_event: impl FnMut(&Frame<'_>)) -> Result<(), Error> {
+        let (now, host) = (clock::mono(), clock::host());
+        while let Some(block) = self.codec.decode(&mut self.input).map_err(Error::Io)? {
+            let frame = block.frame();
+            if frame.kind != Kind::Event || self.session.wants_events() {
+                self.session.handle_frame(&frame, now, host)?;
+            }
+            if frame.kind == Kind::Event {
+                on_event(&frame);
+            }
+        }
+        self.session.handle_timeout(now)?;
+        self.render()
+    }
+
+    pub fn poll_notice(&mut self) -> Option<Notice> {
+        self.session.poll_notice()
+    }
+
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// What of the stream had to be dropped so far.
+    pub fn damage(&self) -> Damage {
+        self.codec.damage()
+    }
+
+    /// Says good-bye and waits shortly for the PBX to close. What it still sends goes to
+    /// `on_event`. Errors do not matter any more.
+    pub async fn log_off(mut self, mut on_event: impl FnMut(&Frame<'_>)) {
+        self.session.log_off(clock::mono());
+        let good_bye = async {
+            self.render()?;
+            loop {
+                self.wait().await?;
+                self.handle(&mut on_event)?;
+            }
+        };
+        let ended: Result<Result<(), Error>, _> = tokio::time::timeout(LOGOFF_WAIT, good_bye).await;
+        drop(ended);
+    }
+
+    fn render(&mut self) -> Result<(), Error> {
+        while let Some((id, action)) = self.session.poll_action() {
+            let unsendable = |source| Error::Unsendable { action: action.name(), source };
+            let request = action.render(id, &self.credentials).map_err(unsendable)?;
+            self.output.extend_from_slice(request.as_bytes());
+        }
+        Ok(())
+    }
+}
+
+impl Secret {
+    pub fn new(secret: Vec<u8>) -> Self {
+        Self(SecretSlice::from(secret))
+    }
+
+    /// Whether it can be sent: no line break and no NUL, not empty.
+    pub fn is_sendable(&self) -> bool {
+        let bytes = self.0.expose_secret();
+        !bytes.is_empty() && !bytes.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0))
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(hidden)")
+    }
+}
+
+impl Error {
+    pub fn retry(&self) -> Retry {
+        match self {
+            Self::Session(error) => error.retry(),
+            Self::Unsendable { .. } => Retry::Late,
+            Self::Resolve { .. }
+            | Self::NoAddress { .. }
+            | Self::Connect { .. }
+            | Self::ConnectTimeout { .. }
+            | Self::Io(_) => Retry::Soon,
+        }
+    }
+}
+
+struct Credentials {
+    username: String,
+    secret: Secret,
+}
+
+impl action::Credentials for Credentials {
+    fn username(&self) -> &str {
+        &self.username
+    }
+
+    fn secret(&self) -> &[u8] {
+        self.secret.0.expose_secret()
+    }
+
+    fn digest(&self, challenge: &[u8]) -> String {
+        let digest =
+            Md5::new().chain_update(challenge).chain_update(self.secret.0.expose_secret()).finalize();
+        format!("{:032x}", u128::from_be_bytes(digest.into()))
+    }
+}
+
+/// Tries the addresses of `host` in their order.
+async fn connect(host: &str, port: u16) -> Result<TcpStream, Error> {
+    let unknown = |source| Error::Resolve { host: host.to_owned(), source };
+    let mut failure = Error::NoAddress { host: host.to_owned() };
+    for at in tokio::net::lookup_host((host, port)).await.map_err(unknown)? {
+        match connect_to(at).await {
+            Ok(stream) => return Ok(stream),
+            Err(source) => failure = Error::Connect { at, source },
+        }
+    }
+    Err(failure)
+}
+
+async fn connect_to(at: SocketAddr) -> io::Result<TcpStream> {
+    let socket = if at.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
+    socket.set_keepalive(true)?;
+    socket.set_nodelay(true)?;
+    socket.connect(at).await
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,359 @@
-//! The task that follows one PBX.
+//! The task that follows one PBX: connection and reader, finished calls to the store.
+//!
+//! All intakes run on a thread of their own (see `daemon`), so nothing that the rest of the process
+//! does can keep Asterisk's socket full. The task waits for its socket, its next deadline and the
+//! stop signal, for nothing else: calls leave by [`Sink::offer`], which never blocks; what is
+//! refused waits in a [`Backlog`]. When that is full the task stops reading, Asterisk ends the
+//! session in time, and the task goes on when there is room again. No finished call is dropped.
+//!
+//! ```text
+//!        ┌──────────── pause ◄───────────┐
+//!        ▼                               │ lost
+//!   room? ──► connect ──► follow: frames ─► reader ─► calls ─► sink
+//!        │                   │                            └──► backlog
+//!        └───── stop ◄───────┘
+//! ```
+
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, info, warn};
+
+use crate::ami::connection::backoff::Backoff;
+use crate::ami::connection::{self, Connection};
+use crate::ami::session::Retry;
+use crate::ami::session::notice::Notice;
+use crate::ami::wire::{Damage, Frame};
+use crate::call::id::PbxName;
+use crate::call::record::FinishedCall;
+use crate::clock;
+use crate::intake::reader::Reader;
+use crate::intake::task::backlog::Backlog;
+use crate::intake::task::pbx_now::PbxNow;
+use crate::time::{MonoTime, PbxTime};
+
+pub mod backlog;
+pub mod pbx_now;
+
+/// Follows one PBX until it is told to stop.
+pub struct Intake {
+    pbx: PbxName,
+    settings: Arc<connection::Settings>,
+    reader: Reader,
+    way: Way,
+    backlog: Backlog,
+    /// When the sink last refused; `None` when it takes calls.
+    refused: Option<MonoTime>,
+    clock: Option<PbxNow>,
+    /// What the current connection's splitter had to drop so far.
+    damage: Damage,
+    backoff: Backoff,
+    last_loss: Option<Loss>,
+}
+
+/// What connects an intake with the rest of the process.
+pub struct Way {
+    pub sink: Box<dyn Sink>,
+    pub link: watch::Sender<Link>,
+    /// How far this host's clock is ahead of each PBX's, in microseconds; shared by all intakes.
+    pub offsets: watch::Sender<Arc<BTreeMap<PbxName, i64>>>,
+    pub stop: CancellationToken,
+}
+
+/// Where finished calls go: the store's door.
+pub trait Sink: Send {
+    /// Hands `calls` over without waiting. Calls that were taken will be made durable; it is not
+    /// known here when.
+    ///
+    /// # Errors
+    /// The calls, in their order, when there is no room for them; none was taken.
+    fn offer(&mut self, calls: Vec<FinishedCall>) -> Result<(), Vec<FinishedCall>>;
+
+    /// Calls that were taken and then could not be stored: they wait again.
+    fn returned(&mut self) -> Vec<FinishedCall>;
+}
+
+/// Where the connection to a PBX stands.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Link {
+    /// Not connected yet.
+    Connecting,
+    /// Logged in; events flow.
+    Up { asterisk_version: Option<String> },
+    /// Not connected, and why not.
+    Down { reason: String },
+    /// Connected but not read: calls wait for the store in vain.
+    Stopped,
+}
+
+/// Refused calls are offered again after this time: a store that is slow for a moment is slow for
+/// some milliseconds, one that is in trouble for minutes. Nothing ticks while no call waits.
+const OFFER_AGAIN: Duration = Duration::from_millis(100);
+
+/// amoCRM's times are whole seconds: a tenth of one, in microseconds, is news enough.
+const OFFSET_STEP: u64 = 100_000;
+
+/// A connection that lasted this long was a good one: its end starts a new row of tries.
+const GOOD_CONNECTION: Duration = Duration::from_mins(1);
+
+/// A loss that goes on for the same reason is told again this often.
+const TELL_AGAIN: Duration = Duration::from_hours(1);
+
+/// The reason of the last lost connection, told once.
+struct Loss {
+    reason: String,
+    told: MonoTime,
+}
+
+impl Intake {
+    pub fn new(pbx: PbxName, settings: connection::Settings, reader: Reader, way: Way) -> Self {
+        Self {
+            pbx,
+            settings: Arc::new(settings),
+            reader,
+            way,
+            backlog: Backlog::new(backlog::BYTES_MAX),
+            refused: None,
+            clock: None,
+            damage: Damage::default(),
+            backoff: Backoff::default(),
+            last_loss: None,
+        }
+    }
+
+    /// Follows the PBX until the stop signal; then closes what is open and returns when the sink has
+    /// taken every call. The caller sets the limit to that.
+    #[tracing::instrument(name = "intake", skip_all, fields(pbx = %self.pbx))]
+    pub async fn run(mut self) {
+        while self.attempt().await.is_some() {}
+        self.reader.finish();
+        self.collect();
+        self.drain().await;
+    }
+
+    /// One connection, from the first try to its loss and the pause after it; `None` when the task
+    /// is to stop.
+    async fn attempt(&mut self) -> Option<()> {
+        self.wait_for_room().await?;
+        let settings = Arc::clone(&self.settings);
+        self.damage = Damage::default();
+        let start = clock::mono();
+        let error = match self.meanwhile(connection::open(&settings)).await? {
+            Ok(connection) => self.follow(connection).await?,
+            Err(error) => error,
+        };
+        if clock::mono().since(start) >= GOOD_CONNECTION {
+            self.backoff.reset();
+        }
+        let pause = self.backoff.pause(error.retry(), fastrand::f64());
+        self.tell_loss(error, pause);
+        self.meanwhile(clock::sleep_until(Some(clock::mono().after(pause)))).await
+    }
+
+    /// Reads a connection to its end and returns why it ended; `None` when the task is to stop.
+    async fn follow<S: AsyncRead + AsyncWrite>(
+        &mut self,
+        mut connection: Connection<S>,
+    ) -> Option<connection::Error> {
+        loop {
+            let waited = match self.wait_for_room().await {
+                Some(()) => self.meanwhile(connection.wait()).await,
+                None => None,
+            };
+            let Some(waited) = waited else {
+                self.leave(connection).await;
+                return None;
+            };
+            if let Err(error) = waited.and_then(|()| self.take_frames(&mut connection)) {
+                return Some(error);
+            }
+        }
+    }
+
+    fn take_frames<S: AsyncRead + AsyncWrite>(
+        &mut self,
+        connection: &mut Connection<S>,
+    ) -> Result<(), connection::Error> {
+        let arrived = arrival(connection);
+        let outcome = connection.handle(|frame| self.reader.handle_frame(frame, Some(arrived)));
+        while let Some(notice) = connection.poll_notice() {
+            self.tell(notice);
+        }
+        self.tell_damage(connection.damage());
+        if let Some(offset) = connection.session().offset() {
+            self.publish(offset.host_ahead());
+        }
+        self.set_clock();
+        self.collect();
+        outcome
+    }
+
+    /// Says good-bye to the PBX; what it still sends counts.
+    async fn leave<S: AsyncRead + AsyncWrite>(&mut self, connection: Connection<S>) {
+        let arrived = arrival(&connection);
+        let reader = &mut self.reader;
+        connection.log_off(|frame: &Frame<'_>| reader.handle_frame(frame, Some(arrived))).await;
+        self.set_clock();
+    }
+
+    /// Waits for `work`; deadlines of the calls and of the backlog are met meanwhile. `None` when
+    /// the task is to stop.
+    async fn meanwhile<F: Future>(&mut self, work: F) -> Option<F::Output> {
+        let mut work = pin!(work);
+        let stop = self.way.stop.clone();
+        loop {
+            let deadline = self.deadline();
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return None,
+                output = &mut work => return Some(output),
+                () = clock::sleep_until(deadline) => self.collect(),
+            }
+        }
+    }
+
+    fn deadline(&self) -> Option<MonoTime> {
+        let again = self.refused.map(|refused| refused.after(OFFER_AGAIN));
+        let due = self.reader.poll_timeout().zip(self.clock).map(|(due, clock)| clock.when(due));
+        [again, due].into_iter().flatten().min()
+    }
+
+    fn set_clock(&mut self) {
+        let last = self.reader.stats().last;
+        if let Some(event) = last.filter(|last| self.clock.map(PbxNow::event) != Some(*last)) {
+            self.clock = Some(PbxNow::new(event, clock::mono()));
+        }
+    }
+
+    /// Lets deadlines fire, takes the calls that ended, and offers them.
+    fn collect(&mut self) {
+        if let Some(clock) = self.clock {
+            self.reader.handle_timeout(clock.now(clock::mono()));
+        }
+        while let Some(call) = self.reader.poll_finished() {
+            debug!(call = %call.record.call_id, outcome = ?call.record.outcome, "call ended");
+            self.backlog.push(call);
+        }
+        self.offer();
+    }
+
+    /// Offers what waits, unless the sink refused a moment ago.
+    fn offer(&mut self) {
+        self.way.sink.returned().into_iter().for_each(|call| self.backlog.push(call));
+        let now = clock::mono();
+        if self.refused.is_some_and(|refused| now < refused.after(OFFER_AGAIN)) {
+            return;
+        }
+        self.refused = None;
+        while !self.backlog.is_empty() {
+            if self.backlog.offer(|calls| self.way.sink.offer(calls)).is_err() {
+                self.refused = Some(now);
+                return;
+            }
+        }
+    }
+
+    /// Returns at once unless the backlog is full. Then the socket is not read: the PBX ends the
+    /// session after its `writetimeout`.
+    async fn wait_for_room(&mut self) -> Option<()> {
+        if !self.backlog.is_full() {
+            return Some(());
+        }
+        error!(
+            waiting = self.backlog.len(),
+            "the store takes no calls and the backlog is full: reading stops"
+        );
+        let before = self.way.link.send_replace(Link::Stopped);
+        while self.backlog.is_full() {
+            self.meanwhile(clock::sleep_until(Some(clock::mono().after(OFFER_AGAIN)))).await?;
+            self.offer();
+        }
+        info!("the store takes calls again: reading goes on");
+        self.way.link.send_replace(before);
+        Some(())
+    }
+
+    /// Offers what waits until the sink has taken it.
+    async fn drain(&mut self) {
+        while !self.backlog.is_empty() {
+            clock::sleep_until(Some(clock::mono().after(OFFER_AGAIN))).await;
+            self.offer();
+        }
+    }
+
+    fn tell(&mut self, notice: Notice) {
+        match notice {
+            Notice::Greeted { ami_version } => debug!(ami_version, "the PBX greets"),
+            Notice::LoggedIn => {
+                info!("connected to the PBX and logged in");
+                self.last_loss = None;
+                self.way.link.send_replace(Link::Up { asterisk_version: None });
+            }
+            Notice::Booted => debug!("the PBX is fully booted"),
+            Notice::BootUnconfirmed => debug!("no FullyBooted: the AMI user may lack read = system"),
+            Notice::Identified { asterisk_version } => {
+                info!(asterisk_version, "the PBX is identified");
+                self.way.link.send_replace(Link::Up { asterisk_version: Some(asterisk_version) });
+            }
+            Notice::Denied { action, message } => {
+                warn!(action, message, "the PBX denies an action: the AMI user needs write = reporting");
+            }
+            Notice::Unanswered { action } => debug!(action, "the PBX left an action unanswered"),
+        }
+    }
+
+    /// Tells the others how the clocks differ, when that has changed enough to matter to a call.
+    fn publish(&self, host_ahead: i64) {
+        self.way.offsets.send_if_modified(|offsets| {
+            let known = offsets.get(&self.pbx);
+            if known.is_some_and(|known| known.abs_diff(host_ahead) < OFFSET_STEP) {
+                return false;
+            }
+            Arc::make_mut(offsets).insert(self.pbx.clone(), host_ahead);
+            true
+        });
+    }
+
+    fn tell_damage(&mut self, damage: Damage) {
+        if damage != self.damage {
+            warn!(?damage, "the PBX's stream is damaged: some events were dropped");
+            self.damage = damage;
+        }
+    }
+
+    /// Tells a loss once; the same reason again is told every hour, but a failed login, which needs
+    /// a person, each time.
+    fn tell_loss(&mut self, error: connection::Error, pause: Duration) {
+        let late = error.retry() == Retry::Late;
+        let reason = format!("{:#}", anyhow::Error::new(error));
+        let pause_s = pause.as_secs();
+        let now = clock::mono();
+        let told = self.last_loss.as_ref().filter(|loss| loss.reason == reason).map(|loss| loss.told);
+        if late {
+            error!(pause_s, "cannot follow the PBX: {reason}");
+        } else if told.is_none_or(|told| now.since(told) >= TELL_AGAIN) {
+            warn!(pause_s, "cannot follow the PBX, trying again: {reason}");
+            self.last_loss = Some(Loss { reason: reason.clone(), told: now });
+        } else {
+            debug!(pause_s, "still cannot follow the PBX: {reason}");
+        }
+        self.way.link.send_replace(Link::Down { reason });
+    }
+}
+
+/// The PBX's time of now as this host knows it, for events without a `Timestamp`.
+fn arrival<S: AsyncRead + AsyncWrite>(connection: &Connection<S>) -> PbxTime {
+    let host = clock::host();
+    connection
+        .session()
+        .offset()
+        .map_or_else(|| PbxTime::from_micros(host.micros()), |offset| offset.to_pbx(host))
+}
+
+#[cfg(test)]
+mod tests;

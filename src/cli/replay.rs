@@ -1,0 +1,50 @@
+//! `ami2amo replay`: connects a replay with the standard streams.
+
+use std::io::{self, IsTerminal as _};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use crate::amo::calls;
+use crate::amo::settings::Settings;
+use crate::call::policy::Policy;
+use crate::call::record::CallRecord;
+use crate::replay::{self, Args, End, Surroundings};
+
+/// Replays captures; needs no configuration.
+///
+/// # Errors
+/// When the output cannot be written.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let settings = Settings::default();
+    let mut request = |records: &[CallRecord]| request(records, &settings);
+    let (mut input, mut output, mut messages) = (io::stdin(), io::stdout(), io::stderr());
+    let around = Surroundings {
+        columns: output.is_terminal().then(columns).flatten(),
+        progress: messages.is_terminal(),
+        input: &mut input,
+        output: &mut output,
+        messages: &mut messages,
+        request: &mut request,
+    };
+    let end = replay::run(args, Arc::new(Policy::default()), around)?;
+    Ok(match end {
+        End::AllRead => ExitCode::SUCCESS,
+        End::SomeFailed => ExitCode::FAILURE,
+    })
+}
+
+/// The body that would be posted; request ids count from 0 as they would in one batch.
+fn request(records: &[CallRecord], settings: &Settings) -> Vec<u8> {
+    let entry = |(at, record): (usize, &CallRecord)| calls::entry(record, &at.to_string(), settings, 0).ok();
+    let entries: Vec<_> = records.iter().enumerate().filter_map(entry).collect();
+    calls::batch_json(&entries)
+}
+
+/// The width of the terminal behind standard output.
+#[expect(unsafe_code, reason = "the size of a terminal is an ioctl")]
+fn columns() -> Option<usize> {
+    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: TIOCGWINSZ writes one `winsize`, which lives through the call.
+    let asked = unsafe { libc::ioctl(libc::STDOUT_FILENO, libc::TIOCGWINSZ, &raw mut size) };
+    (asked == 0 && size.ws_col > 0).then(|| usize::from(size.ws_col))
+}

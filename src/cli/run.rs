@@ -1,0 +1,88 @@
+//! `ami2amo run`: reads the configuration, opens the store, runs the daemon until a signal.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use tokio::runtime::Builder;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::config::check::Grade;
+use crate::config::{self, Config, Setup};
+use crate::daemon::systemd::Notifier;
+use crate::ops::log::{self, Format};
+use crate::outbox::store::handle::Handle;
+use crate::outbox::store::{Opened, Store};
+use crate::{clock, daemon};
+
+/// Runs the daemon with the configuration `path`.
+///
+/// # Errors
+/// When the configuration is wrong, a part cannot start, or the daemon fails.
+pub fn run(path: &Path, log_format: Option<Format>) -> anyhow::Result<()> {
+    let (config, findings) = config::load(path)?;
+    let filter = std::env::var(log::VARIABLE).unwrap_or_else(|_| config.setup.log.filter.clone());
+    log::init(&filter, log_format.unwrap_or(config.setup.log.format)).context("cannot set up logging")?;
+    for finding in findings.iter().filter(|finding| finding.grade == Grade::Warn) {
+        warn!("{finding}");
+    }
+    let store = open_store(&config.setup)?;
+    // One thread does all but the intake and the store: what it does is small, and memory is kept small.
+    let runtime = Builder::new_current_thread().enable_io().enable_time().build();
+    runtime.context("cannot start the runtime")?.block_on(serve(config, store))
+}
+
+async fn serve(config: Config, store: Handle) -> anyhow::Result<()> {
+    let stop = CancellationToken::new();
+    let signals = Signals::catch().context("cannot catch signals")?;
+    let listening = tokio::spawn(signals.listen(stop.clone()));
+    let ended = daemon::run(config, store, Notifier::from_environment(), stop).await;
+    listening.abort();
+    ended
+}
+
+fn open_store(setup: &Setup) -> anyhow::Result<Handle> {
+    let dir = setup.store_dir.display();
+    let mut store = Store::open(&setup.store_dir, clock::host())
+        .with_context(|| format!("cannot open the store in {dir}"))?;
+    let opened = store.opened();
+    if opened != Opened::default() {
+        warn!(?opened, "the store was repaired: waiting calls were put back from its journal");
+    }
+    let names: Vec<_> = setup.pbxs.iter().map(|pbx| pbx.name.clone()).collect();
+    let gone = store.pin_pbx(&names).with_context(|| format!("cannot write to the store in {dir}"))?;
+    for name in gone {
+        warn!(%name, "the store has calls of a PBX that is not configured: a name is part of its calls' ids");
+    }
+    store.spawn(clock::host).context("cannot start the store's thread")
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn catch() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Cancels `stop` at SIGTERM or SIGINT. A SIGHUP, which would end the process when not caught,
+    /// is answered. All three are cancel safe.
+    async fn listen(mut self, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => break,
+                _ = self.interrupt.recv() => break,
+                _ = self.hangup.recv() => info!("SIGHUP: the configuration is read at start only; restart to apply it"),
+            }
+        }
+        stop.cancel();
+    }
+}

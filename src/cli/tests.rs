@@ -1,0 +1,54 @@
+//! Command lines and what they mean.
+
+use super::*;
+
+fn parse(line: &str) -> Result<(Cli, Command), clap::Error> {
+    let words = std::iter::once("ami2amo").chain(line.split_whitespace());
+    Cli::try_parse_from(words).and_then(Cli::unfold)
+}
+
+#[test]
+fn the_configuration_stands_on_either_side() {
+    for line in ["--config /c run", "run --config /c", "check --offline --config /c"] {
+        assert_eq!(parse(line).unwrap().0.config, PathBuf::from("/c"), "{line}");
+    }
+    assert_eq!(parse("run").unwrap().0.config, PathBuf::from("/etc/ami2amo/ami2amo.toml"));
+}
+
+#[test]
+fn the_short_form_is_a_dry_replay() {
+    for line in ["--dry-run a b", "replay --dry-run a b", "--dry-run replay a b"] {
+        let (_, command) = parse(line).unwrap();
+        let Command::Replay(args) = command else { panic!("{line}") };
+        assert!(args.dry_run, "{line}");
+        assert_eq!(args.files, ["a", "b"].map(PathBuf::from), "{line}");
+    }
+}
+
+#[test]
+fn wrong_usage_says_what_is_possible() {
+    for (line, expected) in [
+        ("follow", "run, replay and check"),
+        ("--dry-run", "needs a FILE"),
+        ("--dry-run run", "goes with captures"),
+        ("run x", "unexpected argument"),
+        ("", "Usage"),
+    ] {
+        let error = parse(line).unwrap_err();
+        assert!(error.to_string().contains(expected), "{line}: {error}");
+        assert_eq!(error.exit_code(), 2, "{line}");
+    }
+}
+
+#[test]
+fn the_command_line_is_consistent() {
+    Cli::command_line().debug_assert();
+}
+
+#[test]
+fn a_closed_pipe_is_no_failure() {
+    let closed = anyhow::Error::from(io::Error::from(io::ErrorKind::BrokenPipe)).context("cannot print");
+    assert!(is_broken_pipe(&closed));
+    let full = anyhow::Error::from(io::Error::from(io::ErrorKind::StorageFull)).context("cannot print");
+    assert!(!is_broken_pipe(&full));
+}

@@ -1,0 +1,207 @@
+//! Configurations as text, and what is found wrong with them.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use super::*;
+
+/// A host with files, variables and one writable folder.
+#[derive(Default)]
+struct Desk {
+    files: BTreeMap<&'static str, &'static [u8]>,
+    variables: BTreeMap<&'static str, &'static str>,
+    folder: Option<Folder>,
+}
+
+impl Surroundings for Desk {
+    fn variable(&self, name: &str) -> Option<String> {
+        self.variables.get(name).map(|value| (*value).to_owned())
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let bytes = path.to_str().and_then(|path| self.files.get(path));
+        bytes.map(|bytes| bytes.to_vec()).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+    }
+
+    fn folder(&self, _path: &Path) -> Folder {
+        self.folder.unwrap_or(Folder::Writable)
+    }
+}
+
+const AMO: &str = "[amocrm]\nbase-url = \"https://example.amocrm.ru\"\ntoken = \"t0k\"\ndefault-user = 7\n";
+
+fn desk() -> Desk {
+    let files = [("/s", &b"hidden\n"[..]), ("/t", b"t0k\n"), ("/empty", b"\n"), ("/two", b"a\nb\n")];
+    Desk { files: files.into(), ..Desk::default() }
+}
+
+fn pbx(keys: &str) -> String {
+    format!("[[pbx]]\n{keys}\n{AMO}")
+}
+
+fn examine_text(text: &str, desk: &Desk) -> (Vec<Finding>, Option<Config>) {
+    examine(toml::from_str(text).unwrap(), desk)
+}
+
+/// The places and texts of what failed.
+fn failures(text: &str, desk: &Desk) -> Vec<String> {
+    let (findings, config) = examine_text(text, desk);
+    let failed: Vec<_> = findings
+        .iter()
+        .filter(|finding| finding.grade == Grade::Fail)
+        .map(|finding| format!("{}: {}", finding.place, finding.text))
+        .collect();
+    assert_eq!(failed.is_empty(), config.is_some());
+    failed
+}
+
+#[track_caller]
+fn check(text: &str, expected: &[&str]) {
+    let found = failures(text, &desk());
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+    for (found, expected) in found.iter().zip(expected) {
+        assert!(found.contains(expected), "{found}");
+    }
+}
+
+const GOOD: &str = "host = \"127.0.0.1\"\nusername = \"u\"\nsecret-file = \"/s\"";
+
+#[test]
+fn a_good_configuration_has_no_failures() {
+    check(&pbx(GOOD), &[]);
+    let (_, config) = examine_text(&pbx(GOOD), &desk());
+    let setup = config.unwrap().setup;
+    assert_eq!((setup.pbxs[0].connection.port, setup.pbxs[0].name.as_str()), (5038, "default"));
+    assert_eq!(setup.store_dir, Path::new("/var/lib/ami2amo"));
+}
+
+#[test]
+fn every_problem_is_told_at_once() {
+    let text = "[[pbx]]\nport = 0\n[amocrm]\nrequests-per-second = 9\nbase-url = \"https://a.amocrm.ru\"\n\
+                [amocrm.users]\n101 = 0\n[store]\ndir = \"store\"\n[admin]\nsocket = \"ctl\"\n\
+                [log]\nlevel = \"a=b=c\"\n[daemon]\nstop-timeout = \"0s\"\n";
+    check(
+        text,
+        &[
+            "host is missing",
+            "username is missing",
+            "secret is missing",
+            "port is 0",
+            "requests-per-second",
+            "token is missing",
+            "extension 101 has the user 0",
+            "dir store is a relative path",
+            "socket ctl is a relative path",
+            "is no level",
+            "stop-timeout is 0s",
+        ],
+    );
+}
+
+#[test]
+fn no_pbx_is_no_configuration() {
+    check(AMO, &["there is no PBX"]);
+}
+
+#[test]
+fn a_host_is_a_host() {
+    for host in ["", "a b", "http://pbx", "10.0.0.1:5038", "pbx/x"] {
+        let keys = format!("host = \"{host}\"\nusername = \"u\"\nsecret = \"s\"\nallow-plaintext = true");
+        check(&pbx(&keys), &["is no host"]);
+    }
+    for host in ["127.0.0.1", "::1", "localhost", "127.1.2.3"] {
+        check(&pbx(&format!("host = \"{host}\"\nusername = \"u\"\nsecret = \"s\"")), &[]);
+    }
+}
+
+#[test]
+fn plaintext_to_another_host_must_be_allowed() {
+    let keys = "host = \"10.0.0.1\"\nusername = \"u\"\nsecret = \"s\"";
+    check(&pbx(keys), &["would not be encrypted"]);
+    let allowed = pbx(&format!("{keys}\nallow-plaintext = true"));
+    check(&allowed, &[]);
+    let (findings, _) = examine_text(&allowed, &desk());
+    assert!(findings.iter().any(|f| f.grade == Grade::Warn && f.text.contains("not encrypted")));
+}
+
+#[test]
+fn one_secret_is_needed_and_only_one() {
+    let base = "host = \"localhost\"\nusername = \"u\"\n";
+    check(&pbx(&format!("{base}secret = \"a\"\nsecret-file = \"/s\"")), &["both set"]);
+    check(&pbx(&format!("{base}secret-file = \"/none\"")), &["cannot read secret-file /none"]);
+    check(&pbx(&format!("{base}secret-file = \"s\"")), &["relative path"]);
+    check(&pbx(&format!("{base}secret-file = \"/empty\"")), &["is empty"]);
+    check(&pbx(&format!("{base}secret-file = \"/two\"")), &["line break"]);
+    check(&pbx(&format!("{base}secret = \"\"")), &["is empty"]);
+    let mut desk = desk();
+    desk.variables.insert(SECRET_VARIABLE, "from-env");
+    assert_eq!(failures(&pbx(base), &desk), Vec::<String>::new());
+}
+
+#[test]
+fn two_pbxs_need_two_names() {
+    let text = format!("[[pbx]]\n{GOOD}\n[[pbx]]\n{GOOD}\n{AMO}");
+    check(&text, &["two PBXs have this name"]);
+    let text = format!("[[pbx]]\n{GOOD}\n[[pbx]]\nname = \"spb\"\n{GOOD}\n{AMO}");
+    check(&text, &[]);
+}
+
+#[test]
+fn a_username_fits_a_line() {
+    let keys = "host = \"localhost\"\nusername = \"u\\r\\nAction: Originate\"\nsecret = \"s\"";
+    check(&pbx(keys), &["cannot be a section"]);
+}
+
+#[test]
+fn a_ping_is_neither_a_flood_nor_a_rarity() {
+    for (interval, expected) in [("500ms", &["ping-interval"][..]), ("5s", &[]), ("2m", &["ping-interval"])] {
+        check(&pbx(&format!("{GOOD}\nping-interval = \"{interval}\"")), expected);
+    }
+}
+
+#[test]
+fn a_fast_pace_is_for_loopback_only() {
+    let amo = |url: &str| {
+        format!("[[pbx]]\n{GOOD}\n[amocrm]\nbase-url = \"{url}\"\ntoken = \"t\"\nrequests-per-second = 100\n")
+    };
+    check(&amo("https://example.amocrm.ru"), &["requests-per-second"]);
+    check(&amo("http://127.0.0.1:8080"), &[]);
+}
+
+#[test]
+fn a_token_file_must_hold_a_token() {
+    let amo = |file: &str| {
+        format!("[[pbx]]\n{GOOD}\n[amocrm]\nbase-url = \"https://a.kommo.com\"\ntoken-file = \"{file}\"\n")
+    };
+    check(&amo("/t"), &[]);
+    check(&amo("/empty"), &["the token is empty"]);
+    check(&amo("/none"), &["cannot read token-file /none"]);
+    check(&amo("t"), &["relative path"]);
+}
+
+#[test]
+fn a_store_needs_a_folder() {
+    for (folder, expected) in
+        [(Folder::Writable, 0), (Folder::Makeable, 0), (Folder::ReadOnly, 1), (Folder::NotAFolder, 1)]
+    {
+        let desk = Desk { folder: Some(folder), ..desk() };
+        assert_eq!(failures(&pbx(GOOD), &desk).len(), expected, "{folder:?}");
+    }
+}
+
+#[test]
+fn calls_without_users_are_a_warning() {
+    let text = format!("[[pbx]]\n{GOOD}\n[amocrm]\nbase-url = \"https://a.amocrm.ru\"\ntoken = \"t\"\n");
+    let (findings, config) = examine_text(&text, &desk());
+    assert!(config.is_some());
+    assert!(findings.iter().any(|f| f.grade == Grade::Warn && f.text.contains("no extension has a user")));
+}
+
+#[test]
+fn no_finding_and_no_debug_output_shows_a_secret() {
+    let text = pbx("host = \"localhost\"\nusername = \"u\"\nsecret = \"s3cret\"").replace("t0k", "s3cret");
+    let (findings, config) = examine_text(&text, &desk());
+    assert!(!format!("{findings:?} {config:?}").contains("s3cret"));
+    let file: File = toml::from_str(&pbx("secret = \"s3cret\"")).unwrap();
+    assert!(!format!("{file:?}").contains("s3cret"));
+}

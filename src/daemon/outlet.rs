@@ -1,0 +1,74 @@
+//! The store as the others need it: a door for the intakes, an outbox for the courier.
+
+use std::collections::VecDeque;
+
+use crate::call::id::AccountId;
+use crate::call::record::FinishedCall;
+use crate::intake::task::Sink;
+use crate::outbox::courier::task::Outbox;
+use crate::outbox::queue::{BatchId, Error, Item, Seq, Settlement};
+use crate::outbox::store::handle::{Handle, Receipt};
+use crate::time::HostTime;
+
+/// The store's door for the calls of one PBX.
+#[derive(Debug)]
+pub struct Door {
+    store: Handle,
+    /// What was taken and not answered yet; the store's own bound on commands bounds it.
+    receipts: VecDeque<Receipt>,
+}
+
+/// The store as the courier asks it.
+#[derive(Clone, Debug)]
+pub struct Outlet(pub Handle);
+
+impl Door {
+    pub fn new(store: Handle) -> Self {
+        Self { store, receipts: VecDeque::new() }
+    }
+}
+
+impl Sink for Door {
+    fn offer(&mut self, calls: Vec<FinishedCall>) -> Result<(), Vec<FinishedCall>> {
+        self.receipts.push_back(self.store.try_enqueue(calls)?);
+        Ok(())
+    }
+
+    fn returned(&mut self) -> Vec<FinishedCall> {
+        let mut returned = Vec::new();
+        // Answers come in the order of the questions, so the first that is missing ends the search.
+        while let Some(answer) = self.receipts.front_mut().and_then(Receipt::try_answer) {
+            self.receipts.pop_front();
+            if let Err(refused) = answer {
+                returned.extend(refused.calls);
+            }
+        }
+        returned
+    }
+}
+
+impl Outbox for Outlet {
+    async fn adopt(&self, now: HostTime) -> Result<u64, Error> {
+        self.0.adopt(now).await
+    }
+
+    async fn unknown(&self, account: &AccountId, limit: usize, now: HostTime) -> Result<Vec<Item>, Error> {
+        self.0.unknown(account, limit, now).await
+    }
+
+    async fn lease(&self, account: &AccountId, limit: usize, now: HostTime) -> Result<Vec<Item>, Error> {
+        self.0.lease(account, limit, now).await
+    }
+
+    async fn next_due(&self, account: &AccountId) -> Result<Option<HostTime>, Error> {
+        self.0.next_due(account).await
+    }
+
+    async fn intend(&self, calls: Vec<Seq>, now: HostTime) -> Result<BatchId, Error> {
+        self.0.intend(&calls, now).await
+    }
+
+    async fn settle(&self, settlements: Vec<Settlement>, now: HostTime) -> Result<(), Error> {
+        self.0.settle(settlements, now).await
+    }
+}

@@ -1,0 +1,232 @@
+//! The intake over a pipe in memory, with paused time and a sink that refuses on demand.
+
+use std::sync::Mutex;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+
+use super::*;
+use crate::ami::connection::Secret;
+use crate::ami::session;
+use crate::call::id::{AccountId, CallId};
+use crate::call::record::{CallRecord, Direction, Outcome, Seconds, Source, TimeSource, Timeline, VERSION};
+
+/// A finished call with the id `t-N`.
+pub fn call(n: u32) -> FinishedCall {
+    let at = PbxTime::from_micros(1_795_339_565_000_000);
+    let pbx = PbxName::new("t").unwrap();
+    let record = CallRecord {
+        v: VERSION,
+        call_id: CallId::new(&pbx, &n.to_string(), 1),
+        pbx,
+        account: AccountId::default(),
+        direction: Direction::Inbound,
+        phone: Some("79161234568".to_owned()),
+        phone_raw: None,
+        did: None,
+        trunk: None,
+        queue: None,
+        account_code: None,
+        answered: false,
+        outcome: Outcome::NoAnswer,
+        status: Some(6),
+        responsible: None,
+        answered_by: vec![],
+        rang: vec![],
+        talk_seconds: Seconds::ZERO,
+        bridged_seconds: Seconds::ZERO,
+        wait_seconds: Seconds::ZERO,
+        hold_seconds: Seconds::ZERO,
+        segments: vec![],
+        started_at: at,
+        answered_at: None,
+        ended_at: at,
+        time: TimeSource::Event,
+        hangup_cause: None,
+        hangup_by: None,
+        recording: None,
+        uniqueids: vec![],
+        source: Source::Ami,
+        partial: false,
+        skip: None,
+        why: vec![],
+    };
+    FinishedCall { record, timeline: Timeline::default() }
+}
+
+/// A store with room for a while.
+#[derive(Clone, Default)]
+struct Shelf(Arc<Mutex<(usize, Vec<FinishedCall>)>>);
+
+impl Shelf {
+    fn with_room(room: usize) -> Self {
+        Self(Arc::new(Mutex::new((room, vec![]))))
+    }
+
+    fn make_room(&self, room: usize) {
+        self.0.lock().unwrap().0 = room;
+    }
+
+    fn ids(&self) -> Vec<String> {
+        self.0.lock().unwrap().1.iter().map(|call| call.record.call_id.to_string()).collect()
+    }
+}
+
+impl Sink for Shelf {
+    fn offer(&mut self, calls: Vec<FinishedCall>) -> Result<(), Vec<FinishedCall>> {
+        let (room, shelf) = &mut *self.0.lock().unwrap();
+        if shelf.len() + calls.len() > *room {
+            return Err(calls);
+        }
+        shelf.extend(calls);
+        Ok(())
+    }
+
+    fn returned(&mut self) -> Vec<FinishedCall> {
+        vec![]
+    }
+}
+
+struct Office {
+    intake: Intake,
+    shelf: Shelf,
+    link: watch::Receiver<Link>,
+    stop: CancellationToken,
+}
+
+fn settings() -> connection::Settings {
+    let session = session::Settings {
+        username: "ami2amo".to_owned(),
+        login: session::Login::Plain,
+        ping_interval: Duration::from_secs(10),
+    };
+    let secret = Secret::new(b"s".to_vec());
+    // The discard port: nobody listens there, so a connection is refused at once.
+    connection::Settings { host: "127.0.0.1".to_owned(), port: 9, secret, session }
+}
+
+fn office(shelf: Shelf) -> Office {
+    let (sender, link) = watch::channel(Link::Connecting);
+    let stop = CancellationToken::new();
+    let pbx = PbxName::new("t").unwrap();
+    let reader = Reader::new(pbx.clone(), Source::Ami, Arc::default());
+    let offsets = watch::channel(Arc::default()).0;
+    let way = Way { sink: Box::new(shelf.clone()), link: sender, offsets, stop: stop.clone() };
+    let intake = Intake::new(pbx, settings(), reader, way);
+    Office { intake, shelf, link, stop }
+}
+
+fn pipe() -> (Connection<DuplexStream>, DuplexStream) {
+    let (ours, theirs) = tokio::io::duplex(1 << 16);
+    (Connection::new(ours, &settings()), theirs)
+}
+
+const GREETING: &[u8] = b"Asterisk Call Manager/11.0.0\r\nResponse: Success\r\nActionID: 1\r\n\r\n\
+                          Event: FullyBooted\r\n\r\n";
+
+async fn passes(link: &mut watch::Receiver<Link>, wanted: Link) {
+    let day = Duration::from_hours(24);
+    tokio::time::timeout(day, link.wait_for(|link| *link == wanted)).await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_call_is_offered_until_it_is_taken() {
+    let mut office = office(Shelf::with_room(0));
+    (1..=3).for_each(|n| office.intake.backlog.push(call(n)));
+    office.intake.collect();
+    assert_eq!(office.shelf.ids(), Vec::<String>::new());
+    let shelf = office.shelf.clone();
+    let minute = clock::sleep_until(Some(clock::mono().after(Duration::from_mins(1))));
+    office
+        .intake
+        .meanwhile(async move {
+            minute.await;
+            shelf.make_room(10);
+            clock::sleep_until(Some(clock::mono().after(OFFER_AGAIN * 2))).await;
+        })
+        .await;
+    assert_eq!(office.shelf.ids(), ["t-1", "t-2", "t-3"]);
+    assert_eq!(office.intake.deadline(), None, "nothing ticks while nothing waits");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_backlog_stops_the_reading_until_there_is_room() {
+    let mut office = office(Shelf::with_room(0));
+    office.intake.backlog = Backlog::new(1);
+    office.intake.backlog.push(call(1));
+    office.intake.collect();
+    let (connection, mut theirs) = pipe();
+    theirs.write_all(GREETING).await.unwrap();
+    let follow = tokio::spawn(async move { office.intake.follow(connection).await.is_none() });
+    passes(&mut office.link, Link::Stopped).await;
+    clock::sleep_until(Some(clock::mono().after(Duration::from_hours(1)))).await;
+    assert_eq!(*office.link.borrow(), Link::Stopped);
+    office.shelf.make_room(1);
+    passes(&mut office.link, Link::Up { asterisk_version: None }).await;
+    assert_eq!(office.shelf.ids(), ["t-1"]);
+    office.stop.cancel();
+    assert!(follow.await.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_says_good_bye() {
+    let mut office = office(Shelf::with_room(1));
+    let (connection, mut theirs) = pipe();
+    theirs.write_all(GREETING).await.unwrap();
+    let follow = tokio::spawn(async move { office.intake.follow(connection).await.is_none() });
+    passes(&mut office.link, Link::Up { asterisk_version: None }).await;
+    office.stop.cancel();
+    let mut sent = String::new();
+    theirs.read_to_string(&mut sent).await.unwrap();
+    assert!(sent.ends_with("Action: Logoff\r\nActionID: 4\r\n\r\n"), "{sent}");
+    assert!(follow.await.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_line_that_goes_silent_is_left() {
+    let mut office = office(Shelf::with_room(1));
+    let (connection, mut theirs) = pipe();
+    theirs.write_all(GREETING).await.unwrap();
+    let start = clock::mono();
+    let error = office.intake.follow(connection).await.unwrap();
+    assert!(matches!(error, connection::Error::Session(session::Error::Silent(_))), "{error}");
+    assert!(clock::mono().since(start) <= Duration::from_secs(20));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_returns_only_when_every_call_was_taken() {
+    let mut office = office(Shelf::with_room(0));
+    office.intake.backlog.push(call(1));
+    office.stop.cancel();
+    let run = tokio::spawn(office.intake.run());
+    clock::sleep_until(Some(clock::mono().after(Duration::from_secs(10)))).await;
+    assert!(!run.is_finished());
+    office.shelf.make_room(1);
+    run.await.unwrap();
+    assert_eq!(office.shelf.ids(), ["t-1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_loss_is_told_once_and_a_failed_login_each_time() {
+    let mut office = office(Shelf::default());
+    let closed = || connection::Error::Session(session::Error::Closed);
+    office.intake.tell_loss(closed(), Duration::from_secs(1));
+    let first = office.intake.last_loss.as_ref().unwrap().told;
+    tokio::time::advance(Duration::from_secs(5)).await;
+    office.intake.tell_loss(closed(), Duration::from_secs(1));
+    assert_eq!(office.intake.last_loss.as_ref().unwrap().told, first);
+    tokio::time::advance(TELL_AGAIN).await;
+    office.intake.tell_loss(closed(), Duration::from_secs(1));
+    assert_ne!(office.intake.last_loss.as_ref().unwrap().told, first);
+    let reason = "the PBX closed the connection".to_owned();
+    assert_eq!(*office.link.borrow(), Link::Down { reason });
+}
+
+#[tokio::test]
+async fn a_pbx_that_is_away_is_tried_with_pauses() {
+    let mut office = office(Shelf::default());
+    let run = tokio::spawn(office.intake.run());
+    let down = |link: &Link| matches!(link, Link::Down { reason } if reason.contains("127.0.0.1:9"));
+    tokio::time::timeout(Duration::from_secs(20), office.link.wait_for(down)).await.unwrap().unwrap();
+    office.stop.cancel();
+    run.await.unwrap();
+}

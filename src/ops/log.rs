@@ -1,0 +1,168 @@
+//! Logging: to standard error, in the form that its reader wants. A terminal gets times and colours;
+//! the journal has its own times and gets each line's priority; `json` is one object per line.
+//!
+//! Set up once by the command line, before any task runs.
+
+use std::fmt;
+use std::fs;
+use std::io::{self, IsTerminal as _};
+use std::os::unix::fs::MetadataExt as _;
+
+use serde::{Deserialize, Serialize};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::{self, FormatEvent, FormatFields, Writer};
+use tracing_subscriber::fmt::{FmtContext, time};
+use tracing_subscriber::registry::LookupSpan;
+
+/// The form of the lines.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Deserialize, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Format {
+    /// For people: a terminal, a file or the journal, whichever standard error is
+    #[default]
+    Text,
+    /// One JSON object per line
+    Json,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{VARIABLE} or [log] level: {filter:?} is no level: error, warn, info, debug or trace")]
+    Filter { filter: String, source: tracing_subscriber::filter::ParseError },
+    #[error("logging is set up already")]
+    Twice(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// The environment variable that sets the level, before the configuration.
+pub const VARIABLE: &str = "AMI2AMO_LOG";
+
+/// Digits of a number that are shown.
+const DIGITS_SHOWN: usize = 4;
+
+/// Sets up logging. `filter` is a level, or `target=level` lists.
+///
+/// # Errors
+/// When `filter` is none, or logging was set up before.
+pub fn init(filter: &str, format: Format) -> Result<(), Error> {
+    let filter = parse(filter)?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let set = match (format, io::stderr().is_terminal()) {
+        (Format::Json, _) => builder.json().flatten_event(true).with_current_span(true).try_init(),
+        (Format::Text, false) if is_journal() => builder.event_format(Journal::default()).try_init(),
+        (Format::Text, terminal) => builder.with_ansi(terminal).with_target(false).try_init(),
+    };
+    set.map_err(Error::Twice)
+}
+
+/// Reads a filter.
+///
+/// # Errors
+/// When it is none.
+pub fn parse(filter: &str) -> Result<EnvFilter, Error> {
+    EnvFilter::try_new(filter).map_err(|source| Error::Filter { filter: filter.to_owned(), source })
+}
+
+/// A phone number as it may stand in a log above `debug`: its last digits.
+pub fn mask(number: &str) -> impl fmt::Display {
+    let digits: Vec<char> = number.chars().filter(char::is_ascii_alphanumeric).collect();
+    let hidden = digits.len().saturating_sub(DIGITS_SHOWN);
+    let shown: String = digits.into_iter().skip(hidden).collect();
+    if hidden == 0 { shown } else { format!("…{shown}") }
+}
+
+/// Whether standard error goes to the journal: systemd names the socket by device and inode.
+fn is_journal() -> bool {
+    let Some(stream) = std::env::var_os("JOURNAL_STREAM") else { return false };
+    fs::metadata("/proc/self/fd/2")
+        .is_ok_and(|meta| stream.to_str() == Some(&format!("{}:{}", meta.dev(), meta.ino())))
+}
+
+/// Lines for the journal: the priority in angle brackets (sd-daemon(3)), no time, no colour.
+#[derive(Default)]
+struct Journal {
+    line: format::Format<format::Full, time::SystemTime>,
+}
+
+impl<S, N> FormatEvent<S, N> for Journal
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        write!(writer, "<{}>", priority(*event.metadata().level()))?;
+        let line = self.line.clone().without_time().with_level(false).with_target(false).with_ansi(false);
+        line.format_event(context, writer, event)
+    }
+}
+
+fn priority(level: Level) -> u8 {
+    match level {
+        Level::ERROR => 3,
+        Level::WARN => 4,
+        Level::INFO => 6,
+        Level::DEBUG | Level::TRACE => 7,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[track_caller]
+    fn check(number: &str, expected: &str) {
+        assert_eq!(mask(number).to_string(), expected);
+    }
+
+    #[test]
+    fn a_masked_number_shows_its_last_four_digits() {
+        check("79161234568", "…4568");
+        check("+7 916 123-45-68", "…4568");
+        check("101", "101");
+        check("", "");
+        check("7916123\r\n\x1b[8", "…1238");
+    }
+
+    #[test]
+    fn a_level_is_a_word_or_a_list() {
+        for good in ["info", "debug", "warn,ami2amo::ami=trace"] {
+            assert!(parse(good).is_ok(), "{good}");
+        }
+        let error = parse("loud=noise=x").unwrap_err();
+        assert!(error.to_string().contains("loud=noise=x"), "{error}");
+    }
+
+    #[derive(Clone, Default)]
+    struct Paper(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Paper {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_line_for_the_journal_starts_with_its_priority_and_has_no_time() {
+        let paper = Paper::default();
+        let writer = paper.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(move || writer.clone())
+            .event_format(Journal::default())
+            .finish();
+        tracing::subscriber::with_default(subscriber, || tracing::warn!(pause_s = 1, "odd"));
+        let text = String::from_utf8(paper.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(text, "<4>odd pause_s=1\n");
+    }
+}

@@ -1,0 +1,77 @@
+//! The example configuration is right: it parses, it has every key, and its defaults are the defaults.
+
+use std::collections::BTreeSet;
+
+use ami2amo::config::check::{self, Grade};
+use ami2amo::config::file::File;
+use ami2amo::config::surroundings::{Folder, Surroundings};
+
+const EXAMPLE: &str = include_str!("../config/ami2amo.toml");
+
+/// The example with the lines behind `mark` taken in.
+fn uncommented(mark: &str) -> String {
+    let is_key = |text: &str| text.starts_with(|c: char| c.is_ascii_lowercase()) && text.contains(" = ");
+    let line = |line: &str| match line.strip_prefix(mark).filter(|text| is_key(text)) {
+        Some(text) => format!("{text}\n"),
+        None => format!("{line}\n"),
+    };
+    EXAMPLE.lines().map(line).collect()
+}
+
+fn parse(text: &str) -> File {
+    toml::from_str(text).expect("the example's form is right")
+}
+
+/// A machine on which everything is in its place.
+struct Ideal;
+
+impl Surroundings for Ideal {
+    fn variable(&self, _name: &str) -> Option<String> {
+        None
+    }
+
+    fn read(&self, _path: &std::path::Path) -> std::io::Result<Vec<u8>> {
+        Ok(b"abc\n".to_vec())
+    }
+
+    fn folder(&self, _path: &std::path::Path) -> Folder {
+        Folder::Writable
+    }
+}
+
+#[test]
+fn the_example_passes_its_checks() {
+    let (findings, config) = check::examine(parse(EXAMPLE), &Ideal);
+    assert!(config.is_some(), "{findings:#?}");
+    assert!(findings.iter().all(|finding| finding.grade == Grade::Ok), "{findings:#?}");
+}
+
+#[test]
+fn the_defaults_in_the_example_are_the_defaults() {
+    assert_eq!(format!("{:#?}", parse(&uncommented("#"))), format!("{:#?}", parse(EXAMPLE)));
+}
+
+#[test]
+fn the_examples_in_the_example_parse() {
+    parse(&uncommented("##"));
+}
+
+#[test]
+fn every_key_is_in_the_example() {
+    let tables = ["[[pbx]]", "[amocrm]", "[calls]", "[delivery]", "[store]", "[admin]", "[log]", "[daemon]"];
+    for table in tables {
+        let (_, section) =
+            EXAMPLE.split_once(&format!("\n{table}\n")).unwrap_or_else(|| panic!("no {table}"));
+        let section = section.split("\n[").next().unwrap();
+        let named: BTreeSet<_> = section
+            .lines()
+            .filter_map(|line| line.trim_start_matches('#').split_once(" = "))
+            .map(|(key, _)| key.trim())
+            .collect();
+        let error = toml::from_str::<File>(&format!("{table}\nno-such-key = 1\n")).unwrap_err();
+        for key in error.message().split('`').skip(3).step_by(2) {
+            let has_table = EXAMPLE.contains(&format!("\n[amocrm.{key}]\n"));
+            assert!(named.contains(key) || has_table, "{table} {key}");
+        }
+    }
+}

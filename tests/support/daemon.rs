@@ -1,0 +1,163 @@
+//! The real binary on a host of its own: a folder, a configuration, systemd's end of the notify socket.
+
+#![allow(dead_code, reason = "each test uses a part")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "what fails here fails the test")]
+
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use ami2amo::outbox::queue::{Queue as _, Stats};
+use ami2amo::outbox::store::Store;
+use ami2amo::time::HostTime;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::net::UnixDatagram;
+use tokio::process::{Child, ChildStderr, Command};
+
+/// Longest wait for what should come within a second on an idle machine.
+pub const LIMIT: Duration = Duration::from_secs(30);
+
+/// A folder with a configuration, and systemd's end of the notify socket.
+pub struct Host {
+    dir: TempDir,
+    notify: UnixDatagram,
+}
+
+/// The running daemon; killed when dropped.
+pub struct Daemon {
+    child: Child,
+    stderr: tokio::io::Lines<BufReader<ChildStderr>>,
+    log: Vec<String>,
+}
+
+impl Host {
+    /// With an amoCRM that nobody answers for: the discard port.
+    pub fn new(port: u16, pbx_keys: &str) -> Self {
+        Self::with_amo(port, pbx_keys, "http://127.0.0.1:9", "t0ken")
+    }
+
+    pub fn with_amo(port: u16, pbx_keys: &str, base_url: &str, token: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let notify = UnixDatagram::bind(dir.path().join("notify")).unwrap();
+        let host = Self { dir, notify };
+        std::fs::write(host.path("secret"), "s3cret\n").unwrap();
+        let config = format!(
+            "[[pbx]]\nhost = \"127.0.0.1\"\nport = {port}\nusername = \"ami2amo\"\nsecret-file = \"{}\"\n{pbx_keys}\n\
+             [amocrm]\nbase-url = {base_url:?}\ntoken = {token:?}\ndefault-user = 1\n\
+             [store]\ndir = \"{}\"\n[admin]\nsocket = \"{}\"\n",
+            host.path("secret").display(),
+            host.path("store").display(),
+            host.path("ctl.sock").display(),
+        );
+        std::fs::write(host.config(), config).unwrap();
+        host
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub fn config(&self) -> PathBuf {
+        self.path("ami2amo.toml")
+    }
+
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ami2amo"));
+        command
+            .env_clear()
+            .env("NOTIFY_SOCKET", self.path("notify"))
+            .env("AMI2AMO_LOG", "debug")
+            .arg("--config")
+            .arg(self.config())
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        command
+    }
+
+    pub fn start(&self) -> Daemon {
+        Daemon::start(self.command())
+    }
+
+    /// Waits for a message to systemd that has the line `wanted`.
+    pub async fn notified(&self, wanted: &str) {
+        let mut buffer = [0; 4096];
+        let heard = async {
+            loop {
+                let length = self.notify.recv(&mut buffer).await.unwrap();
+                if String::from_utf8_lossy(&buffer[..length]).lines().any(|line| line.starts_with(wanted)) {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(LIMIT, heard).await.unwrap_or_else(|_| panic!("systemd was not told {wanted}"));
+    }
+
+    /// What the store holds, once no daemon holds it.
+    pub fn stored(&self) -> Stats {
+        Store::open(&self.path("store"), HostTime::default()).unwrap().stats().unwrap()
+    }
+}
+
+impl Daemon {
+    pub fn start(mut command: Command) -> Self {
+        let mut child = command.arg("run").stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap()).lines();
+        Self { child, stderr, log: Vec::new() }
+    }
+
+    /// Reads the log until a line has `wanted`.
+    pub async fn logs(&mut self, wanted: &str) -> String {
+        let found = async {
+            while let Some(line) = self.stderr.next_line().await.unwrap() {
+                self.log.push(line.clone());
+                if line.contains(wanted) {
+                    return line;
+                }
+            }
+            panic!("the log ended without {wanted:?}")
+        };
+        let found = tokio::time::timeout(LIMIT, found).await;
+        found.unwrap_or_else(|_| panic!("no {wanted:?} in the log: {:#?}", self.log))
+    }
+
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().unwrap().to_string();
+        let sent = std::process::Command::new("kill").args([name, &pid]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Waits for the end; returns how it ended and the whole log.
+    pub async fn ended(mut self) -> (ExitStatus, String) {
+        let rest = async {
+            while let Some(line) = self.stderr.next_line().await.unwrap() {
+                self.log.push(line);
+            }
+            self.child.wait().await.unwrap()
+        };
+        let status = tokio::time::timeout(LIMIT, rest).await.expect("the daemon ends in time");
+        (status, self.log.join("\n"))
+    }
+
+    pub async fn stopped(self) -> String {
+        self.signal("-TERM");
+        let (status, log) = self.ended().await;
+        assert_eq!(status.code(), Some(0), "{log}");
+        log
+    }
+}
+
+/// One missed inbound call, from first event to last.
+pub fn missed_call(uniqueid: &str) -> Vec<u8> {
+    let headers = format!(
+        "Channel: PJSIP/trunk-msk-0000000a\r\nChannelState: 4\r\nChannelStateDesc: Ring\r\n\
+         CallerIDNum: 79161234568\r\nCallerIDName: <unknown>\r\nContext: from-trunk\r\nExten: 74957000101\r\n\
+         Priority: 1\r\nUniqueid: {uniqueid}\r\nLinkedid: {uniqueid}\r\n"
+    );
+    format!(
+        "Event: Newchannel\r\nPrivilege: call,all\r\nTimestamp: 1795339565.000001\r\n{headers}\r\n\
+         Event: Hangup\r\nPrivilege: call,all\r\nTimestamp: 1795339575.000001\r\n{headers}Cause: 16\r\n\
+         Cause-txt: Normal Clearing\r\n\r\n"
+    )
+    .into_bytes()
+}

@@ -1,0 +1,306 @@
+//! A dumb Asterisk on loopback: it greets, checks a login, and plays bytes. What it does wrong is
+//! chosen by its [`Script`]; it knows nothing of calls.
+
+#![allow(dead_code, reason = "each test and the sandbox use a part")]
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use md5::{Digest as _, Md5};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// What the server does with each connection.
+#[derive(Clone, Debug)]
+pub struct Script {
+    pub banner: &'static str,
+    pub username: String,
+    pub secret: Vec<u8>,
+    /// The answer to a right login; `None` accepts it.
+    pub refusal: Option<&'static str>,
+    pub answers_pings: bool,
+    /// Sent one after the other when the client has logged in.
+    pub steps: Vec<Step>,
+}
+
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// Bytes at once.
+    Send(Vec<u8>),
+    /// Bytes in slices, a pause after each.
+    Pace { bytes: Vec<u8>, slice: usize, pause: Duration },
+    /// The first of a connection waits for the first [`FakeAmi::go_on`], the second for the second.
+    Hold,
+    /// Closes the connection, without a word.
+    Cut,
+}
+
+/// The running server; it ends when this is dropped.
+#[derive(Debug)]
+pub struct FakeAmi {
+    address: SocketAddr,
+    state: Arc<State>,
+    accepting: JoinHandle<()>,
+}
+
+/// What happened so far.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Seen {
+    pub connections: usize,
+    pub logins: usize,
+    pub refused: usize,
+    pub pings: usize,
+    pub log_offs: usize,
+    /// Connections that have played all their steps.
+    pub played: usize,
+    /// Names of all actions, in order.
+    pub actions: Vec<String>,
+}
+
+#[derive(Debug)]
+struct State {
+    script: Mutex<Script>,
+    seen: watch::Sender<Seen>,
+    /// How many holds may pass.
+    passes: watch::Sender<usize>,
+}
+
+/// The challenge of every MD5 login; Asterisk's are random digits.
+const CHALLENGE: &str = "117735131";
+
+impl Default for Script {
+    fn default() -> Self {
+        Self {
+            banner: "Asterisk Call Manager/11.0.0\r\n",
+            username: "ami2amo".to_owned(),
+            secret: b"s3cret".to_vec(),
+            refusal: None,
+            answers_pings: true,
+            steps: Vec::new(),
+        }
+    }
+}
+
+impl FakeAmi {
+    /// Listens on a free port of loopback.
+    pub async fn start(script: Script) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has free ports");
+        let address = listener.local_addr().expect("a bound socket has an address");
+        let state = Arc::new(State {
+            script: Mutex::new(script),
+            seen: watch::channel(Seen::default()).0,
+            passes: watch::channel(0).0,
+        });
+        let accepting = tokio::spawn(accept(listener, Arc::clone(&state)));
+        Self { address, state, accepting }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// The script of the connections to come.
+    pub fn set_script(&self, script: Script) {
+        *self.state.script.lock().expect("no holder panics") = script;
+    }
+
+    /// Lets one more [`Step::Hold`] of each connection pass.
+    pub fn go_on(&self) {
+        self.state.passes.send_modify(|passes| *passes += 1);
+    }
+
+    pub fn seen(&self) -> Seen {
+        self.state.seen.borrow().clone()
+    }
+
+    /// Waits until `predicate` holds for what happened.
+    pub async fn wait_for(&self, limit: Duration, predicate: impl Fn(&Seen) -> bool) -> Seen {
+        let mut seen = self.state.seen.subscribe();
+        let waited = tokio::time::timeout(limit, seen.wait_for(|seen| predicate(seen))).await;
+        assert!(waited.is_ok(), "not seen within {limit:?}: {:?}", self.seen());
+        self.seen()
+    }
+}
+
+impl Drop for FakeAmi {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+impl State {
+    fn see(&self, change: impl FnOnce(&mut Seen)) {
+        self.seen.send_modify(change);
+    }
+}
+
+async fn accept(listener: TcpListener, state: Arc<State>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        state.see(|seen| seen.connections += 1);
+        let state = Arc::clone(&state);
+        tokio::spawn(async move {
+            let script = state.script.lock().expect("no holder panics").clone();
+            // A client that goes away is no matter of ours.
+            drop(serve(stream, &script, &state).await);
+        });
+    }
+}
+
+async fn serve(mut stream: TcpStream, script: &Script, state: &State) -> std::io::Result<()> {
+    let (reading, mut writing) = stream.split();
+    let mut reading = BufReader::new(reading);
+    writing.write_all(script.banner.as_bytes()).await?;
+    loop {
+        let block = read_block(&mut reading).await?;
+        let (reply, verdict) = answer(&block, script, state);
+        writing.write_all(&reply).await?;
+        match verdict {
+            Verdict::GoOn => {}
+            Verdict::Close => return Ok(()),
+            Verdict::LoggedIn => break,
+        }
+    }
+    // Steps and answers share the connection as they do in Asterisk.
+    let (steps, mut outgoing) = tokio::sync::mpsc::channel::<Vec<u8>>(16);
+    let playing = play(script, state, steps.clone());
+    let answering = async {
+        loop {
+            let block = read_block(&mut reading).await?;
+            let (reply, verdict) = answer(&block, script, state);
+            if !reply.is_empty() {
+                drop(steps.send(reply).await);
+            }
+            if verdict == Verdict::Close {
+                drop(steps.send(Vec::new()).await);
+                // The order to close is carried out behind the reply.
+                return std::future::pending::<std::io::Result<()>>().await;
+            }
+        }
+    };
+    let writing = async {
+        while let Some(bytes) = outgoing.recv().await {
+            if bytes.is_empty() {
+                return writing.shutdown().await;
+            }
+            writing.write_all(&bytes).await?;
+        }
+        Ok(())
+    };
+    tokio::select! {
+        ended = answering => ended,
+        ended = writing => ended,
+        () = async { playing.await; std::future::pending().await } => Ok(()),
+    }
+}
+
+/// An empty message is the order to close.
+async fn play(script: &Script, state: &State, out: tokio::sync::mpsc::Sender<Vec<u8>>) {
+    let mut holds = 0;
+    for step in &script.steps {
+        match step {
+            Step::Send(bytes) => drop(out.send(bytes.clone()).await),
+            Step::Pace { bytes, slice, pause } => {
+                for slice in bytes.chunks(*slice) {
+                    drop(out.send(slice.to_vec()).await);
+                    tokio::time::sleep(*pause).await;
+                }
+            }
+            Step::Hold => {
+                let mut passes = state.passes.subscribe();
+                holds += 1;
+                drop(passes.wait_for(|passes| *passes >= holds).await);
+            }
+            Step::Cut => {
+                state.see(|seen| seen.played += 1);
+                drop(out.send(Vec::new()).await);
+                return;
+            }
+        }
+    }
+    state.see(|seen| seen.played += 1);
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Verdict {
+    GoOn,
+    LoggedIn,
+    Close,
+}
+
+fn answer(block: &[(String, Vec<u8>)], script: &Script, state: &State) -> (Vec<u8>, Verdict) {
+    let get = |key: &str| {
+        let found = block.iter().find(|(name, _)| name.eq_ignore_ascii_case(key));
+        found.map(|(_, value)| value.clone()).unwrap_or_default()
+    };
+    let action = String::from_utf8_lossy(&get("Action")).into_owned();
+    let id = String::from_utf8_lossy(&get("ActionID")).into_owned();
+    state.see(|seen| seen.actions.push(action.clone()));
+    let reply =
+        |word: &str, rest: &str| format!("Response: {word}\r\nActionID: {id}\r\n{rest}\r\n").into_bytes();
+    match action.as_str() {
+        "Challenge" => (reply("Success", &format!("Challenge: {CHALLENGE}\r\n")), Verdict::GoOn),
+        "Login" if !knows_secret(&get("Username"), &get("Secret"), &get("Key"), script) => {
+            state.see(|seen| seen.refused += 1);
+            (reply("Error", "Message: Authentication failed\r\n"), Verdict::Close)
+        }
+        "Login" => log_in(&reply, script, state),
+        "Ping" if !script.answers_pings => (Vec::new(), Verdict::GoOn),
+        "Ping" => {
+            state.see(|seen| seen.pings += 1);
+            (reply("Success", "Ping: Pong\r\nTimestamp: 1795339565.437709\r\n"), Verdict::GoOn)
+        }
+        "CoreSettings" => {
+            (reply("Success", "AMIversion: 11.0.0\r\nAsteriskVersion: 22.10.1\r\n"), Verdict::GoOn)
+        }
+        "Logoff" => {
+            state.see(|seen| seen.log_offs += 1);
+            (reply("Goodbye", "Message: Thanks for all the fish.\r\n"), Verdict::Close)
+        }
+        _ => (reply("Error", "Message: Permission denied\r\n"), Verdict::GoOn),
+    }
+}
+
+fn log_in(reply: &impl Fn(&str, &str) -> Vec<u8>, script: &Script, state: &State) -> (Vec<u8>, Verdict) {
+    if let Some(message) = script.refusal {
+        state.see(|seen| seen.refused += 1);
+        return (reply("Error", &format!("Message: {message}\r\n")), Verdict::Close);
+    }
+    state.see(|seen| seen.logins += 1);
+    let mut accepted = reply("Success", "Message: Authentication accepted\r\n");
+    accepted
+        .extend_from_slice(b"Event: FullyBooted\r\nPrivilege: system,all\r\nStatus: Fully Booted\r\n\r\n");
+    (accepted, Verdict::LoggedIn)
+}
+
+fn knows_secret(username: &[u8], secret: &[u8], key: &[u8], script: &Script) -> bool {
+    let digest = Md5::new().chain_update(CHALLENGE).chain_update(&script.secret).finalize();
+    let digest = format!("{:032x}", u128::from_be_bytes(digest.into()));
+    username == script.username.as_bytes() && (secret == script.secret || key == digest.as_bytes())
+}
+
+/// The headers of one action.
+async fn read_block(
+    reading: &mut (impl tokio::io::AsyncBufRead + Unpin),
+) -> std::io::Result<Vec<(String, Vec<u8>)>> {
+    let mut headers = Vec::new();
+    loop {
+        let mut line = Vec::new();
+        // An action's lines are at most 1024 bytes, and so is what is read here.
+        (&mut *reading).take(1025).read_until(b'\n', &mut line).await?;
+        if line.is_empty() {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        while line.last().is_some_and(|last| matches!(last, b'\r' | b'\n')) {
+            line.pop();
+        }
+        if line.is_empty() {
+            return Ok(headers);
+        }
+        let colon = line.iter().position(|byte| *byte == b':').unwrap_or(line.len() - 1);
+        let value = line[colon + 1..].trim_ascii().to_vec();
+        headers.push((String::from_utf8_lossy(&line[..colon]).into_owned(), value));
+    }
+}
