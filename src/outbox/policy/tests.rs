@@ -9,8 +9,8 @@ use crate::time::PbxTime;
 /// The moment at which these tests begin.
 pub(crate) const START: HostTime = HostTime::from_micros(1_795_338_791_000_000);
 const TIMEOUT: Duration = Duration::from_secs(30);
-const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(3600);
+const MINUTE: Duration = Duration::from_mins(1);
+const HOUR: Duration = Duration::from_hours(1);
 
 /// A pending inbound call with this place in the outbox.
 pub(crate) fn item(seq: u64) -> Item {
