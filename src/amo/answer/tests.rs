@@ -240,7 +240,7 @@ fn an_answer_from_somebody_else_is_recognised() {
 
 #[test]
 fn a_200_that_cannot_be_read_is_never_a_success() {
-    let cut = &DOCUMENTED[..DOCUMENTED.len() - 3];
+    let cut = DOCUMENTED.trim_end().strip_suffix('}').unwrap();
     for body in ["", " ", cut, "null", "[]", "\"ok\"", "ok", "\u{0}\u{1}", "{", "[{\"request_id\":\"0\"}]"] {
         check(200, body, Account::ServerTrouble, "?");
     }
