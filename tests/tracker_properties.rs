@@ -81,7 +81,9 @@ fn check_sound(calls: &[CallRecord], title: &str, at: usize) {
 /// Which channels belong together.
 fn members(calls: &[CallRecord]) -> Vec<Vec<String>> {
     let mut members: Vec<Vec<String>> = calls.iter().map(|call| call.uniqueids.clone()).collect();
-    members.iter_mut().for_each(|uniqueids| uniqueids.sort());
+    for uniqueids in &mut members {
+        uniqueids.sort();
+    }
     members.sort();
     members
 }

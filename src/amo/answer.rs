@@ -40,7 +40,7 @@ pub struct Answer {
 }
 
 /// What the answer says about the account, apart from any call.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Account {
     /// Requests are processed.
     Fine,
@@ -101,10 +101,8 @@ pub fn read(reply: &Reply, sent: &[String]) -> Answer {
     let account = account(reply, json.as_ref());
     let any_stored = fates.iter().any(|fate| matches!(fate, Fate::Stored { .. }));
     let untouched = refuses_unread(reply.status, json.is_some()) && !any_stored;
-    let fates = fates.into_iter().map(|fate| match fate {
-        Fate::Unclear if untouched => Fate::Untouched,
-        fate => fate,
-    });
+    let fates =
+        fates.into_iter().map(|fate| if untouched && fate == Fate::Unclear { Fate::Untouched } else { fate });
     Answer { account, fates: fates.collect(), words: words(reply, json.as_ref()) }
 }
 

@@ -104,6 +104,7 @@ pub enum Error {
 
 /// The environment variable that may hold the token.
 pub const TOKEN_VARIABLE: &str = "AMI2AMO_AMOCRM_TOKEN";
+
 impl TokenSource {
     /// Chooses among the settings and `variable`, the value of [`TOKEN_VARIABLE`]; the environment
     /// wins, as systemd and containers expect.

@@ -61,7 +61,7 @@ pub const PAGE_MAX: usize = 250;
 /// to its end, and what was not found in it stays unknown.
 pub const PAGES_MAX: u32 = 200;
 /// Added at both ends of the window: clocks are set, and differ between amoCRM's own machines.
-const MARGIN: Duration = Duration::from_secs(15 * 60);
+const MARGIN: Duration = Duration::from_mins(15);
 
 pub const ACCOUNT_PATH: &str = "/api/v4/account";
 pub const CALLS_PATH: &str = "/api/v4/calls";
@@ -138,10 +138,7 @@ pub fn read_account(reply: &Reply) -> Probe {
     let json = answer::json_object(&reply.body);
     let known = json.as_ref().is_some_and(|body| id_of(body.get("id")).is_some());
     let account = answer::account(reply, json.as_ref());
-    let account = match account {
-        Account::Fine if !known => Account::NotAmo,
-        account => account,
-    };
+    let account = if account == Account::Fine && !known { Account::NotAmo } else { account };
     let mode = json.as_ref().and_then(|body| body.get("customers_mode")?.as_str());
     Probe {
         account,
@@ -158,10 +155,7 @@ fn wanted_note(note: &Value, kind: Kind, wanted: &BTreeSet<String>) -> Option<(S
 
 /// A page that could not be read is never fine: the account's own word for it, or trouble.
 fn troubled(account: Account) -> Account {
-    match account {
-        Account::Fine => Account::ServerTrouble,
-        account => account,
-    }
+    if account == Account::Fine { Account::ServerTrouble } else { account }
 }
 
 #[cfg(test)]

@@ -26,12 +26,12 @@ pub struct Pace {
 /// First pause after a 429; doubles with each further one.
 const TOO_MANY_FIRST: Duration = Duration::from_secs(1);
 /// Longest pause that we choose ourselves after a 429.
-const TOO_MANY_MAX: Duration = Duration::from_secs(60);
+const TOO_MANY_MAX: Duration = Duration::from_mins(1);
 /// Longest `Retry-After` that is believed: an hour more of waiting than that helps nobody.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
+const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
 /// First pause after a ban. Hammering prolongs it, and only amoCRM's support lifts it.
-const BAN_FIRST: Duration = Duration::from_secs(300);
-const BAN_MAX: Duration = Duration::from_secs(3600);
+const BAN_FIRST: Duration = Duration::from_mins(5);
+const BAN_MAX: Duration = Duration::from_hours(1);
 /// Added to the spacing, in thousandths: two clocks never agree, and a window that is closed at
 /// both ends would otherwise hold one request more.
 const MARGIN_PER_MILLE: u32 = 10;

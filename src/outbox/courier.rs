@@ -89,7 +89,7 @@ enum Step {
 /// Unknown calls that are searched for at once: as many as a page of notes holds.
 const LOOK_LIMIT: usize = 250;
 /// The longest rest. Nothing should happen in it; a lost wake-up and a stepped clock cost no more.
-const REST_MAX: Duration = Duration::from_secs(60);
+const REST_MAX: Duration = Duration::from_mins(1);
 /// The rest when the store says that a call is due but gives none: it never becomes a spin.
 const REST_MIN: Duration = Duration::from_secs(1);
 /// Pauses after the store failed.
@@ -261,10 +261,8 @@ impl Courier {
     }
 
     fn intended(&mut self, batch: BatchId, now: Now) {
-        self.step = match mem::take(&mut self.step) {
-            Step::Intend(loads) => Step::Post(Flight { loads, batch, since: now.host }),
-            other => other,
-        };
+        let Step::Intend(loads) = &mut self.step else { return };
+        self.step = Step::Post(Flight { loads: mem::take(loads), batch, since: now.host });
     }
 
     /// Gives the POST out and forgets that it may be given out: whatever happens, it is not
@@ -334,23 +332,37 @@ impl Courier {
         let pause = policy::delay(self.store_failures, STORE_FIRST, STORE_MAX, self.jitter.draw());
         self.store_failures = self.store_failures.saturating_add(1);
         self.store_paused_until = now.mono.after(pause);
-        let for_good = match error {
-            queue::Error::Absent(_) | queue::Error::Transition { .. } => true,
-            queue::Error::Store(_) => false,
-        };
-        self.step = match mem::take(&mut self.step) {
-            Step::Settle { rulings, together: true } if for_good && rulings.len() > 1 => {
-                Step::Settle { rulings, together: false }
+        match error {
+            queue::Error::Absent(_) | queue::Error::Transition { .. } => {
+                self.step = given_up(mem::take(&mut self.step));
             }
-            Step::Settle { rulings, .. } if for_good => rest_of(rulings),
-            Step::Intend(_) if for_good => Step::Begin,
-            same => same,
-        };
+            queue::Error::Store(_) => {}
+        }
     }
 
     fn learn(&mut self, signal: Signal, now: Now) {
         let jitter = self.jitter.draw();
         self.health.learn(signal, &self.rules.delivery, jitter, now);
+    }
+}
+
+/// The step after one that the store refused for good.
+fn given_up(step: Step) -> Step {
+    match step {
+        Step::Settle { rulings, together: true } if rulings.len() > 1 => {
+            Step::Settle { rulings, together: false }
+        }
+        Step::Settle { rulings, .. } => rest_of(rulings),
+        Step::Intend(_) => Step::Begin,
+        Step::Adopt
+        | Step::Begin
+        | Step::Look
+        | Step::ReadBack { .. }
+        | Step::Lease
+        | Step::Post(_)
+        | Step::Posting(_)
+        | Step::NextDue
+        | Step::Rest(_) => step,
     }
 }
 

@@ -83,10 +83,10 @@ const FIRST_LOOK_PART: u32 = 6;
 const LOOKS_MIN: u32 = 2;
 /// Longest distance that the next moment of the schedule must have, so that a late try and the
 /// next one do not meet.
-const PARKED_GAP_MAX: Duration = Duration::from_secs(60);
+const PARKED_GAP_MAX: Duration = Duration::from_mins(1);
 const PARKED_GAP_MIN: Duration = Duration::from_millis(10);
 /// How often a call is looked for that is held by `on-unknown = "hold"`.
-const HELD_LOOK: Duration = Duration::from_secs(3600);
+const HELD_LOOK: Duration = Duration::from_hours(1);
 
 /// What amoCRM made of one posted call. `words` is what it said about the request.
 pub fn after_answer(
@@ -261,8 +261,7 @@ fn sent(note_id: Option<u64>, entity: Option<&Entity>, now: HostTime) -> State {
     State::Sent { note_id, entity, at: now }
 }
 
-/// Parks a call whose number amoCRM does not know, or gives it up. Inbound ones may go to
-/// Неразобранное here.
+/// Parks a call whose number amoCRM does not know, or gives it up.
 fn not_found(policy: &Policy, item: &Item, now: HostTime) -> (State, HostTime) {
     let since = if let State::Parked { since } = item.state { since } else { now };
     let waited = now.since(since);

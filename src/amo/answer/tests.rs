@@ -240,7 +240,7 @@ fn an_answer_from_somebody_else_is_recognised() {
 
 #[test]
 fn a_200_that_cannot_be_read_is_never_a_success() {
-    let cut = &DOCUMENTED[..DOCUMENTED.len() - 3];
+    let cut = DOCUMENTED.trim_end().strip_suffix('}').unwrap();
     for body in ["", " ", cut, "null", "[]", "\"ok\"", "ok", "\u{0}\u{1}", "{", "[{\"request_id\":\"0\"}]"] {
         check(200, body, Account::ServerTrouble, "?");
     }
@@ -281,12 +281,7 @@ fn any_bytes_give_as_many_fates_as_calls() {
 fn retry_after_is_taken_from_header_or_body() {
     let header = Reply { retry_after: Some(Duration::from_secs(7)), ..reply(429, HTML) };
     assert_eq!(read(&header, &[]).account, Account::TooMany { retry_after: Some(Duration::from_secs(7)) });
-    check(
-        429,
-        r#"{"retry_after":300}"#,
-        Account::TooMany { retry_after: Some(Duration::from_secs(300)) },
-        "U",
-    );
+    check(429, r#"{"retry_after":300}"#, Account::TooMany { retry_after: Some(Duration::from_mins(5)) }, "U");
 }
 
 #[test]

@@ -121,8 +121,8 @@ mod tests {
     #[test]
     fn retry_after_is_seconds_or_a_moment() {
         let now = HostTime::from_micros(1_795_338_791_000_000);
-        assert_eq!(retry_after("120", now), Some(Duration::from_secs(120)));
-        assert_eq!(retry_after("Sun, 22 Nov 2026 09:14:11 GMT", now), Some(Duration::from_secs(60)));
+        assert_eq!(retry_after("120", now), Some(Duration::from_mins(2)));
+        assert_eq!(retry_after("Sun, 22 Nov 2026 09:14:11 GMT", now), Some(Duration::from_mins(1)));
         assert_eq!(retry_after("Sun, 22 Nov 2026 09:12:11 GMT", now), Some(Duration::ZERO));
         assert_eq!(retry_after("soon", now), None);
     }

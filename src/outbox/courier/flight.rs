@@ -107,10 +107,8 @@ impl Flight {
 /// even when it is no server error.
 fn signal(answer: &Answer) -> Signal {
     let decided = answer.fates.iter().any(|fate| !matches!(fate, Fate::Unclear | Fate::Untouched));
-    match Signal::of(answer.account.clone(), answer.words.clone()) {
-        Signal::Works if !decided => Signal::Trouble(answer.words.clone()),
-        signal => signal,
-    }
+    let signal = Signal::of(answer.account, answer.words.clone());
+    if signal == Signal::Works && !decided { Signal::Trouble(answer.words.clone()) } else { signal }
 }
 
 /// The correction that a call's times need: none for those that the host's own clock took, and
@@ -133,7 +131,7 @@ mod tests {
     fn only_times_of_the_pbxs_clock_are_corrected() {
         let offsets = BTreeMap::from([(PbxName::default(), -2_000_000)]);
         let check = |source, time, expected| {
-            let record = CallRecord { source, time, ..item(1).call.record };
+            let record = CallRecord { time, source, ..item(1).call.record };
             assert_eq!(offset(&record, &offsets), expected, "{source:?} {time:?}");
         };
         check(Source::Ami, TimeSource::Event, -2_000_000);

@@ -20,7 +20,7 @@ use crate::outbox::courier::effect::{Effect, Now, Outcome, Posted, Probed, ReadB
 use crate::outbox::courier::standing::Standing;
 use crate::outbox::courier::{Courier, Rules};
 use crate::outbox::queue::{self, BatchId, Item, Seq, Settlement, State};
-use crate::time::HostTime;
+use crate::time::{HostTime, MonoTime};
 
 /// The outbox as the task needs it: [`queue::Queue`], asked from another thread.
 pub trait Outbox: Send + Sync {
@@ -98,15 +98,8 @@ impl<O: Outbox> Task<O> {
         let mut courier = Courier::new(self.account.clone(), rules, fastrand::u64(..));
         while !(self.stop.is_cancelled() && courier.may_stop()) {
             self.refresh(&mut courier);
-            let outcome = match courier.poll(self.now()) {
-                Effect::Wait { until } => self.wait(until.since(self.now().mono), courier.may_stop()).await,
-                Effect::Announce(standing) => {
-                    self.announce(standing);
-                    None
-                }
-                effect => self.carry_out(effect, courier.may_stop()).await,
-            };
-            if let Some(outcome) = outcome {
+            let effect = courier.poll(self.now());
+            if let Some(outcome) = self.carry_out(effect, courier.may_stop()).await {
                 courier.handle(outcome, self.now());
             }
         }
@@ -125,25 +118,17 @@ impl<O: Outbox> Task<O> {
         }
     }
 
-    /// All three are cancel safe: a notification that nobody waited for is kept by `Notify`.
-    async fn wait(&self, wait: std::time::Duration, may_stop: bool) -> Option<Outcome> {
-        tokio::select! {
-            () = self.stop.cancelled(), if may_stop => None,
-            () = self.arrivals.notified() => Some(Outcome::Arrived),
-            () = tokio::time::sleep(wait) => None,
-        }
-    }
-
-    /// At places where the courier may be left, the effect only asks and may be dropped.
+    /// At places where the courier may be left, the effect only asks or waits, and may be dropped.
     async fn carry_out(&self, effect: Effect, may_stop: bool) -> Option<Outcome> {
         tokio::select! {
             biased;
             () = self.stop.cancelled(), if may_stop => None,
-            outcome = self.outcome(effect) => Some(outcome),
+            outcome = self.outcome(effect) => outcome,
         }
     }
 
-    async fn outcome(&self, effect: Effect) -> Outcome {
+    /// Does one thing; `None` when the courier needs to hear nothing of it.
+    async fn outcome(&self, effect: Effect) -> Option<Outcome> {
         let now = (self.clock.host)();
         let done = match effect {
             Effect::Adopt => self.outbox.adopt(now).await.map(|count| {
@@ -163,12 +148,24 @@ impl<O: Outbox> Task<O> {
             Effect::ReadBack { since, uniqs } => {
                 Ok(Outcome::ReadBack(read_back(self.client.find_notes(&uniqs, since).await)))
             }
-            Effect::Announce(_) | Effect::Wait { .. } => Ok(Outcome::Arrived),
+            Effect::Announce(standing) => {
+                self.announce(standing);
+                return None;
+            }
+            Effect::Wait { until } => return self.wait(until).await,
         };
-        done.unwrap_or_else(|error| {
+        Some(done.unwrap_or_else(|error| {
             error!(account = %self.account, %error, "the outbox failed: delivery pauses");
             Outcome::StoreFailed(error)
-        })
+        }))
+    }
+
+    /// Both are cancel safe: a notification that nobody waited for is kept by `Notify`.
+    async fn wait(&self, until: MonoTime) -> Option<Outcome> {
+        tokio::select! {
+            () = self.arrivals.notified() => Some(Outcome::Arrived),
+            () = tokio::time::sleep(until.since(self.now().mono)) => None,
+        }
     }
 
     async fn settle(&self, rulings: Vec<Ruling>, now: HostTime) -> Result<(), queue::Error> {

@@ -83,7 +83,7 @@ impl Store {
         }
         draft.kept += u64::from(Tree::of(phase) == Tree::History);
         draft.news |= waits(phase);
-        self.lay(draft, stored)
+        self.lay(draft, &stored)
     }
 
     pub(super) fn commit(&mut self, mut draft: Draft) -> Result<(), Error> {
@@ -136,7 +136,7 @@ impl Store {
             draft.news |= !waits(from) && waits(to);
             stored.set_slip(turn.slip);
             self.note_turn(&stored, from)?;
-            self.lay(&mut draft, stored)?;
+            self.lay(&mut draft, &stored)?;
         }
         self.commit(draft)
     }
@@ -166,7 +166,7 @@ impl Store {
         self.journal.done(id).map_err(|error| self.fail("a line has no JSON", error))
     }
 
-    pub(super) fn lay(&self, draft: &mut Draft, stored: Stored) -> Result<(), Error> {
+    pub(super) fn lay(&self, draft: &mut Draft, stored: &Stored) -> Result<(), Error> {
         let bytes = stored.encode().map_err(|error| self.fail("a call has no JSON", error))?;
         let tree = Tree::of(stored.slip().state.phase());
         draft.change.put(tree, &seq_key(stored.slip().seq), bytes);

@@ -6,6 +6,10 @@ use std::path::Path;
 use crate::outbox::store::Error;
 
 impl Error {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the kinds are the system's and grow; the rest has one answer"
+    )]
     pub(super) fn io(path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
         match source.kind() {
@@ -25,7 +29,11 @@ impl Error {
             sled::Error::Io(source) if source.kind() != io::ErrorKind::UnexpectedEof => {
                 Self::io(path, source)
             }
-            error => Self::damaged(path, error.to_string()),
+            error @ (sled::Error::CollectionNotFound(_)
+            | sled::Error::Unsupported(_)
+            | sled::Error::ReportableBug(_)
+            | sled::Error::Io(_)
+            | sled::Error::Corruption { .. }) => Self::damaged(path, error.to_string()),
         }
     }
 

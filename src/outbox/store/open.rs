@@ -1,5 +1,6 @@
 //! Opening the store: the lock, the known faults of sled's start, what the journal knows better.
 
+use std::cell::OnceCell;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -15,7 +16,7 @@ use tracing::{error, info, warn};
 use crate::call::id::CallId;
 use crate::call::record::FinishedCall;
 use crate::outbox::queue::{self, BatchId, Seq, State};
-use crate::outbox::schedule::{Schedule, Slip, waits};
+use crate::outbox::schedule::{Ledger, Schedule, Slip, waits};
 use crate::outbox::store::draft::{Draft, Entering, LEDGER, Saved};
 use crate::outbox::store::fsync::{Fsync, Target};
 use crate::outbox::store::journal::{self, Journal};
@@ -73,12 +74,12 @@ pub(super) fn open(dir: &Path, now: HostTime, mut fsync: Box<dyn Fsync>) -> Resu
         journal,
         fsync,
         schedule,
-        ledger: Default::default(),
+        ledger: Ledger::default(),
         kept: 0,
         now,
         dirty: false,
         news: false,
-        failed: Default::default(),
+        failed: OnceCell::new(),
         opened: Opened::default(),
         _lock: lock,
     };

@@ -9,8 +9,9 @@ use crate::call::record::{Moment, Skip, What};
 use crate::outbox::queue::contract::{self, account, at, balances, call, enqueue, sent, settlement};
 use crate::outbox::queue::{Phase, State};
 use crate::outbox::store::history::Limits;
-use crate::outbox::store::trees::{Change, seq_key};
+use crate::outbox::store::trees::seq_key;
 
+mod loss;
 mod thread;
 
 contract::tests!(new());
@@ -27,40 +28,6 @@ fn open(dir: &Path) -> Store {
 fn reopen(store: Store, dir: &Path) -> Store {
     drop(store);
     open(dir)
-}
-
-/// Changes the database behind the store's back.
-fn tamper(dir: &Path, change: impl FnOnce(&Trees)) {
-    let trees = Trees::open(&dir.join("queue")).unwrap();
-    change(&trees);
-    trees.flush().unwrap();
-}
-
-fn overwrite(trees: &Trees, tree: Tree, seq: Seq, edit: impl FnOnce(&mut Vec<u8>)) {
-    let mut bytes = trees.get(tree, &seq_key(seq)).unwrap().unwrap().to_vec();
-    edit(&mut bytes);
-    let mut change = Change::default();
-    change.put(tree, &seq_key(seq), bytes);
-    trees.commit(&change).unwrap();
-}
-
-fn erase(trees: &Trees, tree: Tree, seq: Seq) {
-    let mut change = Change::default();
-    change.remove(tree, &seq_key(seq));
-    trees.commit(&change).unwrap();
-}
-
-/// Changes the two lines of a stored call: the slip and the call itself.
-fn edit_json(bytes: &mut Vec<u8>, edit: impl FnOnce(&mut serde_json::Value, &mut serde_json::Value)) {
-    let frame = frame::decode(bytes).unwrap();
-    let [mut slip, mut call] = json_lines(frame.payload);
-    edit(&mut slip, &mut call);
-    *bytes = frame::encode(frame.key, format!("{slip}\n{call}").as_bytes());
-}
-
-fn json_lines(payload: &[u8]) -> [serde_json::Value; 2] {
-    let mut lines = payload.split(|byte| *byte == b'\n');
-    [(); 2].map(|()| serde_json::from_slice(lines.next().unwrap()).unwrap())
 }
 
 fn find(store: &mut Store, n: u32) -> Item {
@@ -143,156 +110,6 @@ fn a_folder_that_cannot_be_made_is_named() {
     let Err(error) = Store::open(&file.join("store"), at(0)) else { panic!("it was opened") };
     assert!(matches!(error, Error::Io { .. }));
     assert!(error.to_string().contains("file/store"));
-}
-
-#[test]
-fn calls_that_the_database_lost_come_back_from_the_journal() {
-    let (mut store, dir) = new();
-    let seqs = enqueue(&mut store, vec![call(1), call(2), call(3), call(4)], at(0));
-    let batch = store.intend(&seqs[1..2], at(2)).unwrap();
-    send(&mut store, seqs[3], at(3));
-    let before = (find(&mut store, 1), store.stats().unwrap());
-    drop(store);
-    tamper(dir.path(), |trees| seqs.iter().for_each(|seq| erase(trees, Tree::Outbox, *seq)));
-    let mut store = open(dir.path());
-    assert_eq!(store.opened().refilled, 3);
-    assert_eq!(find(&mut store, 1), before.0);
-    let item = find(&mut store, 2);
-    assert_eq!(item.state, State::Unknown { batch, since: at(2), looked: 0 });
-    assert_eq!((item.seq, item.attempts), (seqs[1], 1));
-    assert_eq!(leased(&mut store, at(3)), [seqs[0], seqs[2]]);
-    let stats = store.stats().unwrap();
-    assert!(balances(&stats));
-    assert_eq!(stats.ended, before.1.ended);
-    let store = reopen(store, dir.path());
-    assert_eq!(store.opened(), Opened::default());
-}
-
-#[test]
-fn a_new_database_is_filled_from_the_journal() {
-    let (mut store, dir) = new();
-    let seqs = enqueue(&mut store, (1..=300).map(call).collect(), at(0));
-    send(&mut store, seqs[0], at(1));
-    let dead = State::Dead { reason: "no".into(), at: at(1) };
-    store.settle(vec![settlement(seqs[1], dead, at(1))], at(1)).unwrap();
-    drop(store);
-    fs::remove_dir_all(dir.path().join("queue")).unwrap();
-    let mut store = open(dir.path());
-    assert_eq!(store.opened().refilled, 299);
-    let stats = store.stats().unwrap();
-    assert_eq!((stats.ended, stats.by_phase[&Phase::Pending]), (299, 299));
-    assert_eq!(store.lease(&account(), 500, at(1)).unwrap().len(), 299);
-    assert_eq!(find(&mut store, 300).seq, seqs[299]);
-    assert!(store.enqueue(vec![call(7)], at(2)).unwrap() == [Enqueued::Known]);
-    assert!(enqueue(&mut store, vec![call(301)], at(2))[0] > seqs[299]);
-}
-
-#[test]
-fn a_revived_call_is_in_the_journal_again() {
-    let (mut store, dir) = new();
-    let seqs = enqueue(&mut store, vec![call(1)], at(0));
-    let expired = State::Expired { reason: "old".into(), at: at(1) };
-    store.settle(vec![settlement(seqs[0], expired, at(1))], at(1)).unwrap();
-    store.settle(vec![settlement(seqs[0], State::Pending, at(2))], at(2)).unwrap();
-    drop(store);
-    tamper(dir.path(), |trees| erase(trees, Tree::Outbox, seqs[0]));
-    let mut store = open(dir.path());
-    assert_eq!(store.opened().refilled, 1);
-    assert_eq!(leased(&mut store, at(3)), seqs);
-    assert!(balances(&store.stats().unwrap()));
-}
-
-#[test]
-fn a_loss_that_nothing_can_mend_stays_visible() {
-    let (mut store, dir) = new();
-    let seqs = enqueue(&mut store, vec![call(1), call(2)], at(0));
-    drop(store);
-    tamper(dir.path(), |trees| erase(trees, Tree::Outbox, seqs[0]));
-    fs::remove_dir_all(dir.path().join("journal")).unwrap();
-    let mut store = open(dir.path());
-    let stats = store.stats().unwrap();
-    assert_eq!((stats.ended, stats.by_phase[&Phase::Pending]), (2, 1));
-}
-
-#[test]
-fn a_damaged_value_is_set_aside_and_its_call_put_back() {
-    let (mut store, dir) = new();
-    let seqs = enqueue(&mut store, vec![call(1), call(2)], at(0));
-    drop(store);
-    let damage = |bytes: &mut Vec<u8>| bytes[40] ^= 1;
-    tamper(dir.path(), |trees| overwrite(trees, Tree::Outbox, seqs[0], damage));
-    let mut store = open(dir.path());
-    assert_eq!((store.opened().unreadable, store.opened().refilled), (1, 1));
-    let item = find(&mut store, 1);
-    assert_eq!((item.state, item.call), (State::Pending, call(1)));
-    let stats = store.stats().unwrap();
-    assert!(balances(&stats));
-    assert_eq!((stats.by_phase[&Phase::Dead], stats.by_phase[&Phase::Pending]), (1, 2));
-    assert!(store.trees.get(Tree::Dead, &seq_key(seqs[0])).unwrap().is_some());
-}
-
-#[test]
-fn a_value_of_a_later_version_is_kept_untouched_among_the_dead() {
-    let (mut store, dir) = new();
-    let seqs = enqueue(&mut store, vec![call(1)], at(0));
-    drop(store);
-    let mut later = Vec::new();
-    tamper(dir.path(), |trees| {
-        overwrite(trees, Tree::Outbox, seqs[0], |bytes| {
-            edit_json(bytes, |slip, _| slip["v"] = 2.into());
-            later.clone_from(bytes);
-        });
-    });
-    let mut store = open(dir.path());
-    assert_eq!((store.opened().unreadable, store.opened().refilled), (1, 0));
-    let kept = store.trees.get(Tree::Dead, &seq_key(seqs[0])).unwrap().unwrap();
-    assert_eq!(kept, later);
-    assert_eq!(store.stats().unwrap().by_phase[&Phase::Dead], 1);
-    assert!(store.find(&call(1).record.call_id).is_err());
-    assert!(store.alive().is_ok());
-}
-
-#[test]
-fn a_call_in_unknown_words_holds_nobody_up_and_can_be_revived() {
-    let (mut store, dir) = new();
-    let seqs = enqueue(&mut store, vec![call(1), call(2)], at(0));
-    drop(store);
-    let outcome = |text: &'static str| {
-        move |bytes: &mut Vec<u8>| edit_json(bytes, |_, call| call["record"]["outcome"] = text.into())
-    };
-    tamper(dir.path(), |trees| overwrite(trees, Tree::Outbox, seqs[0], outcome("teleported")));
-    let mut store = open(dir.path());
-    assert_eq!(leased(&mut store, at(1)), [seqs[1]]);
-    let stats = store.stats().unwrap();
-    assert!(balances(&stats));
-    assert_eq!(stats.by_phase[&Phase::Dead], 1);
-    drop(store);
-    tamper(dir.path(), |trees| overwrite(trees, Tree::Dead, seqs[0], outcome("answered")));
-    let mut store = open(dir.path());
-    assert_eq!(find(&mut store, 1).state.phase(), Phase::Dead);
-    store.settle(vec![settlement(seqs[0], State::Pending, at(2))], at(2)).unwrap();
-    assert_eq!(leased(&mut store, at(2)), seqs);
-    assert!(balances(&store.stats().unwrap()));
-}
-
-#[test]
-fn keys_that_a_later_program_wrote_outlive_every_step() {
-    let (mut store, dir) = new();
-    let seqs = enqueue(&mut store, vec![call(1)], at(0));
-    drop(store);
-    tamper(dir.path(), |trees| {
-        overwrite(trees, Tree::Outbox, seqs[0], |bytes| {
-            edit_json(bytes, |slip, call| {
-                slip["priority"] = 7.into();
-                call["record"]["mood"] = "cheerful".into();
-            });
-        });
-    });
-    let mut store = open(dir.path());
-    send(&mut store, seqs[0], at(1));
-    let bytes = store.trees.get(Tree::History, &seq_key(seqs[0])).unwrap().unwrap();
-    let [slip, call] = json_lines(frame::decode(&bytes).unwrap().payload);
-    assert_eq!((&slip["priority"], &call["record"]["mood"]), (&7.into(), &"cheerful".into()));
 }
 
 #[test]
@@ -390,76 +207,4 @@ fn a_pbx_that_is_configured_no_more_is_named() {
     assert_eq!(store.pin_pbx(&[msk.clone(), spb.clone()]).unwrap(), []);
     let mut store = reopen(store, dir.path());
     assert_eq!(store.pin_pbx(&[spb]).unwrap(), [msk]);
-}
-
-#[test]
-fn a_store_of_a_later_program_is_left_alone() {
-    let (store, dir) = new();
-    drop(store);
-    tamper(dir.path(), |trees| {
-        let mut change = Change::default();
-        change.put(Tree::Meta, b"schema", frame::encode(b"schema", b"{\"v\":9}"));
-        trees.commit(&change).unwrap();
-    });
-    let Err(error) = Store::open(dir.path(), at(0)) else { panic!("it was opened") };
-    assert!(matches!(error, Error::Newer { found: 9, .. }));
-}
-
-#[test]
-fn a_damaged_database_is_reported_and_left_as_it_is() {
-    let (mut store, dir) = new();
-    enqueue(&mut store, vec![call(1)], at(0));
-    // sled writes a snapshot when it opens a log that it has not seen whole.
-    drop(reopen(store, dir.path()));
-    for entry in fs::read_dir(dir.path().join("queue")).unwrap() {
-        let path = entry.unwrap().path();
-        if path.file_name().unwrap().to_str().unwrap().starts_with("snap.") {
-            fs::write(path, [b'x'; 256]).unwrap();
-        }
-    }
-    for _ in 0..2 {
-        let Err(error) = Store::open(dir.path(), at(0)) else { panic!("it was opened") };
-        assert!(matches!(error, Error::Damaged { .. }), "{error:?}");
-        assert!(error.to_string().contains("queue"));
-    }
-    assert!(dir.path().join("journal/2026-11-22.jsonl").exists());
-}
-
-#[test]
-fn a_database_that_was_cut_is_refused_or_mended() {
-    let (mut store, dir) = new();
-    enqueue(&mut store, (0..500).map(call).collect(), at(0));
-    drop(store);
-    let db = dir.path().join("queue/db");
-    let whole = fs::read(&db).unwrap();
-    for eighths in [1, 4, 7] {
-        let copy = tempfile::tempdir().unwrap();
-        copy_dir(dir.path(), copy.path());
-        fs::write(copy.path().join("queue/db"), &whole[..whole.len() / 8 * eighths]).unwrap();
-        match Store::open(copy.path(), at(0)) {
-            Ok(mut store) => assert_mended(&mut store),
-            Err(error) => assert!(matches!(error, Error::Damaged { .. }), "{error:?}"),
-        }
-    }
-}
-
-fn assert_mended(store: &mut Store) {
-    assert!((0..500).all(|n| find(store, n).call == call(n)));
-    assert_eq!(store.lease(&account(), 5000, at(0)).unwrap().len(), 500);
-    let again = store.enqueue((0..500).map(call).collect(), at(0)).unwrap();
-    assert!(again.iter().all(|answer| *answer == Enqueued::Known));
-    assert!(balances(&store.stats().unwrap()));
-}
-
-fn copy_dir(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_dir(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }

@@ -2,6 +2,7 @@
 //! and only then answers. A panic of sled ends the store and not the process.
 
 use std::panic::{self, AssertUnwindSafe};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, info};
@@ -13,13 +14,12 @@ use crate::outbox::store::handle::Refused;
 use crate::outbox::store::history::Limits;
 use crate::outbox::store::open::panic_text;
 use crate::time::HostTime;
-use std::time::Duration;
 
 /// Commands in one group: what one sync can be shared by, and how long the first of them waits.
 const GROUP_MAX: usize = 256;
 
 /// How often the history is looked at.
-const SWEEP_EVERY: Duration = Duration::from_secs(3600);
+const SWEEP_EVERY: Duration = Duration::from_hours(1);
 
 /// What the thread is asked.
 #[derive(Debug)]

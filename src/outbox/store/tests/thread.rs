@@ -23,7 +23,7 @@ struct Disk {
 
 /// The next sync says that it has begun and waits until it is let go.
 struct Gate {
-    begun: mpsc::Sender<()>,
+    begun: mpsc::SyncSender<()>,
     go: mpsc::Receiver<()>,
 }
 
@@ -36,9 +36,9 @@ impl Disk {
         *self.broken.lock().unwrap() = Some(target);
     }
 
-    fn hold_up(&self) -> (mpsc::Receiver<()>, mpsc::Sender<()>) {
-        let (begun, has_begun) = mpsc::channel();
-        let (let_go, go) = mpsc::channel();
+    fn hold_up(&self) -> (mpsc::Receiver<()>, mpsc::SyncSender<()>) {
+        let (begun, has_begun) = mpsc::sync_channel(1);
+        let (let_go, go) = mpsc::sync_channel(1);
         *self.gate.lock().unwrap() = Some(Gate { begun, go });
         (has_begun, let_go)
     }
@@ -78,10 +78,10 @@ fn hand_over(handle: &Handle, n: u32) -> Receipt {
     handle.try_enqueue(vec![call(n)]).expect("the store takes it")
 }
 
-fn seq(enqueued: Vec<Enqueued>) -> Seq {
-    match enqueued[..] {
-        [Enqueued::New(seq)] => seq,
-        ref other => panic!("{other:?}"),
+fn seq(enqueued: &[Enqueued]) -> Seq {
+    match enqueued {
+        [Enqueued::New(seq)] => *seq,
+        other => panic!("{other:?}"),
     }
 }
 
@@ -140,7 +140,7 @@ fn what_comes_while_the_disk_works_shares_the_next_syncs() {
 fn a_handle_does_all_that_a_queue_does() {
     let (handle, _disk, _dir) = start();
     block_on(async {
-        let seq = seq(handle.enqueue(vec![call(1)], at(1)).await.unwrap());
+        let seq = seq(&handle.enqueue(vec![call(1)], at(1)).await.unwrap());
         assert_eq!(handle.lease(&account(), 50, at(9)).await.unwrap().len(), 2);
         handle.intend(&[seq], at(9)).await.unwrap();
         let refused = handle.intend(&[seq], at(9)).await;
@@ -170,7 +170,7 @@ fn couriers_hear_of_every_call_that_comes_to_wait_and_of_nothing_else() {
     let mut news = handle.news();
     news.mark_unchanged();
     block_on(async {
-        let seq = seq(handle.enqueue(vec![call(1)], at(1)).await.unwrap());
+        let seq = seq(&handle.enqueue(vec![call(1)], at(1)).await.unwrap());
         assert!(news.has_changed().unwrap());
         news.mark_unchanged();
         handle.enqueue(vec![call(1)], at(1)).await.unwrap();

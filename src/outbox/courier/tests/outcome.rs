@@ -1,0 +1,107 @@
+//! Outcomes that no answer told: searched for, and never settled by sending again.
+
+use super::*;
+
+#[test]
+fn an_answer_that_leaves_calls_open_is_looked_up() {
+    let mut script = Script::started();
+    script.sends(50, &[1, 2]).give(answered(400, Account::Fine, vec![Fate::NotFound, Fate::Unclear]));
+    script.settles(&[(1, Phase::Parked), (2, Phase::Unknown)]);
+    script.expect(&Effect::Look { limit: LOOK_LIMIT });
+}
+
+#[test]
+fn a_lost_answer_is_never_answered_by_sending_again() {
+    let mut script = Script::started();
+    script.sends(50, &[1]).give(Outcome::Posted(Posted::Lost("reset".to_owned())));
+    script.announces_trouble().settles(&[(1, Phase::Unknown)]);
+    script.waits(SECOND, SECOND * 2).expect(&Effect::Probe).give(probe(Account::Fine));
+    script.expect(&Effect::Look { limit: LOOK_LIMIT }).give(Outcome::Unknown(vec![unknown(1, START, 0)]));
+    script.reads_back(&["default-1.1"]).give(Outcome::ReadBack(ReadBack::Complete(BTreeMap::new())));
+    script.settles(&[(1, Phase::Unknown)]);
+    script.pass(SECOND * 61);
+    script.expect(&Effect::Look { limit: LOOK_LIMIT }).give(Outcome::Unknown(vec![unknown(1, START, 1)]));
+    script.reads_back(&["default-1.1"]).give(Outcome::ReadBack(ReadBack::Complete(BTreeMap::new())));
+    script.settles(&[(1, Phase::Pending)]);
+}
+
+#[test]
+fn a_call_that_was_stored_without_an_answer_is_found() {
+    let mut script = Script::started();
+    script.expect(&Effect::Look { limit: LOOK_LIMIT });
+    script.give(Outcome::Unknown(vec![unknown(1, START, 0), unknown(2, START, 0)]));
+    let note = Note { id: Some(9), entity: None };
+    let found = BTreeMap::from([("default-1.2".to_owned(), note)]);
+    script.reads_back(&["default-1.1", "default-1.2"]).give(Outcome::ReadBack(ReadBack::Complete(found)));
+    script.settles(&[(1, Phase::Unknown), (2, Phase::Sent)]);
+}
+
+#[test]
+fn a_search_counts_from_when_it_began() {
+    let mut script = Script::started();
+    script.pass(SECOND * 59);
+    script.expect(&Effect::Look { limit: LOOK_LIMIT }).give(Outcome::Unknown(vec![unknown(1, START, 5)]));
+    script.reads_back(&["default-1.1"]).pass(SECOND * 10);
+    script.give(Outcome::ReadBack(ReadBack::Complete(BTreeMap::new())));
+    script.settles(&[(1, Phase::Unknown)]);
+}
+
+#[test]
+fn the_oldest_unknown_call_opens_the_window() {
+    let mut script = Script::started();
+    script.expect(&Effect::Look { limit: LOOK_LIMIT });
+    let early = START.before(SECOND * 500);
+    script.give(Outcome::Unknown(vec![unknown(1, START, 0), unknown(2, early, 0)]));
+    let Effect::ReadBack { since, .. } = script.poll() else { panic!() };
+    assert_eq!(since, early);
+}
+
+#[test]
+fn other_calls_flow_while_notes_cannot_be_read() {
+    let mut script = Script::started();
+    script.expect(&Effect::Look { limit: LOOK_LIMIT }).give(Outcome::Unknown(vec![unknown(1, START, 0)]));
+    let unreadable = ReadBack::Unreadable("HTTP 403".to_owned());
+    script.reads_back(&["default-1.1"]).give(Outcome::ReadBack(unreadable));
+    script.settles(&[(1, Phase::Unknown)]).sends(50, &[2]);
+}
+
+#[test]
+fn what_left_earlier_is_taken_over_first() {
+    let mut script = Script::new();
+    script.announces(|standing| *standing == Standing::Starting);
+    script.expect(&Effect::Adopt).give(Outcome::Adopted(1));
+    script.expect(&Effect::Probe).give(probe(Account::Fine));
+    script.announces(|standing| *standing == Standing::Delivering);
+    script.expect(&Effect::Look { limit: LOOK_LIMIT }).give(Outcome::Unknown(vec![unknown(1, START, 0)]));
+    script.reads_back(&["default-1.1"]);
+}
+
+#[test]
+fn a_call_that_spoils_its_batch_is_alone_in_the_end_and_dies_alone() {
+    let mut script = Script::started();
+    let suspect = Item { attempts: 11, ..item(1) };
+    script.leases(50, vec![suspect, item(2)]).intends(&[1]).posts(1);
+    script.give(answered(400, Account::Fine, vec![Fate::Unclear]));
+    script.announces_trouble().settles(&[(1, Phase::Unknown)]);
+    script.pass(SECOND * 61).expect(&Effect::Probe).give(probe(Account::Fine));
+    let judged = Item { attempts: 12, ..unknown(1, START, 1) };
+    script.expect(&Effect::Look { limit: LOOK_LIMIT }).give(Outcome::Unknown(vec![judged]));
+    script.reads_back(&["default-1.1"]).give(Outcome::ReadBack(ReadBack::Complete(BTreeMap::new())));
+    script.settles(&[(1, Phase::Dead)]).sends(1, &[2]);
+}
+
+#[test]
+fn a_held_call_is_not_sent_again() {
+    let mut script = Script::with(Policy { on_unknown: OnUnknown::Hold, ..Policy::default() }).begin();
+    script.pass(SECOND * 3600);
+    script.expect(&Effect::Look { limit: LOOK_LIMIT }).give(Outcome::Unknown(vec![unknown(1, START, 9)]));
+    script.reads_back(&["default-1.1"]).give(Outcome::ReadBack(ReadBack::Complete(BTreeMap::new())));
+    script.settles(&[(1, Phase::Unknown)]);
+}
+
+#[test]
+fn an_answer_about_fewer_calls_leaves_the_others_open() {
+    let mut script = Script::started();
+    script.sends(50, &[1, 2]).give(answered(200, Account::Fine, vec![stored()]));
+    script.settles(&[(1, Phase::Sent), (2, Phase::Unknown)]);
+}
