@@ -13,7 +13,7 @@ use crate::config::{self, Config, Setup};
 use crate::daemon::systemd::Notifier;
 use crate::ops::log::{self, Format};
 use crate::outbox::store::handle::Handle;
-use crate::outbox::store::{Opened, Store};
+use crate::outbox::store::{Opened, Store, rest};
 use crate::{clock, daemon};
 
 /// Runs the daemon with the configuration `path`.
@@ -55,7 +55,7 @@ fn open_store(setup: &Setup) -> anyhow::Result<Handle> {
     for name in gone {
         warn!(%name, "the store has calls of a PBX that is not configured: a name is part of its calls' ids");
     }
-    store.spawn(clock::host).context("cannot start the store's thread")
+    store.spawn_resting(clock::host, rest::IDLE).context("cannot start the store's thread")
 }
 
 struct Signals {

@@ -25,6 +25,7 @@ mod history;
 mod journal;
 mod load;
 mod open;
+pub mod rest;
 mod shelf;
 mod trees;
 mod value;

@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -51,10 +52,31 @@ impl Store {
     /// # Errors
     /// When the system has no thread to give.
     pub fn spawn(self, clock: impl Fn() -> HostTime + Send + 'static) -> std::io::Result<Handle> {
+        self.spawn_with(clock, None)
+    }
+
+    /// As [`Store::spawn`], and lets sled's threads rest after `idle` without work. For a process
+    /// that has one store and no more: they are the process's threads.
+    ///
+    /// # Errors
+    /// As [`Store::spawn`].
+    pub fn spawn_resting(
+        self,
+        clock: impl Fn() -> HostTime + Send + 'static,
+        idle: Duration,
+    ) -> std::io::Result<Handle> {
+        self.spawn_with(clock, Some(idle))
+    }
+
+    fn spawn_with(
+        self,
+        clock: impl Fn() -> HostTime + Send + 'static,
+        idle: Option<Duration>,
+    ) -> std::io::Result<Handle> {
         let (sender, commands) = mpsc::channel(COMMANDS_MAX);
         let (news_sender, news) = watch::channel(0);
         let (failed_sender, failed) = watch::channel(None);
-        let worker = Worker::new(self, commands, Box::new(clock), news_sender, failed_sender);
+        let worker = Worker::new(self, commands, Box::new(clock), news_sender, failed_sender, idle);
         let thread = thread::Builder::new().name("store".into()).spawn(|| worker.run())?;
         Ok(Handle { commands: sender, news, failed, thread: Arc::new(Mutex::new(Some(thread))) })
     }

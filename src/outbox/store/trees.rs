@@ -107,6 +107,11 @@ impl Trees {
         self.db.flush().map(|_bytes| ())
     }
 
+    /// As [`Trees::flush`], on a thread of sled's own.
+    pub async fn flush_async(&self) -> sled::Result<()> {
+        self.db.flush_async().await.map(|_bytes| ())
+    }
+
     fn tree(&self, tree: Tree) -> &sled::Tree {
         &self.trees[tree as usize]
     }

@@ -13,6 +13,7 @@ use crate::outbox::store::Store;
 use crate::outbox::store::handle::Refused;
 use crate::outbox::store::history::Limits;
 use crate::outbox::store::open::panic_text;
+use crate::outbox::store::rest::{self, Rest};
 use crate::time::HostTime;
 
 /// Commands in one group: what one sync can be shared by, and how long the first of them waits.
@@ -61,6 +62,9 @@ pub(super) struct Worker {
     failed: watch::Sender<Option<String>>,
     swept_at: Option<HostTime>,
     closers: Vec<oneshot::Sender<()>>,
+    /// After how long without work sled's threads rest; never, when `None`.
+    idle: Option<Duration>,
+    rest: Rest,
 }
 
 impl std::fmt::Debug for dyn Job {
@@ -127,13 +131,16 @@ impl Worker {
         clock: Box<dyn Fn() -> HostTime + Send>,
         news: watch::Sender<u64>,
         failed: watch::Sender<Option<String>>,
+        idle: Option<Duration>,
     ) -> Self {
-        Self { store, commands, clock, news, failed, swept_at: None, closers: Vec::new() }
+        let rest = Rest::default();
+        Self { store, commands, clock, news, failed, swept_at: None, closers: Vec::new(), idle, rest }
     }
 
     /// Works until the store is closed or every handle is gone.
     pub fn run(mut self) {
-        while let Some(first) = self.commands.blocking_recv() {
+        while let Some(first) = self.next() {
+            self.rest.wake();
             let mut group = self.gather(first);
             let failure = self.carry_out(&mut group);
             self.tell(failure.as_deref());
@@ -142,12 +149,25 @@ impl Worker {
             }
         }
         let closers = std::mem::take(&mut self.closers);
+        self.rest.wake();
         // Dropping the store closes the database and gives the lock up.
         drop(self);
         info!("the store is closed");
         for closer in closers {
             let _ = closer.send(());
         }
+    }
+
+    /// Waits for work; when none comes for a while, sled rests meanwhile.
+    fn next(&mut self) -> Option<Command> {
+        let mut all_rest = self.idle.is_none() || self.store.failed.get().is_some();
+        while !all_rest {
+            match rest::receive(&mut self.commands, self.idle.unwrap_or(rest::IDLE)) {
+                Ok(command) => return command,
+                Err(rest::Elapsed) => all_rest = self.rest.settle(&self.store.trees),
+            }
+        }
+        self.commands.blocking_recv()
     }
 
     /// All that waits by now, up to the size of a group.
