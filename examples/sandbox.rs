@@ -68,9 +68,15 @@ async fn main() -> anyhow::Result<ExitCode> {
 }
 
 /// The daemon as `ami2amo run` starts it.
-async fn run(dir: std::path::PathBuf, ami_port: u16, amo_url: String, stop: CancellationToken) -> anyhow::Result<()> {
+async fn run(
+    dir: std::path::PathBuf,
+    ami_port: u16,
+    amo_url: String,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let path = dir.join("ami2amo.toml");
-    std::fs::write(&path, configuration(&dir, ami_port, &amo_url)).context("cannot write the configuration")?;
+    std::fs::write(&path, configuration(&dir, ami_port, &amo_url))
+        .context("cannot write the configuration")?;
     let (config, _) = config::load(&path)?;
     let store = Store::open(&config.setup.store_dir, clock::host()).context("cannot open the store")?;
     let store = store.spawn(clock::host).context("cannot start the store's thread")?;
@@ -78,7 +84,8 @@ async fn run(dir: std::path::PathBuf, ami_port: u16, amo_url: String, stop: Canc
 }
 
 fn configuration(dir: &Path, ami_port: u16, amo_url: &str) -> String {
-    let users: String = (101..=110).map(|extension| format!("{extension} = {}\n", 504_000 + extension)).collect();
+    let users: String =
+        (101..=110).map(|extension| format!("{extension} = {}\n", 504_000 + extension)).collect();
     format!(
         "[[pbx]]\nname = \"sandbox\"\nhost = \"127.0.0.1\"\nport = {ami_port}\nusername = \"ami2amo\"\n\
          secret = \"s3cret\"\n[amocrm]\nbase-url = \"{amo_url}\"\ntoken = \"test.token\"\ndefault-user = 504000\n\
@@ -107,7 +114,8 @@ async fn watch(amo: &FakeAmo, expected: usize) -> Vec<Note> {
 
 fn line(note: &Note) -> String {
     let text = |key: &str| note.call[key].as_str().unwrap_or("-").to_owned();
-    let number = |key: &str| note.call[key].as_i64().map_or_else(|| "-".to_owned(), |value| value.to_string());
+    let number =
+        |key: &str| note.call[key].as_i64().map_or_else(|| "-".to_owned(), |value| value.to_string());
     format!(
         "{:8} {:>13} {:>3} s  status {}  user {:>6}  {}",
         text("direction"),
@@ -129,7 +137,9 @@ fn distinct(notes: &[Note]) -> usize {
 /// The recorded stream from its first event on: the login before it is the recorder's.
 fn events() -> anyhow::Result<Vec<u8>> {
     let mut stream = Vec::new();
-    flate2::read::GzDecoder::new(CAPTURE).read_to_end(&mut stream).context("the bundled capture is damaged")?;
+    flate2::read::GzDecoder::new(CAPTURE)
+        .read_to_end(&mut stream)
+        .context("the bundled capture is damaged")?;
     let begin = memchr::memmem::find(&stream, b"Event: ").context("the bundled capture has no event")?;
     Ok(stream.split_off(begin))
 }
