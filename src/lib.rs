@@ -1,5 +1,24 @@
 //! ami2amo: calls of an Asterisk PBX, delivered to amoCRM / Kommo.
 
+// What the product keeps and its tests need not; the lints of all targets stand in Cargo.toml.
+#![warn(
+    // The methods listed in clippy.toml: clocks, queues without a bound, sleeps.
+    clippy::disallowed_methods,
+    // No panic without a word why it cannot happen.
+    clippy::panic,
+    clippy::unwrap_used,
+    // A number or a name may be cut inside a character.
+    clippy::string_slice,
+    // The order of a hash map is nobody's: what is iterated is ordered.
+    clippy::iter_over_hash_type,
+    // A new variant of our own enums must not compile until every place has an answer.
+    clippy::wildcard_enum_match_arm,
+    // Output is a writer that the caller hands in: it can be tested, and a closed pipe is an error, no panic.
+    clippy::exit,
+    clippy::print_stderr,
+    clippy::print_stdout
+)]
+
 pub mod ami;
 pub mod amo;
 pub mod call;

@@ -10,6 +10,7 @@ the wake-ups of the idle daemon are under their bars, and the daemon ended clean
 """
 import argparse
 import asyncio
+import collections
 import contextlib
 import fcntl
 import os
@@ -106,8 +107,12 @@ class Daemon:
         return self._status("VmRSS") / 1024
 
     def wakeups(self):
-        """Voluntary context switches of all tasks so far."""
-        return sum(self._status("voluntary_ctxt_switches", task) for task in os.listdir(f"/proc/{self.process.pid}/task"))
+        """Voluntary context switches so far, by the names of the tasks without their numbers."""
+        sums = collections.Counter()
+        for task in os.listdir(f"/proc/{self.process.pid}/task"):
+            name = pathlib.Path(f"/proc/{self.process.pid}/task/{task}/comm").read_text().strip()
+            sums[name.rstrip("0123456789-")] += self._status("voluntary_ctxt_switches", task)
+        return sums
 
     def _status(self, key, task=None):
         pid = self.process.pid
@@ -139,10 +144,11 @@ async def wait_for(seconds, true, what):
 
 
 async def watch_idle(daemon, seconds):
-    """Returns the memory in MiB and the wake-ups a second of the daemon while nothing happens."""
+    """Returns the memory in MiB and the wake-ups a second, by task, of the daemon while nothing happens."""
     before = daemon.wakeups()
     await asyncio.sleep(seconds)
-    return daemon.memory_mib(), (daemon.wakeups() - before) / seconds
+    after = daemon.wakeups()
+    return daemon.memory_mib(), {task: (after[task] - before[task]) / seconds for task in after}
 
 
 async def play(names, rounds):
@@ -182,7 +188,10 @@ async def try_daemon(args, crm, daemon):
                  f"p50 {p50:.2f} s, p95 {p95:.2f} s, max {max(latencies):.2f} s of {len(latencies)}"))
     rows.append((f"start to READY < {READY_BAR_S} s", ready < READY_BAR_S, f"{ready:.2f} s"))
     rows.append((f"idle memory < {MEMORY_BAR_MIB} MiB", memory < MEMORY_BAR_MIB, f"{memory:.1f} MiB"))
-    rows.append((f"idle wake-ups < {WAKEUPS_BAR} a second", wakeups < WAKEUPS_BAR, f"{wakeups:.2f} over {args.quiet} s"))
+    all_wakeups = sum(wakeups.values())
+    by_task = ", ".join(f"{task} {each:.2f}" for task, each in wakeups.items())
+    rows.append((f"idle wake-ups < {WAKEUPS_BAR} a second", all_wakeups < WAKEUPS_BAR,
+                 f"{all_wakeups:.2f} over {args.quiet} s: {by_task}"))
     rows.append(("SIGTERM ends it with code 0", code == 0, f"code {code}"))
     return rows
 
@@ -190,8 +199,9 @@ async def try_daemon(args, crm, daemon):
 def describe(v):
     if v.faults:
         return "; ".join(f"{field}: want {want!r}, got {got!r}" for field, want, got in v.faults)
-    return f"{v.truth.direction}, user {USERS.get(v.truth.responsible, DEFAULT_USER)}, {v.truth.talk_seconds} s, " \
-           f"status {v.truth.status}, posted after {v.latency:.2f} s"
+    call = v.call
+    return f"{call['direction']}, user {call['call_responsible']}, {call['duration']} s, status {call['call_status']}, " \
+           f"posted after {v.latency:.2f} s"
 
 
 def report(rows):

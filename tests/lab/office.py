@@ -68,6 +68,8 @@ class Truth:
     status: int
     started_at: float
     ended_at: float
+    # Values that are as right as ours, by field.
+    also_ok: dict = dataclasses.field(default_factory=dict)
 
     def line(self):
         return dataclasses.asdict(self)
@@ -98,7 +100,7 @@ class Story:
         """The provider's side of the call to `number`."""
         return next(call for call in self.office.msk.calls if call.number == number)
 
-    def tell(self, direction, phone, outsider, talked=(), rang=(), status=None, responsible=None, wait=None):
+    def tell(self, direction, phone, outsider, talked=(), rang=(), status=None, responsible=None, wait=None, also_ok=None):
         """Notes the truth of one conversation that is over.
 
         talked: (extension, Call) in the order in which they talked with the outsider. responsible: who it is
@@ -115,7 +117,7 @@ class Story:
             talk_seconds=round(close - begin, 1), bridged_seconds=round(sum(min(e, end) - s for s, e in spans), 1),
             wait_seconds=round(begin - outsider.started if wait is None else wait, 1),
             status=status or (TALKED if talked else NOT_REACHED),
-            started_at=round(wall + outsider.started, 3), ended_at=round(wall + end, 3)))
+            started_at=round(wall + outsider.started, 3), ended_at=round(wall + end, 3), also_ok=also_ok or {}))
 
 
 class Office:

@@ -15,6 +15,7 @@ class Verdict:
     """One true call, the first post with its number, and the faults found."""
 
     truth: object
+    call: dict | None
     latency: float | None
     faults: list
 
@@ -26,11 +27,13 @@ def digits(number):
 
 def wrong_fields(truth, call, users, default_user):
     """(field, wanted, got) for each field of a posted call that is not what happened."""
-    user = users.get(truth.responsible, default_user)
-    wanted = {"direction": truth.direction, "call_responsible": user, "call_status": truth.status}
-    # Who created a call is shown beside it: when it is told at all it is the same person.
-    wanted |= {field: user for field in ("created_by", "responsible_user_id") if field in call}
+    wanted = {"direction": truth.direction, "call_status": truth.status}
     wrong = [(field, want, call.get(field)) for field, want in wanted.items() if call.get(field) != want]
+    extensions = [truth.responsible, *truth.also_ok.get("responsible", [])]
+    people = [users.get(extension, default_user) for extension in extensions]
+    # Who created a call is shown beside it: when it is told at all it is the same person.
+    told = ["call_responsible", *(field for field in ("created_by", "responsible_user_id") if field in call)]
+    wrong += [(field, people, call.get(field)) for field in told if call.get(field) not in people]
     if digits(call["phone"]) != digits(truth.phone):
         wrong.append(("phone", truth.phone, call["phone"]))
     if abs(call["duration"] - truth.talk_seconds) > DURATION_SLACK or (call["duration"] > 0) != truth.answered:
@@ -51,12 +54,12 @@ def judge(truths, posts, users, default_user):
     for truth in truths:
         mine = by_phone.pop(digits(truth.phone), [])
         if not mine:
-            verdicts.append(Verdict(truth, None, [("post", "one", "none")]))
+            verdicts.append(Verdict(truth, None, None, [("post", "one", "none")]))
             continue
         received, call = mine[0]
         faults = wrong_fields(truth, call, users, default_user)
         faults += [("post", "one", f"{len(mine)}, uniq {[c.get('uniq') for _, c in mine]}")] if len(mine) > 1 else []
-        verdicts.append(Verdict(truth, received - truth.ended_at, faults))
+        verdicts.append(Verdict(truth, call, received - truth.ended_at, faults))
     return verdicts, [call for mine in by_phone.values() for _, call in mine]
 
 

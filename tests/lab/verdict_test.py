@@ -34,6 +34,11 @@ class Judge(unittest.TestCase):
         for field, value in wrong.items():
             self.assertEqual(faults(ANSWERED, post(ANSWERED, **{field: value})), [field])
 
+    def test_a_value_that_is_as_right_is_right(self):
+        offline = office.Truth(**(vars(MISSED) | {"responsible": "101", "also_ok": {"responsible": [None]}}))
+        for user, wrong in ((5101, []), (DEFAULT, []), (5102, ["call_responsible"])):
+            self.assertEqual(faults(offline, post(offline, call_responsible=user)), wrong)
+
     def test_a_number_nobody_called_from_is_a_stranger_and_the_call_is_missing(self):
         self.assertEqual(faults(ANSWERED, post(ANSWERED, phone="79160000009")), ["post", "stranger"])
 
