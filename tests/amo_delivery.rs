@@ -1,6 +1,7 @@
 //! The courier task against a strict fake of amoCRM, over real HTTP: what it stores, whatever
 //! happens on the way, is every call once.
 #![cfg(feature = "daemon")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "what fails here fails the test")]
 
 #[path = "amo_delivery/daemon.rs"]
 mod daemon;
@@ -8,17 +9,20 @@ mod daemon;
 mod fake_amo;
 #[path = "amo_delivery/queue.rs"]
 mod queue;
+#[path = "support/samples.rs"]
+mod samples;
 
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use ami2amo::clock;
 use ami2amo::outbox::courier::standing::{Hold, Standing};
 use ami2amo::outbox::queue::{Phase, State};
 use serde_json::json;
 
-use daemon::{Setup, call, calls, host_now};
+use daemon::{Setup, call, calls};
 use fake_amo::{FakeAmo, Known, On, Options, What, start};
 
 async fn fake() -> FakeAmo {
@@ -51,13 +55,11 @@ async fn a_call_that_ends_is_delivered_at_once_with_all_its_fields() {
             "call_status": 4, "responsible_user_id": 504_142, "created_by": 504_142,
             "created_at": 1_795_338_791, "request_id": "0"})
     );
-    match &daemon.queue.items()[0].state {
-        State::Sent { note_id, entity, .. } => {
-            assert_eq!(*note_id, Some(stored.id));
-            assert_eq!(entity.as_ref().map(|entity| entity.id), Some(stored.entity_id));
-        }
-        other => panic!("{other:?}"),
-    }
+    let State::Sent { note_id, entity, .. } = &daemon.queue.items()[0].state else {
+        panic!("it is not sent")
+    };
+    assert_eq!(*note_id, Some(stored.id));
+    assert_eq!(entity.as_ref().map(|entity| entity.id), Some(stored.entity_id));
     daemon.stop().await;
 }
 
@@ -332,7 +334,7 @@ async fn what_was_under_way_in_a_crash_is_found_and_not_sent_again() {
     let fake = fake().await;
     let setup = Setup::new(&fake.base_url());
     let two = calls(2);
-    let earlier = host_now().before(Duration::from_secs(3));
+    let earlier = clock::host().before(Duration::from_secs(3));
     for call in &two {
         let seq = setup.queue.enqueue(call.clone(), earlier);
         setup.queue.leave_sending(seq, earlier);
