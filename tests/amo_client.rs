@@ -2,13 +2,14 @@
 #![cfg(feature = "daemon")]
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
+#[path = "support/captured_log.rs"]
+mod captured_log;
 #[path = "support/fake_amo.rs"]
 mod fake_amo;
 
 use std::collections::BTreeSet;
-use std::io::Write;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ami2amo::amo::answer::{self, Account, Fate};
@@ -21,6 +22,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
+use captured_log::Log;
 use fake_amo::{On, Options, What, start};
 
 fn client(base_url: &str, timeout: &str) -> Client {
@@ -160,13 +162,7 @@ async fn a_search_by_a_clock_that_is_years_off_still_finds_the_call() {
 
 #[tokio::test]
 async fn the_token_is_in_no_log_no_debug_text_and_no_error() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_writer(move || writer.clone())
-        .finish();
-    let guard = tracing::subscriber::set_default(subscriber);
+    let (log, guard) = Log::capture(tracing::Level::TRACE);
     let fake = start(Options::default()).await;
     let client = client(&fake.base_url(), "5s");
     assert_eq!(client.account().await.unwrap().account, Account::Unauthorized);
@@ -175,24 +171,4 @@ async fn the_token_is_in_no_log_no_debug_text_and_no_error() {
     let said = format!("{}{client:?}{failed:?}", log.text());
     assert!(said.contains("amoCRM answered"), "{said}");
     assert!(!said.contains("secret"), "{said}");
-}
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
-    }
-}
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }

@@ -3,6 +3,8 @@
 #![cfg(feature = "daemon")]
 #![expect(clippy::panic, clippy::unwrap_used, reason = "what fails here fails the test")]
 
+#[path = "support/captured_log.rs"]
+mod captured_log;
 #[path = "amo_delivery/daemon.rs"]
 mod daemon;
 #[path = "support/fake_amo.rs"]
@@ -13,8 +15,6 @@ mod queue;
 mod samples;
 
 use std::collections::BTreeSet;
-use std::io::Write;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ami2amo::clock;
@@ -22,6 +22,7 @@ use ami2amo::outbox::courier::standing::{Hold, Standing};
 use ami2amo::outbox::queue::{Phase, State};
 use serde_json::json;
 
+use captured_log::Log;
 use daemon::{Setup, call, calls};
 use fake_amo::{FakeAmo, Known, On, Options, What, start};
 
@@ -443,10 +444,7 @@ async fn something_that_is_not_amocrm_gets_no_calls() {
 
 #[tokio::test]
 async fn each_call_has_one_line_with_a_masked_number() {
-    let log = Log::default();
-    let writer = log.clone();
-    let lines = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-    let guard = tracing::subscriber::set_default(lines);
+    let (log, guard) = Log::capture(tracing::Level::INFO);
     let fake =
         start(Options { known: Known::Only(vec![("9160000001".into(), "lead")]), ..Options::default() })
             .await;
@@ -470,10 +468,7 @@ async fn each_call_has_one_line_with_a_masked_number() {
 
 #[tokio::test]
 async fn a_hold_is_one_line_that_says_what_to_do() {
-    let log = Log::default();
-    let writer = log.clone();
-    let lines = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-    let guard = tracing::subscriber::set_default(lines);
+    let (log, guard) = Log::capture(tracing::Level::INFO);
     let fake = fake().await;
     fake.fault(On::Account, 8, What::Status(401));
     let mut daemon = Setup::new(&fake.base_url()).start();
@@ -483,24 +478,4 @@ async fn a_hold_is_one_line_that_says_what_to_do() {
     let text = log.text();
     assert_eq!(text.matches("ERROR").count(), 1, "{text}");
     assert!(text.contains("put it into token-file"), "{text}");
-}
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
-    }
-}
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }
