@@ -5,7 +5,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -23,9 +23,9 @@ mod run;
 #[derive(Clone, Debug, Parser)]
 #[command(name = "ami2amo", version, propagate_version = true, disable_help_subcommand = true)]
 pub struct Cli {
-    /// The configuration
-    #[arg(long, global = true, value_name = "FILE", default_value = "/etc/ami2amo/ami2amo.toml")]
-    config: PathBuf,
+    /// The configuration [default: /etc/ami2amo/ami2amo.toml; replay: none]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
 
     /// Form of the log lines, before the configuration's
     #[arg(long, global = true, value_name = "FORMAT", value_enum)]
@@ -52,6 +52,9 @@ enum Command {
     Check(check::Args),
 }
 
+/// Where the daemon's configuration is, unless `--config` says otherwise.
+const CONFIG: &str = "/etc/ami2amo/ami2amo.toml";
+
 /// The configuration cannot be used.
 const EX_CONFIG: u8 = 78;
 
@@ -65,10 +68,11 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
+    let config = cli.config.as_deref().unwrap_or(Path::new(CONFIG));
     let outcome = match command {
-        Command::Run => run::run(&cli.config, cli.log_format).map(|()| ExitCode::SUCCESS),
-        Command::Replay(args) => quiet_log().and_then(|()| replay::run(&args)),
-        Command::Check(args) => check::run(&args, &cli.config),
+        Command::Run => run::run(config, cli.log_format).map(|()| ExitCode::SUCCESS),
+        Command::Replay(args) => quiet_log().and_then(|()| replay::run(&args, cli.config.as_deref())),
+        Command::Check(args) => check::run(&args, config),
     };
     outcome.unwrap_or_else(|error| failure(&error))
 }
@@ -86,7 +90,8 @@ impl Cli {
                 let files = self.files.iter().map(OsString::from);
                 let line =
                     ["ami2amo", "replay", "--dry-run", "--"].map(OsString::from).into_iter().chain(files);
-                Self::try_parse_from(line).and_then(Self::unfold)
+                let (long, command) = Self::try_parse_from(line).and_then(Self::unfold)?;
+                Ok((Self { config: self.config, log_format: self.log_format, ..long }, command))
             }
             (None, true, []) => Err(usage("--dry-run needs a FILE: a capture of the manager port")),
             (None, false, [name, ..]) => Err(usage(&format!(

@@ -20,12 +20,11 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use crate::amo::client::{Client, Clock, TokenSource};
+use crate::amo::client::{Client, Clock, TOKEN_VARIABLE, TokenSource};
 use crate::amo::pace::Pace;
 use crate::call::id::{AccountId, PbxName};
 use crate::call::record::Source;
 use crate::clock;
-use crate::config::check::TOKEN_VARIABLE;
 use crate::config::{Config, Policy, Setup};
 use crate::daemon::crew::Crew;
 use crate::daemon::outlet::{Door, Outlet};

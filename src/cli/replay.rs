@@ -1,6 +1,7 @@
 //! `ami2amo replay`: connects a replay with the standard streams.
 
 use std::io::{self, IsTerminal as _};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -8,14 +9,23 @@ use crate::amo::calls;
 use crate::amo::settings::Settings;
 use crate::call::policy::Policy;
 use crate::call::record::CallRecord;
+use crate::config;
+use crate::config::surroundings::Host;
 use crate::replay::{self, Args, End, Surroundings};
 
-/// Replays captures; needs no configuration.
+/// Replays captures. No configuration is needed; of one that is named, the policy and what amoCRM is
+/// told count, and its secrets and folders are left alone.
 ///
 /// # Errors
-/// When the output cannot be written.
-pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let settings = Settings::default();
+/// When the named configuration has a mistake, and when the output cannot be written.
+pub fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<ExitCode> {
+    let (policy, settings) = match config {
+        Some(path) => {
+            let file = config::read(path, &Host)?;
+            (file.calls, file.amocrm)
+        }
+        None => (Policy::default(), Settings::default()),
+    };
     let mut request = |records: &[CallRecord]| request(records, &settings);
     let (mut input, mut output, mut messages) = (io::stdin(), io::stdout(), io::stderr());
     let around = Surroundings {
@@ -26,7 +36,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         messages: &mut messages,
         request: &mut request,
     };
-    let end = replay::run(args, Arc::new(Policy::default()), around)?;
+    let end = replay::run(args, Arc::new(policy), around)?;
     Ok(match end {
         End::AllRead => ExitCode::SUCCESS,
         End::SomeFailed => ExitCode::FAILURE,

@@ -10,9 +10,9 @@ fn parse(line: &str) -> Result<(Cli, Command), clap::Error> {
 #[test]
 fn the_configuration_stands_on_either_side() {
     for line in ["--config /c run", "run --config /c", "check --offline --config /c"] {
-        assert_eq!(parse(line).unwrap().0.config, PathBuf::from("/c"), "{line}");
+        assert_eq!(parse(line).unwrap().0.config, Some(PathBuf::from("/c")), "{line}");
     }
-    assert_eq!(parse("run").unwrap().0.config, PathBuf::from("/etc/ami2amo/ami2amo.toml"));
+    assert_eq!(parse("run").unwrap().0.config, None);
 }
 
 #[test]

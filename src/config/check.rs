@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::ami::connection::{self, Secret};
 use crate::ami::session;
+use crate::amo::client::TOKEN_VARIABLE;
 use crate::amo::settings::Settings as Amo;
 use crate::amo::token::Token;
 use crate::call::id::PbxName;
@@ -40,9 +41,6 @@ pub enum Grade {
 
 /// The environment variable with the secret of every PBX that names none.
 pub const SECRET_VARIABLE: &str = "AMI2AMO_AMI_SECRET";
-
-/// The environment variable with amoCRM's token.
-pub const TOKEN_VARIABLE: &str = "AMI2AMO_AMOCRM_TOKEN";
 
 /// Longest path of a Unix socket: `sun_path` holds 108 bytes with the NUL.
 const SOCKET_PATH_MAX: usize = 107;
