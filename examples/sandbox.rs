@@ -12,7 +12,7 @@ use std::io::Read as _;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ami2amo::ami::wire::{Splitter, Step as Cut};
 use ami2amo::call::id::PbxName;
@@ -84,20 +84,20 @@ async fn run(
 }
 
 fn configuration(dir: &Path, ami_port: u16, amo_url: &str) -> String {
-    let users: String =
-        (101..=110).map(|extension| format!("{extension} = {}\n", 504_000 + extension)).collect();
+    let users: Vec<String> =
+        (101..=110).map(|extension| format!("{extension} = {}", 504_000 + extension)).collect();
+    let users = users.join("\n");
     format!(
         "[[pbx]]\nname = \"sandbox\"\nhost = \"127.0.0.1\"\nport = {ami_port}\nusername = \"ami2amo\"\n\
          secret = \"s3cret\"\n[amocrm]\nbase-url = \"{amo_url}\"\ntoken = \"test.token\"\ndefault-user = 504000\n\
-         [amocrm.users]\n{users}[store]\ndir = {:?}\n[admin]\nsocket = {:?}\n",
-        dir.join("store"),
-        dir.join("ctl.sock"),
+         [amocrm.users]\n{users}\n[store]\ndir = \"{0}/store\"\n[admin]\nsocket = \"{0}/ctl.sock\"\n",
+        dir.display(),
     )
 }
 
 /// Prints calls as they are stored, until `expected` are there.
 async fn watch(amo: &FakeAmo, expected: usize) -> Vec<Note> {
-    let started = Instant::now();
+    let started = clock::mono();
     let mut shown = 0;
     loop {
         let calls = amo.calls();
@@ -105,7 +105,7 @@ async fn watch(amo: &FakeAmo, expected: usize) -> Vec<Note> {
             println!("{}", line(note));
         }
         shown = calls.len();
-        if shown >= expected || started.elapsed() > PATIENCE {
+        if shown >= expected || clock::mono().since(started) > PATIENCE {
             return calls;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;

@@ -1,24 +1,28 @@
 //! The HTTP client: what it can prove about a request that went wrong, and what it never does.
 #![cfg(feature = "daemon")]
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
+#[path = "support/captured_log.rs"]
+mod captured_log;
 #[path = "support/fake_amo.rs"]
 mod fake_amo;
 
 use std::collections::BTreeSet;
-use std::io::Write;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use ami2amo::amo::answer::{self, Account, Fate};
 use ami2amo::amo::client::{Client, Clock, Failure, Looked, TokenSource};
 use ami2amo::amo::pace::Pace;
 use ami2amo::amo::settings::Settings;
-use ami2amo::time::{HostTime, MonoTime};
+use ami2amo::clock;
+use ami2amo::time::HostTime;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
+use captured_log::Log;
 use fake_amo::{On, Options, What, start};
 
 fn client(base_url: &str, timeout: &str) -> Client {
@@ -28,17 +32,11 @@ fn client(base_url: &str, timeout: &str) -> Client {
         .unwrap();
     let pace = Arc::new(Mutex::new(Pace::new(1000)));
     let source = TokenSource::choose(&settings, None).unwrap();
-    Client::new(&settings, source, pace, Clock { host, mono }).unwrap()
+    Client::new(&settings, source, pace, Clock { host, mono: clock::mono }).unwrap()
 }
 
 fn host() -> HostTime {
     HostTime::from_micros(1_795_338_791_000_000)
-}
-
-fn mono() -> MonoTime {
-    static ORIGIN: OnceLock<Instant> = OnceLock::new();
-    let elapsed = ORIGIN.get_or_init(Instant::now).elapsed();
-    MonoTime::from_micros(u64::try_from(elapsed.as_micros()).unwrap())
 }
 
 /// A server that reads one request on each connection and answers with these bytes.
@@ -157,20 +155,14 @@ async fn a_search_by_a_clock_that_is_years_off_still_finds_the_call() {
     fake.store(json!({"uniq": "default-1.1", "phone": "79161234568", "direction": "outbound"}));
     let client = client(&fake.base_url(), "5s");
     let wanted = BTreeSet::from(["default-1.1".to_owned()]);
-    let looked = client.find_notes(&wanted, host().before(Duration::from_secs(60))).await;
+    let looked = client.find_notes(&wanted, host().before(Duration::from_mins(1))).await;
     let Looked::Found(notes) = looked else { panic!("{looked:?}") };
     assert!(notes.contains_key("default-1.1"));
 }
 
 #[tokio::test]
 async fn the_token_is_in_no_log_no_debug_text_and_no_error() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_writer(move || writer.clone())
-        .finish();
-    let guard = tracing::subscriber::set_default(subscriber);
+    let (log, guard) = Log::capture(tracing::Level::TRACE);
     let fake = start(Options::default()).await;
     let client = client(&fake.base_url(), "5s");
     assert_eq!(client.account().await.unwrap().account, Account::Unauthorized);
@@ -179,24 +171,4 @@ async fn the_token_is_in_no_log_no_debug_text_and_no_error() {
     let said = format!("{}{client:?}{failed:?}", log.text());
     assert!(said.contains("amoCRM answered"), "{said}");
     assert!(!said.contains("secret"), "{said}");
-}
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
-    }
-}
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }

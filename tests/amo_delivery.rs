@@ -1,24 +1,29 @@
 //! The courier task against a strict fake of amoCRM, over real HTTP: what it stores, whatever
 //! happens on the way, is every call once.
 #![cfg(feature = "daemon")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "what fails here fails the test")]
 
+#[path = "support/captured_log.rs"]
+mod captured_log;
 #[path = "amo_delivery/daemon.rs"]
 mod daemon;
 #[path = "support/fake_amo.rs"]
 mod fake_amo;
 #[path = "amo_delivery/queue.rs"]
 mod queue;
+#[path = "support/samples.rs"]
+mod samples;
 
 use std::collections::BTreeSet;
-use std::io::Write;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use ami2amo::clock;
 use ami2amo::outbox::courier::standing::{Hold, Standing};
 use ami2amo::outbox::queue::{Phase, State};
 use serde_json::json;
 
-use daemon::{Setup, call, calls, host_now};
+use captured_log::Log;
+use daemon::{Setup, call, calls};
 use fake_amo::{FakeAmo, Known, On, Options, What, start};
 
 async fn fake() -> FakeAmo {
@@ -51,13 +56,11 @@ async fn a_call_that_ends_is_delivered_at_once_with_all_its_fields() {
             "call_status": 4, "responsible_user_id": 504_142, "created_by": 504_142,
             "created_at": 1_795_338_791, "request_id": "0"})
     );
-    match &daemon.queue.items()[0].state {
-        State::Sent { note_id, entity, .. } => {
-            assert_eq!(*note_id, Some(stored.id));
-            assert_eq!(entity.as_ref().map(|entity| entity.id), Some(stored.entity_id));
-        }
-        other => panic!("{other:?}"),
-    }
+    let State::Sent { note_id, entity, .. } = &daemon.queue.items()[0].state else {
+        panic!("it is not sent")
+    };
+    assert_eq!(*note_id, Some(stored.id));
+    assert_eq!(entity.as_ref().map(|entity| entity.id), Some(stored.entity_id));
     daemon.stop().await;
 }
 
@@ -332,7 +335,7 @@ async fn what_was_under_way_in_a_crash_is_found_and_not_sent_again() {
     let fake = fake().await;
     let setup = Setup::new(&fake.base_url());
     let two = calls(2);
-    let earlier = host_now().before(Duration::from_secs(3));
+    let earlier = clock::host().before(Duration::from_secs(3));
     for call in &two {
         let seq = setup.queue.enqueue(call.clone(), earlier);
         setup.queue.leave_sending(seq, earlier);
@@ -441,10 +444,7 @@ async fn something_that_is_not_amocrm_gets_no_calls() {
 
 #[tokio::test]
 async fn each_call_has_one_line_with_a_masked_number() {
-    let log = Log::default();
-    let writer = log.clone();
-    let lines = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-    let guard = tracing::subscriber::set_default(lines);
+    let (log, guard) = Log::capture(tracing::Level::INFO);
     let fake =
         start(Options { known: Known::Only(vec![("9160000001".into(), "lead")]), ..Options::default() })
             .await;
@@ -468,10 +468,7 @@ async fn each_call_has_one_line_with_a_masked_number() {
 
 #[tokio::test]
 async fn a_hold_is_one_line_that_says_what_to_do() {
-    let log = Log::default();
-    let writer = log.clone();
-    let lines = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-    let guard = tracing::subscriber::set_default(lines);
+    let (log, guard) = Log::capture(tracing::Level::INFO);
     let fake = fake().await;
     fake.fault(On::Account, 8, What::Status(401));
     let mut daemon = Setup::new(&fake.base_url()).start();
@@ -481,24 +478,4 @@ async fn a_hold_is_one_line_that_says_what_to_do() {
     let text = log.text();
     assert_eq!(text.matches("ERROR").count(), 1, "{text}");
     assert!(text.contains("put it into token-file"), "{text}");
-}
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
-    }
-}
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }

@@ -3,21 +3,25 @@
 //!
 //! What is assumed of amoCRM is what the promise says: a request is carried out within its
 //! time-out or not at all, and a stored note is listed within `note-lag`.
+#![expect(clippy::panic, clippy::unwrap_used, reason = "what fails here fails the test")]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ami2amo::amo::answer::{Account, Answer, Fate};
 use ami2amo::amo::notes::{Note, Probe};
-use ami2amo::call::id::AccountId;
-use ami2amo::call::record::FinishedCall;
-use ami2amo::outbox::courier::effect::{Effect, Now, Outcome, Posted, Probed, ReadBack, Ruling, Token};
+use ami2amo::call::id::{AccountId, CallId};
+use ami2amo::outbox::courier::effect::{Effect, Now, Outcome, Posted, Probed, ReadBack, Token};
 use ami2amo::outbox::courier::{Courier, Rules};
-use ami2amo::outbox::queue::{BatchId, Item, Phase, Seq, State, TRANSITIONS};
+use ami2amo::outbox::memory::MemoryQueue;
+use ami2amo::outbox::queue::{Phase, Queue};
 use ami2amo::time::{HostTime, MonoTime};
 use proptest::prelude::*;
-use serde_json::{Value, json};
+use serde_json::Value;
+
+#[path = "support/samples.rs"]
+mod samples;
 
 /// How one exchange goes. The numbers are seconds: until amoCRM carries the request out, and until
 /// the note is listed.
@@ -43,8 +47,7 @@ enum Luck {
 struct World {
     courier: Courier,
     rules: Arc<Rules>,
-    items: BTreeMap<Seq, Item>,
-    batches: u64,
+    queue: MemoryQueue,
     /// `uniq` of every stored call, and when it is listed.
     stored: Vec<(String, HostTime)>,
     now: Now,
@@ -58,41 +61,38 @@ const EFFECTS_MAX: usize = 20_000;
 impl World {
     fn new(calls: u64, luck: Vec<Luck>) -> Self {
         let rules = Arc::new(Rules::default());
-        let items = (1..=calls).map(|number| (Seq(number), item(number))).collect();
+        let mut queue = MemoryQueue::new();
+        let waiting = (1..=calls).map(|number| samples::call(&format!("1.{number}"))).collect();
+        queue.enqueue(waiting, START).unwrap();
         let now = Now { host: START, mono: MonoTime::from_micros(1), open_at: MonoTime::default() };
         let courier = Courier::new(AccountId::default(), Arc::clone(&rules), calls);
-        Self { courier, rules, items, batches: 0, stored: Vec::new(), now, luck: luck.into_iter() }
+        Self { courier, rules, queue, stored: Vec::new(), now, luck: luck.into_iter() }
     }
 
     fn run(&mut self) {
         for _ in 0..EFFECTS_MAX {
-            if self.items.values().all(|item| item.state.phase() == Phase::Sent) {
+            if self.all_are_sent() {
                 return;
             }
-            match self.courier.poll(self.now) {
-                Effect::Wait { until } => {
-                    let wait = until.since(self.now.mono);
-                    assert!(wait > Duration::ZERO, "a wait that ends at once is a spin");
-                    self.pass(wait);
-                }
-                Effect::Announce(_) => {}
-                effect => self.carry_out(effect),
-            }
+            let effect = self.courier.poll(self.now);
+            self.carry_out(effect);
         }
-        panic!("still not delivered: {:#?}", self.items.values().map(|item| &item.state).collect::<Vec<_>>());
+        panic!("still not delivered: {:#?}", self.queue);
     }
 
     fn carry_out(&mut self, effect: Effect) {
+        let (account, now) = (AccountId::default(), self.now.host);
         let outcome = match effect {
-            Effect::Adopt => Outcome::Adopted(self.adopt()),
-            Effect::Look { limit } => Outcome::Unknown(self.due(limit, &[Phase::Unknown])),
-            Effect::Lease { limit } => Outcome::Leased(self.due(limit, &[Phase::Pending])),
-            Effect::NextDue => {
-                let waiting = self.items.values().filter(|item| item.state.phase() != Phase::Sent);
-                Outcome::NextDue(waiting.map(|item| item.next_at).min())
+            Effect::Adopt => Outcome::Adopted(self.queue.adopt(now).unwrap()),
+            Effect::Look { limit } => Outcome::Unknown(self.queue.unknown(&account, limit, now).unwrap()),
+            Effect::Lease { limit } => Outcome::Leased(self.queue.lease(&account, limit, now).unwrap()),
+            Effect::NextDue => Outcome::NextDue(self.queue.next_due(&account).unwrap()),
+            Effect::Intend { calls } => Outcome::Intended(self.queue.intend(&calls, now).unwrap()),
+            Effect::Settle { rulings } => {
+                let settlements = rulings.into_iter().map(|ruling| ruling.settlement).collect();
+                self.queue.settle(settlements, now).unwrap();
+                Outcome::Settled
             }
-            Effect::Intend { calls } => self.intend(&calls),
-            Effect::Settle { rulings } => self.settle(rulings),
             Effect::RenewToken => Outcome::Token(Token::Same),
             Effect::Probe => self.probe(),
             Effect::ReadBack { uniqs, .. } => self.read_back(&uniqs),
@@ -100,7 +100,12 @@ impl World {
                 Some(outcome) => outcome,
                 None => return self.restart(),
             },
-            Effect::Announce(_) | Effect::Wait { .. } => unreachable!("carried out elsewhere"),
+            Effect::Announce(_) => return,
+            Effect::Wait { until } => {
+                let wait = until.since(self.now.mono);
+                assert!(wait > Duration::ZERO, "a wait that ends at once is a spin");
+                return self.pass(wait);
+            }
         };
         self.courier.handle(outcome, self.now);
     }
@@ -110,8 +115,7 @@ impl World {
         let uniqs: Vec<String> = calls.iter().map(|call| call["uniq"].as_str().unwrap().to_owned()).collect();
         assert!(calls.len() <= 50 && calls.len() == request_ids.len());
         for uniq in &uniqs {
-            let item = self.items.values().find(|item| item.call.record.call_id.as_str() == uniq).unwrap();
-            assert_eq!(item.state.phase(), Phase::Sending, "no call is posted without an intent");
+            assert_eq!(self.phase(uniq), Phase::Sending, "no call is posted without an intent");
         }
         let fates = |fate: Fate| vec![fate; uniqs.len()];
         let posted = match self.luck.next().unwrap_or(Luck::Fine { listed: 0 }) {
@@ -180,44 +184,14 @@ impl World {
         self.courier = Courier::new(AccountId::default(), Arc::clone(&self.rules), 1);
     }
 
-    fn adopt(&mut self) -> u64 {
-        let now = self.now.host;
-        let mut adopted = 0;
-        for item in self.items.values_mut() {
-            if let State::Sending { batch, since } = item.state {
-                item.state = State::Unknown { batch, since, looked: 0 };
-                item.next_at = now;
-                adopted += 1;
-            }
-        }
-        adopted
+    fn phase(&mut self, uniq: &str) -> Phase {
+        let item = self.queue.find(&CallId::from_text(uniq)).unwrap();
+        item.expect("only calls of the queue are posted").state.phase()
     }
 
-    fn due(&self, limit: usize, phases: &[Phase]) -> Vec<Item> {
-        let due = |item: &&Item| phases.contains(&item.state.phase()) && item.next_at <= self.now.host;
-        self.items.values().filter(due).take(limit).cloned().collect()
-    }
-
-    fn intend(&mut self, calls: &[Seq]) -> Outcome {
-        self.batches += 1;
-        let batch = BatchId(self.batches);
-        for seq in calls {
-            self.items.get_mut(seq).unwrap().state = State::Sending { batch, since: self.now.host };
-        }
-        Outcome::Intended(batch)
-    }
-
-    fn settle(&mut self, rulings: Vec<Ruling>) -> Outcome {
-        for Ruling { settlement, .. } in rulings {
-            let item = self.items.get_mut(&settlement.seq).unwrap();
-            let step = (item.state.phase(), settlement.state.phase());
-            assert!(TRANSITIONS.contains(&step), "{step:?}");
-            item.state = settlement.state;
-            item.next_at = settlement.next_at;
-            item.last_error = settlement.last_error;
-            item.attempts += u32::from(settlement.attempted);
-        }
-        Outcome::Settled
+    fn all_are_sent(&mut self) -> bool {
+        let stats = self.queue.stats().unwrap();
+        stats.by_phase.get(&Phase::Sent) == Some(&stats.ended)
     }
 
     fn pass(&mut self, time: Duration) {
@@ -228,30 +202,6 @@ impl World {
 
 fn answered(status: u16, account: Account, fates: Vec<Fate>) -> Posted {
     Posted::Answered { answer: Answer { account, fates, words: "HTTP".to_owned() }, status }
-}
-
-fn item(number: u64) -> Item {
-    let uniqueid = format!("1.{number}");
-    let call: FinishedCall = serde_json::from_value(json!({"record": {
-        "v": 1, "call_id": format!("default-{uniqueid}"), "pbx": "default", "direction": "inbound",
-        "phone": "79161234568", "phone_raw": null, "did": null, "trunk": null, "queue": null,
-        "account_code": null, "answered": true, "outcome": "answered", "status": 4, "responsible": null,
-        "answered_by": [], "rang": [], "talk_seconds": 4.2, "bridged_seconds": 4.2, "wait_seconds": 0.0,
-        "hold_seconds": 0.0, "segments": [], "started_at": "2026-11-22T09:13:11.389Z", "answered_at": null,
-        "ended_at": "2026-11-22T09:13:20.000Z", "time": "event", "hangup_cause": null, "hangup_by": null,
-        "recording": null, "uniqueids": [uniqueid], "source": "ami", "partial": false, "skip": null,
-        "why": []}}))
-    .unwrap();
-    Item {
-        seq: Seq(number),
-        account: AccountId::default(),
-        enqueued_at: START,
-        state: State::Pending,
-        attempts: 0,
-        next_at: START,
-        last_error: None,
-        call,
-    }
 }
 
 fn luck() -> impl Strategy<Value = Luck> {

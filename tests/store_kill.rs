@@ -1,5 +1,6 @@
 //! Kills a process that uses the store, with SIGKILL and at random moments: what it was told to be
 //! durable is there afterwards, exactly once.
+#![expect(clippy::panic, clippy::unwrap_used, reason = "what fails here fails the test")]
 
 use std::collections::BTreeMap;
 use std::env;
@@ -7,12 +8,15 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-use ami2amo::call::id::{AccountId, CallId, PbxName};
+use ami2amo::call::id::{AccountId, CallId};
 use ami2amo::call::record::FinishedCall;
 use ami2amo::outbox::queue::{Enqueued, Phase, Queue, Seq, Settlement, State};
 use ami2amo::outbox::store::Store;
 use ami2amo::outbox::store::handle::Handle;
 use ami2amo::time::HostTime;
+
+#[path = "support/samples.rs"]
+mod samples;
 
 /// Where the child keeps its store; not set in the parent.
 const DIR: &str = "AMI2AMO_TEST_KILL_DIR";
@@ -23,14 +27,13 @@ const FIRST: &str = "AMI2AMO_TEST_KILL_FIRST";
 const ROUNDS: u32 = 20;
 
 fn call(n: u64) -> FinishedCall {
-    let mut call: FinishedCall = serde_json::from_str(include_str!("samples/call.json")).unwrap();
-    call.record.call_id = id(n);
-    call.record.uniqueids = vec![format!("{n}.1"), format!("{n}.2")];
+    let mut call = samples::call(&format!("{n}.1"));
+    call.record.uniqueids.push(format!("{n}.2"));
     call
 }
 
 fn id(n: u64) -> CallId {
-    CallId::new(&PbxName::default(), &format!("{n}.1"), 1)
+    samples::id(&format!("{n}.1"))
 }
 
 fn now() -> HostTime {
@@ -123,7 +126,9 @@ fn rank(phase: Phase) -> u8 {
         Phase::Pending => 0,
         Phase::Sending => 1,
         Phase::Sent => 2,
-        other => panic!("nothing brings a call to {other:?}"),
+        Phase::Unknown | Phase::Parked | Phase::Unsorted | Phase::Skipped | Phase::Expired | Phase::Dead => {
+            panic!("nothing brings a call to {phase:?}")
+        }
     }
 }
 

@@ -3,13 +3,16 @@
 
 use std::fmt::Debug;
 
-use ami2amo::call::id::{AccountId, CallId, PbxName};
+use ami2amo::call::id::{AccountId, CallId};
 use ami2amo::call::record::{FinishedCall, Skip};
 use ami2amo::outbox::memory::MemoryQueue;
 use ami2amo::outbox::queue::{BatchId, Error, Queue, Seq, Settlement, State};
-use ami2amo::outbox::store::Store;
+use ami2amo::outbox::store::{Opened, Store};
 use ami2amo::time::HostTime;
 use proptest::prelude::*;
+
+#[path = "support/samples.rs"]
+mod samples;
 
 #[derive(Clone, Debug)]
 enum Ask {
@@ -59,12 +62,11 @@ fn time(second: i64) -> HostTime {
 }
 
 fn id(n: u8) -> CallId {
-    CallId::new(&PbxName::default(), &format!("{n}.1"), 1)
+    samples::id(&format!("{n}.1"))
 }
 
 fn call(n: u8, skipped: bool) -> FinishedCall {
-    let mut call: FinishedCall = serde_json::from_str(include_str!("samples/call.json")).unwrap();
-    call.record.call_id = id(n);
+    let mut call = samples::call(&format!("{n}.1"));
     call.record.skip = skipped.then_some(Skip::Anonymous);
     call
 }
@@ -75,15 +77,15 @@ fn ask(queue: &mut impl Queue, now: HostTime, ask: &Ask) -> String {
     match ask {
         Ask::Enqueue(calls) => {
             let calls = calls.iter().map(|(n, skipped)| call(*n, *skipped)).collect();
-            text(queue.enqueue(calls, now))
+            text(&queue.enqueue(calls, now))
         }
-        Ask::Lease { limit } => text(queue.lease(&account, *limit, now)),
-        Ask::Intend(seqs) => text(queue.intend(&seqs.iter().copied().map(Seq).collect::<Vec<_>>(), now)),
-        Ask::Settle(steps) => text(queue.settle(steps.iter().map(settlement).collect(), now)),
-        Ask::Adopt => text(queue.adopt(now)),
-        Ask::Unknown => text(queue.unknown(&account, 50, now)),
-        Ask::NextDue => text(queue.next_due(&account)),
-        Ask::Find(n) => text(queue.find(&id(*n))),
+        Ask::Lease { limit } => text(&queue.lease(&account, *limit, now)),
+        Ask::Intend(seqs) => text(&queue.intend(&seqs.iter().copied().map(Seq).collect::<Vec<_>>(), now)),
+        Ask::Settle(steps) => text(&queue.settle(steps.iter().map(settlement).collect(), now)),
+        Ask::Adopt => text(&queue.adopt(now)),
+        Ask::Unknown => text(&queue.unknown(&account, 50, now)),
+        Ask::NextDue => text(&queue.next_due(&account)),
+        Ask::Find(n) => text(&queue.find(&id(*n))),
         Ask::Reopen => String::new(),
     }
 }
@@ -98,7 +100,7 @@ fn settlement((seq, state, next_at): &(u64, State, i64)) -> Settlement {
     }
 }
 
-fn text<T: Debug>(answer: Result<T, Error>) -> String {
+fn text<T: Debug>(answer: &Result<T, Error>) -> String {
     format!("{answer:?}")
 }
 
@@ -114,7 +116,7 @@ proptest! {
             if matches!(what, Ask::Reopen) {
                 drop(store);
                 store = Store::open(dir.path(), time(0)).unwrap();
-                prop_assert_eq!(store.opened(), Default::default());
+                prop_assert_eq!(store.opened(), Opened::default());
             }
             let now = time(second);
             prop_assert_eq!(ask(&mut store, now, &what), ask(&mut model, now, &what), "{:?}", what);

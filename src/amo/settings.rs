@@ -1,9 +1,10 @@
 //! Pure: the `[amocrm]` table of the configuration. Every key has a default but `base-url` and the
 //! token, which only what really talks to amoCRM needs.
 
+// Addresses as `core` has them: values, without the sockets of `std::net`.
+use core::net::{IpAddr, Ipv6Addr};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::IpAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -278,7 +279,7 @@ fn host_of(authority: &str) -> Option<&str> {
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {
             let (host, port) = rest.split_once(']')?;
-            host.parse::<std::net::Ipv6Addr>().ok()?;
+            host.parse::<Ipv6Addr>().ok()?;
             (host, if port.is_empty() { None } else { Some(port.strip_prefix(':')?) })
         }
         None => match authority.split_once(':') {

@@ -1,6 +1,9 @@
 //! Pure: what is known of one finished call. The JSON lines of `replay`, the outbox, the history,
 //! `explain` and the requests to amoCRM are all made from [`FinishedCall`].
 
+#[cfg(test)]
+pub(crate) mod sample;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};

@@ -1,25 +1,26 @@
 //! The courier task with the fake amoCRM before it and a queue in memory behind it.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, OnceLock};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use ami2amo::amo::client::{Client, Clock, TokenSource};
 use ami2amo::amo::pace::Pace;
 use ami2amo::amo::settings::Settings;
 use ami2amo::call::id::AccountId;
 use ami2amo::call::record::FinishedCall;
+use ami2amo::clock;
 use ami2amo::outbox::courier::Rules;
 use ami2amo::outbox::courier::standing::Standing;
 use ami2amo::outbox::courier::task::Task;
 use ami2amo::outbox::policy::Policy;
 use ami2amo::outbox::queue::{Phase, Seq};
-use ami2amo::time::{HostTime, MonoTime};
 use serde_json::{Value, json};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::queue::Queue;
+use crate::samples;
 
 pub struct Daemon {
     pub queue: Queue,
@@ -68,7 +69,7 @@ impl Setup {
     pub fn start(self) -> Daemon {
         let amo: Settings = serde_json::from_value(self.amo).unwrap();
         let delivery: Policy = serde_json::from_value(self.delivery).unwrap();
-        let clock = Clock { host: host_now, mono: mono_now };
+        let clock = Clock { host: clock::host, mono: clock::mono };
         let pace = Arc::new(Mutex::new(Pace::new(amo.requests_per_second)));
         let source = TokenSource::choose(&amo, None).unwrap();
         let client = Client::new(&amo, source, pace, clock).unwrap();
@@ -93,7 +94,7 @@ impl Setup {
 impl Daemon {
     /// Calls end: they are enqueued and the courier is told.
     pub fn enqueue(&self, calls: impl IntoIterator<Item = FinishedCall>) -> Vec<Seq> {
-        let seqs = calls.into_iter().map(|call| self.queue.enqueue(call, host_now())).collect();
+        let seqs = calls.into_iter().map(|call| self.queue.enqueue(call, clock::host())).collect();
         self.arrivals.notify_one();
         seqs
     }
@@ -127,9 +128,9 @@ impl Daemon {
 
     /// Queues in memory tell nobody of their changes, so this looks again every few milliseconds.
     async fn wait_until(&self, is_so: impl Fn() -> bool, describe: impl Fn() -> String) {
-        let begun = Instant::now();
+        let begun = clock::mono();
         while !is_so() {
-            assert!(begun.elapsed() < PATIENCE, "it did not happen: {}", describe());
+            assert!(clock::mono().since(begun) < PATIENCE, "it did not happen: {}", describe());
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
@@ -137,31 +138,12 @@ impl Daemon {
 
 /// An answered inbound call of this number.
 pub fn call(number: u64, phone: &str) -> FinishedCall {
-    let uniqueid = format!("1795337591.{number}");
-    serde_json::from_value(json!({"record": {
-        "v": 1, "call_id": format!("default-{uniqueid}"), "pbx": "default", "direction": "inbound",
-        "phone": phone, "phone_raw": phone, "did": "74957000101", "trunk": "trunk-msk", "queue": null,
-        "account_code": null, "answered": true, "outcome": "answered", "status": 4, "responsible": "101",
-        "answered_by": ["101"], "rang": ["101"], "talk_seconds": 4.2, "bridged_seconds": 4.2,
-        "wait_seconds": 3.1, "hold_seconds": 0.0, "segments": [], "started_at": "2026-11-22T09:13:11.389Z",
-        "answered_at": null, "ended_at": "2026-11-22T09:13:20.000Z", "time": "event", "hangup_cause": 16,
-        "hangup_by": "outside", "recording": null, "uniqueids": [uniqueid], "source": "ami",
-        "partial": false, "skip": null, "why": []}}))
-    .unwrap()
+    let mut call = samples::call(&format!("1795337591.{number}"));
+    call.record.phone = Some(phone.to_owned());
+    call
 }
 
 /// `count` calls of as many numbers.
 pub fn calls(count: u64) -> Vec<FinishedCall> {
     (1..=count).map(|number| call(number, &format!("7916{number:07}"))).collect()
-}
-
-pub fn host_now() -> HostTime {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    HostTime::from_micros(i64::try_from(since.as_micros()).unwrap())
-}
-
-fn mono_now() -> MonoTime {
-    static ORIGIN: OnceLock<Instant> = OnceLock::new();
-    let origin = ORIGIN.get_or_init(Instant::now);
-    MonoTime::from_micros(u64::try_from(origin.elapsed().as_micros()).unwrap())
 }

@@ -5,6 +5,7 @@
 //! them. Faults are queued by the test: each is used up by the requests that it fits.
 
 #![allow(dead_code, reason = "each test and the sandbox use a part")]
+#![expect(clippy::disallowed_methods, reason = "it is another machine, with a clock of its own")]
 
 #[path = "fake_amo/api.rs"]
 mod api;
@@ -247,7 +248,7 @@ impl FakeAmo {
     }
 
     pub fn set_token(&self, token: &str) {
-        self.shared.state().options.token = token.to_owned();
+        token.clone_into(&mut self.shared.state().options.token);
     }
 
     /// A contact appears.
@@ -272,10 +273,9 @@ impl FakeAmo {
                 changed.changed().await.expect("the fake outlives its users");
             }
         });
-        if waited.await.is_err() {
-            let state = self.shared.state();
-            panic!("it did not happen: {:#?} {:#?}", state.requests, state.violations);
-        }
+        let happened = waited.await.is_ok();
+        let state = self.shared.state();
+        assert!(happened, "it did not happen: {:#?} {:#?}", state.requests, state.violations);
     }
 
     /// Stops answering and breaks every connection.

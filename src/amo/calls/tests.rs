@@ -1,49 +1,12 @@
 use super::*;
-use crate::call::id::{AccountId, CallId, PbxName};
-use crate::call::record::{Seconds, Source, TimeSource};
+use crate::call::id::CallId;
+use crate::call::record::{Seconds, sample};
 use crate::time::PbxTime;
 
 const STARTED: i64 = 1_795_338_791;
 
 fn record() -> CallRecord {
-    let pbx = PbxName::default();
-    let at = PbxTime::from_micros(STARTED * 1_000_000 + 389_000);
-    CallRecord {
-        v: 1,
-        call_id: CallId::new(&pbx, "1795337591.4", 1),
-        pbx,
-        account: AccountId::default(),
-        direction: Direction::Inbound,
-        phone: Some("79161234568".to_owned()),
-        phone_raw: Some("79161234568".to_owned()),
-        did: None,
-        trunk: None,
-        queue: None,
-        account_code: None,
-        answered: true,
-        outcome: Outcome::Answered,
-        status: Some(4),
-        responsible: Some("101".to_owned()),
-        answered_by: vec!["101".to_owned()],
-        rang: vec!["101".to_owned()],
-        talk_seconds: seconds(4200),
-        bridged_seconds: seconds(3200),
-        wait_seconds: Seconds::ZERO,
-        hold_seconds: Seconds::ZERO,
-        segments: Vec::new(),
-        started_at: at,
-        answered_at: Some(at),
-        ended_at: at,
-        time: TimeSource::Event,
-        hangup_cause: Some(16),
-        hangup_by: None,
-        recording: None,
-        uniqueids: Vec::new(),
-        source: Source::Ami,
-        partial: false,
-        skip: None,
-        why: Vec::new(),
-    }
+    CallRecord { bridged_seconds: seconds(3200), ..sample::call("1795337591.4").record }
 }
 
 fn seconds(millis: u64) -> Seconds {

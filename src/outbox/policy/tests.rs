@@ -1,10 +1,7 @@
 use super::*;
-use crate::call::id::{AccountId, CallId, PbxName};
-use crate::call::record::{
-    CallRecord, Direction, FinishedCall, Outcome, Seconds, Source, TimeSource, Timeline,
-};
+use crate::call::id::AccountId;
+use crate::call::record::sample;
 use crate::outbox::queue::Seq;
-use crate::time::PbxTime;
 
 /// The moment at which these tests begin.
 pub(crate) const START: HostTime = HostTime::from_micros(1_795_338_791_000_000);
@@ -14,44 +11,8 @@ const HOUR: Duration = Duration::from_hours(1);
 
 /// A pending inbound call with this place in the outbox.
 pub(crate) fn item(seq: u64) -> Item {
-    let pbx = PbxName::default();
-    let at = PbxTime::from_micros(START.micros());
-    let record = CallRecord {
-        v: 1,
-        call_id: CallId::new(&pbx, &format!("1.{seq}"), 1),
-        pbx,
-        account: AccountId::default(),
-        direction: Direction::Inbound,
-        phone: Some(format!("7916000{seq:04}")),
-        phone_raw: None,
-        did: None,
-        trunk: None,
-        queue: None,
-        account_code: None,
-        answered: true,
-        outcome: Outcome::Answered,
-        status: Some(4),
-        responsible: Some("101".to_owned()),
-        answered_by: vec!["101".to_owned()],
-        rang: vec!["101".to_owned()],
-        talk_seconds: Seconds::from_duration(Duration::from_secs(4)),
-        bridged_seconds: Seconds::from_duration(Duration::from_secs(4)),
-        wait_seconds: Seconds::ZERO,
-        hold_seconds: Seconds::ZERO,
-        segments: Vec::new(),
-        started_at: at,
-        answered_at: Some(at),
-        ended_at: at,
-        time: TimeSource::Event,
-        hangup_cause: Some(16),
-        hangup_by: None,
-        recording: None,
-        uniqueids: vec![format!("1.{seq}")],
-        source: Source::Ami,
-        partial: false,
-        skip: None,
-        why: Vec::new(),
-    };
+    let mut call = sample::call(&format!("1.{seq}"));
+    call.record.phone = Some(format!("7916000{seq:04}"));
     Item {
         seq: Seq(seq),
         account: AccountId::default(),
@@ -60,7 +21,7 @@ pub(crate) fn item(seq: u64) -> Item {
         attempts: 0,
         next_at: START,
         last_error: None,
-        call: FinishedCall { record, timeline: Timeline::default() },
+        call,
     }
 }
 

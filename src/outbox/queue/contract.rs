@@ -1,7 +1,7 @@
 //! What every [`Queue`] must do, as tests: [`tests`] runs all of them on one implementation.
 
-use crate::call::id::{AccountId, CallId, PbxName};
-use crate::call::record::{FinishedCall, Skip};
+use crate::call::id::AccountId;
+use crate::call::record::{FinishedCall, Skip, sample};
 use crate::outbox::queue::{BatchId, Enqueued, Item, Phase, Queue, Seq, Settlement, State, Stats};
 use crate::time::HostTime;
 
@@ -62,13 +62,10 @@ macro_rules! tests {
 }
 pub(crate) use tests;
 
-const SAMPLE: &str = include_str!("../../../tests/samples/call.json");
-
 /// A call of the PBX `default` whose channels are `n.1` and `n.2`.
 pub fn call(n: u32) -> FinishedCall {
-    let mut call: FinishedCall = serde_json::from_str(SAMPLE).unwrap();
-    call.record.call_id = CallId::new(&PbxName::default(), &format!("{n}.1"), 1);
-    call.record.uniqueids = vec![format!("{n}.1"), format!("{n}.2")];
+    let mut call = sample::call(&format!("{n}.1"));
+    call.record.uniqueids.push(format!("{n}.2"));
     call
 }
 

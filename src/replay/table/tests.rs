@@ -1,45 +1,16 @@
 use super::*;
-use crate::call::id::{AccountId, CallId, PbxName};
-use crate::call::record::{Outcome, Skip, Source, TimeSource, VERSION};
+use crate::call::record::{Outcome, Skip, sample};
 use crate::time::PbxTime;
 
 fn a_call(phone: &str, responsible: &str) -> CallRecord {
-    let start = PbxTime::from_micros(1_795_338_791_389_456);
     CallRecord {
-        v: VERSION,
-        call_id: CallId::new(&PbxName::default(), "1795337591.4", 1),
-        pbx: PbxName::default(),
-        account: AccountId::default(),
-        direction: Direction::Inbound,
         phone: Some(phone.to_owned()),
-        phone_raw: Some(phone.to_owned()),
-        did: None,
-        trunk: None,
-        queue: None,
-        account_code: None,
-        answered: true,
-        outcome: Outcome::Answered,
-        status: Some(4),
         responsible: Some(responsible.to_owned()),
         answered_by: vec![responsible.to_owned()],
         rang: vec![responsible.to_owned()],
         talk_seconds: seconds(65),
-        bridged_seconds: seconds(65),
         wait_seconds: seconds(3),
-        hold_seconds: Seconds::ZERO,
-        segments: Vec::new(),
-        started_at: start,
-        answered_at: Some(start),
-        ended_at: start,
-        time: TimeSource::Event,
-        hangup_cause: Some(16),
-        hangup_by: None,
-        recording: None,
-        uniqueids: Vec::new(),
-        source: Source::Replay,
-        partial: false,
-        skip: None,
-        why: Vec::new(),
+        ..sample::call("1795337591.4").record
     }
 }
 

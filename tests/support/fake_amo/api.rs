@@ -168,7 +168,7 @@ fn add(state: &mut State, calls: &[Value]) -> Reply {
                 );
             }
             None => {
-                errors.push(json!({"title": "Entity not found", "status": 263, "request_id": request_id}))
+                errors.push(json!({"title": "Entity not found", "status": 263, "request_id": request_id}));
             }
         }
     }
