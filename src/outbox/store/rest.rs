@@ -21,9 +21,8 @@ use tracing::debug;
 use crate::clock;
 use crate::outbox::store::trees::Trees;
 
-/// How long nothing must be asked before the threads are put to rest: a busy minute shall not pay
-/// for it, a quiet night shall.
-pub const IDLE: Duration = Duration::from_secs(5);
+/// How long nothing must be asked before the threads are put to rest.
+pub const IDLE: Duration = Duration::from_secs(1);
 
 /// Tasks that sled's queue may hold before it starts more threads.
 const QUEUED_MAX: usize = 7;
