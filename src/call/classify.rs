@@ -6,7 +6,9 @@ use crate::call::conversation::{self, Conversation};
 use crate::call::facts::{CallFacts, Channel};
 use crate::call::id::{AccountId, CallId, PbxName};
 use crate::call::policy::Policy;
-use crate::call::record::{CallRecord, Direction, FinishedCall, HangupBy, Seconds, Side, Source, VERSION};
+use crate::call::record::{
+    CallRecord, Direction, FinishedCall, HangupBy, Outcome, Seconds, Side, Skip, Source, VERSION,
+};
 use crate::call::talk::{self, Talk};
 use crate::call::timeline;
 use crate::call::why::{DirectionRule, PartialRule, Why};
@@ -34,6 +36,17 @@ pub fn classify(facts: &CallFacts, setting: Setting<'_>) -> Vec<FinishedCall> {
         return internal::classify(facts, setting).into_iter().collect();
     }
     conversations.iter().map(|conversation| classify_one(facts, conversation, setting)).collect()
+}
+
+/// Each once, in order of the first.
+fn in_order<'s>(extensions: impl Iterator<Item = &'s str>) -> Vec<String> {
+    let mut ordered: Vec<String> = Vec::new();
+    for extension in extensions {
+        if !ordered.iter().any(|known| known == extension) {
+            ordered.push(extension.to_owned());
+        }
+    }
+    ordered
 }
 
 /// A conversation and what the steps of classification found out about it.
@@ -65,13 +78,14 @@ impl<'f> Case<'f> {
             self.conversation.legs.iter().map(|leg| self.end(*leg)).max().unwrap_or(self.facts.ended);
         let ended_at = if answered_at.is_some() { ended_at } else { ended_at.max(self.given_up_at()) };
         let phone_raw = self.phone_raw();
-        let (phone, skip) = match phone::subscriber(phone_raw.as_deref()) {
+        let (phone, no_phone) = match phone::subscriber(phone_raw.as_deref()) {
             Ok(number) => (Some(number), None),
             Err(skip) => (None, Some(skip)),
         };
         let outcome = self.outcome();
         let people = self.people(setting.policy.responsible);
         let partial = self.partial();
+        let skip = self.no_conversation(outcome).or(no_phone);
         if let Some(reason) = skip {
             self.why.push(Why::Skip { reason });
         }
@@ -93,7 +107,7 @@ impl<'f> Case<'f> {
             responsible: people.responsible,
             answered_by: people.answered_by,
             rang: people.rang,
-            talk_seconds: Seconds::from_duration(self.talk_time()),
+            talk_seconds: Seconds::from_duration(talk::length(&self.talks)),
             bridged_seconds: Seconds::from_duration(talk::covered(&self.talks)),
             wait_seconds: Seconds::from_duration(answered_at.unwrap_or(ended_at).since(started_at)),
             hold_seconds: Seconds::from_duration(self.hold_time()),
@@ -152,9 +166,10 @@ impl<'f> Case<'f> {
         }
     }
 
-    fn talk_time(&self) -> Duration {
-        let last = self.talks.iter().map(|talk| talk.to).max();
-        self.talks.first().zip(last).map_or(Duration::ZERO, |(first, last)| last.since(first.from))
+    /// A fax machine has nothing to say, and neither has a supervisor who listens in from outside.
+    fn no_conversation(&self, outcome: Outcome) -> Option<Skip> {
+        let spies = self.conversation.legs.iter().any(|leg| self.channel(*leg).extras.spy);
+        (outcome == Outcome::Fax || spies).then_some(Skip::NoConversation)
     }
 
     /// For how long employees who talked had the outside party on hold.

@@ -8,6 +8,7 @@
 use crate::call::facts::{CallFacts, Channel, ChannelIndex, Origin};
 use crate::call::name;
 use crate::call::record::{Direction, Side};
+use crate::call::side;
 use crate::call::why::{DirectionRule, ForwardRule};
 use crate::time::PbxTime;
 
@@ -177,7 +178,7 @@ fn stands_for(facts: &CallFacts, leg: usize, party: usize) -> (Option<String>, F
     }
     let meant = chain.iter().find_map(|at| {
         let channel = &facts.channels[*at];
-        let local = name::local_exten(&channel.name).filter(|exten| crate::call::side::is_short(exten));
+        let local = name::local_exten(&channel.name).filter(|exten| side::is_short(exten));
         local.map(str::to_owned).or_else(|| channel.extras.meant.last().map(ToString::to_string))
     });
     match meant {

@@ -150,8 +150,10 @@ pub struct Extras {
     pub parked: Option<PbxTime>,
     /// Sent on to this extension without asking, by that channel.
     pub transfers: Vec<Transfer>,
-    pub picked_up: bool,
+    /// It took a call that rang elsewhere.
+    pub picked_up: Option<PbxTime>,
     pub fax: bool,
+    /// It listens to others.
     pub spy: bool,
 }
 

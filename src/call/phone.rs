@@ -2,6 +2,8 @@
 
 use crate::call::record::Skip;
 
+/// Digits of a number that are shown where not all of it may be.
+const DIGITS_SHOWN: usize = 4;
 /// Fewest digits of a number that a subscriber can have; service numbers are shorter.
 const DIGITS_MIN: usize = 5;
 
@@ -19,9 +21,33 @@ pub fn subscriber(raw: Option<&str>) -> Result<String, Skip> {
     }
 }
 
+/// `…4567`, as logs above `debug` show a number: enough to find the call, too little to ring the
+/// person. Of a short number at most half is shown.
+pub fn masked(number: &str) -> String {
+    let digits: Vec<char> = number.chars().filter(char::is_ascii_digit).collect();
+    let shown = DIGITS_SHOWN.min(digits.len() / 2);
+    let tail: String = digits.into_iter().rev().take(shown).rev().collect();
+    format!("…{tail}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_masked_number_shows_its_last_digits_and_never_all_of_them() {
+        let pairs = [
+            ("79161234568", "…4568"),
+            ("+7 916 123-45-68", "…4568"),
+            ("7916123\r\n\u{1b}[8", "…1238"),
+            ("1234567", "…567"),
+            ("12", "…2"),
+            ("", "…"),
+        ];
+        for (number, shown) in pairs {
+            assert_eq!(masked(number), shown);
+        }
+    }
 
     #[test]
     fn a_number_is_its_digits() {

@@ -63,8 +63,8 @@ const WEIGHTS: [(Evidence, Side, u32); 11] = [
 pub const EXTENSION_DIGITS_MAX: usize = 6;
 pub const OUTSIDE_DIGITS_MIN: usize = 7;
 
-/// Endpoints remembered. A PBX has some thousands; a stream with more is hostile, and its further
-/// endpoints are judged by their names alone.
+/// Endpoints remembered. A PBX has some thousands; a stream with more is hostile, and the sides of
+/// its further endpoints stay unknown.
 const ENDPOINTS_MAX: usize = 1 << 16;
 
 /// Everything seen of every endpoint.
@@ -75,9 +75,13 @@ pub struct Sides {
     hasher: RandomState,
 }
 
-/// Index of an endpoint in [`Sides`].
+/// Index of an endpoint in [`Sides`]; of none when there were too many.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct EndpointIndex(u32);
+
+impl EndpointIndex {
+    const FORGOTTEN: Self = Self(u32::MAX);
+}
 
 #[derive(Clone, Debug)]
 struct Endpoint {
@@ -107,7 +111,7 @@ impl Sides {
             return EndpointIndex(found);
         }
         if self.endpoints.len() >= ENDPOINTS_MAX {
-            return EndpointIndex(0);
+            return EndpointIndex::FORGOTTEN;
         }
         let index = u32::try_from(self.endpoints.len()).expect("ENDPOINTS_MAX fits");
         let mut endpoint = Endpoint { name: name.into(), seen: 0, hint: None, number: None };
@@ -121,12 +125,14 @@ impl Sides {
     }
 
     pub fn add(&mut self, endpoint: EndpointIndex, evidence: Evidence) {
-        self.endpoints[endpoint.0 as usize].add(evidence);
+        if let Some(endpoint) = self.endpoint(endpoint) {
+            endpoint.add(evidence);
+        }
     }
 
     /// The device called the PBX with `number` as caller, dialling `exten` in `context`.
     pub fn called_in(&mut self, index: EndpointIndex, number: Option<&str>, exten: &str, context: &str) {
-        let endpoint = &mut self.endpoints[index.0 as usize];
+        let Some(endpoint) = self.endpoint(index) else { return };
         let bare = name::bare(&endpoint.name);
         match number {
             Some(number) if is_short(number) => {
@@ -160,14 +166,16 @@ impl Sides {
     pub fn hint(&mut self, exten: &str, device: &str) {
         for device in device.split(['&', ',']).filter(|d| d.contains('/')) {
             let index = self.intern(device);
-            let endpoint = &mut self.endpoints[index.0 as usize];
-            endpoint.add(Evidence::Hint);
-            endpoint.hint = Some(exten.into());
+            if let Some(endpoint) = self.endpoint(index) {
+                endpoint.add(Evidence::Hint);
+                endpoint.hint = Some(exten.into());
+            }
         }
     }
 
     pub fn verdict(&self, endpoint: EndpointIndex) -> Verdict {
-        let seen = &self.endpoints[endpoint.0 as usize];
+        let unknown = Verdict { side: Side::Unknown, evidence: Evidence::None };
+        let Some(seen) = self.endpoints.get(endpoint.0 as usize) else { return unknown };
         let weigh = |wanted: Side| {
             let found = WEIGHTS.iter().filter(|(evidence, side, _)| *side == wanted && seen.has(*evidence));
             let heaviest = found.clone().max_by_key(|(_, _, weight)| *weight).map(|(evidence, ..)| *evidence);
@@ -177,22 +185,26 @@ impl Sides {
         match outside.0.cmp(&inside.0) {
             std::cmp::Ordering::Greater => Verdict { side: Side::Outside, evidence: outside.1 },
             std::cmp::Ordering::Less => Verdict { side: Side::Inside, evidence: inside.1 },
-            std::cmp::Ordering::Equal => Verdict { side: Side::Unknown, evidence: Evidence::None },
+            std::cmp::Ordering::Equal => unknown,
         }
     }
 
     /// The extension that an inside endpoint belongs to: its hint, its name where that is a
     /// number, the number with which it calls, or its name.
     pub fn extension(&self, index: EndpointIndex) -> &str {
-        let endpoint = &self.endpoints[index.0 as usize];
+        let Some(endpoint) = self.endpoints.get(index.0 as usize) else { return "" };
         let bare = name::bare(&endpoint.name);
         if let Some(hint) = &endpoint.hint {
             return hint;
         }
         match &endpoint.number {
             Some(number) if !is_short(bare) => number,
-            _ => bare,
+            Some(_) | None => bare,
         }
+    }
+
+    fn endpoint(&mut self, index: EndpointIndex) -> Option<&mut Endpoint> {
+        self.endpoints.get_mut(index.0 as usize)
     }
 }
 
@@ -338,6 +350,19 @@ mod tests {
         let mut sides = Sides::default();
         let endpoint = sides.intern("PJSIP/alice-00000001");
         assert_eq!(sides.verdict(endpoint).side, Side::Unknown);
+    }
+
+    #[test]
+    fn one_endpoint_too_many_is_unknown_and_spoils_no_other() {
+        let mut sides = Sides::default();
+        for number in 0..ENDPOINTS_MAX {
+            sides.intern(&format!("PJSIP/peer{number}x"));
+        }
+        let (first, over) = (sides.intern("PJSIP/peer0x"), sides.intern("PJSIP/101-00000001"));
+        sides.add(over, Evidence::NumberDialled);
+        sides.called_in(over, Some("79161234567"), "s", "from-trunk");
+        assert_eq!(sides.verdict(over).side, Side::Unknown);
+        assert_eq!(sides.verdict(first).side, Side::Unknown);
     }
 
     #[test]

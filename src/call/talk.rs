@@ -64,6 +64,18 @@ struct Open {
     bridge: Option<u32>,
 }
 
+/// From the first moment of `talks` to the last.
+pub fn span(talks: &[Talk]) -> Option<(PbxTime, PbxTime)> {
+    let from = talks.iter().map(|talk| talk.from).min()?;
+    let to = talks.iter().map(|talk| talk.to).max()?;
+    Some((from, to))
+}
+
+/// The time between the two ends of [`span`].
+pub fn length(talks: &[Talk]) -> Duration {
+    span(talks).map_or(Duration::ZERO, |(from, to)| to.since(from))
+}
+
 /// The time that `talks` cover together.
 pub fn covered(talks: &[Talk]) -> Duration {
     let (mut sum, mut reached) = (Duration::ZERO, None::<PbxTime>);

@@ -1,5 +1,6 @@
 //! Pure: the facts of a call as a story.
 
+use crate::call::conversation::sent_number;
 use crate::call::facts::{BridgeKind, CallFacts, Channel};
 use crate::call::record::{Leg, Moment, Side, Timeline, What};
 use crate::time::PbxTime;
@@ -36,7 +37,7 @@ fn party(channel: &Channel) -> Option<String> {
     match channel.side {
         Side::Inside => channel.extension.as_deref().map(str::to_owned),
         Side::Outside | Side::Unknown | Side::Helper => {
-            let sent = crate::call::conversation::sent_number(channel);
+            let sent = sent_number(channel);
             sent.or(channel.number.as_deref()).map(str::to_owned)
         }
     }
@@ -65,6 +66,7 @@ fn moments(channel: &Channel) -> Vec<(PbxTime, What)> {
     if let Some((at, queue)) = extras.queue_joined.zip(extras.queue.as_deref()) {
         moments.push((at, What::Queued { queue: queue.to_owned() }));
     }
+    moments.extend(extras.picked_up.map(|at| (at, What::PickedUp)));
     moments.extend(extras.parked.map(|at| (at, What::Parked)));
     moments.extend(extras.message_left.map(|at| (at, What::LeftMessage)));
     for transfer in &extras.transfers {

@@ -192,15 +192,8 @@ impl Tracker {
         self.groups.len()
     }
 
-    pub fn now(&self) -> PbxTime {
-        self.now
-    }
-
     fn side(&self, channel: ChannelIndex) -> Side {
         let tracked = &self.channels[channel as usize];
         extract::side(&self.sides, &tracked.facts, tracked.endpoint).side
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -37,9 +37,6 @@ pub enum Error {
 /// The environment variable that sets the level, before the configuration.
 pub const VARIABLE: &str = "AMI2AMO_LOG";
 
-/// Digits of a number that are shown.
-const DIGITS_SHOWN: usize = 4;
-
 /// Sets up logging. `filter` is a level, or `target=level` lists.
 ///
 /// # Errors
@@ -61,14 +58,6 @@ pub fn init(filter: &str, format: Format) -> Result<(), Error> {
 /// When it is none.
 pub fn parse(filter: &str) -> Result<EnvFilter, Error> {
     EnvFilter::try_new(filter).map_err(|source| Error::Filter { filter: filter.to_owned(), source })
-}
-
-/// A phone number as it may stand in a log above `debug`: its last digits.
-pub fn mask(number: &str) -> impl fmt::Display {
-    let digits: Vec<char> = number.chars().filter(char::is_ascii_alphanumeric).collect();
-    let hidden = digits.len().saturating_sub(DIGITS_SHOWN);
-    let shown: String = digits.into_iter().skip(hidden).collect();
-    if hidden == 0 { shown } else { format!("…{shown}") }
 }
 
 /// Whether standard error goes to the journal: systemd names the socket by device and inode.
@@ -115,20 +104,6 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
-
-    #[track_caller]
-    fn check(number: &str, expected: &str) {
-        assert_eq!(mask(number).to_string(), expected);
-    }
-
-    #[test]
-    fn a_masked_number_shows_its_last_four_digits() {
-        check("79161234568", "…4568");
-        check("+7 916 123-45-68", "…4568");
-        check("101", "101");
-        check("", "");
-        check("7916123\r\n\x1b[8", "…1238");
-    }
 
     #[test]
     fn a_level_is_a_word_or_a_list() {

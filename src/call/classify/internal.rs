@@ -1,6 +1,6 @@
 //! Pure: calls in which no outside party took part. They are printed, never sent.
 
-use crate::call::classify::Setting;
+use crate::call::classify::{Setting, in_order};
 use crate::call::facts::{CallFacts, Channel};
 use crate::call::id::{AccountId, CallId};
 use crate::call::name;
@@ -27,8 +27,6 @@ fn record(facts: &CallFacts, opener: &Channel, talks: &[Talk], setting: Setting<
     let unknown = own(facts).any(|(_, channel)| channel.side == Side::Unknown);
     let skip = if unknown { Skip::UnknownSides } else { Skip::Internal };
     let answered_at = talks.first().map(|talk| talk.from);
-    let last = talks.iter().map(|talk| talk.to).max();
-    let talked = answered_at.zip(last).map(|(first, last)| last.since(first)).unwrap_or_default();
     let outcome = if answered_at.is_some() { Outcome::Answered } else { Outcome::NoAnswer };
     let ended_at = own(facts).map(|(_, channel)| channel.end(facts.ended)).max().unwrap_or(facts.ended);
     let segments = segments(facts, talks);
@@ -50,7 +48,7 @@ fn record(facts: &CallFacts, opener: &Channel, talks: &[Talk], setting: Setting<
         responsible: opener.extension.as_deref().map(str::to_owned),
         answered_by: in_order(segments.iter().map(|segment| &*segment.extension)),
         rang: in_order(rang(facts)),
-        talk_seconds: Seconds::from_duration(talked),
+        talk_seconds: Seconds::from_duration(talk::length(talks)),
         bridged_seconds: Seconds::from_duration(talk::covered(talks)),
         wait_seconds: Seconds::from_duration(answered_at.unwrap_or(ended_at).since(opener.born)),
         hold_seconds: Seconds::ZERO,
@@ -85,17 +83,6 @@ fn segments(facts: &CallFacts, talks: &[Talk]) -> Vec<Segment> {
 fn rang(facts: &CallFacts) -> impl Iterator<Item = &str> {
     let called = own(facts).filter(|(_, channel)| channel.side == Side::Inside && channel.was_called());
     called.filter_map(|(_, channel)| channel.extension.as_deref())
-}
-
-/// Each once, in order of the first.
-fn in_order<'s>(extensions: impl Iterator<Item = &'s str>) -> Vec<String> {
-    let mut ordered: Vec<String> = Vec::new();
-    for extension in extensions {
-        if !ordered.iter().any(|known| known == extension) {
-            ordered.push(extension.to_owned());
-        }
-    }
-    ordered
 }
 
 fn why(facts: &CallFacts, opener: &Channel, outcome: Outcome, skip: Skip) -> Vec<Why> {

@@ -1,6 +1,8 @@
 //! Pure: who rang, who talked, on whom the call is booked.
 
-use crate::call::classify::Case;
+use std::time::Duration;
+
+use crate::call::classify::{Case, in_order};
 use crate::call::policy::Responsible;
 use crate::call::record::{Direction, Segment, Side};
 use crate::call::talk::Talk;
@@ -18,12 +20,7 @@ pub(super) struct People {
 impl Case<'_> {
     pub(super) fn people(&mut self, policy: Responsible) -> People {
         let segments = self.segments();
-        let mut answered_by: Vec<String> = Vec::new();
-        for segment in &segments {
-            if !answered_by.contains(&segment.extension) {
-                answered_by.push(segment.extension.clone());
-            }
-        }
+        let answered_by = in_order(segments.iter().map(|segment| &*segment.extension));
         let rang = self.rang();
         let (responsible, rule) = match chosen(&segments, policy) {
             Some((extension, rule)) => (Some(extension), rule),
@@ -64,13 +61,7 @@ impl Case<'_> {
             })
             .collect();
         called.sort_by_key(|(first, _)| *first);
-        let mut rang: Vec<String> = Vec::new();
-        for (_, extension) in called {
-            if !rang.iter().any(|known| known == extension) {
-                rang.push(extension.to_owned());
-            }
-        }
-        rang
+        in_order(called.into_iter().map(|(_, extension)| extension))
     }
 
     fn nobody_talked(&self, rang: &[String]) -> (Option<String>, ResponsibleRule) {
@@ -121,7 +112,7 @@ fn chosen(segments: &[Segment], policy: Responsible) -> Option<(String, Responsi
         Responsible::Longest => {
             let total = |extension: &str| {
                 let own = segments.iter().filter(|segment| segment.extension == extension);
-                own.map(|segment| segment.to.since(segment.from)).sum::<std::time::Duration>()
+                own.map(|segment| segment.to.since(segment.from)).sum::<Duration>()
             };
             (segments.iter().rev().max_by_key(|s| total(&s.extension))?, ResponsibleRule::LongestWhoTalked)
         }

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use crate::call::classify::Case;
 use crate::call::facts::Channel;
+use crate::call::talk;
 use crate::time::PbxTime;
 
 impl Case<'_> {
     /// Of all recordings the one that covers most of the talk; of equals the one made nearest to
     /// the outside party, then the earliest. Its name below the monitor folder.
     pub(super) fn recording(&self) -> Option<String> {
-        let (from, to) = (self.talks.first()?.from, self.talks.iter().map(|talk| talk.to).max()?);
+        let (from, to) = talk::span(&self.talks)?;
         let covers = |channel: &Channel, start: PbxTime| -> Duration {
             channel.end(self.facts.ended).min(to).since(start.max(from))
         };

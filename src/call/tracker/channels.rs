@@ -4,7 +4,7 @@ use crate::ami::event::{self, presented, text};
 use crate::call::facts::{Channel, ChannelIndex, Extras, Gone, Origin, Recording, Span};
 use crate::call::name;
 use crate::call::record::Side;
-use crate::call::side::Evidence;
+use crate::call::side::{EndpointIndex, Evidence};
 use crate::call::tracker::{Tracked, Tracker};
 use crate::time::PbxTime;
 
@@ -125,8 +125,9 @@ impl Tracker {
         self.relink(index, snapshot);
         let extras = &mut self.channels[index as usize].facts.extras;
         let Some(value) = kept(&text::unescape(value)) else { return };
-        match name.trim_ascii_start().strip_prefix(b"__").or_else(|| name.strip_prefix(b"_")).unwrap_or(name)
-        {
+        let name = name.trim_ascii_start();
+        // Variables that are handed down to further channels begin with one or two of these.
+        match name.strip_prefix(b"__").or_else(|| name.strip_prefix(b"_")).unwrap_or(name) {
             b"MIXMONITOR_FILENAME" | b"MONITOR_FILENAME" => {
                 extras.add_recording(Recording { at, path: value });
             }
@@ -218,7 +219,7 @@ impl Tracker {
     fn add(
         &mut self,
         facts: Channel,
-        endpoint: crate::call::side::EndpointIndex,
+        endpoint: EndpointIndex,
         snapshot: &event::Channel<'_>,
     ) -> ChannelIndex {
         let entry = self.channels.insert(Tracked {
@@ -282,6 +283,7 @@ pub(super) fn kept(value: &[u8]) -> Option<Box<str>> {
     (!text.is_empty()).then(|| cut(&text).into())
 }
 
-fn cut(text: &str) -> &str {
+/// The beginning of a text that may be hostile.
+pub(super) fn cut(text: &str) -> &str {
     text.get(..text.floor_char_boundary(TEXT_MAX)).unwrap_or(text)
 }

@@ -5,7 +5,7 @@ use crate::call::facts::{ChannelIndex, Dial, DialEnd, DialStatus, Origin, Transf
 use crate::call::name;
 use crate::call::side::{self, Dialled, Evidence, OUTSIDE_DIGITS_MIN};
 use crate::call::tracker::Tracker;
-use crate::call::tracker::channels::{LIST_MAX, kept};
+use crate::call::tracker::channels::{LIST_MAX, cut, kept};
 use crate::time::PbxTime;
 
 impl Tracker {
@@ -52,6 +52,7 @@ impl Tracker {
             Some(open) => facts.dials[open].end = Some(end),
             // This repeats an end that was seen.
             None if facts.dials.iter().any(|dial| dial.by == by) => {}
+            None if facts.dials.len() >= LIST_MAX => {}
             None => facts.dials.push(Dial { by, at, number: None, end: Some(end) }),
         }
     }
@@ -71,7 +72,7 @@ impl Tracker {
         match side::dialled(dial_string, name::endpoint(&tracked.facts.name)) {
             Dialled::Number(number) => {
                 self.sides.add(endpoint, Evidence::NumberDialled);
-                Some(number.into())
+                Some(cut(number).into())
             }
             Dialled::Device => {
                 self.sides.add(endpoint, Evidence::DialledByName);
@@ -125,7 +126,7 @@ impl Tracker {
     pub(super) fn pickup(&mut self, picker: &event::Channel<'_>, target: &event::Channel<'_>, at: PbxTime) {
         let (picker, target) = (self.see(picker, at), self.see(target, at));
         self.unite(picker, target);
-        self.channels[picker as usize].facts.extras.picked_up = true;
+        self.channels[picker as usize].facts.extras.picked_up.get_or_insert(at);
     }
 
     pub(super) fn parked(&mut self, parkee: &event::Channel<'_>, at: PbxTime) {

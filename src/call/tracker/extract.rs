@@ -1,6 +1,6 @@
 //! Pure: from the tracker's channels to the facts of one ended call.
 
-use crate::call::facts::{BridgeKind, CallFacts, Channel, ChannelIndex};
+use crate::call::facts::{BridgeKind, CallFacts, Channel, ChannelIndex, Extras};
 use crate::call::name;
 use crate::call::record::Side;
 use crate::call::side::{EndpointIndex, Evidence, Sides, Verdict};
@@ -85,7 +85,7 @@ impl Tracker {
         guest.guest = true;
         guest.peer = None;
         guest.dials.clear();
-        guest.extras = crate::call::facts::Extras::default();
+        guest.extras = Extras::default();
         guest
     }
 

@@ -56,19 +56,18 @@ impl Tracker {
         })
     }
 
-    /// The group that holds `linkedid`, which `group` takes if nobody has it.
-    pub(super) fn link(&mut self, group: GroupIndex, linkedid: &[u8]) -> GroupIndex {
+    /// Joins `group` with the one that holds `linkedid`, or gives it `linkedid` if nobody has it.
+    pub(super) fn link(&mut self, group: GroupIndex, linkedid: &[u8]) {
         if linkedid.is_empty() {
-            return group;
+            return;
         }
         if let Some(found) = self.by_linkedid.find(linkedid, |i| &*self.linked[i].id == linkedid) {
-            let other = self.linked[found].group;
-            return self.unite_groups(group, other);
+            self.unite_groups(group, self.linked[found].group);
+            return;
         }
         let entry = self.linked.insert(Linked { id: linkedid.into(), group });
         self.by_linkedid.insert(linkedid, entry);
         self.groups[group].linked.push(entry);
-        group
     }
 
     /// Joins the calls of two channels.
@@ -77,10 +76,10 @@ impl Tracker {
         self.unite_groups(a, b);
     }
 
-    /// The older group takes the younger one in; returns it.
-    fn unite_groups(&mut self, a: GroupIndex, b: GroupIndex) -> GroupIndex {
+    /// The older group takes the younger one in.
+    fn unite_groups(&mut self, a: GroupIndex, b: GroupIndex) {
         if a == b || self.groups[a].members.len() + self.groups[b].members.len() > MEMBERS_MAX {
-            return a;
+            return;
         }
         let (keep, drop) = if self.groups[a].seq < self.groups[b].seq { (a, b) } else { (b, a) };
         self.set_deadline(drop, None);
@@ -97,7 +96,6 @@ impl Tracker {
         group.live += dropped.live;
         group.reported |= dropped.reported;
         self.reconsider(keep);
-        keep
     }
 
     /// Sets or clears a group's deadline after a change.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::amo::answer::{Account, Answer};
 use crate::amo::notes::{Note, Probe};
 use crate::call::id::CallId;
+use crate::call::phone;
 use crate::call::record::Direction;
 use crate::outbox::courier::standing::Standing;
 use crate::outbox::queue::{self, BatchId, Item, Seq, Settlement};
@@ -121,38 +122,14 @@ pub struct Ruling {
     pub settlement: Settlement,
 }
 
-/// Digits of a number that are shown.
-const DIGITS_SHOWN: usize = 4;
-
 impl Ruling {
     pub(super) fn new(item: &Item, settlement: Settlement) -> Self {
         let record = &item.call.record;
         Self {
             call_id: record.call_id.clone(),
             direction: record.direction,
-            phone: masked(record.phone.as_deref().unwrap_or_default()),
+            phone: phone::masked(record.phone.as_deref().unwrap_or_default()),
             settlement,
-        }
-    }
-}
-
-/// `…4568`: enough to find the call, too little to ring the person.
-fn masked(phone: &str) -> String {
-    let digits = phone.chars().count();
-    let shown = if digits > 2 * DIGITS_SHOWN { DIGITS_SHOWN } else { digits / 2 };
-    let tail: String = phone.chars().skip(digits - shown).collect();
-    format!("…{tail}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_number_shows_its_last_digits_and_never_all_of_them() {
-        for (phone, shown) in [("79161234568", "…4568"), ("1234567", "…567"), ("12", "…2"), ("", "…")]
-        {
-            assert_eq!(masked(phone), shown);
         }
     }
 }

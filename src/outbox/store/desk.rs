@@ -3,9 +3,12 @@
 
 use std::collections::BTreeMap;
 
+use tracing::info;
+
 use crate::call::id::{AccountId, CallId, PbxName};
-use crate::call::record::FinishedCall;
-use crate::outbox::queue::{BatchId, Enqueued, Error, Item, Seq, Settlement, Stats};
+use crate::call::phone;
+use crate::call::record::{CallRecord, FinishedCall, Skip};
+use crate::outbox::queue::{BatchId, Enqueued, Error, Item, Seq, Settlement, State, Stats};
 use crate::outbox::schedule::{self, Slip};
 use crate::outbox::store::Store;
 use crate::outbox::store::draft::{Draft, Entering};
@@ -133,6 +136,9 @@ impl Store {
         let call = fit::fit(call).map_err(|error| self.fail("a call has no JSON", error))?;
         let slip = Slip::new(draft.ledger.take_seq(), &call.call.record, now);
         let seq = slip.seq;
+        if let State::Skipped { reason, .. } = slip.state {
+            tell_skipped(&call.call.record, reason);
+        }
         draft.ledger.enter(&slip);
         self.enter(draft, Entering { slip, call })?;
         Ok(Enqueued::New(seq))
@@ -151,4 +157,10 @@ impl Store {
         }
         Ok(items)
     }
+}
+
+/// The line of a call that no courier will ever see.
+fn tell_skipped(record: &CallRecord, reason: Skip) {
+    let phone = phone::masked(record.phone_raw.as_deref().unwrap_or_default());
+    info!(call_id = %record.call_id, direction = ?record.direction, phone, ?reason, "call not sent");
 }
