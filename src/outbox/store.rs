@@ -24,6 +24,7 @@ pub mod handle;
 mod history;
 mod journal;
 mod load;
+mod lock;
 mod open;
 pub mod rest;
 mod shelf;

@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 
 use crate::outbox::store::Error;
+use crate::outbox::store::trees::is_locked;
 
 impl Error {
     #[expect(
@@ -21,10 +22,10 @@ impl Error {
     }
 
     pub(super) fn sled(path: &Path, error: sled::Error) -> Self {
+        if is_locked(&error) {
+            return Self::Locked { path: path.join("db"), holder: None };
+        }
         match error {
-            sled::Error::Io(source) if source.to_string().contains("could not acquire lock") => {
-                Self::Locked { path: path.join("db"), holder: None }
-            }
             // A file that ends too early is damage, not a fault of the disk.
             sled::Error::Io(source) if source.kind() != io::ErrorKind::UnexpectedEof => {
                 Self::io(path, source)

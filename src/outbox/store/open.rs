@@ -1,9 +1,8 @@
 //! Opening the store: the lock, the known faults of sled's start, what the journal knows better.
 
 use std::cell::OnceCell;
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::os::unix::fs::DirBuilderExt;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
@@ -22,7 +21,7 @@ use crate::outbox::store::fsync::{Fsync, Target};
 use crate::outbox::store::journal::{self, Journal};
 use crate::outbox::store::trees::{Change, Tree, Trees, seq_key, seq_of};
 use crate::outbox::store::value::{self, Head};
-use crate::outbox::store::{Error, Opened, Store, fit, frame};
+use crate::outbox::store::{Error, Opened, Store, fit, frame, lock};
 use crate::time::HostTime;
 
 /// The layout of trees and keys; see `trees`.
@@ -55,7 +54,7 @@ struct Schema {
 
 pub(super) fn open(dir: &Path, now: HostTime, mut fsync: Box<dyn Fsync>) -> Result<Store, Error> {
     make_dir(dir)?;
-    let lock = lock(dir)?;
+    let lock = lock::take(dir)?;
     let (queue, journal) = (dir.join("queue"), dir.join("journal"));
     make_dir(&queue)?;
     make_dir(&journal)?;
@@ -93,26 +92,6 @@ pub(super) fn open(dir: &Path, now: HostTime, mut fsync: Box<dyn Fsync>) -> Resu
 fn make_dir(dir: &Path) -> Result<(), Error> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
     made.map_err(|error| Error::io(dir, error))
-}
-
-fn lock(dir: &Path) -> Result<File, Error> {
-    let path = dir.join("LOCK");
-    let io = |error| Error::io(&path, error);
-    let options = OpenOptions::new().create(true).read(true).write(true).truncate(false).mode(0o600).clone();
-    let mut file = options.open(&path).map_err(io)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut text = String::new();
-            // The holder is named for convenience only; without its name the message is still true.
-            let _ = file.read_to_string(&mut text);
-            return Err(Error::Locked { holder: text.trim().parse().ok(), path });
-        }
-        Err(TryLockError::Error(error)) => return Err(io(error)),
-    }
-    file.set_len(0).and_then(|()| file.rewind()).map_err(io)?;
-    writeln!(file, "{}", std::process::id()).map_err(io)?;
-    Ok(file)
 }
 
 /// sled writes a snapshot when it opens, as `snap.X.generating`; killed there, it takes the half

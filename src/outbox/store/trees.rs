@@ -9,6 +9,7 @@ use sled::{Batch, Db, IVec, Transactional};
 
 use crate::call::id::{CallId, PbxName};
 use crate::outbox::queue::{Phase, Seq};
+use crate::outbox::store::lock;
 
 /// Memory for pages, in bytes: the queue is short when all is well, and a scan needs no cache.
 const CACHE_BYTES: u64 = 8 << 20;
@@ -65,7 +66,7 @@ impl Trees {
     /// Whatever sled finds; it may also panic on damaged files.
     pub fn open(path: &Path) -> sled::Result<Self> {
         let config = sled::Config::new().path(path).cache_capacity(CACHE_BYTES).flush_every_ms(None);
-        let db = config.open()?;
+        let db = lock::patiently(|| config.open(), is_locked)?;
         let trees = NAMES.iter().map(|name| db.open_tree(name)).collect::<sled::Result<_>>()?;
         Ok(Self { db, trees })
     }
@@ -125,6 +126,11 @@ impl Change {
     pub fn remove(&mut self, tree: Tree, key: impl Into<IVec>) {
         self.0.entry(tree).or_default().remove(key);
     }
+}
+
+/// Whether somebody else has the database open. sled says it in words only.
+pub fn is_locked(error: &sled::Error) -> bool {
+    matches!(error, sled::Error::Io(source) if source.to_string().contains("could not acquire lock"))
 }
 
 pub fn seq_key(seq: Seq) -> [u8; 8] {
