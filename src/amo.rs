@@ -10,5 +10,4 @@ pub mod client;
 pub mod notes;
 pub mod pace;
 pub mod settings;
-pub mod span;
 pub mod token;

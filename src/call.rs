@@ -12,6 +12,7 @@ pub mod conversation;
 pub mod facts;
 pub mod id;
 pub mod name;
+pub mod pattern;
 pub mod phone;
 pub mod policy;
 pub mod record;

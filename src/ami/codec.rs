@@ -23,6 +23,11 @@ pub struct Block {
 }
 
 impl Codec {
+    /// See [`Splitter::set_own_variables`].
+    pub fn set_own_variables(&mut self, prefix: &str) {
+        self.splitter.set_own_variables(prefix);
+    }
+
     /// What had to be dropped since the connection began.
     pub fn damage(&self) -> Damage {
         self.splitter.damage()

@@ -109,6 +109,11 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
         }
     }
 
+    /// Hands on variables whose names begin with `prefix`, from here on.
+    pub fn set_own_variables(&mut self, prefix: &str) {
+        self.codec.set_own_variables(prefix);
+    }
+
     /// Waits until bytes came or something is due, writing what is to be written meanwhile. Cancel
     /// safe: bytes stay in the two buffers.
     ///

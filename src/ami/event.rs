@@ -136,6 +136,7 @@ pub enum What<'b> {
     User {
         channel: Option<Channel<'b>>,
         name: &'b [u8],
+        said: Said<'b>,
     },
     /// Seconds since Asterisk started, where it says so (14 and later).
     FullyBooted {
@@ -156,6 +157,8 @@ pub struct Channel<'b> {
     pub context: &'b [u8],
     pub exten: &'b [u8],
     pub account: &'b [u8],
+    /// `Priority` in the dial plan: above 1 the channel runs it, at 1 it was most likely called.
+    pub priority: &'b [u8],
 }
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -165,6 +168,15 @@ pub struct Bridge<'b> {
     pub kind: &'b [u8],
     pub technology: &'b [u8],
     pub creator: &'b [u8],
+}
+
+/// Headers of a `UserEvent` by which a dial plan says what becomes of a call. Absent ones are empty.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Said<'b> {
+    pub status: &'b [u8],
+    pub result: &'b [u8],
+    pub responsible: &'b [u8],
+    pub send: &'b [u8],
 }
 
 /// Everybody whom an attended transfer names; Asterisk leaves out half of them.
@@ -205,6 +217,7 @@ impl<'b> Channel<'b> {
             5 if key.eq_ignore_ascii_case(b"Exten") => &mut self.exten,
             7 if key.eq_ignore_ascii_case(b"Channel") => &mut self.name,
             7 if key.eq_ignore_ascii_case(b"Context") => &mut self.context,
+            8 if key.eq_ignore_ascii_case(b"Priority") => &mut self.priority,
             8 if key.eq_ignore_ascii_case(b"Uniqueid") => &mut self.uniqueid,
             8 if key.eq_ignore_ascii_case(b"Linkedid") => &mut self.linkedid,
             11 if key.eq_ignore_ascii_case(b"CallerIDNum") => &mut self.number,
@@ -228,6 +241,18 @@ impl<'b> Channel<'b> {
             && std::str::from_utf8(self.uniqueid).is_ok_and(|text| !text.contains(char::is_control));
         (plausible && self.uniqueid != b"none").then_some(self)
     }
+}
+
+/// The second in which a channel was made: uniqueids are `[systemname-]epoch.counter`.
+pub fn made_at(uniqueid: &[u8]) -> Option<PbxTime> {
+    let start = memchr::memrchr(b'-', uniqueid).map_or(0, |dash| dash + 1);
+    let end = memchr::memrchr(b'.', uniqueid).filter(|dot| *dot > start)?;
+    PbxTime::parse(&uniqueid[start..end])
+}
+
+/// Where in its extension of the dial plan a channel is, from 1.
+pub fn priority(channel: &Channel<'_>) -> Option<u32> {
+    number(channel.priority)
 }
 
 /// Reads a decimal number.

@@ -43,9 +43,10 @@ pub fn wants_event(name: &[u8]) -> bool {
     )
 }
 
-/// Whether calls can depend on the variable `name` of a `VarSet`. Leading underscores only say
-/// that channels inherit it.
-pub fn wants_variable(name: &[u8]) -> bool {
+/// Whether calls can depend on the variable `name` of a `VarSet`: those that Asterisk and the usual
+/// dial plans set, and those that begin with `own`, by which a dial plan speaks to us. Leading
+/// underscores only say that channels inherit it.
+pub fn wants_variable(name: &[u8], own: &[u8]) -> bool {
     let name = match name {
         [b'_', b'_', rest @ ..] | [b'_', rest @ ..] => rest,
         plain => plain,
@@ -59,5 +60,5 @@ pub fn wants_variable(name: &[u8]) -> bool {
             | b"MIXMONITOR_FILENAME"
             | b"MONITOR_FILENAME"
             | b"VMSTATUS"
-    )
+    ) || name.starts_with(own)
 }

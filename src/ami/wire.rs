@@ -30,6 +30,21 @@ pub struct Splitter {
     scan: Scan,
     mode: Mode,
     damage: Damage,
+    /// Variables whose names begin so are handed on, too.
+    own_variables: OwnVariables,
+    /// An event with a `Timestamp` was handed on: from then on what nobody needs is stepped over.
+    /// The first one tells when the connection began, whatever it is.
+    timed: bool,
+}
+
+/// What the names of a dial plan's own variables begin with.
+#[derive(Clone, Debug)]
+struct OwnVariables(Box<[u8]>);
+
+impl Default for OwnVariables {
+    fn default() -> Self {
+        Self(Box::from(&b"AMI2AMO_"[..]))
+    }
 }
 
 /// What lies at the front of the input.
@@ -94,6 +109,8 @@ struct Scan {
     previous: usize,
     /// `Variable:` was seen and is one that calls depend on.
     variable: bool,
+    /// `Timestamp:` was seen.
+    timed: bool,
 }
 
 /// What the block at the front turned out to be.
@@ -133,6 +150,11 @@ impl Splitter {
         Self::default()
     }
 
+    /// Hands on variables whose names begin with `prefix`, in place of `AMI2AMO_`.
+    pub fn set_own_variables(&mut self, prefix: &str) {
+        self.own_variables = OwnVariables(prefix.as_bytes().into());
+    }
+
     /// Takes the next step over `input`. Never fails: what is no AMI is stepped over and counted
     /// in [`Splitter::damage`].
     pub fn next<'b>(&mut self, input: &'b [u8]) -> Step<'b> {
@@ -169,8 +191,11 @@ impl Splitter {
 
     /// A complete block, or the banner's line.
     fn whole<'b>(&mut self, block: &'b [u8], used: usize) -> Step<'b> {
-        let Scan { head, variable, lines, .. } = std::mem::take(&mut self.scan);
+        let Scan { head, variable, lines, timed, .. } = std::mem::take(&mut self.scan);
+        let is_first = timed && !self.timed;
+        self.timed |= timed;
         let kind = match head {
+            Head::Unwanted | Head::VarSet if is_first => Kind::Event,
             Head::Wanted => Kind::Event,
             Head::VarSet if variable => Kind::Event,
             Head::Response | Head::Follows => Kind::Response,
@@ -207,7 +232,7 @@ impl Splitter {
             if line.len() > LINE_MAX || start > BLOCK_MAX || scan.lines == LINES_MAX {
                 return End::Oversize;
             }
-            if let Some(end) = scan.take_line(input, line, start, next) {
+            if let Some(end) = scan.take_line(input, line, start, next, &self.own_variables) {
                 return end;
             }
             (scan.previous, scan.line, scan.searched) = (start, next, next);
@@ -246,7 +271,14 @@ impl Splitter {
 
 impl Scan {
     /// Looks at one complete line; returns the block's end when the line decides it.
-    fn take_line(&mut self, input: &[u8], line: &[u8], start: usize, next: usize) -> Option<End> {
+    fn take_line(
+        &mut self,
+        input: &[u8],
+        line: &[u8],
+        start: usize,
+        next: usize,
+        own_variables: &OwnVariables,
+    ) -> Option<End> {
         if self.head == Head::Follows {
             if !line.ends_with(b"--END COMMAND--") {
                 return None;
@@ -273,8 +305,9 @@ impl Scan {
                 }
             }
             Some(b'V' | b'v') if self.head == Head::VarSet && starts_with(line, b"Variable:") => {
-                self.variable = interest::wants_variable(line[b"Variable:".len()..].trim_ascii());
+                self.variable = interest::wants_variable(line[b"Variable:".len()..].trim_ascii(), &own_variables.0);
             }
+            Some(b'T' | b't') if starts_with(line, b"Timestamp:") => self.timed = true,
             Some(b'A') if self.lines == 0 && is_banner(line) => {
                 self.lines = 1;
                 return Some(End::Whole { block: start + line.len(), next });

@@ -46,8 +46,6 @@ pub enum Responsible {
 /// Why a call cannot be sent at all.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Unfit {
-    #[error("an internal call has no direction in amoCRM")]
-    Internal,
     #[error("the call has no phone number")]
     NoPhone,
     #[error("the phone number is longer than {TEXT_MAX} characters")]
@@ -71,7 +69,7 @@ pub fn entry(
 ) -> Result<Entry, Unfit> {
     let user = settings.user(record.responsible.as_deref());
     Ok(Entry {
-        direction: direction(record.direction)?,
+        direction: direction(record.direction),
         uniq: uniq(record),
         duration: duration(record, settings.duration),
         source: settings.source.as_str().to_owned(),
@@ -97,11 +95,12 @@ pub fn uniq(record: &CallRecord) -> String {
     cut(record.call_id.as_str(), TEXT_MAX)
 }
 
-fn direction(direction: Direction) -> Result<&'static str, Unfit> {
+fn direction(direction: Direction) -> &'static str {
     match direction {
-        Direction::Inbound => Ok("inbound"),
-        Direction::Outbound => Ok("outbound"),
-        Direction::Internal => Err(Unfit::Internal),
+        Direction::Inbound => "inbound",
+        Direction::Outbound => "outbound",
+        // Sent only where the configuration gives extensions numbers: one of us called another.
+        Direction::Internal => "outbound",
     }
 }
 
@@ -115,7 +114,7 @@ fn duration(record: &CallRecord, length: Length) -> u64 {
 }
 
 fn phone(record: &CallRecord) -> Result<String, Unfit> {
-    let phone = record.phone.as_deref().unwrap_or_default().trim();
+    let phone = record.phone_e164.as_deref().or(record.phone.as_deref()).unwrap_or_default().trim();
     match phone.chars().count() {
         0 => Err(Unfit::NoPhone),
         1..=TEXT_MAX => Ok(phone.to_owned()),
@@ -135,7 +134,7 @@ fn responsible(record: &CallRecord, user: Option<u64>, unmapped: Unmapped) -> Op
 }
 
 fn result(record: &CallRecord, settings: &Settings) -> Option<String> {
-    let words = match settings.results.get(&record.outcome) {
+    let words = match record.call_result.as_ref().or(settings.results.get(&record.outcome)) {
         Some(own) => cut(own.trim(), TEXT_MAX),
         None => words(record.outcome, record.direction, settings.language).to_owned(),
     };

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::amo::span::Span;
+use crate::time::span::Span;
 use crate::amo::token::{self, Secret};
 use crate::call::record::Outcome;
 

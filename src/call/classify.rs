@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use crate::call::conversation::{self, Conversation};
-use crate::call::facts::{CallFacts, Channel};
+use crate::call::facts::{CallFacts, Channel, Word};
 use crate::call::id::{AccountId, CallId, PbxName};
-use crate::call::policy::Policy;
+use crate::call::phone::Number;
+use crate::call::policy::{Policy, Status, Transfers};
 use crate::call::record::{
     CallRecord, Direction, FinishedCall, HangupBy, Outcome, Seconds, Side, Skip, Source, VERSION,
 };
@@ -15,10 +16,13 @@ use crate::call::why::{DirectionRule, PartialRule, Why};
 use crate::call::{name, phone};
 use crate::time::PbxTime;
 
+mod agents;
 mod internal;
 mod outcome;
 mod people;
 mod recording;
+mod said;
+mod sending;
 
 /// What every record of a stream has in common.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +39,7 @@ pub fn classify(facts: &CallFacts, setting: Setting<'_>) -> Vec<FinishedCall> {
     if conversations.is_empty() {
         return internal::classify(facts, setting).into_iter().collect();
     }
-    conversations.iter().map(|conversation| classify_one(facts, conversation, setting)).collect()
+    conversations.iter().flat_map(|conversation| classify_one(facts, conversation, setting)).collect()
 }
 
 /// Each once, in order of the first.
@@ -57,7 +61,7 @@ struct Case<'f> {
     why: Vec<Why>,
 }
 
-fn classify_one(facts: &CallFacts, conversation: &Conversation, setting: Setting<'_>) -> FinishedCall {
+fn classify_one(facts: &CallFacts, conversation: &Conversation, setting: Setting<'_>) -> Vec<FinishedCall> {
     let is_person = |channel: usize| {
         facts.channels[channel].side == Side::Inside || conversation.proxy(channel).is_some()
     };
@@ -65,7 +69,16 @@ fn classify_one(facts: &CallFacts, conversation: &Conversation, setting: Setting
     let mut case = Case { facts, conversation, talks, why: Vec::new() };
     case.explain_direction();
     let record = case.record(setting);
-    FinishedCall { timeline: timeline::timeline(facts), record }
+    let says_no = case.says_no_sending();
+    let mut records = match setting.policy.transfers {
+        Transfers::OneRecord => vec![record],
+        Transfers::PerAgent => agents::split(record),
+    };
+    for record in &mut records {
+        sending::decide(record, setting.policy, says_no);
+    }
+    let timeline = timeline::timeline(facts);
+    records.into_iter().map(|record| FinishedCall { record, timeline: timeline.clone() }).collect()
 }
 
 impl<'f> Case<'f> {
@@ -78,24 +91,19 @@ impl<'f> Case<'f> {
             self.conversation.legs.iter().map(|leg| self.end(*leg)).max().unwrap_or(self.facts.ended);
         let ended_at = if answered_at.is_some() { ended_at } else { ended_at.max(self.given_up_at()) };
         let phone_raw = self.phone_raw();
-        let (phone, no_phone) = match phone::subscriber(phone_raw.as_deref()) {
-            Ok(number) => (Some(number), None),
-            Err(skip) => (None, Some(skip)),
-        };
+        let (number, no_phone) = self.number(phone_raw.as_deref(), setting.policy);
         let outcome = self.outcome();
-        let people = self.people(setting.policy.responsible);
+        let people = self.people(setting.policy);
         let partial = self.partial();
         let skip = self.no_conversation(outcome).or(no_phone);
-        if let Some(reason) = skip {
-            self.why.push(Why::Skip { reason });
-        }
         CallRecord {
             v: VERSION,
             call_id: CallId::new(setting.pbx, &opener.uniqueid, self.conversation.ordinal),
             pbx: setting.pbx.clone(),
             account: AccountId::default(),
             direction: self.conversation.direction,
-            phone,
+            phone: number.as_ref().map(|number| number.digits.clone()),
+            phone_e164: number.and_then(|number| number.e164),
             phone_raw,
             did: self.did(),
             trunk: Some(name::bare(name::endpoint(&last.name)).to_owned()),
@@ -103,7 +111,8 @@ impl<'f> Case<'f> {
             account_code: Some(opener.account.to_string()).filter(|code| !code.is_empty()),
             answered: answered_at.is_some(),
             outcome,
-            status: Some(setting.policy.statuses.of(outcome)),
+            status: Some(self.status(outcome, setting.policy)),
+            call_result: self.said(Word::Result),
             responsible: people.responsible,
             answered_by: people.answered_by,
             rang: people.rang,
@@ -151,7 +160,26 @@ impl<'f> Case<'f> {
     }
 
     fn end(&self, channel: usize) -> PbxTime {
-        self.channel(channel).end(self.facts.ended)
+        self.channel(channel).left(self.facts.ended)
+    }
+
+    /// The outside number, and why there is none to send.
+    fn number(&self, raw: Option<&str>, policy: &Policy) -> (Option<Number>, Option<Skip>) {
+        let direction = self.conversation.direction;
+        match phone::subscriber(raw, direction, &policy.numbers) {
+            Ok(number) => (Some(number), None),
+            Err(Skip::Anonymous) => match policy.anonymous_phone.as_deref() {
+                Some(substitute) => (Some(phone::apply(substitute, direction, &policy.numbers).0), None),
+                None => (None, Some(Skip::Anonymous)),
+            },
+            Err(skip) => (None, Some(skip)),
+        }
+    }
+
+    fn status(&mut self, outcome: Outcome, policy: &Policy) -> u8 {
+        let said = self.said(Word::Status).and_then(|text| text.trim().parse::<u8>().ok());
+        let said = said.and_then(|number| Status::try_from(number).ok());
+        said.map_or_else(|| policy.status_of(outcome), Status::get)
     }
 
     /// When the side that began a call without talk gave it up.
@@ -210,7 +238,8 @@ impl<'f> Case<'f> {
         self.why.push(Why::Direction { direction, rule, channel: self.channel(opener).name.to_string() });
         let leg = self.last_leg();
         let endpoint = name::endpoint(&leg.name).to_owned();
-        self.why.push(Why::Side { endpoint, side: leg.side, evidence: leg.evidence });
+        self.why.push(Why::Side { endpoint, side: leg.side, evidence: leg.evidence, weak: leg.weak });
+        self.explain_weak_sides();
         for proxy in &self.conversation.proxies {
             self.why.push(Why::Forwarded { extension: proxy.extension.clone(), rule: proxy.rule });
         }

@@ -8,7 +8,6 @@
 use crate::call::facts::{CallFacts, Channel, ChannelIndex, Origin};
 use crate::call::name;
 use crate::call::record::{Direction, Side};
-use crate::call::side;
 use crate::call::why::{DirectionRule, ForwardRule};
 use crate::time::PbxTime;
 
@@ -178,13 +177,31 @@ fn stands_for(facts: &CallFacts, leg: usize, party: usize) -> (Option<String>, F
     }
     let meant = chain.iter().find_map(|at| {
         let channel = &facts.channels[*at];
-        let local = name::local_exten(&channel.name).filter(|exten| side::is_short(exten));
+        let local = name::local_extension(&channel.name);
         local.map(str::to_owned).or_else(|| channel.extras.meant.last().map(ToString::to_string))
     });
-    match meant {
-        Some(extension) => (Some(extension), ForwardRule::ByDialPlan),
+    if let Some(extension) = meant {
+        return (Some(extension), ForwardRule::ByDialPlan);
+    }
+    match called_with(facts, &chain) {
+        Some(extension) => (Some(extension), ForwardRule::CalledWith),
         None => (None, ForwardRule::Unknown),
     }
+}
+
+/// The one extension that those who dialled `chain` called as well, before or at the same time: a desk
+/// and the mobile of whoever sits there. Members of a queue have nothing to do with one another.
+fn called_with(facts: &CallFacts, chain: &[usize]) -> Option<String> {
+    let by_same = |channel: &&Channel| {
+        let by = |dial: &crate::call::facts::Dial| dial.by.is_some_and(|by| chain.contains(&index(by)));
+        channel.side == Side::Inside && channel.was_called() && channel.dials.iter().any(by)
+    };
+    if chain.iter().any(|at| facts.channels[*at].extras.queue.is_some()) {
+        return None;
+    }
+    let mut called = facts.channels.iter().filter(by_same).filter_map(|channel| channel.extension.as_deref());
+    let first = called.next()?;
+    called.all(|other| other == first).then(|| first.to_owned())
 }
 
 /// The phone that answered a call with "moved to …" (302), whose dialler went on to `chain`.

@@ -1,9 +1,11 @@
 //! Pure: what the events said of a call, before any judgement. The tracker collects these facts
 //! in whatever order they come; everything that is decided later is a function of them.
 
+use serde::{Deserialize, Serialize};
+
 use crate::call::name;
 use crate::call::record::{Side, TimeSource};
-use crate::call::side::Evidence;
+use crate::call::side::evidence::Evidence;
 use crate::time::PbxTime;
 
 /// A call that ended: channels that belong together, in the order in which they were first seen.
@@ -50,6 +52,8 @@ pub struct Channel {
     /// Filled in when the call ended.
     pub side: Side,
     pub evidence: Evidence,
+    /// The side rests on names alone.
+    pub weak: bool,
     pub extension: Option<Box<str>>,
     /// Of another call: met in a conference.
     pub guest: bool,
@@ -155,6 +159,30 @@ pub struct Extras {
     pub fax: bool,
     /// It listens to others.
     pub spy: bool,
+    /// What the dial plan said of the call, in order.
+    pub said: Vec<Saying>,
+}
+
+/// What the dial plan says of a call, by a channel variable or a `UserEvent`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Saying {
+    pub at: PbxTime,
+    pub word: Word,
+    pub value: Box<str>,
+}
+
+/// What can be said.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Word {
+    /// amoCRM's `call_status`, 1 to 7.
+    Status,
+    /// amoCRM's `call_result`, a text.
+    Result,
+    /// The extension on which the call is booked.
+    Responsible,
+    /// `no`: the call is not sent.
+    Send,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -171,6 +199,16 @@ pub struct Transfer {
 }
 
 impl Channel {
+    /// When whoever is at its end hung up, or the channel was gone, or `otherwise`. Asterisk keeps the
+    /// channel of an employee who hung up in the middle of a transfer until the transfer is over.
+    pub fn left(&self, otherwise: PbxTime) -> PbxTime {
+        let end = self.end(otherwise);
+        match self.hangup_requested {
+            Some(at) if self.kind == name::Kind::Device => at.min(end),
+            Some(_) | None => end,
+        }
+    }
+
     /// The end of the channel, or `otherwise` while it lives.
     pub fn end(&self, otherwise: PbxTime) -> PbxTime {
         self.gone.map_or(otherwise, |gone| gone.at)
@@ -178,7 +216,12 @@ impl Channel {
 
     /// The PBX called this channel, as against: its device called the PBX.
     pub fn was_called(&self) -> bool {
-        self.origin != Origin::Incoming && !self.dials.is_empty()
+        match self.origin {
+            Origin::Incoming => false,
+            Origin::Unknown => !self.dials.is_empty(),
+            // A channel that was there before we looked was called before we looked.
+            Origin::Created => !self.dials.is_empty() || !self.announced,
+        }
     }
 }
 

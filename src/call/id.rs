@@ -74,6 +74,15 @@ impl CallId {
         }
     }
 
+    /// The id of the record of employee number `ordinal` (from 1) in this conversation, where each
+    /// has one of his own.
+    pub fn for_agent(&self, ordinal: usize) -> Self {
+        match ordinal {
+            0 | 1 => self.clone(),
+            _ => Self(format!("{self}+{ordinal}")),
+        }
+    }
+
     /// An id that was printed or stored before.
     pub fn from_text(text: impl Into<String>) -> Self {
         Self(text.into())

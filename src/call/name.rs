@@ -72,10 +72,18 @@ pub fn local_peer(channel: &str) -> Option<String> {
     }
 }
 
-/// `101` of `Local/101@from-queue-00000000;1`: the extension that the pair was made for.
-pub fn local_exten(channel: &str) -> Option<&str> {
+/// The extension that a Local pair was made for: `101` of `Local/101@from-queue-00000000;1`, and of
+/// the decorated forms of FreePBX: `FMPR-101` and `FMGL-101-79161234567` (follow-me of 101),
+/// `RG-300-101` (member of group 300), `LC-101`.
+pub fn local_extension(channel: &str) -> Option<&str> {
     let (exten, _context) = channel.strip_prefix("Local/")?.split_once('@')?;
-    Some(exten)
+    let exten = exten.trim_end_matches('#');
+    let is_short = |text: &&str| crate::call::side::is_short(text);
+    match exten.split_once('-') {
+        None => Some(exten).filter(is_short),
+        Some(("RG", member)) => member.split_once('-').map(|(_group, member)| member).filter(is_short),
+        Some((_, rest)) => rest.split('-').find(is_short),
+    }
 }
 
 fn is_counter(text: &str) -> bool {
@@ -104,7 +112,18 @@ mod tests {
         let name = "Local/101@from-queue-00000000;1";
         assert_eq!(kind(name), Kind::Local);
         assert_eq!(local_peer(name).as_deref(), Some("Local/101@from-queue-00000000;2"));
-        assert_eq!(local_exten(name), Some("101"));
+        assert_eq!(local_extension(name), Some("101"));
+        for (exten, extension) in [
+            ("FMPR-101", Some("101")),
+            ("FMGL-101-79161234567", Some("101")),
+            ("FMGL-101-79161234567#", Some("101")),
+            ("RG-300-101", Some("101")),
+            ("RG-300-79161234567#", None),
+            ("LC-101", Some("101")),
+            ("79161234567", None),
+        ] {
+            assert_eq!(local_extension(&format!("Local/{exten}@ctx-0000001a;2")), extension, "{exten}");
+        }
         assert_eq!(local_peer("PJSIP/101-1"), None);
     }
 

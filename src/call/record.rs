@@ -36,6 +36,10 @@ pub struct CallRecord {
     pub direction: Direction,
     /// The outside number after the number rules; `None` when there is none (see `skip`).
     pub phone: Option<String>,
+    /// The outside number in its international form, `+` and digits, where that is known: what a CRM
+    /// is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phone_e164: Option<String>,
     /// The number as the network presented it or as the PBX sent it to the network.
     pub phone_raw: Option<String>,
     /// Inbound: our number that was dialled.
@@ -50,6 +54,9 @@ pub struct CallRecord {
     pub outcome: Outcome,
     /// amoCRM's `call_status`; `None` for internal calls only.
     pub status: Option<u8>,
+    /// What the dial plan says of the result, for amoCRM's `call_result`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call_result: Option<String>,
     /// The extension that the call is booked on, before the map to amoCRM users.
     pub responsible: Option<String>,
     /// Extensions in the order in which they first talked with the outside party.
@@ -84,7 +91,7 @@ pub struct CallRecord {
 }
 
 /// Who started the call.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Direction {
     Inbound,

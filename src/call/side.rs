@@ -1,62 +1,20 @@
 //! Pure: inside or outside? Nobody tells us which endpoints are trunks and which are extensions'
 //! devices, so what the stream shows is weighed. Facts beat names: an endpoint through which a
-//! number was dialled is a trunk, whatever it is called.
+//! number was dialled is a trunk, whatever it is called. The configuration goes before all of it.
 
 use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
-use serde::{Deserialize, Serialize};
 
 use crate::call::name;
 use crate::call::record::Side;
+use crate::call::side::evidence::{Evidence, Seen, WEAK_BELOW};
 
-/// What was seen of an endpoint.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Deserialize, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Evidence {
-    /// Nothing.
-    None,
-    /// A Local half, a spy, external media.
-    Helper,
-    /// A number was dialled through it (`PJSIP/79161234567@trunk`, `SIP/trunk/79161234567`).
-    NumberDialled,
-    /// It called in with numbers that are not its own.
-    ForeignCaller,
-    /// It called a long number and reached an extension: that number is ours.
-    DirectNumber,
-    /// It called in with no number, or to `s`.
-    NamelessCaller,
-    /// Its calls come into a context that is named for trunks.
-    TrunkContext,
-    /// A hint of the dial plan names it.
-    Hint,
-    /// A queue called it as a member.
-    QueueMember,
-    /// It was dialled by its name alone.
-    DialledByName,
-    /// It called with its own name as number.
-    OwnNumber,
-    /// Its calls come into a context that is named for extensions.
-    InsideContext,
-    /// Its name is a short number.
-    ShortName,
-}
-
-/// How much each piece weighs, and for which side. A strong fact outweighs all names together.
-const WEIGHTS: [(Evidence, Side, u32); 11] = [
-    (Evidence::NumberDialled, Side::Outside, 16),
-    (Evidence::ForeignCaller, Side::Outside, 4),
-    (Evidence::DirectNumber, Side::Outside, 8),
-    (Evidence::NamelessCaller, Side::Outside, 2),
-    (Evidence::TrunkContext, Side::Outside, 3),
-    (Evidence::Hint, Side::Inside, 16),
-    (Evidence::QueueMember, Side::Inside, 12),
-    (Evidence::DialledByName, Side::Inside, 10),
-    (Evidence::OwnNumber, Side::Inside, 8),
-    (Evidence::InsideContext, Side::Inside, 3),
-    (Evidence::ShortName, Side::Inside, 1),
-];
+pub mod dialled;
+pub mod evidence;
+pub mod rules;
+mod words;
 
 /// An extension has at most this many digits, an outside number at least
 /// [`OUTSIDE_DIGITS_MIN`].
@@ -87,8 +45,7 @@ impl EndpointIndex {
 struct Endpoint {
     /// `PJSIP/101`.
     name: Box<str>,
-    /// One bit for each of [`Evidence`].
-    seen: u16,
+    seen: Seen,
     /// The extension that a hint gives it.
     hint: Option<Box<str>>,
     /// A short number with which it called.
@@ -100,66 +57,100 @@ struct Endpoint {
 pub struct Verdict {
     pub side: Side,
     pub evidence: Evidence,
+    /// Names alone could turn it over.
+    pub weak: bool,
+}
+
+/// All that was seen of one endpoint, for people.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Portrait {
+    /// `PJSIP/101`.
+    pub endpoint: String,
+    pub verdict: Verdict,
+    /// Of an inside endpoint.
+    pub extension: Option<String>,
+    pub seen: Vec<Evidence>,
+}
+
+impl Verdict {
+    /// A verdict that no evidence can turn over.
+    pub const fn certain(side: Side, evidence: Evidence) -> Self {
+        Self { side, evidence, weak: false }
+    }
+
+    const UNKNOWN: Self = Self { side: Side::Unknown, evidence: Evidence::None, weak: true };
 }
 
 impl Sides {
     /// Finds or adds the endpoint of a channel.
     pub fn intern(&mut self, channel: &str) -> EndpointIndex {
         let name = name::endpoint(channel);
-        let hash = self.hasher.hash_one(name);
-        if let Some(&found) = self.by_name.find(hash, |i| &*self.endpoints[*i as usize].name == name) {
+        if let Some(found) = self.find(name) {
             return EndpointIndex(found);
         }
         if self.endpoints.len() >= ENDPOINTS_MAX {
             return EndpointIndex::FORGOTTEN;
         }
         let index = u32::try_from(self.endpoints.len()).expect("ENDPOINTS_MAX fits");
-        let mut endpoint = Endpoint { name: name.into(), seen: 0, hint: None, number: None };
+        let mut endpoint = Endpoint { name: name.into(), seen: Seen::default(), hint: None, number: None };
         if is_short(name::bare(name)) {
-            endpoint.add(Evidence::ShortName);
+            endpoint.seen.add(Evidence::ShortName);
         }
         self.endpoints.push(endpoint);
         let (endpoints, hasher) = (&self.endpoints, &self.hasher);
+        let hash = hasher.hash_one(name);
         self.by_name.insert_unique(hash, index, |i| hasher.hash_one(&*endpoints[*i as usize].name));
         EndpointIndex(index)
     }
 
+    fn find(&self, name: &str) -> Option<u32> {
+        let hash = self.hasher.hash_one(name);
+        self.by_name.find(hash, |i| &*self.endpoints[*i as usize].name == name).copied()
+    }
+
     pub fn add(&mut self, endpoint: EndpointIndex, evidence: Evidence) {
         if let Some(endpoint) = self.endpoint(endpoint) {
-            endpoint.add(evidence);
+            endpoint.seen.add(evidence);
         }
     }
 
     /// The device called the PBX with `number` as caller, dialling `exten` in `context`.
     pub fn called_in(&mut self, index: EndpointIndex, number: Option<&str>, exten: &str, context: &str) {
         let Some(endpoint) = self.endpoint(index) else { return };
+        endpoint.has_number(number);
         let bare = name::bare(&endpoint.name);
         match number {
-            Some(number) if is_short(number) => {
-                if number == bare {
-                    endpoint.add(Evidence::OwnNumber);
+            Some(number) if digits(number) >= OUTSIDE_DIGITS_MIN => {
+                if is_direct_number_of(number, bare) {
+                    endpoint.seen.add(Evidence::OwnDirectNumber);
+                } else if !same_number(number, bare) {
+                    endpoint.seen.add(Evidence::ForeignCaller);
                 }
-                if endpoint.number.is_none() {
-                    endpoint.number = Some(number.into());
-                }
             }
-            Some(number) if digits(number) >= OUTSIDE_DIGITS_MIN && !same_number(number, bare) => {
-                endpoint.add(Evidence::ForeignCaller);
-            }
-            Some(_) => {}
-            None if exten == "s" || digits(exten) >= OUTSIDE_DIGITS_MIN => {
-                endpoint.add(Evidence::NamelessCaller);
-            }
-            None => {}
+            None if digits(exten) >= OUTSIDE_DIGITS_MIN => endpoint.seen.add(Evidence::NamelessCaller),
+            Some(_) | None => {}
         }
         if exten == "s" {
-            endpoint.add(Evidence::NamelessCaller);
+            endpoint.seen.add(Evidence::NamelessCaller);
         }
-        match context_side(context) {
-            Some(Side::Outside) => endpoint.add(Evidence::TrunkContext),
-            Some(_) => endpoint.add(Evidence::InsideContext),
-            None => {}
+        endpoint.lives_in(words::of_home(context));
+    }
+
+    /// The PBX made a channel to the device, whose own number and context these are.
+    pub fn called(&mut self, index: EndpointIndex, number: Option<&str>, context: &str) {
+        let Some(endpoint) = self.endpoint(index) else { return };
+        endpoint.has_number(number);
+        endpoint.lives_in(words::of_home(context));
+    }
+
+    /// The device had called before we looked, and runs `context` now; the number may have been
+    /// rewritten on the way, so only its own is believed.
+    pub fn met_running(&mut self, index: EndpointIndex, number: Option<&str>, context: &str) {
+        let Some(endpoint) = self.endpoint(index) else { return };
+        if number == Some(name::bare(&endpoint.name)) {
+            endpoint.seen.add(Evidence::OwnNumber);
         }
+        endpoint.lives_in(words::of_running(context));
     }
 
     /// The dial plan's hint: `device` (`PJSIP/101&Custom:DND101`) is extension `exten`.
@@ -167,40 +158,57 @@ impl Sides {
         for device in device.split(['&', ',']).filter(|d| d.contains('/')) {
             let index = self.intern(device);
             if let Some(endpoint) = self.endpoint(index) {
-                endpoint.add(Evidence::Hint);
+                endpoint.seen.add(Evidence::Hint);
                 endpoint.hint = Some(exten.into());
             }
         }
     }
 
+    /// The side by evidence alone.
     pub fn verdict(&self, endpoint: EndpointIndex) -> Verdict {
-        let unknown = Verdict { side: Side::Unknown, evidence: Evidence::None };
-        let Some(seen) = self.endpoints.get(endpoint.0 as usize) else { return unknown };
-        let weigh = |wanted: Side| {
-            let found = WEIGHTS.iter().filter(|(evidence, side, _)| *side == wanted && seen.has(*evidence));
-            let heaviest = found.clone().max_by_key(|(_, _, weight)| *weight).map(|(evidence, ..)| *evidence);
-            (found.map(|(_, _, weight)| weight).sum::<u32>(), heaviest.unwrap_or(Evidence::None))
-        };
-        let (outside, inside) = (weigh(Side::Outside), weigh(Side::Inside));
-        match outside.0.cmp(&inside.0) {
-            std::cmp::Ordering::Greater => Verdict { side: Side::Outside, evidence: outside.1 },
-            std::cmp::Ordering::Less => Verdict { side: Side::Inside, evidence: inside.1 },
-            std::cmp::Ordering::Equal => unknown,
-        }
+        let endpoint = self.endpoints.get(endpoint.0 as usize);
+        endpoint.map_or(Verdict::UNKNOWN, |endpoint| endpoint.verdict())
     }
 
-    /// The extension that an inside endpoint belongs to: its hint, its name where that is a
-    /// number, the number with which it calls, or its name.
-    pub fn extension(&self, index: EndpointIndex) -> &str {
+    /// The extension that an inside endpoint belongs to: its hint, the extension whose second device
+    /// it is, its name where that is a number, the number with which it calls, or its name. `number`
+    /// is that of the channel itself.
+    pub fn extension<'s>(&'s self, index: EndpointIndex, number: Option<&'s str>) -> &'s str {
         let Some(endpoint) = self.endpoints.get(index.0 as usize) else { return "" };
-        let bare = name::bare(&endpoint.name);
         if let Some(hint) = &endpoint.hint {
             return hint;
         }
-        match &endpoint.number {
-            Some(number) if !is_short(bare) => number,
+        let bare = name::bare(&endpoint.name);
+        let own = number.filter(|number| is_short(number)).or(endpoint.number.as_deref());
+        if !is_short(bare) {
+            return own.unwrap_or(bare);
+        }
+        match second_device_of(bare) {
+            Some(first) if own == Some(first) || self.knows(name::technology(&endpoint.name), first) => first,
             Some(_) | None => bare,
         }
+    }
+
+    /// Whether there is an endpoint of that name.
+    fn knows(&self, technology: &str, bare: &str) -> bool {
+        self.find(&format!("{technology}/{bare}")).is_some()
+    }
+
+    /// Every endpoint that was seen, in the order of its first event.
+    pub fn portraits(&self) -> impl Iterator<Item = Portrait> {
+        self.endpoints.iter().enumerate().filter(|(_, endpoint)| is_party(&endpoint.name)).map(
+            |(index, endpoint)| {
+                let index = EndpointIndex(u32::try_from(index).expect("ENDPOINTS_MAX fits"));
+                let verdict = endpoint.verdict();
+                let is_inside = verdict.side == Side::Inside;
+                Portrait {
+                    endpoint: endpoint.name.to_string(),
+                    verdict,
+                    extension: is_inside.then(|| self.extension(index, None).to_owned()),
+                    seen: endpoint.seen.iter().collect(),
+                }
+            },
+        )
     }
 
     fn endpoint(&mut self, index: EndpointIndex) -> Option<&mut Endpoint> {
@@ -209,79 +217,51 @@ impl Sides {
 }
 
 impl Endpoint {
-    fn add(&mut self, evidence: Evidence) {
-        self.seen |= 1 << (evidence as u16);
+    /// A short number is the device's own, and that of an extension.
+    fn has_number(&mut self, number: Option<&str>) {
+        let Some(number) = number.filter(|number| is_short(number)) else { return };
+        let is_own = number == name::bare(&self.name);
+        self.seen.add(if is_own { Evidence::OwnNumber } else { Evidence::ShortNumber });
+        if self.number.is_none() {
+            self.number = Some(number.into());
+        }
     }
 
-    fn has(&self, evidence: Evidence) -> bool {
-        self.seen & (1 << (evidence as u16)) != 0
+    fn lives_in(&mut self, side: Option<Side>) {
+        match side {
+            Some(Side::Outside) => self.seen.add(Evidence::TrunkContext),
+            Some(Side::Inside) => self.seen.add(Evidence::InsideContext),
+            Some(Side::Helper | Side::Unknown) | None => {}
+        }
+    }
+
+    fn verdict(&self) -> Verdict {
+        let (outside, inside) = (self.seen.sum(Side::Outside), self.seen.sum(Side::Inside));
+        let weak = outside.0.abs_diff(inside.0) < WEAK_BELOW;
+        match outside.0.cmp(&inside.0) {
+            std::cmp::Ordering::Greater => Verdict { side: Side::Outside, evidence: outside.1, weak },
+            std::cmp::Ordering::Less => Verdict { side: Side::Inside, evidence: inside.1, weak },
+            std::cmp::Ordering::Equal => Verdict::UNKNOWN,
+        }
     }
 }
 
-/// What a `DialString` says of the endpoint that was dialled.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Dialled<'s> {
-    /// This number, through the endpoint.
-    Number(&'s str),
-    /// The endpoint itself.
-    Device,
-    /// Neither can be told.
-    Unclear,
+fn is_party(endpoint: &str) -> bool {
+    name::kind(endpoint) == name::Kind::Device && endpoint.contains('/')
 }
 
-/// Reads `DialString` (`number@endpoint`, `endpoint/number`, `endpoint`, `endpoint/sip:…`, with or
-/// without the technology in front) for a channel of `endpoint` (`PJSIP/trunk-msk`).
-pub fn dialled<'s>(dial_string: &'s str, endpoint: &str) -> Dialled<'s> {
-    let (technology, bare) = (name::technology(endpoint), name::bare(endpoint));
-    let rest =
-        dial_string.strip_prefix(technology).and_then(|rest| rest.strip_prefix('/')).unwrap_or(dial_string);
-    let rest = rest.split(['^', '?']).next().unwrap_or(rest);
-    if rest == bare {
-        return Dialled::Device;
-    }
-    if let Some(number) = rest.strip_suffix(bare).and_then(|rest| rest.strip_suffix('@')) {
-        return if number == bare { Dialled::Device } else { number_or_unclear(number) };
-    }
-    // A user and a password may stand before an IAX2 peer.
-    let peer = rest.rsplit_once('@').map_or(rest, |(_, peer)| peer);
-    match rest.strip_prefix(bare).or_else(|| peer.strip_prefix(bare)).and_then(|rest| rest.strip_prefix('/'))
-    {
-        Some(address) if address.starts_with("sip:") || address.starts_with("sips:") => Dialled::Device,
-        Some(number) => number_or_unclear(number.split('/').next().unwrap_or(number)),
-        // Groups and spans: `g1/79161234567` becomes a channel of some other name.
-        None => match rest.split_once('/') {
-            Some((group, number)) if !group.contains('@') => number_or_unclear(number),
-            _ => Dialled::Unclear,
-        },
-    }
+/// `101` of `99101`: FreePBX gives an extension's browser and softphone devices names of their own,
+/// with 90, 98 or 99 in front.
+fn second_device_of(bare: &str) -> Option<&str> {
+    const EXTENSION_MIN: usize = 3;
+    let rest = ["90", "98", "99"].iter().find_map(|prefix| bare.strip_prefix(prefix))?;
+    (rest.len() >= EXTENSION_MIN).then_some(rest)
 }
 
-fn number_or_unclear(number: &str) -> Dialled<'_> {
-    if digits(number) > 0 { Dialled::Number(number) } else { Dialled::Unclear }
-}
-
-/// Which side a context's name speaks of, where it speaks at all.
-fn context_side(context: &str) -> Option<Side> {
-    const OUTSIDE: [&str; 9] = [
-        "trunk",
-        "pstn",
-        "from-did",
-        "incoming",
-        "inbound",
-        "external",
-        "provider",
-        "from-outside",
-        "ext-did",
-    ];
-    const INSIDE: [&str; 8] =
-        ["internal", "from-inside", "users", "phones", "extensions", "local-", "office", "outgoing"];
-    let lower = context.to_ascii_lowercase();
-    let speaks = |words: &[&str]| words.iter().any(|word| lower.contains(word));
-    match (speaks(&OUTSIDE), speaks(&INSIDE)) {
-        (true, false) => Some(Side::Outside),
-        (false, true) => Some(Side::Inside),
-        _ => None,
-    }
+/// Whether `number` is the direct outside number of the extension `bare`: it ends with it.
+fn is_direct_number_of(number: &str, bare: &str) -> bool {
+    const SUFFIX_MIN: usize = 3;
+    bare.len() >= SUFFIX_MIN && is_short(bare) && number.ends_with(bare)
 }
 
 /// Whether a name or number is as short as an extension's.
@@ -289,15 +269,19 @@ pub fn is_short(number: &str) -> bool {
     (2..=EXTENSION_DIGITS_MAX).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_digit())
 }
 
-fn digits(number: &str) -> usize {
+/// How many digits a text has.
+pub fn digits(number: &str) -> usize {
     number.bytes().filter(u8::is_ascii_digit).count()
 }
 
 /// Equal in their last ten digits.
-fn same_number(a: &str, b: &str) -> bool {
-    let tail = |text: &str| {
-        let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_digit).collect();
-        digits[digits.len().saturating_sub(10)..].to_vec()
+pub fn same_number(a: &str, b: &str) -> bool {
+    const TAIL: usize = 10;
+    let tail = |text: &'_ str| -> [u8; TAIL] {
+        let mut tail = [0; TAIL];
+        let digits = text.bytes().rev().filter(u8::is_ascii_digit);
+        tail.iter_mut().zip(digits).for_each(|(place, digit)| *place = digit);
+        tail
     };
     tail(a) == tail(b)
 }
@@ -306,35 +290,15 @@ fn same_number(a: &str, b: &str) -> bool {
 mod tests {
     use super::*;
 
-    #[track_caller]
-    fn check(dial_string: &str, endpoint: &str, expected: Dialled<'_>) {
-        assert_eq!(dialled(dial_string, endpoint), expected, "{dial_string} to {endpoint}");
-    }
-
-    #[test]
-    fn a_dial_string_tells_a_trunk_from_a_device() {
-        check("101", "PJSIP/101", Dialled::Device);
-        check("PJSIP/101", "PJSIP/101", Dialled::Device);
-        check("101/sip:101@127.0.0.1:5101", "PJSIP/101", Dialled::Device);
-        check("79161234567@trunk-msk", "PJSIP/trunk-msk", Dialled::Number("79161234567"));
-        check("trunk-msk/79161234567", "SIP/trunk-msk", Dialled::Number("79161234567"));
-        check("SIP/trunk-msk/79161234567", "SIP/trunk-msk", Dialled::Number("79161234567"));
-        check("user:pass@peer/79161234567", "IAX2/peer", Dialled::Number("79161234567"));
-        check("g1/79161234567", "DAHDI/i1/79161234567", Dialled::Number("79161234567"));
-        check("79161234567@74951234567", "PJSIP/74951234567", Dialled::Number("79161234567"));
-        check("", "PJSIP/101", Dialled::Unclear);
-    }
-
     #[test]
     fn facts_beat_the_shape_of_a_name() {
         let mut sides = Sides::default();
         let numeric_trunk = sides.intern("PJSIP/100234-00000001");
         assert_eq!(sides.verdict(numeric_trunk).side, Side::Inside);
         sides.called_in(numeric_trunk, Some("79161234567"), "74957000101", "ctx");
-        assert_eq!(
-            sides.verdict(numeric_trunk),
-            Verdict { side: Side::Outside, evidence: Evidence::ForeignCaller }
-        );
+        let verdict = sides.verdict(numeric_trunk);
+        assert_eq!((verdict.side, verdict.evidence), (Side::Outside, Evidence::ForeignCaller));
+        assert!(verdict.weak, "one foreign number against a name");
     }
 
     #[test]
@@ -342,7 +306,7 @@ mod tests {
         let mut sides = Sides::default();
         let phone = sides.intern("PJSIP/101-00000001");
         sides.called_in(phone, Some("101"), "89161234567", "whatever");
-        assert_eq!(sides.verdict(phone), Verdict { side: Side::Inside, evidence: Evidence::OwnNumber });
+        assert_eq!(sides.verdict(phone), Verdict::certain(Side::Inside, Evidence::OwnNumber));
     }
 
     #[test]
@@ -370,6 +334,53 @@ mod tests {
         let mut sides = Sides::default();
         sides.hint("101", "PJSIP/alice&Custom:DND101");
         let endpoint = sides.intern("PJSIP/alice-00000001");
-        assert_eq!((sides.verdict(endpoint).side, sides.extension(endpoint)), (Side::Inside, "101"));
+        assert_eq!((sides.verdict(endpoint).side, sides.extension(endpoint, None)), (Side::Inside, "101"));
+    }
+
+    #[test]
+    fn a_gateway_with_a_hint_is_a_trunk_once_a_number_went_out_through_it() {
+        let mut sides = Sides::default();
+        sides.hint("200", "PJSIP/200");
+        let gateway = sides.intern("PJSIP/200-00000001");
+        assert_eq!(sides.verdict(gateway).side, Side::Inside);
+        sides.add(gateway, Evidence::DialledByName);
+        sides.add(gateway, Evidence::NumberDialled);
+        let verdict = sides.verdict(gateway);
+        assert_eq!((verdict.side, verdict.weak), (Side::Outside, false));
+    }
+
+    #[test]
+    fn an_extension_that_shows_its_direct_number_is_inside() {
+        let mut sides = Sides::default();
+        let phone = sides.intern("PJSIP/101-00000001");
+        sides.called_in(phone, Some("74957000101"), "102", "ctx");
+        assert_eq!(sides.verdict(phone).side, Side::Inside);
+        let phone = sides.intern("PJSIP/103-00000002");
+        sides.called_in(phone, Some("74957000100"), "89161234567", "ctx");
+        sides.add(phone, Evidence::DialledOut);
+        assert_eq!(sides.verdict(phone).side, Side::Inside);
+    }
+
+    #[test]
+    fn second_devices_of_freepbx_belong_to_their_extension() {
+        let mut sides = Sides::default();
+        let second = sides.intern("PJSIP/99101-00000002");
+        assert_eq!(sides.extension(second, None), "99101", "nobody knows a 101");
+        assert_eq!(sides.extension(second, Some("101")), "101");
+        sides.intern("PJSIP/101-00000001");
+        assert_eq!(sides.extension(second, None), "101");
+        let other = sides.intern("PJSIP/90102-00000003");
+        sides.hint("102", "PJSIP/102&PJSIP/90102");
+        assert_eq!(sides.extension(other, None), "102");
+    }
+
+    #[test]
+    fn the_extension_of_a_named_device_is_the_number_with_which_it_calls() {
+        let mut sides = Sides::default();
+        let phone = sides.intern("PJSIP/alice-00000001");
+        assert_eq!(sides.extension(phone, None), "alice");
+        sides.called_in(phone, Some("101"), "102", "ctx");
+        assert_eq!(sides.extension(phone, None), "101");
+        assert_eq!(sides.verdict(phone).side, Side::Inside);
     }
 }

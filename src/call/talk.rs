@@ -38,7 +38,7 @@ pub fn talks(facts: &CallFacts, legs: &[usize], is_person: impl Fn(usize) -> boo
         let heard = graph.connected(facts, legs);
         open.retain(|channel, talk| {
             let still = heard.contains(channel)
-                || (graph.waits_in(legs, talk.bridge) && facts.channels[*channel].end(facts.ended) > now);
+                || (graph.waits_in(legs, talk.bridge) && facts.channels[*channel].left(facts.ended) > now);
             if !still {
                 close(&mut talks, Talk { channel: *channel, from: talk.from, to: now });
             }
@@ -123,7 +123,7 @@ fn moves(facts: &CallFacts) -> Vec<Move> {
             }
         }
         if !of.stays.is_empty() {
-            moves.push(Move { at: of.end(facts.ended), channel, kind: MoveKind::HangsUp });
+            moves.push(Move { at: of.left(facts.ended), channel, kind: MoveKind::HangsUp });
         }
     }
     moves.sort_by_key(|step| (step.at, step.kind));

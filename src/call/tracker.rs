@@ -11,6 +11,7 @@
 //! ```
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use slab::Slab;
@@ -18,7 +19,8 @@ use slab::Slab;
 use crate::ami::event::{self, Event, What};
 use crate::call::facts::{CallFacts, Channel, ChannelIndex};
 use crate::call::record::{Side, TimeSource};
-use crate::call::side::{EndpointIndex, Sides};
+use crate::call::policy::Policy;
+use crate::call::side::{EndpointIndex, Portrait, Sides};
 use crate::time::PbxTime;
 
 mod bridges;
@@ -27,6 +29,7 @@ mod dials;
 mod extract;
 mod groups;
 mod index;
+mod stubs;
 
 use bridges::Bridges;
 use groups::{Group, GroupEnd, GroupIndex};
@@ -49,11 +52,16 @@ pub struct Tracker {
     linked: Slab<groups::Linked>,
     by_linkedid: Index,
     sides: Sides,
+    policy: Arc<Policy>,
     /// Groups by the time at which they are over.
     deadlines: BTreeSet<(PbxTime, u64, GroupIndex)>,
     finished: VecDeque<CallFacts>,
     /// The time of the latest event.
     now: PbxTime,
+    /// When the connection of now began.
+    begun: Option<PbxTime>,
+    /// The last event before it: since then the PBX was not watched.
+    lost: Option<PbxTime>,
     /// Numbers channels and groups in the order in which they were first seen.
     count: u64,
     time: TimeSource,
@@ -68,10 +76,12 @@ struct Tracked {
     group: GroupIndex,
     /// The bridge it is in.
     bridge: Option<usize>,
+    /// A bridge that it left without having been seen to enter.
+    late: Option<usize>,
 }
 
 impl Tracker {
-    pub fn new(time: TimeSource) -> Self {
+    pub fn new(time: TimeSource, policy: Arc<Policy>) -> Self {
         Self {
             channels: Slab::new(),
             by_uniqueid: Index::default(),
@@ -80,17 +90,47 @@ impl Tracker {
             linked: Slab::new(),
             by_linkedid: Index::default(),
             sides: Sides::default(),
+            policy,
             deadlines: BTreeSet::new(),
             finished: VecDeque::new(),
             now: PbxTime::from_micros(0),
+            begun: None,
+            lost: None,
             count: 0,
             time,
         }
     }
 
+    /// From here on sides are judged by `policy`.
+    pub fn set_policy(&mut self, policy: Arc<Policy>) {
+        self.policy = policy;
+    }
+
+    /// Every endpoint that was seen, and its side by evidence alone.
+    pub fn portraits(&self) -> impl Iterator<Item = Portrait> {
+        self.sides.portraits()
+    }
+
     /// Where the times of further calls come from.
     pub fn set_time_source(&mut self, time: TimeSource) {
         self.time = time;
+    }
+
+    /// A connection to the PBX begins, and `at` is the time of its first event. What happened since
+    /// the last event was not seen; a call of which nothing more is heard ended then, as far as
+    /// anybody knows.
+    pub fn handle_begin(&mut self, at: PbxTime) {
+        let first = self.begun.is_none();
+        let last = self.now;
+        self.handle_timeout(at);
+        self.begun = Some(self.now);
+        if first {
+            return;
+        }
+        self.lost = Some(last);
+        for (_, group) in &mut self.groups {
+            group.silent_since.get_or_insert(last);
+        }
     }
 
     /// Takes one event that happened at `at`. Unknown channels make stubs, repeated events change
@@ -141,12 +181,13 @@ impl Tracker {
             What::Hint { exten, device } => {
                 self.sides.hint(&event::text::decode(exten), &event::text::decode(device));
             }
-            What::User { channel, .. } => {
+            What::User { channel, name, said } => {
                 if let Some(channel) = channel {
-                    self.touch(&channel, at);
+                    self.user_event(&channel, name, &said, at);
                 }
             }
-            What::FullyBooted { .. } | What::Shutdown => {}
+            What::FullyBooted { uptime } => self.booted(uptime, at),
+            What::Shutdown => self.shut_down(at),
         }
     }
 
@@ -180,10 +221,38 @@ impl Tracker {
             self.deadlines.remove(&(due, seq, group));
             self.end_group(group, self.now, self.group_end(group));
         }
+        self.cut_all();
+    }
+
+    /// Every open call ends as it is, those of which nothing is heard any more when that began.
+    fn cut_all(&mut self) {
         let mut open: Vec<_> = self.groups.iter().map(|(index, group)| (group.seq, index)).collect();
         open.sort_unstable();
         for (_, group) in open {
-            self.end_group(group, self.now, GroupEnd::Cut);
+            let at = self.groups[group].silent_since.unwrap_or(self.now);
+            self.end_group(group, at, GroupEnd::Cut);
+        }
+    }
+
+    /// Asterisk started `uptime` seconds ago: calls from before that are over. Names and counters
+    /// begin anew with it, so nothing of the old ones may be taken for something new.
+    fn booted(&mut self, uptime: Option<u64>, at: PbxTime) {
+        let (Some(uptime), Some(lost)) = (uptime, self.lost.take()) else { return };
+        if at.since(lost) <= Duration::from_secs(uptime) {
+            return; // it has been running since before we lost it
+        }
+        let silent = self.groups.iter().filter(|(_, group)| group.silent_since.is_some());
+        let mut silent: Vec<_> = silent.map(|(index, group)| (group.seq, index)).collect();
+        silent.sort_unstable();
+        for (_, group) in silent {
+            self.end_group(group, lost, GroupEnd::Cut);
+        }
+    }
+
+    /// Asterisk stops. It hangs up first; what it leaves open is over.
+    fn shut_down(&mut self, at: PbxTime) {
+        for (_, group) in &mut self.groups {
+            group.silent_since.get_or_insert(at);
         }
     }
 
@@ -193,7 +262,6 @@ impl Tracker {
     }
 
     fn side(&self, channel: ChannelIndex) -> Side {
-        let tracked = &self.channels[channel as usize];
-        extract::side(&self.sides, &tracked.facts, tracked.endpoint).side
+        self.judgement(&self.channels[channel as usize]).verdict.side
     }
 }

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::call::facts::Word;
 use crate::call::record::{Direction, Outcome, Side, Skip};
-use crate::call::side::Evidence;
+use crate::call::side::evidence::Evidence;
 
 /// One decision and its ground.
 #[derive(Clone, Debug, Eq, PartialEq, Deserialize, Serialize)]
@@ -12,7 +13,14 @@ pub enum Why {
     /// Who started the call, and by which channel we know.
     Direction { direction: Direction, rule: DirectionRule, channel: String },
     /// Which side an endpoint is on, and what spoke for it most.
-    Side { endpoint: String, side: Side, evidence: Evidence },
+    Side {
+        endpoint: String,
+        side: Side,
+        evidence: Evidence,
+        /// It rests on names alone: `[calls.sides]` should list the endpoint.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        weak: bool,
+    },
     /// Where the outside number was read.
     Phone { source: PhoneSource },
     /// Why the call is booked on this extension, or on none.
@@ -21,6 +29,10 @@ pub enum Why {
     Outcome { outcome: Outcome, rule: OutcomeRule },
     /// The employee talked on an outside phone, which counts as his extension.
     Forwarded { extension: Option<String>, rule: ForwardRule },
+    /// The dial plan said so.
+    DialPlan { word: Word, value: String },
+    /// A list or a bound of `[calls.send]` leaves the call out.
+    Filtered { by: Filter },
     /// Not sent.
     Skip { reason: Skip },
     /// Not all of the call was seen.
@@ -65,6 +77,16 @@ pub enum ResponsibleRule {
     CalledFirst,
     /// Several were called, none talked.
     SeveralCalled,
+    /// Several were called, none talked; the configuration names the first, the last, or one of them.
+    MissedFirst,
+    MissedLast,
+    MissedConfigured,
+    /// Nobody talked; the call would have been forwarded from it.
+    Forwarding,
+    /// The dial plan named it.
+    DialPlan,
+    /// He has a record of his own.
+    OwnRecord,
     NobodyCalled,
 }
 
@@ -106,6 +128,8 @@ pub enum ForwardRule {
     ByDialPlan,
     /// An employee transferred the call there.
     Transferred,
+    /// It was called together with, or after, the only extension that was called.
+    CalledWith,
     Unknown,
 }
 
@@ -116,4 +140,17 @@ pub enum PartialRule {
     BeginNotSeen,
     /// The stream ended before the call.
     EndNotSeen,
+}
+
+/// What of `[calls.send]` leaves a call out.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Filter {
+    Directions,
+    Dids,
+    Trunks,
+    Extensions,
+    Numbers,
+    ShortestTalk,
+    ShortestWait,
 }

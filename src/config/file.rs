@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 use crate::ami::connection::Secret;
 use crate::ami::session::Login;
 use crate::amo::settings::Settings as Amo;
-use crate::amo::span::Span;
+use crate::time::span::Span;
 use crate::call::id::PbxName;
 use crate::call::policy::Policy as Calls;
 use crate::ops::log::Format;

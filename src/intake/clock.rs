@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::ami::event::{Event, What};
+use crate::ami::event::{Event, What, made_at};
 use crate::call::record::TimeSource;
 use crate::time::PbxTime;
 
@@ -50,6 +50,15 @@ impl PbxClock {
         self.latest
     }
 
+    /// The time of the first event of a connection, whose `Timestamp` is `at`.
+    pub fn begin(&mut self, at: PbxTime) -> PbxTime {
+        self.source = Some(TimeSource::Event);
+        let at = self.shifted(at);
+        let at = self.latest.map_or(at, |latest| latest.max(at));
+        self.latest = Some(at);
+        at
+    }
+
     pub fn source(&self) -> TimeSource {
         self.source.unwrap_or(TimeSource::Estimated)
     }
@@ -77,14 +86,10 @@ impl Default for PbxClock {
     }
 }
 
-/// The second in which the event's youngest known channel was made: uniqueids are
-/// `[systemname-]epoch.counter`.
+/// The second in which the event's youngest known channel was made.
 fn epoch(event: &Event<'_>) -> Option<PbxTime> {
     let What::NewChannel(channel) = event.what else { return None };
-    let uniqueid = channel.uniqueid;
-    let start = memchr::memrchr(b'-', uniqueid).map_or(0, |dash| dash + 1);
-    let end = memchr::memrchr(b'.', uniqueid).filter(|dot| *dot > start)?;
-    PbxTime::parse(&uniqueid[start..end])
+    made_at(channel.uniqueid)
 }
 
 #[cfg(test)]

@@ -21,6 +21,8 @@ pub struct Reader {
     policy: Arc<Policy>,
     clock: PbxClock,
     tracker: Tracker,
+    /// The connection's first event with a time is still to come.
+    begins: bool,
     finished: VecDeque<FinishedCall>,
     stats: Stats,
 }
@@ -43,9 +45,10 @@ impl Reader {
         Self {
             pbx,
             source,
+            tracker: Tracker::new(TimeSource::Event, Arc::clone(&policy)),
             policy,
             clock: PbxClock::new(),
-            tracker: Tracker::new(TimeSource::Event),
+            begins: true,
             finished: VecDeque::new(),
             stats: Stats::default(),
         }
@@ -53,23 +56,53 @@ impl Reader {
 
     /// From here on calls are judged by `policy`.
     pub fn set_policy(&mut self, policy: Arc<Policy>) {
+        self.tracker.set_policy(Arc::clone(&policy));
         self.policy = policy;
+    }
+
+    /// What the names of the dial plan's own variables begin with: for the splitter.
+    pub fn own_variables(&self) -> &str {
+        &self.policy.dial_plan.variables
     }
 
     /// Takes one frame of the stream; replies to actions are not for here. `arrived` is the PBX
     /// time of arrival as the shell estimates it (live), used where events carry no `Timestamp`;
     /// `None` in a replay.
     pub fn handle_frame(&mut self, frame: &Frame<'_>, arrived: Option<PbxTime>) {
-        if frame.kind != Kind::Event {
-            return;
+        match frame.kind {
+            Kind::Event => {}
+            Kind::Banner => return self.handle_connected(),
+            Kind::Response => return,
+        }
+        if self.begins
+            && let Some(at) = frame.header("Timestamp").and_then(PbxTime::parse)
+        {
+            let at = self.clock.begin(at);
+            self.begin(Some(at));
         }
         let Some(event) = Event::parse(frame) else { return };
         self.stats.events += 1;
         let at = self.clock.time_of(&event, arrived);
         self.stats.last = at;
+        if self.begins {
+            self.begin(at);
+        }
         self.tracker.set_time_source(self.clock.source());
         self.tracker.handle_event(&event, at.unwrap_or(PbxTime::from_micros(0)));
         self.judge();
+    }
+
+    /// Another connection to the PBX begins: what happened since the last event was not seen.
+    pub fn handle_connected(&mut self) {
+        self.begins = true;
+    }
+
+    fn begin(&mut self, at: Option<PbxTime>) {
+        if let Some(at) = at {
+            self.begins = false;
+            self.tracker.handle_begin(at);
+            self.judge();
+        }
     }
 
     /// Lets deadlines fire up to `now`.

@@ -160,6 +160,8 @@ impl Intake {
         &mut self,
         mut connection: Connection<S>,
     ) -> Option<connection::Error> {
+        self.reader.handle_connected();
+        connection.set_own_variables(self.reader.own_variables());
         loop {
             let waited = match self.wait_for_room().await {
                 Some(()) => self.meanwhile(connection.wait()).await,

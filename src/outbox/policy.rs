@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::amo::answer::{Entity, Fate};
 use crate::amo::notes::Note;
-use crate::amo::span::Span;
+use crate::time::span::Span;
 use crate::outbox::queue::{BatchId, EntityRef, Item, Settlement, State};
 use crate::time::HostTime;
 

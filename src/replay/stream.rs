@@ -53,7 +53,8 @@ const BANNER: &[u8] = b"Asterisk Call Manager";
 impl Stream {
     pub fn new(reader: Reader) -> Self {
         let buffer = vec![0; PIECE];
-        Self { reader, splitter: Splitter::default(), buffer, start: 0, end: 0, ami_seen: false }
+        let splitter = splitter_for(&reader);
+        Self { reader, splitter, buffer, start: 0, end: 0, ami_seen: false }
     }
 
     /// Forgets everything but the memory it has: a new PBX begins.
@@ -208,9 +209,15 @@ impl Stream {
     }
 
     fn forget_tail(&mut self) {
-        self.splitter = Splitter::default();
+        self.splitter = splitter_for(&self.reader);
         (self.start, self.end) = (0, 0);
     }
+}
+
+fn splitter_for(reader: &Reader) -> Splitter {
+    let mut splitter = Splitter::new();
+    splitter.set_own_variables(reader.own_variables());
+    splitter
 }
 
 fn looks_like_ami(text: &[u8]) -> bool {

@@ -1,6 +1,6 @@
 //! Pure: one pass over the headers of an event.
 
-use crate::ami::event::{AttendedTransfer, Bridge, Channel, What, number};
+use crate::ami::event::{AttendedTransfer, Bridge, Channel, Said, What, number};
 use crate::ami::wire::Frame;
 
 /// The headers of the frequent events; rare ones are read by [`Channel::prefixed`] passes of
@@ -69,6 +69,7 @@ impl<'b> Fields<'b> {
             b"Context" => &mut self.channel.context,
             b"Exten" => &mut self.channel.exten,
             b"AccountCode" => &mut self.channel.account,
+            b"Priority" => &mut self.channel.priority,
             b"ChannelState" => return Slot::State(&mut self.channel.state),
             b"DestChannel" => &mut self.dest.name,
             b"DestUniqueid" => &mut self.dest.uniqueid,
@@ -77,6 +78,7 @@ impl<'b> Fields<'b> {
             b"DestContext" => &mut self.dest.context,
             b"DestExten" => &mut self.dest.exten,
             b"DestAccountCode" => &mut self.dest.account,
+            b"DestPriority" => &mut self.dest.priority,
             b"DestChannelState" => return Slot::State(&mut self.dest.state),
             b"BridgeUniqueid" => &mut self.bridge.uniqueid,
             b"BridgeType" => &mut self.bridge.kind,
@@ -106,13 +108,11 @@ impl<'b> Fields<'b> {
             | b"ConnectedLineNum"
             | b"ConnectedLineName"
             | b"Language"
-            | b"Priority"
             | b"DestChannelStateDesc"
             | b"DestCallerIDName"
             | b"DestConnectedLineNum"
             | b"DestConnectedLineName"
             | b"DestLanguage"
-            | b"DestPriority"
             | b"BridgeName"
             | b"BridgeNumChannels"
             | b"BridgeVideoSourceMode"
@@ -203,7 +203,9 @@ impl<'b> Fields<'b> {
             }
             b"ReceiveFAX" | b"SendFAX" | b"FAXStatus" => What::Fax(channel()?),
             b"ExtensionStatus" => What::Hint { exten: self.channel.exten, device: self.other.hint },
-            b"UserEvent" => What::User { channel: channel(), name: self.other.user_event },
+            b"UserEvent" => {
+                What::User { channel: channel(), name: self.other.user_event, said: said(frame) }
+            }
             b"FullyBooted" => What::FullyBooted { uptime: number(self.other.uptime) },
             b"Shutdown" => What::Shutdown,
             _ => return self.rare(frame),
@@ -240,6 +242,16 @@ impl<'b> Fields<'b> {
 
     fn bridge(&self) -> Option<Bridge<'b>> {
         (!self.bridge.uniqueid.is_empty()).then_some(self.bridge)
+    }
+}
+
+fn said<'b>(frame: &Frame<'b>) -> Said<'b> {
+    let word = |key| frame.header(key).unwrap_or_default();
+    Said {
+        status: word("status"),
+        result: word("result"),
+        responsible: word("responsible"),
+        send: word("send"),
     }
 }
 

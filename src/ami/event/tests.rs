@@ -21,6 +21,7 @@ fn a_channel_event_carries_its_snapshot() {
         context: b"from-trunk",
         exten: b"74957000101",
         account: b"",
+        priority: b"",
     };
     let at = Some(PbxTime::from_micros(1_795_339_565_437_709));
     assert_eq!(event, Some(Event { at, what: What::NewChannel(channel) }));

@@ -1,13 +1,15 @@
 //! Pure: calls in which no outside party took part. They are printed, never sent.
 
-use crate::call::classify::{Setting, in_order};
+use crate::call::classify::{Setting, in_order, sending};
 use crate::call::facts::{CallFacts, Channel};
 use crate::call::id::{AccountId, CallId};
-use crate::call::name;
+use crate::call::phone::Number;
+use crate::call::policy::Policy;
 use crate::call::record::{
     CallRecord, Direction, FinishedCall, Outcome, Seconds, Segment, Side, Skip, VERSION,
 };
 use crate::call::talk::{self, Talk};
+use crate::call::{name, phone};
 use crate::call::timeline;
 use crate::call::why::{DirectionRule, OutcomeRule, Why};
 
@@ -19,24 +21,29 @@ pub(super) fn classify(facts: &CallFacts, setting: Setting<'_>) -> Option<Finish
     }
     let is_other = |channel: usize| channel != first && facts.channels[channel].side != Side::Helper;
     let talks = talk::talks(facts, &[first], is_other);
-    let record = record(facts, opener, &talks, setting);
+    let mut record = record(facts, opener, &talks, setting);
+    sending::decide(&mut record, setting.policy, false);
     Some(FinishedCall { record, timeline: timeline::timeline(facts) })
 }
 
 fn record(facts: &CallFacts, opener: &Channel, talks: &[Talk], setting: Setting<'_>) -> CallRecord {
     let unknown = own(facts).any(|(_, channel)| channel.side == Side::Unknown);
-    let skip = if unknown { Skip::UnknownSides } else { Skip::Internal };
     let answered_at = talks.first().map(|talk| talk.from);
     let outcome = if answered_at.is_some() { Outcome::Answered } else { Outcome::NoAnswer };
     let ended_at = own(facts).map(|(_, channel)| channel.end(facts.ended)).max().unwrap_or(facts.ended);
     let segments = segments(facts, talks);
+    let answered_by = in_order(segments.iter().map(|segment| &*segment.extension));
+    let rang = in_order(rang(facts));
+    let called = answered_by.first().or(rang.first()).map(String::as_str);
+    let (number, skip) = if unknown { (None, Some(Skip::UnknownSides)) } else { number(called, setting.policy) };
     CallRecord {
         v: VERSION,
         call_id: CallId::new(setting.pbx, &opener.uniqueid, 1),
         pbx: setting.pbx.clone(),
         account: AccountId::default(),
         direction: Direction::Internal,
-        phone: None,
+        phone: number.as_ref().map(|number| number.digits.clone()),
+        phone_e164: number.and_then(|number| number.e164),
         phone_raw: None,
         did: None,
         trunk: None,
@@ -44,10 +51,11 @@ fn record(facts: &CallFacts, opener: &Channel, talks: &[Talk], setting: Setting<
         account_code: Some(opener.account.to_string()).filter(|code| !code.is_empty()),
         answered: answered_at.is_some(),
         outcome,
-        status: None,
+        status: skip.is_none().then(|| setting.policy.status_of(outcome)),
+        call_result: None,
         responsible: opener.extension.as_deref().map(str::to_owned),
-        answered_by: in_order(segments.iter().map(|segment| &*segment.extension)),
-        rang: in_order(rang(facts)),
+        answered_by,
+        rang,
         talk_seconds: Seconds::from_duration(talk::length(talks)),
         bridged_seconds: Seconds::from_duration(talk::covered(talks)),
         wait_seconds: Seconds::from_duration(answered_at.unwrap_or(ended_at).since(opener.born)),
@@ -63,8 +71,21 @@ fn record(facts: &CallFacts, opener: &Channel, talks: &[Talk], setting: Setting<
         uniqueids: own(facts).map(|(_, channel)| channel.uniqueid.to_string()).collect(),
         source: setting.source,
         partial: facts.cut,
-        skip: Some(skip),
-        why: why(facts, opener, outcome, skip),
+        skip,
+        why: why(facts, opener, outcome),
+    }
+}
+
+/// The number with which the configuration wants the called extension to be told, or why the call is
+/// not sent.
+fn number(called: Option<&str>, policy: &Policy) -> (Option<Number>, Option<Skip>) {
+    let (Some(template), Some(called)) = (&policy.internal_phone, called) else {
+        return (None, Some(Skip::Internal));
+    };
+    let number = template.replace("{extension}", called);
+    match phone::subscriber(Some(&number), Direction::Internal, &policy.numbers) {
+        Ok(number) => (Some(number), None),
+        Err(skip) => (None, Some(skip)),
     }
 }
 
@@ -85,7 +106,7 @@ fn rang(facts: &CallFacts) -> impl Iterator<Item = &str> {
     called.filter_map(|(_, channel)| channel.extension.as_deref())
 }
 
-fn why(facts: &CallFacts, opener: &Channel, outcome: Outcome, skip: Skip) -> Vec<Why> {
+fn why(facts: &CallFacts, opener: &Channel, outcome: Outcome) -> Vec<Why> {
     let direction = Direction::Internal;
     let rule = DirectionRule::NoOutsideLeg;
     let mut why = vec![Why::Direction { direction, rule, channel: opener.name.to_string() }];
@@ -94,10 +115,10 @@ fn why(facts: &CallFacts, opener: &Channel, outcome: Outcome, skip: Skip) -> Vec
         endpoint: name::endpoint(&channel.name).to_owned(),
         side: channel.side,
         evidence: channel.evidence,
+        weak: channel.weak,
     }));
     if outcome == Outcome::Answered {
         why.push(Why::Outcome { outcome, rule: OutcomeRule::Talked });
     }
-    why.push(Why::Skip { reason: skip });
     why
 }

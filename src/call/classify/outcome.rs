@@ -52,7 +52,8 @@ impl<'f> Case<'f> {
         if self.own().any(|channel| channel.extras.message_left.is_some()) {
             return (Outcome::Voicemail, OutcomeRule::MessageLeft);
         }
-        let called: Vec<&Channel> = self.called().collect();
+        let phones = self.conversation.proxies.iter().map(|proxy| self.channel(proxy.leg));
+        let called: Vec<&Channel> = self.called().chain(phones).collect();
         if called.is_empty() {
             let unreachable = self.own().any(|c| c.extras.dial_status.as_deref() == Some("CHANUNAVAIL"));
             return if unreachable {

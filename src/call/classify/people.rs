@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::call::classify::{Case, in_order};
-use crate::call::policy::Responsible;
+use crate::call::facts::Word;
+use crate::call::policy::{Missed, Policy, Responsible};
 use crate::call::record::{Direction, Segment, Side};
 use crate::call::talk::Talk;
 use crate::call::why::{DirectionRule, ResponsibleRule, Why};
@@ -18,13 +19,18 @@ pub(super) struct People {
 }
 
 impl Case<'_> {
-    pub(super) fn people(&mut self, policy: Responsible) -> People {
+    pub(super) fn people(&mut self, policy: &Policy) -> People {
         let segments = self.segments();
         let answered_by = in_order(segments.iter().map(|segment| &*segment.extension));
         let rang = self.rang();
         let (responsible, rule) = match chosen(&segments, policy) {
             Some((extension, rule)) => (Some(extension), rule),
-            None => self.nobody_talked(&rang),
+            None => self.nobody_talked(&rang, &policy.missed),
+        };
+        let said = self.said(Word::Responsible).filter(|extension| !extension.is_empty());
+        let (responsible, rule) = match said {
+            Some(extension) => (Some(extension), ResponsibleRule::DialPlan),
+            None => (responsible, rule),
         };
         self.why.push(Why::Responsible { extension: responsible.clone(), rule });
         People { responsible, answered_by, rang, segments }
@@ -64,7 +70,7 @@ impl Case<'_> {
         in_order(called.into_iter().map(|(_, extension)| extension))
     }
 
-    fn nobody_talked(&self, rang: &[String]) -> (Option<String>, ResponsibleRule) {
+    fn nobody_talked(&self, rang: &[String], missed: &Missed) -> (Option<String>, ResponsibleRule) {
         if self.conversation.direction == Direction::Outbound {
             let opener = self.channel(self.conversation.opener);
             if opener.side == Side::Inside {
@@ -79,9 +85,26 @@ impl Case<'_> {
             [only] => (Some(only.clone()), ResponsibleRule::OnlyOneCalled),
             [] => match self.meant() {
                 Some(extension) => (Some(extension), ResponsibleRule::OnlyOneCalled),
-                None => (None, ResponsibleRule::NobodyCalled),
+                None => self.forwarding(),
             },
-            _ => (None, ResponsibleRule::SeveralCalled),
+            [first, .., last] => match missed {
+                Missed::Nobody => (None, ResponsibleRule::SeveralCalled),
+                Missed::First => (Some(first.clone()), ResponsibleRule::MissedFirst),
+                Missed::Last => (Some(last.clone()), ResponsibleRule::MissedLast),
+                Missed::Extension(extension) => (Some(extension.clone()), ResponsibleRule::MissedConfigured),
+            },
+        }
+    }
+
+    /// The one extension whose outside phone was called.
+    fn forwarding(&self) -> (Option<String>, ResponsibleRule) {
+        let mut forwarding = self.conversation.proxies.iter().filter_map(|proxy| proxy.extension.as_ref());
+        match forwarding.next() {
+            Some(first) if forwarding.all(|other| other == first) => {
+                (Some(first.clone()), ResponsibleRule::Forwarding)
+            }
+            Some(_) => (None, ResponsibleRule::SeveralCalled),
+            None => (None, ResponsibleRule::NobodyCalled),
         }
     }
 
@@ -102,19 +125,22 @@ impl Case<'_> {
     }
 }
 
-fn chosen(segments: &[Segment], policy: Responsible) -> Option<(String, ResponsibleRule)> {
-    let (segment, rule) = match policy {
-        Responsible::First => (segments.first()?, ResponsibleRule::FirstWhoTalked),
+fn chosen(segments: &[Segment], policy: &Policy) -> Option<(String, ResponsibleRule)> {
+    let total = |extension: &str| {
+        let own = segments.iter().filter(|segment| segment.extension == extension);
+        own.map(|segment| segment.to.since(segment.from)).sum::<Duration>()
+    };
+    let least = policy.least_talk.duration();
+    let is_long = |segment: &&Segment| total(&segment.extension) >= least;
+    // Where nobody talked long enough, everybody counts.
+    let least = if segments.iter().any(|segment| is_long(&segment)) { least } else { Duration::ZERO };
+    let mut counted = segments.iter().filter(|segment| total(&segment.extension) >= least);
+    let (segment, rule) = match policy.responsible {
+        Responsible::First => (counted.next()?, ResponsibleRule::FirstWhoTalked),
         // Who was there at the end; of two, who came later.
-        Responsible::Last => {
-            (segments.iter().max_by_key(|s| (s.to, s.from))?, ResponsibleRule::LastWhoTalked)
-        }
+        Responsible::Last => (counted.max_by_key(|s| (s.to, s.from))?, ResponsibleRule::LastWhoTalked),
         Responsible::Longest => {
-            let total = |extension: &str| {
-                let own = segments.iter().filter(|segment| segment.extension == extension);
-                own.map(|segment| segment.to.since(segment.from)).sum::<Duration>()
-            };
-            (segments.iter().rev().max_by_key(|s| total(&s.extension))?, ResponsibleRule::LongestWhoTalked)
+            (counted.rev().max_by_key(|s| total(&s.extension))?, ResponsibleRule::LongestWhoTalked)
         }
     };
     Some((segment.extension.clone(), rule))

@@ -31,6 +31,8 @@ struct Bridge {
     number: u32,
     kind: BridgeKind,
     members: Vec<ChannelIndex>,
+    /// Channels that left without having been seen to enter, before anybody else did.
+    late: Vec<ChannelIndex>,
     /// Conferences only: tracked channels that were in it.
     visitors: Vec<ChannelIndex>,
     /// Conferences only: visitors whose own calls are forgotten.
@@ -92,8 +94,38 @@ impl Tracker {
     ) {
         let index = self.see(channel, at);
         let here = self.bridges.find(bridge.uniqueid);
-        if here.is_some() && self.channels[index as usize].bridge == here {
+        let tracked = &self.channels[index as usize];
+        if here.is_some() && tracked.bridge == here {
             self.leave_bridge(index, at);
+        } else if tracked.bridge.is_none() && tracked.facts.gone.is_none() {
+            let entry = here.unwrap_or_else(|| self.bridges.find_or_add(bridge));
+            self.was_there(index, entry, at);
+        }
+    }
+
+    /// The channel leaves a bridge that it was not seen to enter: it was there before we looked.
+    fn was_there(&mut self, index: ChannelIndex, entry: usize, at: PbxTime) {
+        let bridge = &mut self.bridges.slab[entry];
+        let companion = bridge.members.first().or(bridge.late.first()).copied();
+        let (number, kind) = (bridge.number, bridge.kind);
+        let facts = &mut self.channels[index as usize].facts;
+        let known = facts.stays.iter().any(|stay| stay.bridge == number);
+        if facts.announced || known || facts.stays.len() >= STAYS_MAX {
+            self.bridges.forget_empty(entry);
+            return;
+        }
+        let from = self.begun.unwrap_or(facts.born).max(facts.born).min(at);
+        facts.stays.push(Stay { bridge: number, kind, from, to: Some(at) });
+        let bridge = &mut self.bridges.slab[entry];
+        if bridge.members.is_empty() {
+            bridge.late.push(index);
+            if let Some(before) = self.channels[index as usize].late.replace(entry) {
+                self.bridges.slab[before].late.retain(|late| *late != index);
+                self.bridges.forget_empty(before);
+            }
+        }
+        if let Some(companion) = companion.filter(|_| kind == BridgeKind::Mixing) {
+            self.unite(index, companion);
         }
     }
 
@@ -101,6 +133,13 @@ impl Tracker {
         let Some(entry) = self.bridges.find(bridge.uniqueid) else { return };
         for member in self.bridges.slab[entry].members.clone() {
             self.leave_bridge(member, at);
+        }
+        // The last member may have taken it along.
+        if let Some(entry) = self.bridges.find(bridge.uniqueid) {
+            for late in std::mem::take(&mut self.bridges.slab[entry].late) {
+                self.channels[late as usize].late = None;
+            }
+            self.bridges.forget_empty(entry);
         }
     }
 
@@ -146,9 +185,16 @@ impl Tracker {
     }
 
     /// A channel is forgotten; it is in no bridge any more.
-    pub(super) fn forget_member(&mut self, index: ChannelIndex, bridge: Option<usize>) {
-        if let Some(entry) = bridge {
-            self.bridges.slab[entry].members.retain(|member| *member != index);
+    pub(super) fn forget_member(
+        &mut self,
+        index: ChannelIndex,
+        bridge: Option<usize>,
+        late: Option<usize>,
+    ) {
+        for entry in [bridge, late.filter(|late| Some(*late) != bridge)].into_iter().flatten() {
+            let bridge = &mut self.bridges.slab[entry];
+            bridge.members.retain(|member| *member != index);
+            bridge.late.retain(|member| *member != index);
             self.bridges.forget_empty(entry);
         }
     }
@@ -170,6 +216,7 @@ impl Bridges {
             number: self.count,
             kind,
             members: Vec::new(),
+            late: Vec::new(),
             visitors: Vec::new(),
             past: Vec::new(),
         });
@@ -183,7 +230,7 @@ impl Bridges {
     /// Forgets a bridge that nobody is in and no running call was in.
     fn forget_empty(&mut self, entry: usize) {
         let bridge = &self.slab[entry];
-        if bridge.members.is_empty() && bridge.visitors.is_empty() {
+        if bridge.members.is_empty() && bridge.visitors.is_empty() && bridge.late.is_empty() {
             let bridge = self.slab.remove(entry);
             self.by_id.remove(&bridge.id, entry);
             self.conferences.remove(&bridge.number);

@@ -1,10 +1,11 @@
 //! Pure: channels as events tell of them.
 
 use crate::ami::event::{self, presented, text};
-use crate::call::facts::{Channel, ChannelIndex, Extras, Gone, Origin, Recording, Span};
+use crate::call::facts::{Channel, ChannelIndex, Extras, Gone, Origin, Recording, Saying, Span, Word};
 use crate::call::name;
 use crate::call::record::Side;
-use crate::call::side::{EndpointIndex, Evidence};
+use crate::call::side::EndpointIndex;
+use crate::call::side::evidence::Evidence;
 use crate::call::tracker::{Tracked, Tracker};
 use crate::time::PbxTime;
 
@@ -18,13 +19,20 @@ const TEXT_MAX: usize = 256;
 
 impl Tracker {
     pub(super) fn new_channel(&mut self, snapshot: &event::Channel<'_>, at: PbxTime) {
-        let index = self.see(snapshot, at);
+        let index = match self.find(snapshot) {
+            Some(known) => {
+                self.relink(known, snapshot);
+                known
+            }
+            None => self.make(snapshot, at),
+        };
         let facts = &mut self.channels[index as usize].facts;
         if facts.announced {
             return;
         }
         // However late it comes: this is what the channel was like at first.
         facts.announced = true;
+        facts.origin = if facts.origin == Origin::Created { Origin::Unknown } else { facts.origin };
         facts.number = presented(snapshot.number).map(|number| cut(&number).into());
         facts.exten = cut(&text::decode(snapshot.exten)).into();
         facts.context = cut(&text::decode(snapshot.context)).into();
@@ -35,7 +43,18 @@ impl Tracker {
                 None => Origin::Unknown,
             };
         }
-        self.learn_from_call_in(index);
+        match facts.origin {
+            Origin::Created => self.learn_from_called(index),
+            Origin::Incoming | Origin::Unknown => self.learn_from_call_in(index),
+        }
+    }
+
+    /// A device that the PBX makes a channel to shows its own number and context.
+    fn learn_from_called(&mut self, index: ChannelIndex) {
+        let Tracked { facts, endpoint, .. } = &self.channels[index as usize];
+        if facts.kind == name::Kind::Device {
+            self.sides.called(*endpoint, facts.number.as_deref(), &facts.context);
+        }
     }
 
     /// A device that calls the PBX shows its side.
@@ -135,10 +154,41 @@ impl Tracker {
             b"FORWARDEDBY" => extras.forwarded_by = Some(value),
             b"DIALSTATUS" => extras.dial_status = Some(value),
             b"VMSTATUS" if &*value == "SUCCESS" => extras.message_left = extras.message_left.or(Some(at)),
+            name if let Some(word) = self.policy.dial_plan.word(name) => {
+                let extras = &mut self.channels[index as usize].facts.extras;
+                extras.say(Saying { at, word, value });
+            }
             b"EXTTOCALL" if extras.meant.len() < LIST_MAX && !extras.meant.contains(&value) => {
                 extras.meant.push(value);
             }
             _ => {}
+        }
+    }
+
+    /// The dial plan speaks of a call.
+    pub(super) fn user_event(
+        &mut self,
+        snapshot: &event::Channel<'_>,
+        name: &[u8],
+        said: &event::Said<'_>,
+        at: PbxTime,
+    ) {
+        let index = self.see(snapshot, at);
+        if name != self.policy.dial_plan.event.as_bytes() {
+            return;
+        }
+        let event::Said { status, result, responsible, send } = *said;
+        let words = [
+            (Word::Status, status),
+            (Word::Result, result),
+            (Word::Responsible, responsible),
+            (Word::Send, send),
+        ];
+        let extras = &mut self.channels[index as usize].facts.extras;
+        for (word, value) in words {
+            if let Some(value) = kept(value) {
+                extras.say(Saying { at, word, value });
+            }
         }
     }
 
@@ -187,6 +237,13 @@ impl Tracker {
             self.notice_ring(index, snapshot);
             return index;
         }
+        let index = self.make(snapshot, at);
+        self.met_under_way(index, snapshot, at);
+        index
+    }
+
+    /// A channel that is not known yet.
+    fn make(&mut self, snapshot: &event::Channel<'_>, at: PbxTime) -> ChannelIndex {
         let name: Box<str> = text::decode(snapshot.name).into();
         let endpoint = self.sides.intern(&name);
         let facts = Channel {
@@ -208,6 +265,7 @@ impl Tracker {
             extras: Extras::default(),
             side: Side::Unknown,
             evidence: Evidence::None,
+            weak: false,
             extension: None,
             guest: false,
             reported: false,
@@ -228,6 +286,7 @@ impl Tracker {
             endpoint,
             group: usize::MAX,
             bridge: None,
+            late: None,
         });
         self.by_uniqueid.insert(snapshot.uniqueid, entry);
         let index = ChannelIndex::try_from(entry).expect("indexes fit, see Index::insert");
@@ -269,6 +328,14 @@ impl Tracker {
 }
 
 impl Extras {
+    pub(super) fn say(&mut self, saying: Saying) {
+        // What was said last counts: of a flood, the first words go.
+        if self.said.len() >= LIST_MAX {
+            self.said.remove(0);
+        }
+        self.said.push(saying);
+    }
+
     fn add_recording(&mut self, recording: Recording) {
         let known = self.recordings.iter().any(|known| known.path == recording.path);
         if !known && self.recordings.len() < LIST_MAX {

@@ -3,8 +3,10 @@
 use crate::ami::event::{self, AttendedTransfer, text};
 use crate::call::facts::{ChannelIndex, Dial, DialEnd, DialStatus, Origin, Transfer};
 use crate::call::name;
-use crate::call::side::{self, Dialled, Evidence, OUTSIDE_DIGITS_MIN};
-use crate::call::tracker::Tracker;
+use crate::call::side::dialled::{Dialled, dialled};
+use crate::call::side::evidence::Evidence;
+use crate::call::side::{OUTSIDE_DIGITS_MIN, digits, same_number};
+use crate::call::tracker::{Tracked, Tracker};
 use crate::call::tracker::channels::{LIST_MAX, cut, kept};
 use crate::time::PbxTime;
 
@@ -69,25 +71,32 @@ impl Tracker {
             return None;
         }
         let endpoint = tracked.endpoint;
-        match side::dialled(dial_string, name::endpoint(&tracked.facts.name)) {
-            Dialled::Number(number) => {
-                self.sides.add(endpoint, Evidence::NumberDialled);
-                Some(cut(number).into())
+        let caller = by.map(|by| &self.channels[by as usize]);
+        let exten = caller.map_or("", |c| &*c.facts.exten);
+        let number = match dialled(dial_string, name::endpoint(&tracked.facts.name)) {
+            Dialled::Number(number) => Some(number),
+            Dialled::Address(number) if same_number(number, exten) => Some(number),
+            Dialled::Address(_) if caller.is_some() => None,
+            Dialled::Device => None,
+            Dialled::Address(_) | Dialled::Unclear => return None,
+        };
+        let is_phone = |c: &&Tracked| c.facts.origin == Origin::Incoming && c.facts.kind == name::Kind::Device;
+        let asked = caller.filter(is_phone).map(|c| c.endpoint);
+        let (of_dest, of_caller) = match number {
+            Some(number) => {
+                (Evidence::NumberDialled, same_number(number, exten).then_some(Evidence::DialledOut))
             }
-            Dialled::Device => {
-                self.sides.add(endpoint, Evidence::DialledByName);
-                let caller = by.map(|by| &self.channels[by as usize]);
-                if let Some(caller) = caller.filter(|c| c.facts.origin == Origin::Incoming)
-                    && caller.facts.kind == name::Kind::Device
-                    && caller.facts.exten.bytes().filter(u8::is_ascii_digit).count() >= OUTSIDE_DIGITS_MIN
-                {
-                    let caller = caller.endpoint;
-                    self.sides.add(caller, Evidence::DirectNumber);
-                }
-                None
+            None => {
+                let is_long = digits(exten) >= OUTSIDE_DIGITS_MIN;
+                (Evidence::DialledByName, is_long.then_some(Evidence::DirectNumber))
             }
-            Dialled::Unclear => None,
+        };
+        let number = number.map(|number| cut(number).into());
+        self.sides.add(endpoint, of_dest);
+        if let Some((caller, evidence)) = asked.zip(of_caller) {
+            self.sides.add(caller, evidence);
         }
+        number
     }
 
     pub(super) fn blind_transfer(

@@ -3,17 +3,17 @@
 use crate::call::facts::{BridgeKind, CallFacts, Channel, ChannelIndex, Extras};
 use crate::call::name;
 use crate::call::record::Side;
-use crate::call::side::{EndpointIndex, Evidence, Sides, Verdict};
-use crate::call::tracker::Tracker;
+use crate::call::side::Verdict;
+use crate::call::side::evidence::Evidence;
+use crate::call::side::rules::{Candidate, Ruling};
+use crate::call::tracker::{Tracked, Tracker};
 use crate::call::tracker::groups::{GroupEnd, GroupIndex};
 use crate::time::PbxTime;
 
-/// The side of a channel by everything seen so far.
-pub(super) fn side(sides: &Sides, channel: &Channel, endpoint: EndpointIndex) -> Verdict {
-    match channel.kind {
-        name::Kind::Device => sides.verdict(endpoint),
-        name::Kind::Local | name::Kind::Helper => Verdict { side: Side::Helper, evidence: Evidence::Helper },
-    }
+/// The side of a channel, by the configuration or by everything seen so far.
+pub(super) struct Judgement {
+    pub(super) verdict: Verdict,
+    extension: Option<Box<str>>,
 }
 
 impl Tracker {
@@ -25,6 +25,7 @@ impl Tracker {
             let (a, b) = (&self.channels[*a as usize].facts, &self.channels[*b as usize].facts);
             a.born.cmp(&b.born).then_with(|| a.uniqueid.cmp(&b.uniqueid))
         });
+        self.complete_stubs(&members);
         let guests = self.guests(&members);
         let reported = self.groups[index].reported;
         let mut channels: Vec<Channel> = match end {
@@ -52,8 +53,9 @@ impl Tracker {
             }
             let tracked = self.channels.remove(member as usize);
             self.by_uniqueid.remove(tracked.facts.uniqueid.as_bytes(), member as usize);
-            self.forget_member(member, tracked.bridge);
-            taken.push(self.judge(tracked.facts, tracked.endpoint));
+            self.forget_member(member, tracked.bridge, tracked.late);
+            let judgement = self.judgement(&tracked);
+            taken.push(judged(tracked.facts, judgement));
         }
         taken
     }
@@ -91,17 +93,49 @@ impl Tracker {
 
     fn judged(&self, index: ChannelIndex) -> Channel {
         let tracked = &self.channels[index as usize];
-        self.judge(tracked.facts.clone(), tracked.endpoint)
+        judged(tracked.facts.clone(), self.judgement(tracked))
     }
 
-    fn judge(&self, mut channel: Channel, endpoint: EndpointIndex) -> Channel {
-        let verdict = side(&self.sides, &channel, endpoint);
-        channel.side = verdict.side;
-        channel.evidence = verdict.evidence;
-        if verdict.side == Side::Inside {
-            channel.extension = Some(self.sides.extension(endpoint).into());
+    pub(super) fn judgement(&self, tracked: &Tracked) -> Judgement {
+        let Tracked { facts, endpoint, .. } = tracked;
+        match facts.kind {
+            name::Kind::Device => {}
+            name::Kind::Local | name::Kind::Helper => {
+                return Judgement { verdict: Verdict::certain(Side::Helper, Evidence::Helper), extension: None };
+            }
         }
-        channel
+        let rules = &self.policy.sides;
+        let ruling = if rules.is_empty() { None } else { rules.ruling(&candidate(facts)) };
+        let (verdict, named) = match ruling {
+            Some(Ruling { side, extension, mobile }) => {
+                let evidence = if mobile { Evidence::Mobile } else { Evidence::Configured };
+                (Verdict::certain(side, evidence), extension)
+            }
+            None => (self.sides.verdict(*endpoint), None),
+        };
+        let found = || self.sides.extension(*endpoint, facts.number.as_deref()).to_owned();
+        let extension = (verdict.side == Side::Inside).then(|| named.unwrap_or_else(found).into());
+        Judgement { verdict, extension }
+    }
+}
+
+fn judged(mut channel: Channel, judgement: Judgement) -> Channel {
+    let Judgement { verdict, extension } = judgement;
+    channel.side = verdict.side;
+    channel.evidence = verdict.evidence;
+    channel.weak = verdict.weak;
+    channel.extension = extension;
+    channel
+}
+
+fn candidate(facts: &Channel) -> Candidate<'_> {
+    let called = facts.was_called();
+    Candidate {
+        channel: &facts.name,
+        context: &facts.context,
+        number: facts.number.as_deref(),
+        dialled: facts.dials.iter().find_map(|dial| dial.number.as_deref()),
+        exten: Some(&*facts.exten).filter(|exten| !called && !exten.is_empty()),
     }
 }
 

@@ -23,6 +23,8 @@ pub(super) struct Group {
     deadline: Option<PbxTime>,
     /// A record was made while channels were left over.
     pub(super) reported: bool,
+    /// Nothing was heard of it since the connection to the PBX was lost, or the PBX stopped, then.
+    pub(super) silent_since: Option<PbxTime>,
 }
 
 /// How a group came to its end.
@@ -53,6 +55,7 @@ impl Tracker {
             linked: Vec::new(),
             deadline: None,
             reported: false,
+            silent_since: None,
         })
     }
 
@@ -95,6 +98,7 @@ impl Tracker {
         group.linked.extend(dropped.linked);
         group.live += dropped.live;
         group.reported |= dropped.reported;
+        group.silent_since = None;
         self.reconsider(keep);
     }
 
