@@ -10,7 +10,10 @@ const EXAMPLE: &str = include_str!("../config/ami2amo.toml");
 
 /// The example with the lines behind `mark` taken in.
 fn uncommented(mark: &str) -> String {
-    let is_key = |text: &str| text.starts_with(|c: char| c.is_ascii_lowercase()) && text.contains(" = ");
+    let is_key = |text: &str| {
+        let begins = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+        (text.starts_with(begins) && text.contains(" = ")) || text.starts_with("[[")
+    };
     let line = |line: &str| match line.strip_prefix(mark).filter(|text| is_key(text)) {
         Some(text) => format!("{text}\n"),
         None => format!("{line}\n"),
@@ -58,19 +61,37 @@ fn the_examples_in_the_example_parse() {
 
 #[test]
 fn every_key_is_in_the_example() {
-    let tables = ["[[pbx]]", "[amocrm]", "[calls]", "[delivery]", "[store]", "[admin]", "[log]", "[daemon]"];
+    let tables = [
+        "[[pbx]]",
+        "[amocrm]",
+        "[calls]",
+        "[calls.send]",
+        "[calls.sides]",
+        "[[calls.sides.rule]]",
+        "[calls.numbers]",
+        "[[calls.numbers.rule]]",
+        "[calls.dial-plan]",
+        "[delivery]",
+        "[store]",
+        "[admin]",
+        "[log]",
+        "[daemon]",
+    ];
+    let example = EXAMPLE.replace("\n##[[", "\n[[");
     for table in tables {
         let (_, section) =
-            EXAMPLE.split_once(&format!("\n{table}\n")).unwrap_or_else(|| panic!("no {table}"));
+            example.split_once(&format!("\n{table}\n")).unwrap_or_else(|| panic!("no {table}"));
         let section = section.split("\n[").next().unwrap();
         let named: BTreeSet<_> = section
             .lines()
             .filter_map(|line| line.trim_start_matches('#').split_once(" = "))
-            .map(|(key, _)| key.trim())
+            .map(|(key, _)| key.trim().split('.').next().unwrap_or_default())
             .collect();
         let error = toml::from_str::<File>(&format!("{table}\nno-such-key = 1\n")).unwrap_err();
         for key in error.message().split('`').skip(3).step_by(2) {
-            let has_table = EXAMPLE.contains(&format!("\n[amocrm.{key}]\n"));
+            let name = table.trim_matches(['[', ']']);
+            let tables = [format!("\n[{name}.{key}]\n"), format!("\n[[{name}.{key}]]\n")];
+            let has_table = tables.iter().any(|table| example.contains(table.as_str()));
             assert!(named.contains(key) || has_table, "{table} {key}");
         }
     }

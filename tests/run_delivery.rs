@@ -35,7 +35,7 @@ async fn a_call_goes_from_the_pbx_to_amocrm() {
     daemon.logs("call delivered").await;
     let log = daemon.stopped().await;
     let call = amo.calls().remove(0);
-    assert_eq!((call.uniq(), call.phone()), ("default-1795339565.1", "79161234568"));
+    assert_eq!((call.uniq(), call.phone()), ("default-1795339565.1", "+79161234568"));
     assert_eq!(host.stored().by_phase.get(&Phase::Sent), Some(&1));
     assert_eq!(amo.violations(), Vec::<String>::new());
     let shown: Vec<_> = log.lines().filter(|line| line.contains("79161234568")).collect();

@@ -127,6 +127,8 @@ pub enum What<'b> {
     Spy {
         spyer: Channel<'b>,
     },
+    /// Asterisk's own record of a channel's part in a call.
+    Cdr(Cdr<'b>),
     /// A dial plan hint: `device` (e.g. `PJSIP/101`) belongs to `exten`.
     Hint {
         exten: &'b [u8],
@@ -177,6 +179,19 @@ pub struct Said<'b> {
     pub result: &'b [u8],
     pub responsible: &'b [u8],
     pub send: &'b [u8],
+}
+
+/// What a `Cdr` event tells. Times are local, `2026-11-22 09:13:11`.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Cdr<'b> {
+    pub uniqueid: &'b [u8],
+    /// Name of the channel that was called last.
+    pub destination_channel: &'b [u8],
+    pub application: &'b [u8],
+    /// Of `Dial`: what was dialled and the options.
+    pub data: &'b [u8],
+    pub started: &'b [u8],
+    pub ended: &'b [u8],
 }
 
 /// Everybody whom an attended transfer names; Asterisk leaves out half of them.

@@ -12,6 +12,7 @@ pub fn wants_event(name: &[u8]) -> bool {
             | b"BridgeDestroy"
             | b"BridgeEnter"
             | b"BridgeLeave"
+            | b"Cdr"
             | b"ChanSpyStart"
             | b"DialBegin"
             | b"DialEnd"
@@ -53,7 +54,9 @@ pub fn wants_variable(name: &[u8], own: &[u8]) -> bool {
     };
     matches!(
         name,
-        b"DIALSTATUS"
+        b"ANSWEREDTIME"
+            | b"ANSWEREDTIME_MS"
+            | b"DIALSTATUS"
             | b"EXTTOCALL"
             | b"FORWARDEDBY"
             | b"FROM_DID"

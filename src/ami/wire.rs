@@ -305,7 +305,8 @@ impl Scan {
                 }
             }
             Some(b'V' | b'v') if self.head == Head::VarSet && starts_with(line, b"Variable:") => {
-                self.variable = interest::wants_variable(line[b"Variable:".len()..].trim_ascii(), &own_variables.0);
+                self.variable =
+                    interest::wants_variable(line[b"Variable:".len()..].trim_ascii(), &own_variables.0);
             }
             Some(b'T' | b't') if starts_with(line, b"Timestamp:") => self.timed = true,
             Some(b'A') if self.lines == 0 && is_banner(line) => {

@@ -9,9 +9,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::time::span::Span;
 use crate::amo::token::{self, Secret};
 use crate::call::record::Outcome;
+use crate::time::span::Span;
 
 /// The `[amocrm]` table. `base_url` to `allow_plain_http` belong to the connection and are read
 /// once; the rest says how a call is written and may change while the daemon runs.

@@ -5,6 +5,8 @@
 //! redialling within one chain stay one conversation. One that an outside party's own call reached
 //! (a forward or transfer to a mobile) is no party but the employee's other phone: a proxy.
 
+use std::time::Duration;
+
 use crate::call::facts::{CallFacts, Channel, ChannelIndex, Origin};
 use crate::call::name;
 use crate::call::record::{Direction, Side};
@@ -183,23 +185,29 @@ fn stands_for(facts: &CallFacts, leg: usize, party: usize) -> (Option<String>, F
     if let Some(extension) = meant {
         return (Some(extension), ForwardRule::ByDialPlan);
     }
-    match called_with(facts, &chain) {
+    match called_with(facts, &chain, party, dialled_at) {
         Some(extension) => (Some(extension), ForwardRule::CalledWith),
         None => (None, ForwardRule::Unknown),
     }
 }
 
-/// The one extension that those who dialled `chain` called as well, before or at the same time: a desk
-/// and the mobile of whoever sits there. Members of a queue have nothing to do with one another.
-fn called_with(facts: &CallFacts, chain: &[usize]) -> Option<String> {
-    let by_same = |channel: &&Channel| {
-        let by = |dial: &crate::call::facts::Dial| dial.by.is_some_and(|by| chain.contains(&index(by)));
-        channel.side == Side::Inside && channel.was_called() && channel.dials.iter().any(by)
-    };
-    if chain.iter().any(|at| facts.channels[*at].extras.queue.is_some()) {
+/// The one extension that was called for the party as well, before the outside phone or together with
+/// it: a desk and the mobile of whoever sits there. Members of a queue have nothing to do with one
+/// another.
+fn called_with(facts: &CallFacts, own: &[usize], party: usize, dialled_at: PbxTime) -> Option<String> {
+    const TOGETHER: Duration = Duration::from_secs(1);
+    if own.iter().any(|at| facts.channels[*at].extras.queue.is_some()) {
         return None;
     }
-    let mut called = facts.channels.iter().filter(by_same).filter_map(|channel| channel.extension.as_deref());
+    let in_time =
+        |channel: &Channel| channel.dials.first().is_some_and(|dial| dial.at <= dialled_at.after(TOGETHER));
+    let called = facts
+        .channels
+        .iter()
+        .enumerate()
+        .filter(|(_, channel)| channel.side == Side::Inside && channel.was_called() && in_time(channel));
+    let called = called.filter(|(at, _)| chain(facts, *at).contains(&party));
+    let mut called = called.filter_map(|(_, channel)| channel.extension.as_deref());
     let first = called.next()?;
     called.all(|other| other == first).then(|| first.to_owned())
 }

@@ -24,6 +24,7 @@ pub type ChannelIndex = u32;
 
 /// One channel of Asterisk.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Channel {
     pub uniqueid: Box<str>,
     pub name: Box<str>,
@@ -156,6 +157,8 @@ pub struct Extras {
     pub transfers: Vec<Transfer>,
     /// It took a call that rang elsewhere.
     pub picked_up: Option<PbxTime>,
+    /// The dial that this channel made was answered then, as Asterisk said at its end.
+    pub answered_since: Option<PbxTime>,
     pub fax: bool,
     /// It listens to others.
     pub spy: bool,

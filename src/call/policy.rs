@@ -145,7 +145,9 @@ impl DialPlan {
 }
 
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("{0} is no call status of amoCRM: 1 left a message, 2 call back later, 3 not available, 4 talked, 5 wrong number, 6 not reached, 7 busy")]
+#[error(
+    "{0} is no call status of amoCRM: 1 left a message, 2 call back later, 3 not available, 4 talked, 5 wrong number, 6 not reached, 7 busy"
+)]
 pub struct NoStatus(u8);
 
 impl Status {

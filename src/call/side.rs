@@ -167,7 +167,7 @@ impl Sides {
     /// The side by evidence alone.
     pub fn verdict(&self, endpoint: EndpointIndex) -> Verdict {
         let endpoint = self.endpoints.get(endpoint.0 as usize);
-        endpoint.map_or(Verdict::UNKNOWN, |endpoint| endpoint.verdict())
+        endpoint.map_or(Verdict::UNKNOWN, Endpoint::verdict)
     }
 
     /// The extension that an inside endpoint belongs to: its hint, the extension whose second device

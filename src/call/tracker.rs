@@ -18,8 +18,8 @@ use slab::Slab;
 
 use crate::ami::event::{self, Event, What};
 use crate::call::facts::{CallFacts, Channel, ChannelIndex};
-use crate::call::record::{Side, TimeSource};
 use crate::call::policy::Policy;
+use crate::call::record::{Side, TimeSource};
 use crate::call::side::{EndpointIndex, Portrait, Sides};
 use crate::time::PbxTime;
 
@@ -178,6 +178,7 @@ impl Tracker {
             What::Message { channel, new, .. } => self.message(channel.as_ref(), new, at),
             What::Fax(channel) => self.mark(&channel, at, |extras| extras.fax = true),
             What::Spy { spyer } => self.mark(&spyer, at, |extras| extras.spy = true),
+            What::Cdr(cdr) => self.cdr(&cdr),
             What::Hint { exten, device } => {
                 self.sides.hint(&event::text::decode(exten), &event::text::decode(device));
             }

@@ -8,11 +8,11 @@ use serde::{Deserialize, Deserializer};
 use crate::ami::connection::Secret;
 use crate::ami::session::Login;
 use crate::amo::settings::Settings as Amo;
-use crate::time::span::Span;
 use crate::call::id::PbxName;
 use crate::call::policy::Policy as Calls;
 use crate::ops::log::Format;
 use crate::outbox::policy::Policy as Delivery;
+use crate::time::span::Span;
 
 /// The whole file.
 #[derive(Clone, Debug, Default, Deserialize)]

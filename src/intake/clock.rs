@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::ami::event::{Event, What, made_at};
+use crate::ami::event::{Cdr, Event, What, made_at};
 use crate::call::record::TimeSource;
 use crate::time::PbxTime;
 
@@ -88,8 +88,25 @@ impl Default for PbxClock {
 
 /// The second in which the event's youngest known channel was made.
 fn epoch(event: &Event<'_>) -> Option<PbxTime> {
+    if let What::Cdr(cdr) = event.what {
+        return ended(&cdr);
+    }
     let What::NewChannel(channel) = event.what else { return None };
     made_at(channel.uniqueid)
+}
+
+/// The end of a call by Asterisk's own record. Its times are local; the uniqueid's epoch is not, so
+/// the two tell the offset, which is a whole number of quarters of an hour.
+fn ended(cdr: &Cdr<'_>) -> Option<PbxTime> {
+    const QUARTER: i64 = 15 * 60;
+    let seconds = |text: &[u8]| -> Option<i64> {
+        let time: jiff::civil::DateTime = std::str::from_utf8(text).ok()?.parse().ok()?;
+        Some(time.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_second())
+    };
+    let made = made_at(cdr.uniqueid)?.micros() / 1_000_000;
+    let (started, ended) = (seconds(cdr.started)?, seconds(cdr.ended)?);
+    let offset = (started - made + QUARTER / 2).div_euclid(QUARTER) * QUARTER;
+    Some(PbxTime::from_micros((ended - offset) * 1_000_000))
 }
 
 #[cfg(test)]
@@ -134,6 +151,15 @@ mod tests {
         let at = clock.time_of(&event(None, b"pbx-a-1529936141.21"), None);
         assert_eq!(at, Some(PbxTime::from_micros(1_529_936_141_000_000)));
         assert_eq!(clock.source(), TimeSource::Estimated);
+    }
+
+    #[test]
+    fn the_end_of_a_call_is_known_by_its_cdr_in_any_time_zone() {
+        let mut clock = PbxClock::new();
+        let (started, ended) = (&b"2018-06-25 17:15:43"[..], &b"2018-06-25 17:16:11"[..]);
+        let cdr = Cdr { uniqueid: b"pbx-a-1529936141.21", started, ended, ..Cdr::default() };
+        let at = clock.time_of(&Event { at: None, what: What::Cdr(cdr) }, None);
+        assert_eq!(at, Some(PbxTime::from_micros(1_529_936_171_000_000)), "30 s later, two of them waiting");
     }
 
     #[test]

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::amo::answer::{Entity, Fate};
 use crate::amo::notes::Note;
-use crate::time::span::Span;
 use crate::outbox::queue::{BatchId, EntityRef, Item, Settlement, State};
 use crate::time::HostTime;
+use crate::time::span::Span;
 
 /// The `[delivery]` table of the configuration.
 #[derive(Clone, Debug, Eq, PartialEq, Deserialize, Serialize)]

@@ -75,12 +75,12 @@ const TRUNKS: [[&str; 3]; 5] = [
 
 const TRUNKS_OLD: [&str; 3] = ["trunk-msk", "trunk-spb", "trunk-dead"];
 
-/// What the ten extensions 101 to 110 are called.
+/// How many digits the ten extensions have.
 #[derive(Clone, Copy)]
-pub enum Extensions {
-    ThreeDigits,
-    FourDigits,
-    TwoDigits,
+enum Extensions {
+    Three,
+    Four,
+    Two,
 }
 
 impl Names {
@@ -94,11 +94,11 @@ impl Names {
         }
         let trunks = TRUNKS[usize::try_from(seed).unwrap_or(0) % TRUNKS.len()];
         words.extend(TRUNKS_OLD.into_iter().zip(trunks));
-        let kind = [Extensions::ThreeDigits, Extensions::FourDigits, Extensions::TwoDigits][random.below(3)];
+        let kind = [Extensions::Three, Extensions::Four, Extensions::Two][random.below(3)];
         let first = match kind {
-            Extensions::ThreeDigits => 310 + random.below(500),
-            Extensions::FourDigits => 2010 + random.below(5000),
-            Extensions::TwoDigits => 21 + random.below(60),
+            Extensions::Three => 310 + random.below(500),
+            Extensions::Four => 2010 + random.below(5000),
+            Extensions::Two => 21 + random.below(60),
         };
         let extensions = (0..10).map(|n| ((101 + n).to_string(), (first + n).to_string())).collect();
         let shuffle = std::array::from_fn(|_| random.permutation());
@@ -111,7 +111,9 @@ impl Names {
         let mut renamed = Vec::with_capacity(text.len() + text.len() / 8);
         for line in text.split_inclusive(|byte| *byte == b'\n') {
             // Identifiers of bridges and the like are no names.
-            if line.starts_with(b"Bridge") && !line.starts_with(b"BridgeName") || line.starts_with(b"Privilege") {
+            if line.starts_with(b"Bridge") && !line.starts_with(b"BridgeName")
+                || line.starts_with(b"Privilege")
+            {
                 renamed.extend_from_slice(line);
             } else {
                 self.line(line, &mut renamed);
@@ -258,7 +260,8 @@ impl Random {
 #[test]
 fn names_change_everywhere_alike() {
     let names = Names::of(1);
-    let text = b"Channel: PJSIP/trunk-msk-0000001a\r\nUniqueid: 1795337591.4\r\nTimestamp: 1795337591.389123\r\n\
+    let text =
+        b"Channel: PJSIP/trunk-msk-0000001a\r\nUniqueid: 1795337591.4\r\nTimestamp: 1795337591.389123\r\n\
         Value: in-74957000101-79161234567-20261122-1795337591.4.wav\r\nDialString: PJSIP/101\r\n";
     let renamed = String::from_utf8(names.capture(text)).unwrap();
     assert!(renamed.contains("PJSIP/100234-0000001a\r\n"), "{renamed}");

@@ -1,6 +1,6 @@
 //! Pure: one pass over the headers of an event.
 
-use crate::ami::event::{AttendedTransfer, Bridge, Channel, Said, What, number};
+use crate::ami::event::{AttendedTransfer, Bridge, Cdr, Channel, Said, What, number};
 use crate::ami::wire::Frame;
 
 /// The headers of the frequent events; rare ones are read by [`Channel::prefixed`] passes of
@@ -203,9 +203,7 @@ impl<'b> Fields<'b> {
             }
             b"ReceiveFAX" | b"SendFAX" | b"FAXStatus" => What::Fax(channel()?),
             b"ExtensionStatus" => What::Hint { exten: self.channel.exten, device: self.other.hint },
-            b"UserEvent" => {
-                What::User { channel: channel(), name: self.other.user_event, said: said(frame) }
-            }
+            b"UserEvent" => What::User { channel: channel(), name: self.other.user_event, said: said(frame) },
             b"FullyBooted" => What::FullyBooted { uptime: number(self.other.uptime) },
             b"Shutdown" => What::Shutdown,
             _ => return self.rare(frame),
@@ -235,6 +233,7 @@ impl<'b> Fields<'b> {
             b"ParkedCall" => What::Parked { parkee: named("Parkee")? },
             b"UnParkedCall" => What::Unparked { parkee: named("Parkee")?, retriever: named("Retriever") },
             b"ParkedCallTimeOut" | b"ParkedCallGiveUp" => What::ParkingEnded { parkee: named("Parkee")? },
+            b"Cdr" => What::Cdr(cdr(frame)?),
             b"ChanSpyStart" => What::Spy { spyer: named("Spyer")? },
             _ => return None,
         })
@@ -253,6 +252,19 @@ fn said<'b>(frame: &Frame<'b>) -> Said<'b> {
         responsible: word("responsible"),
         send: word("send"),
     }
+}
+
+fn cdr<'b>(frame: &Frame<'b>) -> Option<Cdr<'b>> {
+    let word = |key| frame.header(key).unwrap_or_default();
+    let cdr = Cdr {
+        uniqueid: word("UniqueID"),
+        destination_channel: word("DestinationChannel"),
+        application: word("LastApplication"),
+        data: word("LastData"),
+        started: word("StartTime"),
+        ended: word("EndTime"),
+    };
+    (!cdr.uniqueid.is_empty()).then_some(cdr)
 }
 
 /// Where a header's value goes.

@@ -9,9 +9,9 @@ use crate::call::record::{
     CallRecord, Direction, FinishedCall, Outcome, Seconds, Segment, Side, Skip, VERSION,
 };
 use crate::call::talk::{self, Talk};
-use crate::call::{name, phone};
 use crate::call::timeline;
 use crate::call::why::{DirectionRule, OutcomeRule, Why};
+use crate::call::{name, phone};
 
 /// The record of a call among ourselves; `None` when only helpers or reported channels were left.
 pub(super) fn classify(facts: &CallFacts, setting: Setting<'_>) -> Option<FinishedCall> {
@@ -35,7 +35,8 @@ fn record(facts: &CallFacts, opener: &Channel, talks: &[Talk], setting: Setting<
     let answered_by = in_order(segments.iter().map(|segment| &*segment.extension));
     let rang = in_order(rang(facts));
     let called = answered_by.first().or(rang.first()).map(String::as_str);
-    let (number, skip) = if unknown { (None, Some(Skip::UnknownSides)) } else { number(called, setting.policy) };
+    let (number, skip) =
+        if unknown { (None, Some(Skip::UnknownSides)) } else { number(called, setting.policy) };
     CallRecord {
         v: VERSION,
         call_id: CallId::new(setting.pbx, &opener.uniqueid, 1),

@@ -13,7 +13,9 @@ fn check(rules: &Rules, raw: &str, expected: &str) {
 #[test]
 fn russia_is_known_without_configuration() {
     let russia = Rules::default();
-    for raw in ["+79161234567", "89161234567", "79161234567", "9161234567", "+7 (916) 123-45-67", "0079161234567"] {
+    for raw in
+        ["+79161234567", "89161234567", "79161234567", "9161234567", "+7 (916) 123-45-67", "0079161234567"]
+    {
         check(&russia, raw, "+79161234567");
     }
     check(&russia, "88005553535", "+78005553535");

@@ -34,7 +34,9 @@ pub fn dialled<'s>(dial_string: &'s str, endpoint: &str) -> Dialled<'s> {
     let peer = rest.rsplit_once('@').map_or(rest, |(_, peer)| peer);
     match rest.strip_prefix(bare).or_else(|| peer.strip_prefix(bare)).and_then(|rest| rest.strip_prefix('/'))
     {
-        Some(address) if address.starts_with("sip:") || address.starts_with("sips:") => at_address(address, bare),
+        Some(address) if address.starts_with("sip:") || address.starts_with("sips:") => {
+            at_address(address, bare)
+        }
         // `SIP/peer/number/host` is chan_sip's.
         Some(number) => number_at(number.split('/').next().unwrap_or(number), bare),
         // Groups and spans: `g1/79161234567` becomes a channel of some other name.
@@ -48,7 +50,10 @@ pub fn dialled<'s>(dial_string: &'s str, endpoint: &str) -> Dialled<'s> {
 fn number_at<'s>(number: &'s str, bare: &str) -> Dialled<'s> {
     match number {
         own if own == bare => Dialled::Device,
-        number if number.starts_with(|c: char| c.is_ascii_digit() || "+*#".contains(c)) && digits(number) > 0 => {
+        number
+            if number.starts_with(|c: char| c.is_ascii_digit() || "+*#".contains(c))
+                && digits(number) > 0 =>
+        {
             Dialled::Number(number)
         }
         _ => Dialled::Unclear,

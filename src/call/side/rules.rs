@@ -78,11 +78,7 @@ pub struct Candidate<'c> {
 impl Rules {
     pub fn is_empty(&self) -> bool {
         let Self { trunks, extensions, dids, mobiles, rule } = self;
-        trunks.is_empty()
-            && extensions.is_empty()
-            && dids.is_empty()
-            && mobiles.is_empty()
-            && rule.is_empty()
+        trunks.is_empty() && extensions.is_empty() && dids.is_empty() && mobiles.is_empty() && rule.is_empty()
     }
 
     /// The ruling on a channel, if the configuration has one.
@@ -171,10 +167,18 @@ mod tests {
         check("trunks = [\"acc101\"]", Some(Side::Outside), None);
         check("extensions = [\"SIP/acc101\"]", Some(Side::Inside), None);
         check("dids = [\"74957000101\"]", Some(Side::Outside), None);
-        check("trunks = [\"acc101\"]\nmobiles = { \"+79161234567\" = \"105\" }", Some(Side::Inside), Some("105"));
+        check(
+            "trunks = [\"acc101\"]\nmobiles = { \"+79161234567\" = \"105\" }",
+            Some(Side::Inside),
+            Some("105"),
+        );
         let rule = "[[rule]]\nchannel = \"^SIP/acc([0-9]+)-\"\nside = \"inside\"\nextension = \"$1\"\n";
         check(rule, Some(Side::Inside), Some("101"));
-        check(&format!("{rule}[[rule]]\nnumber = \"^7\"\nside = \"outside\""), Some(Side::Inside), Some("101"));
+        check(
+            &format!("{rule}[[rule]]\nnumber = \"^7\"\nside = \"outside\""),
+            Some(Side::Inside),
+            Some("101"),
+        );
         check("[[rule]]\ncontext = \"^ctx$\"\nnumber = \"^8\"\nside = \"inside\"", None, None);
         check("[[rule]]\nside = \"inside\"", None, None);
     }

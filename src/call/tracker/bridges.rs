@@ -185,12 +185,7 @@ impl Tracker {
     }
 
     /// A channel is forgotten; it is in no bridge any more.
-    pub(super) fn forget_member(
-        &mut self,
-        index: ChannelIndex,
-        bridge: Option<usize>,
-        late: Option<usize>,
-    ) {
+    pub(super) fn forget_member(&mut self, index: ChannelIndex, bridge: Option<usize>, late: Option<usize>) {
         for entry in [bridge, late.filter(|late| Some(*late) != bridge)].into_iter().flatten() {
             let bridge = &mut self.bridges.slab[entry];
             bridge.members.retain(|member| *member != index);

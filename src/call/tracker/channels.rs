@@ -1,5 +1,7 @@
 //! Pure: channels as events tell of them.
 
+use std::time::Duration;
+
 use crate::ami::event::{self, presented, text};
 use crate::call::facts::{Channel, ChannelIndex, Extras, Gone, Origin, Recording, Saying, Span, Word};
 use crate::call::name;
@@ -149,6 +151,10 @@ impl Tracker {
         match name.strip_prefix(b"__").or_else(|| name.strip_prefix(b"_")).unwrap_or(name) {
             b"MIXMONITOR_FILENAME" | b"MONITOR_FILENAME" => {
                 extras.add_recording(Recording { at, path: value });
+            }
+            b"ANSWEREDTIME_MS" => extras.answered_since = span_before(at, &value, Duration::from_millis),
+            b"ANSWEREDTIME" if extras.answered_since.is_none() => {
+                extras.answered_since = span_before(at, &value, Duration::from_secs);
             }
             b"FROM_DID" => extras.did = Some(value),
             b"FORWARDEDBY" => extras.forwarded_by = Some(value),
@@ -342,6 +348,12 @@ impl Extras {
             self.recordings.push(recording);
         }
     }
+}
+
+/// The moment that lies so many units before `at`.
+fn span_before(at: PbxTime, text: &str, unit: fn(u64) -> Duration) -> Option<PbxTime> {
+    let span = i64::try_from(unit(text.parse().ok()?).as_micros()).ok()?;
+    Some(PbxTime::from_micros(at.micros().saturating_sub(span)))
 }
 
 /// The text of a header that is to be kept; `None` when it is empty.

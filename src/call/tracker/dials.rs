@@ -6,8 +6,8 @@ use crate::call::name;
 use crate::call::side::dialled::{Dialled, dialled};
 use crate::call::side::evidence::Evidence;
 use crate::call::side::{OUTSIDE_DIGITS_MIN, digits, same_number};
-use crate::call::tracker::{Tracked, Tracker};
 use crate::call::tracker::channels::{LIST_MAX, cut, kept};
+use crate::call::tracker::{Tracked, Tracker};
 use crate::time::PbxTime;
 
 impl Tracker {
@@ -60,7 +60,7 @@ impl Tracker {
     }
 
     /// What the dial shows of the endpoints' sides; returns the number sent through a trunk.
-    fn learn_from_dial(
+    pub(super) fn learn_from_dial(
         &mut self,
         by: Option<ChannelIndex>,
         dest: ChannelIndex,
@@ -80,16 +80,14 @@ impl Tracker {
             Dialled::Device => None,
             Dialled::Address(_) | Dialled::Unclear => return None,
         };
-        let is_phone = |c: &&Tracked| c.facts.origin == Origin::Incoming && c.facts.kind == name::Kind::Device;
+        let is_phone =
+            |c: &&Tracked| c.facts.origin == Origin::Incoming && c.facts.kind == name::Kind::Device;
         let asked = caller.filter(is_phone).map(|c| c.endpoint);
-        let (of_dest, of_caller) = match number {
-            Some(number) => {
-                (Evidence::NumberDialled, same_number(number, exten).then_some(Evidence::DialledOut))
-            }
-            None => {
-                let is_long = digits(exten) >= OUTSIDE_DIGITS_MIN;
-                (Evidence::DialledByName, is_long.then_some(Evidence::DirectNumber))
-            }
+        let (of_dest, of_caller) = if let Some(number) = number {
+            (Evidence::NumberDialled, same_number(number, exten).then_some(Evidence::DialledOut))
+        } else {
+            let is_long = digits(exten) >= OUTSIDE_DIGITS_MIN;
+            (Evidence::DialledByName, is_long.then_some(Evidence::DirectNumber))
         };
         let number = number.map(|number| cut(number).into());
         self.sides.add(endpoint, of_dest);

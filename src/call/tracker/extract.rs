@@ -6,8 +6,8 @@ use crate::call::record::Side;
 use crate::call::side::Verdict;
 use crate::call::side::evidence::Evidence;
 use crate::call::side::rules::{Candidate, Ruling};
-use crate::call::tracker::{Tracked, Tracker};
 use crate::call::tracker::groups::{GroupEnd, GroupIndex};
+use crate::call::tracker::{Tracked, Tracker};
 use crate::time::PbxTime;
 
 /// The side of a channel, by the configuration or by everything seen so far.
@@ -101,7 +101,10 @@ impl Tracker {
         match facts.kind {
             name::Kind::Device => {}
             name::Kind::Local | name::Kind::Helper => {
-                return Judgement { verdict: Verdict::certain(Side::Helper, Evidence::Helper), extension: None };
+                return Judgement {
+                    verdict: Verdict::certain(Side::Helper, Evidence::Helper),
+                    extension: None,
+                };
             }
         }
         let rules = &self.policy.sides;
