@@ -34,7 +34,7 @@ pub struct Sides {
 }
 
 /// Index of an endpoint in [`Sides`]; of none when there were too many.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct EndpointIndex(u32);
 
 impl EndpointIndex {
@@ -155,7 +155,10 @@ impl Sides {
 
     /// The dial plan's hint: `device` (`PJSIP/101&Custom:DND101`) is extension `exten`.
     pub fn hint(&mut self, exten: &str, device: &str) {
-        for device in device.split(['&', ',']).filter(|d| d.contains('/')) {
+        // Hints name some devices each; a longer name than Asterisk's own is none.
+        const DEVICE_MAX: usize = 80;
+        let devices = device.split(['&', ',']).filter(|d| d.contains('/') && d.len() <= DEVICE_MAX);
+        for device in devices {
             let index = self.intern(device);
             if let Some(endpoint) = self.endpoint(index) {
                 endpoint.seen.add(Evidence::Hint);
