@@ -46,10 +46,12 @@ impl PbxClock {
             (None, Some(arrived)) => (Some(arrived), TimeSource::Arrival),
             (None, None) => (epoch(event), TimeSource::Estimated),
         };
-        match told {
-            Some(told) => Some(self.take(told, source)),
-            None => self.latest,
+        if let Some(told) = told {
+            return Some(self.take(told, source));
         }
+        // Of what comes between two anchors the order is known.
+        self.latest = self.latest.map(|latest| latest.after(TICK));
+        self.latest
     }
 
     /// The time of the first event of a connection, whose `Timestamp` is `at`.

@@ -106,6 +106,11 @@ impl Names {
         Self { words, extensions, shuffle, later, count: random.below(100_000) as u64 }
     }
 
+    /// The same names, and everything later by so many seconds.
+    pub fn later(self, later: i64) -> Self {
+        Self { later, ..self }
+    }
+
     /// The capture with these names.
     pub fn capture(&self, text: &[u8]) -> Vec<u8> {
         let mut renamed = Vec::with_capacity(text.len() + text.len() / 8);
