@@ -8,7 +8,7 @@ use crate::call::id::{AccountId, CallId, PbxName};
 use crate::call::phone::Number;
 use crate::call::policy::{Policy, Status, Transfers};
 use crate::call::record::{
-    CallRecord, Direction, FinishedCall, HangupBy, Outcome, Seconds, Side, Skip, Source, VERSION,
+    CallRecord, Direction, FinishedCall, HangupBy, Outcome, Seconds, Side, Skip, Source, TimeSource, VERSION,
 };
 use crate::call::talk::{self, Talk};
 use crate::call::timeline;
@@ -267,6 +267,9 @@ impl<'f> Case<'f> {
         let unborn = self.own().any(|channel| !channel.announced && channel.side != Side::Helper);
         if unborn {
             self.why.push(Why::Partial { rule: PartialRule::BeginNotSeen });
+        }
+        if self.facts.time != TimeSource::Event {
+            self.why.push(Why::Time { source: self.facts.time });
         }
         if self.facts.cut {
             self.why.push(Why::Partial { rule: PartialRule::EndNotSeen });

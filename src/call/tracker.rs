@@ -356,6 +356,11 @@ impl Tracker {
         self.groups.len()
     }
 
+    /// Channels of these calls that are remembered.
+    pub fn channels(&self) -> usize {
+        self.channels.len()
+    }
+
     fn side(&self, channel: ChannelIndex) -> Side {
         self.judgement(&self.channels[channel as usize]).verdict.side
     }

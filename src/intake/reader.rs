@@ -36,6 +36,8 @@ pub struct Stats {
     pub last: Option<PbxTime>,
     /// Calls in progress.
     pub open: usize,
+    /// Channels of calls in progress.
+    pub channels: usize,
     /// Calls handed out by [`Reader::poll_finished`].
     pub finished: u64,
     /// Calls that were ended because there were too many channels.
@@ -162,6 +164,11 @@ impl Reader {
     }
 
     pub fn stats(&self) -> Stats {
-        Stats { open: self.tracker.open(), evicted: self.tracker.evicted(), ..self.stats }
+        Stats {
+            open: self.tracker.open(),
+            channels: self.tracker.channels(),
+            evicted: self.tracker.evicted(),
+            ..self.stats
+        }
     }
 }

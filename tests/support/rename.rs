@@ -6,6 +6,7 @@
 //! contains the new one.
 
 #![cfg(test)]
+#![allow(clippy::allow_attributes, dead_code, reason = "each test binary uses its own part of this")]
 
 use std::collections::BTreeMap;
 

@@ -48,15 +48,14 @@ pub fn dialled<'s>(dial_string: &'s str, endpoint: &str) -> Dialled<'s> {
 }
 
 fn number_at<'s>(number: &'s str, bare: &str) -> Dialled<'s> {
-    match number {
-        own if own == bare => Dialled::Device,
-        number
-            if number.starts_with(|c: char| c.is_ascii_digit() || "+*#".contains(c))
-                && digits(number) > 0 =>
-        {
-            Dialled::Number(number)
-        }
-        _ => Dialled::Unclear,
+    let begins = number.starts_with(|c: char| c.is_ascii_digit() || "+*#".contains(c)) && digits(number) > 0;
+    // Some providers want letters before the number.
+    if number == bare {
+        Dialled::Device
+    } else if begins || digits(number) >= OUTSIDE_DIGITS_MIN {
+        Dialled::Number(number)
+    } else {
+        Dialled::Unclear
     }
 }
 
@@ -98,6 +97,7 @@ mod tests {
         check("user:pass@peer/79161234567", "IAX2/peer", Dialled::Number("79161234567"));
         check("g1/79161234567", "DAHDI/i1/79161234567", Dialled::Number("79161234567"));
         check("79161234567@74951234567", "PJSIP/74951234567", Dialled::Number("79161234567"));
+        check("tp79161234567@mango", "PJSIP/mango", Dialled::Number("tp79161234567"));
         check("", "PJSIP/101", Dialled::Unclear);
     }
 

@@ -82,6 +82,12 @@ impl Tracker {
         };
         let is_phone =
             |c: &&Tracked| c.facts.origin == Origin::Incoming && c.facts.kind == name::Kind::Device;
+        // Who was there before we looked, and whose long number an employee's phone is about to show.
+        let is_foreign = |c: &&Tracked| {
+            let number = c.facts.number.as_deref().unwrap_or_default();
+            c.facts.kind == name::Kind::Device && digits(number) >= OUTSIDE_DIGITS_MIN
+        };
+        let foreign = caller.filter(|c| !c.facts.announced).filter(is_foreign).map(|c| c.endpoint);
         let asked = caller.filter(is_phone).map(|c| c.endpoint);
         let (of_dest, of_caller) = if let Some(number) = number {
             (Evidence::NumberDialled, same_number(number, exten).then_some(Evidence::DialledOut))
@@ -91,6 +97,9 @@ impl Tracker {
         };
         let number = number.map(|number| cut(number).into());
         self.sides.add(endpoint, of_dest);
+        if let Some(caller) = foreign.filter(|_| of_dest == Evidence::DialledByName) {
+            self.sides.add(caller, Evidence::ForeignCaller);
+        }
         if let Some((caller, evidence)) = asked.zip(of_caller) {
             self.sides.add(caller, evidence);
         }
