@@ -277,6 +277,16 @@ pub fn digits(number: &str) -> usize {
     number.bytes().filter(u8::is_ascii_digit).count()
 }
 
+/// Whether what was sent to the network is what was dialled: the dial plan puts prefixes and codes
+/// before it, or takes them away.
+pub fn same_dialled(sent: &str, dialled: &str) -> bool {
+    let tail = |text: &str| {
+        let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_digit).collect();
+        digits.len().checked_sub(OUTSIDE_DIGITS_MIN).map(|at| digits[at..].to_vec())
+    };
+    tail(sent).is_some_and(|sent| tail(dialled) == Some(sent))
+}
+
 /// Equal in their last ten digits.
 pub fn same_number(a: &str, b: &str) -> bool {
     const TAIL: usize = 10;

@@ -39,6 +39,8 @@ pub fn dialled<'s>(dial_string: &'s str, endpoint: &str) -> Dialled<'s> {
         }
         // `SIP/peer/number/host` is chan_sip's.
         Some(number) => number_at(number.split('/').next().unwrap_or(number), bare),
+        // Where peers have names, another name is a call that was picked up or sent on.
+        None if matches!(technology, "SIP" | "PJSIP" | "IAX2") => Dialled::Unclear,
         // Groups and spans: `g1/79161234567` becomes a channel of some other name.
         None => match rest.split_once('/') {
             Some((group, number)) if !group.contains('@') => number_at(number, bare),
@@ -106,6 +108,7 @@ mod tests {
         check("150010002/150010002/172.20.0.13!!201", "SIP/150010002", Dialled::Device);
         check("101/101", "SIP/101", Dialled::Device);
         check("101@101", "PJSIP/101", Dialled::Device);
+        check("102/102/172.20.0.13!!201", "SIP/103", Dialled::Unclear);
         check("101/door@intercom", "SIP/101", Dialled::Unclear);
     }
 

@@ -5,7 +5,7 @@ use crate::call::facts::{ChannelIndex, Dial, Origin};
 use crate::call::name;
 use crate::call::record::Side;
 use crate::call::side::evidence::Evidence;
-use crate::call::side::{OUTSIDE_DIGITS_MIN, digits, is_short, same_number};
+use crate::call::side::{OUTSIDE_DIGITS_MIN, digits, is_short, same_dialled};
 use crate::call::tracker::{Tracked, Tracker};
 use crate::time::PbxTime;
 
@@ -122,7 +122,7 @@ impl Tracker {
             if is_long {
                 self.sides.add(caller, Evidence::DirectNumber);
             }
-        } else if is_long && same_number(number, &by.facts.exten) {
+        } else if is_long && same_dialled(number, &by.facts.exten) {
             // The number that was dialled: of a trunk, or of a phone that has no number of its own.
             let inside = |endpoint| self.sides.verdict(endpoint).side == Side::Inside;
             if inside(called) && !inside(caller) {
