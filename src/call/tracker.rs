@@ -97,6 +97,8 @@ struct Tracked {
 
 impl Tracker {
     pub fn new(time: TimeSource, policy: Arc<Policy>) -> Self {
+        let mut sides = Sides::default();
+        sides.set_local_digits(policy.numbers.local_digits());
         Self {
             channels: Slab::new(),
             by_uniqueid: Index::default(),
@@ -104,7 +106,7 @@ impl Tracker {
             groups: Slab::new(),
             linked: Slab::new(),
             by_linkedid: Index::default(),
-            sides: Sides::default(),
+            sides,
             policy,
             deadlines: BTreeSet::new(),
             finished: VecDeque::new(),
@@ -122,6 +124,7 @@ impl Tracker {
 
     /// From here on sides are judged by `policy`.
     pub fn set_policy(&mut self, policy: Arc<Policy>) {
+        self.sides.set_local_digits(policy.numbers.local_digits());
         self.policy = policy;
     }
 
@@ -202,7 +205,9 @@ impl Tracker {
             What::Hold(channel) => self.hold(&channel, at),
             What::Unhold(channel) => self.unhold(&channel, at),
             What::QueueJoin { channel, queue } => self.queue_join(&channel, queue, at),
-            What::QueueAbandon { channel, .. } => self.touch(&channel, at),
+            What::QueueAbandon { channel, .. } => {
+                self.mark(&channel, at, |extras| extras.queue_abandoned = true);
+            }
             What::Agent { caller, dest, interface } => {
                 self.agent(caller.as_ref(), dest.as_ref(), interface, at);
             }

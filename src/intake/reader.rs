@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::ami::event::Event;
+use crate::ami::event::{Event, What};
 use crate::ami::wire::{Frame, Kind};
 use crate::call::classify::{self, Setting};
 use crate::call::id::PbxName;
@@ -96,7 +96,8 @@ impl Reader {
             self.tracker.rewind(at);
         }
         self.stats.last = at;
-        if self.begins {
+        // What has no time of its own says nothing of when the connection began.
+        if self.begins && (event.at.is_some() || !matches!(event.what, What::FullyBooted { .. })) {
             self.begin(at);
         }
         self.tracker.set_time_source(self.clock.source());

@@ -52,8 +52,16 @@ impl Tracker {
         let open = facts.dials.iter().rposition(|dial| dial.end.is_none() && (dial.by == by || by.is_none()));
         match open {
             Some(open) => facts.dials[open].end = Some(end),
-            // This repeats an end that was seen.
-            None if facts.dials.iter().any(|dial| dial.by == by) => {}
+            // This repeats an end that was seen, or says what became of a forward that was not allowed.
+            None if facts.dials.iter().any(|dial| dial.by == by) => {
+                let last = facts.dials.iter_mut().rev().find(|dial| dial.by == by);
+                if let Some(known) = last.and_then(|dial| dial.end.as_mut())
+                    && known.forward.is_some()
+                    && end.forward.is_none()
+                {
+                    known.status = end.status;
+                }
+            }
             None if facts.dials.len() >= LIST_MAX => {}
             None => facts.dials.push(Dial { by, at, number: None, end: Some(end) }),
         }

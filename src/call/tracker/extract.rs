@@ -23,7 +23,7 @@ impl Tracker {
         let mut members = self.groups[index].members.clone();
         members.sort_unstable_by(|a, b| {
             let (a, b) = (&self.channels[*a as usize].facts, &self.channels[*b as usize].facts);
-            a.born.cmp(&b.born).then_with(|| a.uniqueid.cmp(&b.uniqueid))
+            a.born.cmp(&b.born).then_with(|| counted(&a.uniqueid).cmp(&counted(&b.uniqueid)))
         });
         self.complete_stubs(&members);
         let guests = self.guests(&members);
@@ -148,6 +148,14 @@ fn candidate(facts: &Channel) -> Candidate<'_> {
         number: facts.number.as_deref(),
         dialled: facts.dials.iter().find_map(|dial| dial.number.as_deref()),
         exten: Some(&*facts.exten).filter(|exten| !called && !exten.is_empty()),
+    }
+}
+
+/// A uniqueid in the order in which Asterisk counts: `1.9` before `1.10`.
+fn counted(uniqueid: &str) -> (&str, Option<u64>, &str) {
+    match uniqueid.rsplit_once('.') {
+        Some((epoch, counter)) => (epoch, counter.parse().ok(), uniqueid),
+        None => (uniqueid, None, uniqueid),
     }
 }
 
