@@ -96,6 +96,19 @@ async fn a_server_error_is_survived() {
 }
 
 #[tokio::test]
+async fn errors_that_name_no_call_bury_none() {
+    for status in [500, 503, 429, 401, 402] {
+        let fake = fake().await;
+        fake.fault(On::Post, 1, What::Errors(status));
+        let daemon = Setup::new(&fake.base_url()).start();
+        daemon.enqueue(calls(1));
+        daemon.wait_for_phases(&[Phase::Sent]).await;
+        assert_each_once(&fake, 1);
+        daemon.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn a_gateway_that_gives_up_after_storing_makes_no_duplicate() {
     let fake = survives(What::PageAfter(504)).await;
     assert_eq!(fake.posts().len(), 1);
