@@ -480,6 +480,30 @@ async fn each_call_has_one_line_with_a_masked_number() {
 }
 
 #[tokio::test]
+async fn a_post_that_is_always_refused_is_one_line_until_a_call_is_delivered() {
+    for what in [What::Status(403), What::Status(404), What::Page(301), What::Page(200), What::Status(500)] {
+        let (log, guard) = Log::capture(tracing::Level::INFO);
+        let fake = fake().await;
+        let mut daemon = Setup::new(&fake.base_url()).start();
+        daemon.wait_for_standing(|standing| *standing == Standing::Delivering).await;
+        fake.fault(On::Post, 1000, what);
+        daemon.enqueue(calls(1));
+        fake.wait_for(|state| state.statuses("POST").len() == 4).await;
+        let alarms =
+            |text: &str| text.matches("delivery is held").count() + text.matches("cannot be reached").count();
+        let text = log.text();
+        assert_eq!((alarms(&text), text.matches("amoCRM answers").count()), (1, 1), "{what:?}: {text}");
+        fake.clear_faults();
+        daemon.wait_for_phases(&[Phase::Sent]).await;
+        daemon.wait_for_standing(|standing| *standing == Standing::Delivering).await;
+        daemon.stop().await;
+        drop(guard);
+        let text = log.text();
+        assert_eq!((alarms(&text), text.matches("amoCRM answers").count()), (1, 2), "{what:?}: {text}");
+    }
+}
+
+#[tokio::test]
 async fn a_hold_is_one_line_that_says_what_to_do() {
     let (log, guard) = Log::capture(tracing::Level::INFO);
     let fake = fake().await;

@@ -281,7 +281,8 @@ impl Courier {
             flight.land(posted, &self.rules.delivery, timeout, now.host);
         self.unexplained.extend(unexplained);
         self.step = Step::Settle { rulings, together: true };
-        self.learn(signal, now);
+        let jitter = self.jitter.draw();
+        self.health.learn_of_post(signal, &self.rules.delivery, jitter, now);
     }
 
     fn looked(&mut self, found: ReadBack, now: Now) {
@@ -289,6 +290,9 @@ impl Courier {
         let soon = self.rules.delivery.note_lag.duration();
         let (words, pause, signal) = match found {
             ReadBack::Complete(notes) => {
+                if !notes.is_empty() {
+                    self.health.found();
+                }
                 self.step = Step::Settle { rulings: self.search(&items, &notes, begun), together: true };
                 return;
             }

@@ -139,6 +139,30 @@ impl Script {
         self.pass(wait)
     }
 
+    /// Settles, waits and looks for another token in vain, up to the next probe; returns how often
+    /// people were told of trouble, and how long it took.
+    #[track_caller]
+    fn passes_trouble(&mut self) -> (u32, Duration) {
+        let (mut told, begun) = (0, self.now.mono);
+        loop {
+            match self.poll() {
+                Effect::Announce(Standing::Troubled { .. } | Standing::Held { .. }) => told += 1,
+                Effect::Settle { .. } => _ = self.give(Outcome::Settled),
+                Effect::RenewToken => _ = self.give(Outcome::Token(Token::Same)),
+                Effect::Wait { until } => _ = self.pass(until.since(self.now.mono)),
+                Effect::Probe => return (told, self.now.mono.since(begun)),
+                other @ (Effect::Announce(_)
+                | Effect::Adopt
+                | Effect::Look { .. }
+                | Effect::Lease { .. }
+                | Effect::NextDue
+                | Effect::Intend { .. }
+                | Effect::Post { .. }
+                | Effect::ReadBack { .. }) => panic!("{other:?}"),
+            }
+        }
+    }
+
     fn pass(&mut self, time: Duration) -> &mut Self {
         self.now.host = self.now.host.after(time);
         self.now.mono = self.now.mono.after(time);
