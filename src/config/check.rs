@@ -1,7 +1,6 @@
 //! Whether a configuration can work: every problem at once, in words for who looks after a PBX.
 //! Reads nothing but its [`Surroundings`]; asks no network.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::Path;
@@ -112,17 +111,34 @@ fn pbxs(tables: &[PbxTable], surroundings: &impl Surroundings, report: &mut Repo
         let advice = "add a [[pbx]] table with host, username and secret-file";
         report.fail("[[pbx]]", "there is no PBX to listen to", advice);
     }
-    let mut names = BTreeSet::new();
     let mut found = Vec::new();
-    for table in tables {
+    for (at, table) in tables.iter().enumerate() {
         let place = format!("[[pbx]] \"{}\"", table.name);
-        if !names.insert(table.name.as_str()) {
-            let advice = "the name is part of every call's id: give each PBX its own";
-            report.fail(&place, "two PBXs have this name", advice);
+        for other in &tables[..at] {
+            name(&place, table.name.as_str(), other.name.as_str(), report);
         }
         found.extend(pbx(&place, table, surroundings, report));
     }
     found
+}
+
+/// Two names must differ so that no id of one PBX's calls, `name-uniqueid`, can be one of the
+/// other's: a uniqueid may itself begin with words and '-' (`systemname` in asterisk.conf).
+fn name(place: &str, name: &str, other: &str, report: &mut Report) {
+    let goes_on =
+        |long: &str, short: &str| long.strip_prefix(short).is_some_and(|rest| rest.starts_with('-'));
+    if name == other {
+        let advice = "the name is part of every call's id: give each PBX its own";
+        report.fail(place, "two PBXs have this name", advice);
+    } else if goes_on(name, other) || goes_on(other, name) {
+        let text = format!("the ids of its calls could be those of [[pbx]] \"{other}\"");
+        let advice = format!(
+            "an id is the name, '-' and Asterisk's uniqueid: let neither name be the other and '-' with more, \
+             for example \"{}\"",
+            if goes_on(name, other) { name } else { other }.replace('-', "_")
+        );
+        report.fail(place, text, advice);
+    }
 }
 
 fn pbx(place: &str, table: &PbxTable, surroundings: &impl Surroundings, report: &mut Report) -> Option<Pbx> {

@@ -147,6 +147,18 @@ fn two_pbxs_need_two_names() {
 }
 
 #[test]
+fn no_pbx_is_named_as_another_and_more() {
+    let two = |one: &str, two: &str| {
+        format!("[[pbx]]\nname = \"{one}\"\n{GOOD}\n[[pbx]]\nname = \"{two}\"\n{GOOD}\n{AMO}")
+    };
+    check(&two("msk", "msk-x"), &["could be those of [[pbx]] \"msk\""]);
+    check(&two("msk-x", "msk"), &["could be those of [[pbx]] \"msk-x\""]);
+    for (one, other) in [("msk", "mskx"), ("msk", "msk_x"), ("msk-a", "msk-b"), ("a-b", "a-bc")] {
+        check(&two(one, other), &[]);
+    }
+}
+
+#[test]
 fn a_username_fits_a_line() {
     let keys = "host = \"localhost\"\nusername = \"u\\r\\nAction: Originate\"\nsecret = \"s\"";
     check(&pbx(keys), &["cannot be a section"]);
