@@ -102,9 +102,9 @@ pub struct LinkTemplate(String);
 
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Error {
-    #[error("base-url {0:?} must look like \"https://example.amocrm.ru\": scheme and host, no path")]
+    #[error("base-url {:?} must look like \"https://example.amocrm.ru\": scheme and host, no path", without_login(.0))]
     BaseUrl(String),
-    #[error("recording-url {0:?} must be an http or https address with {{file}} in it")]
+    #[error("recording-url {:?} must be an http or https address with {{file}} in it", without_login(.0))]
     LinkTemplate(String),
     #[error("a text of 1 to {TEXT_MAX} characters is needed")]
     Text,
@@ -271,6 +271,14 @@ fn split_scheme(url: &str) -> Option<(bool, &str)> {
         ("https", rest) => Some((true, rest)),
         ("http", rest) => Some((false, rest)),
         _ => None,
+    }
+}
+
+/// An address as it may be shown.
+fn without_login(url: &str) -> String {
+    match url.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?))) {
+        Some((scheme, (_, host))) => format!("{scheme}://…@{host}"),
+        None => url.to_owned(),
     }
 }
 
