@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use crate::amo::client::TOKEN_VARIABLE;
-use crate::amo::settings::Settings as Amo;
-use crate::amo::token::Token;
+use crate::amo::settings::{self, Settings as Amo};
+use crate::amo::token::{self, Token};
 use crate::config::check::{Report, is_absolute, readable_advice};
 use crate::config::surroundings::Surroundings;
 
@@ -15,7 +15,9 @@ pub(super) fn table(amo: &Amo, surroundings: &impl Surroundings, report: &mut Re
             let rate = amo.requests_per_second;
             report.ok(PLACE, format!("{url}, at most {rate} requests a second, {} users", amo.users.len()));
         }
-        Err(error) => report.fail(PLACE, error.to_string(), ""),
+        // The token has a check of its own, which knows where it comes from.
+        Err(settings::Error::Token(_)) => {}
+        Err(error) => report.fail(PLACE, chain(&error), ""),
     }
     token(PLACE, amo, surroundings, report);
     for (extension, _) in amo.users.iter().filter(|(_, user)| **user == 0) {
@@ -31,8 +33,18 @@ pub(super) fn table(amo: &Amo, surroundings: &impl Surroundings, report: &mut Re
     }
 }
 
+/// An error and its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
 fn token(place: &str, amo: &Amo, surroundings: &impl Surroundings, report: &mut Report) {
     let advice = "a long-lived token is made in amoCRM, in the integration's keys and access";
+    // It must be one even where the variable goes before it.
+    if let Some(Err(error)) = amo.token.as_ref().map(token::Secret::token) {
+        return report.fail(place, format!("the token from the configuration: {error}"), advice);
+    }
     let (token, source) = match (surroundings.variable(TOKEN_VARIABLE), &amo.token_file, &amo.token) {
         (Some(value), _, _) => (Token::parse(&value).map(drop), TOKEN_VARIABLE.to_owned()),
         (None, Some(path), _) => {

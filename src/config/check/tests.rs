@@ -181,6 +181,22 @@ fn a_fast_pace_is_for_loopback_only() {
 }
 
 #[test]
+fn a_malformed_token_is_told_once_with_its_reason_and_never_shown() {
+    for (token, expected) in [("SECRET TOK", "spaces"), ("", "the token is empty")] {
+        let text = pbx(GOOD).replace("t0k", token);
+        check(&text, &[expected]);
+        let (findings, _) = examine_text(&text, &desk());
+        let of_token: Vec<_> =
+            findings.iter().filter(|finding| finding.text.contains("token from")).collect();
+        assert_eq!(of_token.len(), 1, "{findings:#?}");
+        assert!(!of_token[0].advice.is_empty() && !format!("{findings:?}").contains("TOK"), "{findings:#?}");
+        let mut desk = desk();
+        desk.variables.insert(crate::amo::client::TOKEN_VARIABLE, "good");
+        assert_eq!(failures(&text, &desk).len(), 1, "the client refuses it all the same");
+    }
+}
+
+#[test]
 fn a_token_file_must_hold_a_token() {
     let amo = |file: &str| {
         format!("[[pbx]]\n{GOOD}\n[amocrm]\nbase-url = \"https://a.kommo.com\"\ntoken-file = \"{file}\"\n")
