@@ -119,7 +119,7 @@ fn usage(message: &str) -> clap::Error {
 /// Commands that print results log what is odd only.
 fn quiet_log() -> anyhow::Result<()> {
     let filter = std::env::var(log::VARIABLE).unwrap_or_else(|_| "warn".to_owned());
-    log::init(&filter, Format::Text).context("cannot set up logging")
+    log::init(&filter, Format::Text).with_context(|| format!("cannot set up logging ({})", log::VARIABLE))
 }
 
 fn failure(error: &anyhow::Error) -> ExitCode {

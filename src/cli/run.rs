@@ -22,6 +22,7 @@ use crate::{clock, daemon};
 /// When the configuration is wrong, a part cannot start, or the daemon fails.
 pub fn run(path: &Path, log_format: Option<Format>) -> anyhow::Result<()> {
     let (config, findings) = config::load(path)?;
+    // Both passed their check.
     let filter = std::env::var(log::VARIABLE).unwrap_or_else(|_| config.setup.log.filter.clone());
     log::init(&filter, log_format.unwrap_or(config.setup.log.format)).context("cannot set up logging")?;
     for finding in findings.iter().filter(|finding| finding.grade == Grade::Warn) {

@@ -47,8 +47,9 @@ pub fn examine(file: File, surroundings: &impl Surroundings) -> (Vec<Finding>, O
     amocrm::table(&file.amocrm, surroundings, &mut report);
     store(&file.store.dir, surroundings, &mut report);
     admin(&file.admin.socket, &mut report);
-    if let Err(error) = log::parse(&file.log.level) {
-        report.fail("[log]", error.to_string(), "for example level = \"info\"");
+    level("[log] level", &file.log.level, &mut report);
+    if let Some(filter) = surroundings.variable(log::VARIABLE) {
+        level(log::VARIABLE, &filter, &mut report);
     }
     if file.daemon.stop_timeout.duration().is_zero() {
         report.fail("[daemon]", "stop-timeout is 0s", "leave it out, or give calls some seconds: \"20s\"");
@@ -118,6 +119,16 @@ fn admin(socket: &Path, report: &mut Report) {
     if is_absolute(PLACE, "socket", socket, report) && socket.as_os_str().len() > SOCKET_PATH_MAX {
         let text = format!("socket is longer than {SOCKET_PATH_MAX} bytes");
         report.fail(PLACE, text, "the system allows no more: choose a shorter path");
+    }
+}
+
+fn level(place: &str, filter: &str, report: &mut Report) {
+    if let Err(error) = log::parse(filter) {
+        report.fail(
+            place,
+            error.to_string(),
+            "take \"info\", or \"info,ami2amo::ami=debug\" for more of one part",
+        );
     }
 }
 

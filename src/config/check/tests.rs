@@ -67,6 +67,15 @@ fn check(text: &str, expected: &[&str]) {
 const GOOD: &str = "host = \"127.0.0.1\"\nusername = \"u\"\nsecret-file = \"/s\"";
 
 #[test]
+fn a_word_that_is_no_level_is_refused_wherever_it_stands() {
+    check(&format!("{}[log]\nlevel = \"warning\"\n", pbx(GOOD)), &["\"warn\" is meant"]);
+    check(&format!("{}[log]\nlevel = \"\"\n", pbx(GOOD)), &["is no level"]);
+    let mut desk = desk();
+    desk.variables.insert(log::VARIABLE, "loud");
+    assert_eq!(failures(&pbx(GOOD), &desk).len(), 1);
+}
+
+#[test]
 fn a_good_configuration_has_no_failures() {
     check(&pbx(GOOD), &[]);
     let (_, config) = examine_text(&pbx(GOOD), &desk());
