@@ -86,7 +86,7 @@ pub enum Error {
 /// # Errors
 /// When the file cannot be read, has a mistake in its form, or says something that cannot be.
 pub fn load(path: &Path) -> Result<(Config, Vec<Finding>), Error> {
-    let host = Host;
+    let host = Host::Start;
     let (findings, config) = check::examine(read(path, &host)?, &host);
     match config {
         Some(config) => Ok((config, findings)),

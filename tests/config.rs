@@ -40,6 +40,10 @@ impl Surroundings for Ideal {
     fn folder(&self, _path: &std::path::Path) -> Folder {
         Folder::Writable
     }
+
+    fn has_credentials(&self) -> bool {
+        true
+    }
 }
 
 #[test]

@@ -226,3 +226,42 @@ async fn a_check_lists_what_is_right_and_what_is_not() {
     assert!(stdout.contains("fail  [[pbx]] \"default\": cannot read secret-file"), "{stdout}");
     assert!(stdout.contains("\n      → "), "{stdout}");
 }
+
+#[tokio::test]
+async fn what_only_the_service_has_is_a_warning_by_hand_and_a_failure_at_the_start() {
+    let host = Host::new(9, "");
+    let credential = "/run/credentials/ami2amo.service/ami-secret";
+    let text = std::fs::read_to_string(host.config()).unwrap();
+    let text = text.replace(host.path("secret").to_str().unwrap(), credential);
+    std::fs::write(host.config(), text).unwrap();
+    let command = |word: &str| {
+        let mut command = host.command();
+        command.arg(word);
+        command
+    };
+    let (code, stdout, _) = output(command("check")).await;
+    assert_eq!(code, Some(0), "{stdout}");
+    assert!(stdout.contains("warn  [[pbx]] \"default\": secret-file /run/credentials/"), "{stdout}");
+    assert!(stdout.contains("exists only inside the service"), "{stdout}");
+    let mut inside = command("check");
+    inside.env("CREDENTIALS_DIRECTORY", "/run/credentials/ami2amo.service");
+    for failing in [inside, command("run")] {
+        let (code, stdout, stderr) = output(failing).await;
+        assert_eq!(code, Some(78), "{stdout}{stderr}");
+        assert!(format!("{stdout}{stderr}").contains("cannot read secret-file /run/credentials/"));
+    }
+}
+
+#[tokio::test]
+async fn a_word_that_is_no_level_stops_the_daemon_and_the_replay() {
+    let host = Host::new(9, "");
+    for arguments in [["run"].as_slice(), &["check"], &["replay", "x"]] {
+        let mut command = host.command();
+        command.env("AMI2AMO_LOG", "warning").args(arguments);
+        let (code, stdout, stderr) = output(command).await;
+        let expected = if arguments[0] == "replay" { 1 } else { 78 };
+        assert_eq!(code, Some(expected), "{stdout}{stderr}");
+        let said = format!("{stdout}{stderr}");
+        assert!(said.contains("AMI2AMO_LOG") && said.contains("\"warn\" is meant"), "{said}");
+    }
+}

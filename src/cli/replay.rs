@@ -21,7 +21,7 @@ use crate::replay::{self, Args, End, Surroundings};
 pub fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<ExitCode> {
     let (policy, settings) = match config {
         Some(path) => {
-            let file = config::read(path, &Host)?;
+            let file = config::read(path, &Host::Look)?;
             (file.calls, file.amocrm)
         }
         None => (Policy::default(), Settings::default()),

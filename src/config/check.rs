@@ -2,6 +2,7 @@
 //! Reads nothing but its [`Surroundings`]; asks no network.
 
 use std::fmt;
+use std::io;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -30,12 +31,17 @@ pub enum Grade {
     Ok,
     /// It works, but perhaps not as meant.
     Warn,
-    /// The daemon would not start.
+    /// The configuration is right, and the daemon would not start as this host is now.
+    Down,
+    /// The daemon would not start with this configuration.
     Fail,
 }
 
 /// The environment variable with the secret of every PBX that names none.
 pub const SECRET_VARIABLE: &str = "AMI2AMO_AMI_SECRET";
+
+/// Where systemd puts what `LoadCredential=` names.
+const CREDENTIALS: &str = "/run/credentials";
 
 /// Longest path of a Unix socket: `sun_path` holds 108 bytes with the NUL.
 const SOCKET_PATH_MAX: usize = 107;
@@ -54,7 +60,9 @@ pub fn examine(file: File, surroundings: &impl Surroundings) -> (Vec<Finding>, O
     if file.daemon.stop_timeout.duration().is_zero() {
         report.fail("[daemon]", "stop-timeout is 0s", "leave it out, or give calls some seconds: \"20s\"");
     }
-    if report.findings.iter().any(|finding| finding.grade == Grade::Fail) {
+    // Without a secret that only the service has, a PBX cannot be set up.
+    let is_whole = pbxs.len() == file.pbx.len();
+    if !is_whole || report.findings.iter().any(|finding| finding.grade == Grade::Fail) {
         return (report.findings, None);
     }
     let setup = Setup {
@@ -106,9 +114,18 @@ fn store(dir: &Path, surroundings: &impl Surroundings, report: &mut Report) {
     match surroundings.folder(dir) {
         Folder::Writable => report.ok(PLACE, format!("{shown} can be written")),
         Folder::Makeable => report.ok(PLACE, format!("{shown} will be made")),
-        Folder::ReadOnly => {
+        Folder::Forbidden => {
             let advice = "make it and give it to the user that runs ami2amo";
             report.fail(PLACE, format!("{shown} cannot be written by this user"), advice);
+        }
+        Folder::ReadOnly => {
+            let advice = "look why (dmesg), and mount it for writing";
+            let text = format!("{shown} is on a file system that is mounted read-only");
+            report.add(Grade::Down, PLACE, text, advice);
+        }
+        Folder::Kernels => {
+            let text = format!("{shown} is where the kernel shows itself: no files can be kept there");
+            report.fail(PLACE, text, "name a folder on a disk");
         }
         Folder::NotAFolder => report.fail(PLACE, format!("{shown} is no folder"), "name a folder of its own"),
     }
@@ -140,6 +157,24 @@ fn is_absolute(place: &str, key: &str, path: &Path, report: &mut Report) -> bool
     path.is_absolute()
 }
 
+/// A secret's file that cannot be read. What systemd gives the service is nowhere else.
+fn unreadable(
+    place: &str,
+    key: &str,
+    path: &Path,
+    error: &io::Error,
+    around: &impl Surroundings,
+    report: &mut Report,
+) {
+    let missing = error.kind() == io::ErrorKind::NotFound;
+    if missing && path.starts_with(CREDENTIALS) && !around.has_credentials() {
+        let text = format!("{key} {} exists only inside the service, and was not checked", path.display());
+        return report.warn(place, text, "systemd gives it to the service: LoadCredential= names its source");
+    }
+    let text = format!("cannot read {key} {}: {error}", path.display());
+    report.fail(place, text, readable_advice(path));
+}
+
 fn readable_advice(path: &Path) -> String {
     format!("{} must be there and readable by the user that runs ami2amo", path.display())
 }
@@ -149,7 +184,7 @@ impl fmt::Display for Grade {
         f.pad(match self {
             Self::Ok => "ok",
             Self::Warn => "warn",
-            Self::Fail => "fail",
+            Self::Down | Self::Fail => "fail",
         })
     }
 }

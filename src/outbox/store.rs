@@ -86,7 +86,7 @@ pub enum Error {
     Locked { path: PathBuf, holder: Option<u32> },
     #[error("no permission for {}: it must belong to the user who runs ami2amo", path.display())]
     Permission { path: PathBuf, source: io::Error },
-    #[error("{} is on a file system that is mounted read-only", path.display())]
+    #[error("{} is on a file system that is mounted read-only: look why (dmesg), mount it for writing and start again", path.display())]
     ReadOnly { path: PathBuf, source: io::Error },
     #[error("the disk of {} is full: nothing is lost, make room and start again", path.display())]
     Full { path: PathBuf, source: io::Error },

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::amo::client::TOKEN_VARIABLE;
 use crate::amo::settings::{self, Settings as Amo};
 use crate::amo::token::{self, Token};
-use crate::config::check::{Report, is_absolute, readable_advice};
+use crate::config::check::{Report, is_absolute, unreadable};
 use crate::config::surroundings::Surroundings;
 
 pub(super) fn table(amo: &Amo, surroundings: &impl Surroundings, report: &mut Report) {
@@ -76,8 +76,7 @@ fn file_token(
     match surroundings.read(path) {
         Ok(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
         Err(error) => {
-            let text = format!("cannot read token-file {}: {error}", path.display());
-            report.fail(place, text, readable_advice(path));
+            unreadable(place, "token-file", path, &error, surroundings, report);
             None
         }
     }

@@ -7,7 +7,7 @@ use crate::ami::connection::{self, Secret};
 use crate::ami::session;
 use crate::call::id::PbxName;
 use crate::config::Pbx;
-use crate::config::check::{Report, SECRET_VARIABLE, is_absolute, is_loopback, readable_advice};
+use crate::config::check::{Report, SECRET_VARIABLE, is_absolute, is_loopback, unreadable};
 use crate::config::file::PbxTable;
 use crate::config::surroundings::Surroundings;
 
@@ -158,8 +158,7 @@ fn file_secret(
             Some(Secret::new(bytes))
         }
         Err(error) => {
-            let text = format!("cannot read secret-file {}: {error}", path.display());
-            report.fail(place, text, readable_advice(path));
+            unreadable(place, "secret-file", path, &error, surroundings, report);
             None
         }
     }

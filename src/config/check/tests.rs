@@ -11,6 +11,7 @@ struct Desk {
     files: BTreeMap<&'static str, &'static [u8]>,
     variables: BTreeMap<&'static str, &'static str>,
     folder: Option<Folder>,
+    in_service: bool,
 }
 
 impl Surroundings for Desk {
@@ -25,6 +26,10 @@ impl Surroundings for Desk {
 
     fn folder(&self, _path: &Path) -> Folder {
         self.folder.unwrap_or(Folder::Writable)
+    }
+
+    fn has_credentials(&self) -> bool {
+        self.in_service
     }
 }
 
@@ -218,12 +223,44 @@ fn a_token_file_must_hold_a_token() {
 
 #[test]
 fn a_store_needs_a_folder() {
-    for (folder, expected) in
-        [(Folder::Writable, 0), (Folder::Makeable, 0), (Folder::ReadOnly, 1), (Folder::NotAFolder, 1)]
-    {
+    for (folder, expected) in [
+        (Folder::Writable, 0),
+        (Folder::Makeable, 0),
+        (Folder::Forbidden, 1),
+        (Folder::Kernels, 1),
+        (Folder::NotAFolder, 1),
+    ] {
         let desk = Desk { folder: Some(folder), ..desk() };
         assert_eq!(failures(&pbx(GOOD), &desk).len(), expected, "{folder:?}");
     }
+}
+
+#[test]
+fn a_disk_that_is_read_only_is_no_fault_of_the_configuration() {
+    let desk = Desk { folder: Some(Folder::ReadOnly), ..desk() };
+    let (findings, config) = examine_text(&pbx(GOOD), &desk);
+    let worst = findings.iter().max_by_key(|finding| finding.grade).unwrap();
+    assert!(worst.grade == Grade::Down && worst.text.contains("mounted read-only"), "{worst}");
+    assert!(config.is_some(), "the store itself says it when the daemon starts");
+}
+
+#[test]
+fn what_only_the_service_has_is_missed_inside_it_only() {
+    let credential = "/run/credentials/ami2amo.service/x";
+    let keys = format!("host = \"localhost\"\nusername = \"u\"\nsecret-file = \"{credential}\"");
+    let text = format!(
+        "[[pbx]]\n{keys}\n[amocrm]\nbase-url = \"https://a.amocrm.ru\"\ntoken-file = \"{credential}\"\ndefault-user = 7\n"
+    );
+    let (findings, config) = examine_text(&text, &desk());
+    let warned: Vec<_> = findings.iter().filter(|finding| finding.grade == Grade::Warn).collect();
+    assert_eq!(warned.len(), 2, "{findings:#?}");
+    assert!(warned.iter().all(|finding| finding.text.contains("exists only inside the service")));
+    assert!(warned.iter().all(|finding| finding.advice.contains("LoadCredential=")));
+    assert!(findings.iter().all(|finding| finding.grade <= Grade::Warn) && config.is_none());
+    let service = Desk { in_service: true, ..desk() };
+    assert_eq!(failures(&text, &service).len(), 2);
+    let elsewhere = text.replace(credential, "/etc/none");
+    assert_eq!(failures(&elsewhere, &desk()).len(), 2);
 }
 
 #[test]
