@@ -100,3 +100,11 @@ fn every_key_is_in_the_example() {
         }
     }
 }
+
+#[test]
+fn a_wrong_configuration_is_not_started_again_by_systemd() {
+    let unit: Vec<&str> = include_str!("../systemd/ami2amo.service").lines().collect();
+    assert!(unit.contains(&"RestartPreventExitStatus=78"));
+    // systemd heeds it for the main process only.
+    assert!(!unit.iter().any(|line| line.starts_with("ExecStartPre=")));
+}
