@@ -193,8 +193,9 @@ fn a_file_that_gives_nothing_has_one_clear_message() {
     let folder = Folder::new();
     check_useless("/no/such/file.ami", "there is no such file: check the name");
     check_useless(folder.0.path().to_str().expect("plain"), "it is a directory: name the captures in it");
-    check_useless(&folder.file("empty", b""), "it is empty: record one");
-    check_useless(&folder.file("empty.gz", &gzip(b"")), "it is empty: record one");
+    let again = r"it is empty: record the manager port again, with printf 'Action: Login\r\n";
+    check_useless(&folder.file("empty", b""), again);
+    check_useless(&folder.file("empty.gz", &gzip(b"")), again);
     let noise: Vec<u8> = (0..200_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     check_useless(&folder.file("noise", &noise), "there is no AMI text in it: give the raw text");
     check_useless(&folder.file("noise.gz", &gzip(&noise)), "there is no AMI text in it");

@@ -160,6 +160,7 @@ async fn a_second_daemon_on_the_same_store_says_so() {
     let (status, log) = host.start().ended().await;
     assert_eq!(status.code(), Some(1), "{log}");
     assert!(log.contains("ami2amo: cannot open the store") && log.contains("held by another"), "{log}");
+    assert!(log.trim_end().ends_with("stop it first"), "{log}");
     first.stopped().await;
 }
 

@@ -79,7 +79,7 @@ pub struct Store {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(
-        "{} is held by another ami2amo{}: stop it first, or use the command line while it runs",
+        "{} is held by another ami2amo{}: stop it first",
         path.display(),
         holder.map(|pid| format!(" (process {pid})")).unwrap_or_default()
     )]

@@ -26,11 +26,11 @@ pub enum Fault {
     InputTwice,
     #[error("cannot be read ({0}): copy it to a sound disk and try again")]
     Unreadable(io::Error),
-    #[error("it is empty: record one with 'ami2amo capture'")]
+    #[error("it is empty: record the manager port again, with {RECORD}")]
     Empty,
     #[error(
-        "there is no AMI text in it: give the raw text of the manager port, \
-         as 'ami2amo capture' records it (plain, gzip or zstd)"
+        "there is no AMI text in it: give the raw text of the manager port (plain, gzip or zstd), \
+         recorded with {RECORD}"
     )]
     NoAmi,
     #[error(
@@ -62,6 +62,10 @@ enum Packing {
     Gzip,
     Zstd,
 }
+
+/// How the README records the manager port.
+const RECORD: &str =
+    r"printf 'Action: Login\r\nUsername: USER\r\nSecret: SECRET\r\n\r\n' | nc 127.0.0.1 5038 > calls.ami";
 
 /// Bytes that a decompressor takes from the file at once.
 const PACKED_PIECE: usize = 64 << 10;
