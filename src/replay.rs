@@ -23,7 +23,7 @@ use crate::call::record::{CallRecord, Source};
 use crate::intake::reader::Reader;
 use crate::replay::sink::Sink;
 use crate::replay::source::Fault;
-use crate::replay::stream::Stream;
+use crate::replay::stream::{Stream, Yield};
 
 /// Reads captures of the manager port and prints the calls in them.
 #[derive(Clone, Debug, clap::Args)]
@@ -76,12 +76,12 @@ pub struct Surroundings<'a> {
     pub request: &'a mut (dyn FnMut(&[CallRecord]) -> Vec<u8> + Send),
 }
 
-/// How a replay ended; each file that gave nothing had its message.
+/// How a replay ended; each file that gave less than all had its message.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum End {
-    /// Every file gave something.
+    /// Every file was read to its end.
     AllRead,
-    /// At least one file gave nothing: exit code 1.
+    /// At least one file gave nothing, or could not be read to its end: exit code 1.
     SomeFailed,
 }
 
@@ -149,7 +149,7 @@ fn read_as_one(
     for path in files.paths {
         let opened = source::open(path, &mut input, files.bar);
         let read = stream.read(opened, &mut sink)?;
-        tally.add(read.useful);
+        tally.add(read.gave);
         report(messages, previous, &read.faults_before)?;
         report(messages, path, &read.faults)?;
         previous = path;
@@ -159,28 +159,25 @@ fn read_as_one(
     tally.end(sink, messages)
 }
 
-/// How many files gave something, and how many did not.
+/// Whether any file gave something, and whether any gave less than all.
 #[derive(Debug, Default)]
 struct Tally {
-    useful: usize,
-    failed: usize,
+    useful: bool,
+    failed: bool,
 }
 
 impl Tally {
-    fn add(&mut self, useful: bool) {
-        if useful {
-            self.useful += 1;
-        } else {
-            self.failed += 1;
-        }
+    fn add(&mut self, gave: Yield) {
+        self.useful |= gave != Yield::Nothing;
+        self.failed |= gave != Yield::Whole;
     }
 
     /// Ends the output; where nothing at all was read, totals of nothing would only mislead.
     fn end(&self, sink: Sink<'_>, messages: &mut (dyn Write + Send)) -> io::Result<End> {
-        if self.useful > 0 {
+        if self.useful {
             sink.finish(messages)?;
         }
-        Ok(if self.failed > 0 { End::SomeFailed } else { End::AllRead })
+        Ok(if self.failed { End::SomeFailed } else { End::AllRead })
     }
 }
 

@@ -220,13 +220,60 @@ fn a_capture_cut_in_mid_event_is_used_up_to_there() {
 fn a_truncated_archive_is_used_up_to_there() {
     let folder = Folder::new();
     let packed = fs::read(capture(BUSY_HOUR)).expect("the bundled capture");
-    let printed = jsonl(&[&folder.file("cut.gz", &packed[..packed.len() / 2])]);
-    assert!(calls_in(&printed) > 20);
-    assert!(printed.messages.contains("the compressed data ends too early or is damaged at byte 10"));
+    let cut = folder.file("cut.gz", &packed[..packed.len() / 2]);
+    let printed = jsonl(&[&cut]);
+    check_part(&printed);
+    assert!(printed.messages.contains("is damaged at byte 10"), "{}", printed.messages);
     let packed = zstd(&text_of(BUSY_HOUR));
-    let printed = jsonl(&[&folder.file("cut.zst", &packed[..packed.len() / 2])]);
-    assert!(calls_in(&printed) > 20);
-    assert!(printed.messages.contains("the compressed data ends too early"), "{}", printed.messages);
+    check_part(&jsonl(&[&folder.file("cut.zst", &packed[..packed.len() / 2])]));
+    let mut damaged = gzip(&text_of(BUSY_HOUR));
+    let last = damaged.len() - 5;
+    damaged[last] ^= 1;
+    check_part(&jsonl(&[&folder.file("sum.gz", &damaged)]));
+    check_part(&jsonl(&["--separate", &cut]));
+}
+
+/// A script must see that calls are missing.
+#[track_caller]
+fn check_part(printed: &Printed) {
+    assert!(printed.output.lines().count() > 20, "{}", printed.output);
+    assert!(
+        printed.messages.contains("the compressed data ends too early or is damaged"),
+        "{}",
+        printed.messages
+    );
+    assert_eq!(printed.end, End::SomeFailed);
+}
+
+#[test]
+fn zeros_that_fill_a_gzip_file_up_are_no_damage() {
+    let folder = Folder::new();
+    let text = text_of(ANSWERED);
+    let zeros = vec![0; 200_000];
+    let whole = jsonl(&[&capture(ANSWERED)]);
+    let (front, back) = text.split_at(text.len() / 2);
+    for bytes in
+        [[&gzip(&text), &zeros[..]].concat(), [&gzip(front), &zeros[..3], &gzip(back), &zeros[..1]].concat()]
+    {
+        let printed = jsonl(&[&folder.file("full.gz", &bytes)]);
+        assert_eq!(
+            (printed.output, printed.messages, printed.end),
+            (whole.output.clone(), String::new(), End::AllRead)
+        );
+    }
+    let printed = jsonl(&[&folder.file("more.gz", &[&gzip(&text), &zeros[..], b"x"].concat())]);
+    assert_eq!(printed.end, End::SomeFailed);
+    assert!(printed.messages.contains("is damaged at byte"), "{}", printed.messages);
+}
+
+#[test]
+fn a_zstd_window_beyond_all_measure_is_refused_with_advice() {
+    // A frame with a window of 256 MiB and an empty last block.
+    let frame = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 18 << 3, 0x01, 0x00, 0x00];
+    check_useless(
+        &Folder::new().file("wide.zst", &frame),
+        "it needs a zstd window of 256 MiB, and 128 MiB is the most",
+    );
 }
 
 #[test]
