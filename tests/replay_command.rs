@@ -8,7 +8,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use ami2amo::call::policy::Policy;
-use ami2amo::replay::{BATCH_MAX, End};
+use ami2amo::outbox::policy::BATCH_MAX;
+use ami2amo::replay::End;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
