@@ -28,3 +28,22 @@ fn a_replay_puts_as_many_calls_in_a_request_as_the_configuration_says() {
     assert!(full.len() > 5 && full.iter().all(|batch| batch.len() == 7), "{} full ones", full.len());
     assert!((1..=7).contains(&last.len()), "{} in the last one", last.len());
 }
+
+#[test]
+fn a_line_without_a_word_prints_the_help_and_no_error() {
+    for line in [&[][..], &["--config", "/c"]] {
+        let output = ami2amo(line);
+        let said = text(&output.stderr);
+        assert!(said.starts_with("Delivers the calls") && said.contains("\n  replay "), "{said}");
+        assert!(!said.contains("error:"), "{said}");
+        assert_eq!(output.status.code(), Some(2));
+    }
+}
+
+#[test]
+fn the_short_form_prints_what_the_long_one_prints() {
+    let long = ami2amo(&["replay", "--dry-run", "--format", "none", BUSY_HOUR]);
+    let short = ami2amo(&["--dry-run", "--format", "none", BUSY_HOUR]);
+    assert_eq!((text(&short.stderr), short.status.code()), (text(&long.stderr), Some(0)));
+    assert!(text(&long.stderr).contains("digest="));
+}
