@@ -12,6 +12,7 @@
 //! next ones their turn.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, anyhow, bail};
@@ -35,6 +36,7 @@ use crate::intake::task::{Intake, Link, Way};
 use crate::outbox::courier::Rules;
 use crate::outbox::courier::standing::Standing;
 use crate::outbox::courier::task::Task;
+use crate::outbox::store::error;
 use crate::outbox::store::handle::Handle;
 
 pub mod crew;
@@ -59,18 +61,19 @@ pub async fn run(
     let links: Vec<_> = lines.iter().map(|(name, (_, link))| (name.clone(), link.clone())).collect();
     let offsets = watch::channel(Arc::default()).0;
     let mut courier = Delivery::start(&policy, store.clone(), offsets.subscribe())?;
-    let intake_stop = CancellationToken::new();
+    let (intake_stop, intake_cut) = (CancellationToken::new(), CancellationToken::new());
     let intakes = setup.pbxs.iter().zip(lines).map(|(pbx, (_, (link, _)))| {
         let reader = Reader::new(pbx.name.clone(), Source::Ami, Arc::clone(&policy.calls));
-        let (offsets, stop) = (offsets.clone(), intake_stop.clone());
+        let (offsets, stop, cut) = (offsets.clone(), intake_stop.clone(), intake_cut.clone());
         Intake::new(
             pbx.name.clone(),
             pbx.connection.clone(),
             reader,
-            Way { sink: Box::new(Door::new(store.clone())), link, offsets, stop },
+            Way { sink: Box::new(Door::new(store.clone())), link, offsets, stop, cut },
         )
     });
-    let mut crew = Crew::start(intakes.collect(), intake_stop).context("cannot start the intake's thread")?;
+    let crew = Crew::start(intakes.collect(), intake_stop, intake_cut);
+    let mut crew = crew.context("cannot start the intake's thread")?;
     let duties = notifier.on_duty(&links, crew.runtime());
     info!(pbxs = setup.pbxs.len(), version = env!("CARGO_PKG_VERSION"), "ready");
 
@@ -78,7 +81,7 @@ pub async fn run(
         () = stop.cancelled() => Ok(()),
         ended = crew.ended() => Err(ended.err().unwrap_or_else(|| anyhow!("the intake ended by itself"))),
         ended = courier.task.join_next() => Err(anyhow!("the courier ended by itself: {ended:?}")),
-        reason = store.failed() => Err(anyhow!("the store failed: {reason}")),
+        reason = store.failed() => Err(store_failed(&reason, &setup.store_dir)),
     };
     notifier.stopping();
     let ended = shut_down(&setup, crew, courier, store).await;
@@ -141,6 +144,14 @@ async fn announce(mut news: watch::Receiver<u64>, arrivals: Arc<Notify>) {
     while news.changed().await.is_ok() {
         arrivals.notify_one();
     }
+}
+
+/// The daemon ends for it: a store that failed does nothing more until it is opened anew.
+fn store_failed(reason: &str, dir: &Path) -> anyhow::Error {
+    let (advice, dir) = (error::advice(reason), dir.display());
+    anyhow!(
+        "the store in {dir} failed: {reason}: {advice} and start ami2amo again; what it had stored is kept"
+    )
 }
 
 async fn shut_down(setup: &Setup, crew: Crew, courier: Delivery, store: Handle) -> anyhow::Result<()> {

@@ -390,6 +390,21 @@ async fn an_orderly_end_waits_for_the_answer() {
 }
 
 #[tokio::test]
+async fn an_end_does_not_wait_for_a_store_that_failed() {
+    let fake = fake().await;
+    fake.fault(On::Post, 1, What::Gate);
+    let daemon = Setup::new(&fake.base_url()).amo("request-timeout", json!("10s")).start();
+    daemon.enqueue(calls(1));
+    fake.wait_for(|state| !state.statuses("POST").is_empty()).await;
+    daemon.queue.fill_up();
+    let begun = clock::mono();
+    daemon.ask_to_stop();
+    fake.release();
+    assert_eq!(daemon.stop().await.phases(), [Phase::Sending]);
+    assert!(clock::mono().since(begun) < Duration::from_secs(5), "stop-timeout is 10 s");
+}
+
+#[tokio::test]
 async fn an_orderly_end_does_not_wait_for_ever() {
     let fake = fake().await;
     fake.fault(On::Post, 1, What::Gate);

@@ -1,7 +1,9 @@
 //! The real binary, started as systemd starts it, against a scripted Asterisk.
 
 use std::path::Path;
+use std::time::Duration;
 
+use ami2amo::clock;
 use tokio::process::Command;
 
 use daemon::{Daemon, Host, LIMIT, missed_call};
@@ -127,7 +129,7 @@ async fn a_pbx_that_stops_answering_is_left() {
 async fn noise_after_the_login_harms_nobody() {
     let mut noise: Vec<u8> = (0..=255).cycle().take(100_000).collect();
     noise.extend_from_slice(b"\r\n\r\n");
-    let pace = Step::Pace { bytes: noise, slice: 1000, pause: std::time::Duration::from_millis(1) };
+    let pace = Step::Pace { bytes: noise, slice: 1000, pause: Duration::from_millis(1) };
     let steps = vec![pace, Step::Send(missed_call("1795339565.1"))];
     let ami = FakeAmi::start(Script { steps, ..Script::default() }).await;
     let host = Host::new(ami.port(), "");
@@ -162,6 +164,25 @@ async fn a_second_daemon_on_the_same_store_says_so() {
     assert!(log.contains("ami2amo: cannot open the store") && log.contains("held by another"), "{log}");
     assert!(log.trim_end().ends_with("stop it first"), "{log}");
     first.stopped().await;
+}
+
+#[tokio::test]
+async fn a_call_that_a_full_disk_has_no_room_for_is_named_at_once() {
+    let steps = vec![Step::Hold, Step::Send(missed_call("1795339565.1"))];
+    let ami = FakeAmi::start(Script { steps, ..Script::default() }).await;
+    let host = Host::new(ami.port(), "");
+    let daemon = host.start_with_small_disk();
+    host.notified("STATUS=default: up").await;
+    daemon.fill_disk();
+    ami.go_on();
+    let begun = clock::mono();
+    let (status, log) = daemon.ended().await;
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert!(clock::mono().since(begun) < Duration::from_secs(8), "nothing is waited for in vain: {log}");
+    let lost = log.lines().find(|line| line.contains("call lost")).unwrap_or_else(|| panic!("{log}"));
+    assert!(lost.contains("ERROR") && lost.contains("default-1795339565.1"), "{lost}");
+    let last = log.lines().last().unwrap();
+    assert!(last.starts_with("ami2amo: the store in ") && last.contains("start ami2amo again"), "{last}");
 }
 
 #[tokio::test]

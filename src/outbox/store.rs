@@ -16,7 +16,7 @@
 
 mod desk;
 mod draft;
-mod error;
+pub mod error;
 mod fit;
 mod frame;
 pub mod fsync;

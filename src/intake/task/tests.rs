@@ -8,7 +8,8 @@ use super::*;
 use crate::ami::connection::Secret;
 use crate::ami::session;
 use crate::call::id::{AccountId, CallId};
-use crate::call::record::{CallRecord, Direction, Outcome, Seconds, Source, TimeSource, Timeline, VERSION};
+use crate::call::record::{Direction, Outcome, Seconds, Source, TimeSource, Timeline, VERSION};
+use crate::captured_log::Log;
 
 /// A finished call with the id `t-N`.
 pub fn call(n: u32) -> FinishedCall {
@@ -76,7 +77,7 @@ impl Shelf {
 impl Sink for Shelf {
     fn offer(&mut self, calls: Vec<FinishedCall>) -> Result<(), Vec<FinishedCall>> {
         let (room, shelf) = &mut *self.0.lock().unwrap();
-        if shelf.len() + calls.len() > *room {
+        if *room == DEAD || shelf.len() + calls.len() > *room {
             return Err(calls);
         }
         shelf.extend(calls);
@@ -86,13 +87,25 @@ impl Sink for Shelf {
     fn returned(&mut self) -> Vec<FinishedCall> {
         vec![]
     }
+
+    fn owes(&self) -> bool {
+        false
+    }
+
+    fn is_dead(&self) -> bool {
+        self.0.lock().unwrap().0 == DEAD
+    }
 }
+
+/// The room of a shelf that takes nothing any more.
+const DEAD: usize = 0xdead;
 
 struct Office {
     intake: Intake,
     shelf: Shelf,
     link: watch::Receiver<Link>,
     stop: CancellationToken,
+    cut: CancellationToken,
 }
 
 fn settings() -> connection::Settings {
@@ -112,9 +125,11 @@ fn office(shelf: Shelf) -> Office {
     let pbx = PbxName::new("t").unwrap();
     let reader = Reader::new(pbx.clone(), Source::Ami, Arc::default());
     let offsets = watch::channel(Arc::default()).0;
-    let way = Way { sink: Box::new(shelf.clone()), link: sender, offsets, stop: stop.clone() };
+    let cut = CancellationToken::new();
+    let way =
+        Way { sink: Box::new(shelf.clone()), link: sender, offsets, stop: stop.clone(), cut: cut.clone() };
     let intake = Intake::new(pbx, settings(), reader, way);
-    Office { intake, shelf, link, stop }
+    Office { intake, shelf, link, stop, cut }
 }
 
 fn pipe() -> (Connection<DuplexStream>, DuplexStream) {
@@ -205,6 +220,34 @@ async fn a_stop_returns_only_when_every_call_was_taken() {
     office.shelf.make_room(1);
     run.await.unwrap();
     assert_eq!(office.shelf.ids(), ["t-1"]);
+}
+
+/// Stops an intake with two calls that wait, lets `end` happen, and reads what was logged.
+async fn lost(end: impl FnOnce(&Office)) -> String {
+    let (log, _guard) = Log::capture(tracing::Level::ERROR);
+    let mut office = office(Shelf::with_room(0));
+    (1..=2).for_each(|n| office.intake.backlog.push(call(n)));
+    office.stop.cancel();
+    end(&office);
+    let begun = clock::mono();
+    office.intake.run().await;
+    assert!(clock::mono().since(begun) < Duration::from_secs(1), "nothing is waited for in vain");
+    log.text()
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_a_dead_store_cannot_take_are_named_and_not_waited_for() {
+    let log = lost(|office| office.shelf.make_room(DEAD)).await;
+    for wanted in ["call_id=t-1", "call_id=t-2", "call lost", "…4568"] {
+        assert!(log.contains(wanted), "{log}");
+    }
+    assert!(!log.contains("79161234568"), "{log}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_the_end_leaves_no_time_for_are_named() {
+    let log = lost(|office| office.cut.cancel()).await;
+    assert!(log.contains("call_id=t-1") && log.contains("call_id=t-2"), "{log}");
 }
 
 #[tokio::test(start_paused = true)]
