@@ -1,4 +1,4 @@
-//! The configuration: one TOML file, read at start. [`File`] is what it says, [`Config`] what it
+//! The configuration: one TOML file, read at start and again at SIGHUP. [`File`] is what it says, [`Config`] what it
 //! means once every check has passed.
 //!
 //! Each room has its own settings; this one gathers them, so that the file has one shape and one
@@ -23,6 +23,7 @@ use crate::outbox::policy::Policy as Delivery;
 pub mod check;
 pub mod fault;
 pub mod file;
+pub mod reload;
 pub mod surroundings;
 
 /// A configuration that passed its checks.

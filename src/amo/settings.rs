@@ -155,6 +155,35 @@ impl Settings {
         Ok(url)
     }
 
+    /// The keys of the connection in which these settings and `other` differ.
+    pub fn connection_differences(&self, other: &Self) -> Vec<&'static str> {
+        let keys = [
+            ("base-url", self.base_url != other.base_url),
+            ("token-file", self.token_file != other.token_file),
+            ("token", self.token != other.token),
+            ("requests-per-second", self.requests_per_second != other.requests_per_second),
+            ("connect-timeout", self.connect_timeout != other.connect_timeout),
+            ("request-timeout", self.request_timeout != other.request_timeout),
+            ("allow-plain-http", self.allow_plain_http != other.allow_plain_http),
+        ];
+        keys.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
+    }
+
+    /// These settings with the connection of `other`, which is made once.
+    #[must_use]
+    pub fn with_connection_of(self, other: &Self) -> Self {
+        Self {
+            base_url: other.base_url.clone(),
+            token_file: other.token_file.clone(),
+            token: other.token.clone(),
+            requests_per_second: other.requests_per_second,
+            connect_timeout: other.connect_timeout,
+            request_timeout: other.request_timeout,
+            allow_plain_http: other.allow_plain_http,
+            ..self
+        }
+    }
+
     /// The user that a call of `extension` is booked on.
     pub fn user(&self, extension: Option<&str>) -> Option<u64> {
         extension.and_then(|extension| self.users.get(extension)).copied().or(self.default_user)

@@ -32,6 +32,7 @@ use crate::ami::session::notice::Notice;
 use crate::ami::wire::{Damage, Frame};
 use crate::call::id::PbxName;
 use crate::call::phone;
+use crate::call::policy::Policy;
 use crate::call::record::{CallRecord, FinishedCall};
 use crate::clock;
 use crate::intake::reader::Reader;
@@ -62,6 +63,8 @@ pub struct Intake {
 pub struct Way {
     pub sink: Box<dyn Sink>,
     pub link: watch::Sender<Link>,
+    /// Swapped on reload: a call is judged by the policy at its end.
+    pub policy: watch::Receiver<Arc<Policy>>,
     /// How far this host's clock is ahead of each PBX's, in microseconds; shared by all intakes.
     pub offsets: watch::Sender<Arc<BTreeMap<PbxName, i64>>>,
     pub stop: CancellationToken,
@@ -172,6 +175,7 @@ impl Intake {
     ) -> Option<connection::Error> {
         self.reader.handle_connected();
         connection.set_own_variables(self.reader.own_variables());
+        let mut policy = self.way.policy.clone();
         loop {
             let waited = match self.wait_for_room().await {
                 Some(()) => self.meanwhile(connection.wait()).await,
@@ -181,6 +185,11 @@ impl Intake {
                 self.leave(connection).await;
                 return None;
             };
+            self.take_policy();
+            if policy.has_changed().unwrap_or(false) {
+                policy.mark_unchanged();
+                connection.set_own_variables(self.reader.own_variables());
+            }
             if let Err(error) = waited.and_then(|()| self.take_frames(&mut connection)) {
                 return Some(error);
             }
@@ -242,8 +251,16 @@ impl Intake {
         }
     }
 
+    /// From here on calls are judged by the policy of now.
+    fn take_policy(&mut self) {
+        if self.way.policy.has_changed().unwrap_or(false) {
+            self.reader.set_policy(Arc::clone(&self.way.policy.borrow_and_update()));
+        }
+    }
+
     /// Lets deadlines fire, takes the calls that ended, and offers them.
     fn collect(&mut self) {
+        self.take_policy();
         if let Some(clock) = self.clock {
             self.reader.handle_timeout(clock.now(clock::mono()));
         }

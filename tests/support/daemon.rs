@@ -79,6 +79,13 @@ impl Host {
         Daemon::start(self.command())
     }
 
+    /// Changes the configuration.
+    pub fn edit(&self, from: &str, to: &str) {
+        let text = std::fs::read_to_string(self.config()).unwrap();
+        assert!(text.contains(from), "{text}");
+        std::fs::write(self.config(), text.replace(from, to)).unwrap();
+    }
+
     /// As [`Self::start`]; where files may not grow, a write fails and no signal comes.
     pub fn start_with_small_disk(&self) -> Daemon {
         let ready = self.command();

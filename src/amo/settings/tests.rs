@@ -77,6 +77,31 @@ fn the_documented_table_is_understood() {
 }
 
 #[test]
+fn what_belongs_to_the_connection_is_named_and_kept() {
+    let old = settings(r#"{"base-url":"https://a.amocrm.ru","token":"t","default-user":1}"#);
+    let new = settings(
+        r#"{"base-url":"https://b.amocrm.ru","token-file":"/t","requests-per-second":3,"connect-timeout":"1s",
+            "request-timeout":"1s","allow-plain-http":true,"default-user":2,"source":"x"}"#,
+    );
+    let keys = new.connection_differences(&old);
+    assert_eq!(
+        keys,
+        [
+            "base-url",
+            "token-file",
+            "token",
+            "requests-per-second",
+            "connect-timeout",
+            "request-timeout",
+            "allow-plain-http"
+        ]
+    );
+    let kept = new.with_connection_of(&old);
+    assert_eq!(kept.connection_differences(&old), [""; 0]);
+    assert_eq!((kept.default_user, kept.source.as_str()), (Some(2), "x"));
+}
+
+#[test]
 fn unknown_keys_are_refused() {
     assert!(serde_json::from_str::<Settings>(r#"{"base-utl":"https://example.amocrm.ru"}"#).is_err());
 }

@@ -104,6 +104,7 @@ struct Office {
     intake: Intake,
     shelf: Shelf,
     link: watch::Receiver<Link>,
+    policy: watch::Sender<Arc<Policy>>,
     stop: CancellationToken,
     cut: CancellationToken,
 }
@@ -125,11 +126,18 @@ fn office(shelf: Shelf) -> Office {
     let pbx = PbxName::new("t").unwrap();
     let reader = Reader::new(pbx.clone(), Source::Ami, Arc::default());
     let offsets = watch::channel(Arc::default()).0;
+    let (policy, policies) = watch::channel(Arc::default());
     let cut = CancellationToken::new();
-    let way =
-        Way { sink: Box::new(shelf.clone()), link: sender, offsets, stop: stop.clone(), cut: cut.clone() };
+    let way = Way {
+        sink: Box::new(shelf.clone()),
+        link: sender,
+        policy: policies,
+        offsets,
+        stop: stop.clone(),
+        cut: cut.clone(),
+    };
     let intake = Intake::new(pbx, settings(), reader, way);
-    Office { intake, shelf, link, stop, cut }
+    Office { intake, shelf, link, policy, stop, cut }
 }
 
 fn pipe() -> (Connection<DuplexStream>, DuplexStream) {
@@ -195,6 +203,37 @@ async fn a_stop_says_good_bye() {
     let mut sent = String::new();
     theirs.read_to_string(&mut sent).await.unwrap();
     assert!(sent.ends_with("Action: Logoff\r\nActionID: 4\r\n\r\n"), "{sent}");
+    assert!(follow.await.unwrap());
+}
+
+/// The head and the tail of a missed call, with a variable of the dial plan in the tail.
+fn parts_of_a_call(variable: &str) -> [String; 2] {
+    let channel = "Channel: PJSIP/trunk-1\r\nChannelState: 4\r\nCallerIDNum: 79161234568\r\nContext: from-trunk\r\n\
+                   Exten: 74957000101\r\nUniqueid: 1.1\r\nLinkedid: 1.1\r\n\r\n";
+    let event = |name: &str, at: u32, more: &str| {
+        format!("Event: {name}\r\nTimestamp: 17953395{at}.000001\r\n{more}{channel}")
+    };
+    let variable = event("VarSet", 66, &format!("Variable: {variable}\r\nValue: 2\r\n"));
+    [event("Newchannel", 65, ""), variable + &event("Hangup", 75, "Cause: 16\r\n")]
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_is_judged_by_the_policy_at_its_end() {
+    let mut office = office(Shelf::with_room(1));
+    let (connection, mut theirs) = pipe();
+    let [head, tail] = parts_of_a_call("MY_STATUS");
+    theirs.write_all(GREETING).await.unwrap();
+    theirs.write_all(head.as_bytes()).await.unwrap();
+    let follow = tokio::spawn(async move { office.intake.follow(connection).await.is_none() });
+    passes(&mut office.link, Link::Up { asterisk_version: None }).await;
+    let mut policy = Policy::default();
+    "MY_".clone_into(&mut policy.dial_plan.variables);
+    office.policy.send_replace(Arc::new(policy));
+    theirs.write_all(tail.as_bytes()).await.unwrap();
+    clock::sleep_until(Some(clock::mono().after(Duration::from_secs(5)))).await;
+    let status = office.shelf.0.lock().unwrap().1.first().map(|call| call.record.status);
+    assert_eq!(status, Some(Some(2)));
+    office.stop.cancel();
     assert!(follow.await.unwrap());
 }
 
