@@ -8,7 +8,7 @@ use crate::call::id::{AccountId, CallId, PbxName};
 use crate::call::phone::Number;
 use crate::call::policy::{Policy, Status, Transfers};
 use crate::call::record::{
-    CallRecord, Direction, FinishedCall, HangupBy, Outcome, Seconds, Side, Skip, Source, VERSION,
+    CallRecord, Direction, FinishedCall, HangupBy, Outcome, Seconds, Side, Skip, Source, TimeSource, VERSION,
 };
 use crate::call::talk::{self, Talk};
 use crate::call::timeline;
@@ -23,6 +23,9 @@ mod people;
 mod recording;
 mod said;
 mod sending;
+
+/// Channels that a record names. Real calls have some tens, after folding.
+const UNIQUEIDS_MAX: usize = 128;
 
 /// What every record of a stream has in common.
 #[derive(Clone, Copy, Debug)]
@@ -128,12 +131,27 @@ impl<'f> Case<'f> {
             hangup_cause: last.gone.and_then(|gone| gone.cause),
             hangup_by: self.hangup_by(),
             recording: if answered_at.is_some() { self.recording() } else { None },
-            uniqueids: self.own().map(|channel| channel.uniqueid.to_string()).collect(),
+            uniqueids: self.uniqueids(),
             source: setting.source,
             partial,
             skip,
             why: std::mem::take(&mut self.why),
         }
+    }
+
+    /// Every channel of the call; of a crowd those of the outside party and whoever talked first.
+    fn uniqueids(&self) -> Vec<String> {
+        let text = |channel: &Channel| channel.uniqueid.to_string();
+        if self.facts.channels.len() <= UNIQUEIDS_MAX {
+            return self.own().map(text).collect();
+        }
+        let talked = self.talks.iter().map(|talk| talk.channel);
+        let first = self.conversation.legs.iter().copied().chain([self.conversation.opener]).chain(talked);
+        let first = first.map(|index| self.channel(index)).filter(|channel| !channel.guest).map(text);
+        let mut ids = in_order(first.collect::<Vec<_>>().iter().map(String::as_str));
+        ids.extend(self.own().map(text).take(UNIQUEIDS_MAX));
+        ids.truncate(UNIQUEIDS_MAX);
+        in_order(ids.iter().map(String::as_str))
     }
 
     /// The first leg of the outside party.
@@ -249,6 +267,9 @@ impl<'f> Case<'f> {
         let unborn = self.own().any(|channel| !channel.announced && channel.side != Side::Helper);
         if unborn {
             self.why.push(Why::Partial { rule: PartialRule::BeginNotSeen });
+        }
+        if self.facts.time != TimeSource::Event {
+            self.why.push(Why::Time { source: self.facts.time });
         }
         if self.facts.cut {
             self.why.push(Why::Partial { rule: PartialRule::EndNotSeen });

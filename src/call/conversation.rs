@@ -69,6 +69,9 @@ pub fn conversations(facts: &CallFacts) -> Vec<Conversation> {
             },
         }
     }
+    if !facts.channels.iter().any(|channel| channel.side == Side::Inside && !channel.guest) {
+        merge_pbx_made(&mut found, &mut proxies);
+    }
     for (leg, party) in proxies {
         let (extension, rule) = stands_for(facts, leg, party);
         if let Some(conversation) = found.iter_mut().find(|c| c.legs.contains(&party)) {
@@ -86,6 +89,20 @@ impl Conversation {
 
     pub fn proxy(&self, leg: usize) -> Option<&Proxy> {
         self.proxies.iter().find(|proxy| proxy.leg == leg)
+    }
+}
+
+/// The PBX called two outside phones and joined them, and nobody inside took part: the first was some
+/// employee's, the last is the party for whom it was done.
+fn merge_pbx_made(found: &mut Vec<Conversation>, proxies: &mut Vec<(usize, usize)>) {
+    let Some(last) = found.iter().rfind(|c| c.rule == DirectionRule::ClickToCall) else { return };
+    let (opener, party) = (last.opener, last.legs[0]);
+    let is_first =
+        |c: &Conversation| c.rule == DirectionRule::ClickToCall && c.opener == opener && c.legs[0] != party;
+    proxies.extend(found.iter().filter(|c| is_first(c)).flat_map(|c| &c.legs).map(|leg| (*leg, party)));
+    found.retain(|conversation| !is_first(conversation));
+    for conversation in found.iter_mut().filter(|c| c.opener == opener) {
+        conversation.ordinal = 1;
     }
 }
 
@@ -133,7 +150,10 @@ fn root(facts: &CallFacts, leg: usize) -> Root {
         }
         match dialler(facts, at) {
             Some(by) => at = by,
-            None if channel.kind == name::Kind::Local => return Root::Pbx(at),
+            // Both halves of a pair are one root.
+            None if channel.kind == name::Kind::Local => {
+                return Root::Pbx(channel.peer.map_or(at, |peer| at.min(index(peer))));
+            }
             None if channel.origin == Origin::Created && !channel.dials.is_empty() => return Root::Pbx(at),
             None => return Root::Channel(at),
         }

@@ -100,7 +100,7 @@ pub struct DialEnd {
 }
 
 /// `DialStatus` of `DialEnd`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum DialStatus {
     Answer,
     Busy,

@@ -34,7 +34,7 @@ pub struct Sides {
 }
 
 /// Index of an endpoint in [`Sides`]; of none when there were too many.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct EndpointIndex(u32);
 
 impl EndpointIndex {
@@ -155,7 +155,10 @@ impl Sides {
 
     /// The dial plan's hint: `device` (`PJSIP/101&Custom:DND101`) is extension `exten`.
     pub fn hint(&mut self, exten: &str, device: &str) {
-        for device in device.split(['&', ',']).filter(|d| d.contains('/')) {
+        // Hints name some devices each; a longer name than Asterisk's own is none.
+        const DEVICE_MAX: usize = 80;
+        let devices = device.split(['&', ',']).filter(|d| d.contains('/') && d.len() <= DEVICE_MAX);
+        for device in devices {
             let index = self.intern(device);
             if let Some(endpoint) = self.endpoint(index) {
                 endpoint.seen.add(Evidence::Hint);
@@ -272,6 +275,16 @@ pub fn is_short(number: &str) -> bool {
 /// How many digits a text has.
 pub fn digits(number: &str) -> usize {
     number.bytes().filter(u8::is_ascii_digit).count()
+}
+
+/// Whether what was sent to the network is what was dialled: the dial plan puts prefixes and codes
+/// before it, or takes them away.
+pub fn same_dialled(sent: &str, dialled: &str) -> bool {
+    let tail = |text: &str| {
+        let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_digit).collect();
+        digits.len().checked_sub(OUTSIDE_DIGITS_MIN).map(|at| digits[at..].to_vec())
+    };
+    tail(sent).is_some_and(|sent| tail(dialled) == Some(sent))
 }
 
 /// Equal in their last ten digits.

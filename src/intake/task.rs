@@ -55,6 +55,7 @@ pub struct Intake {
     clock: Option<PbxNow>,
     /// What the current connection's splitter had to drop so far.
     damage: Damage,
+    damage_told: Option<MonoTime>,
     backoff: Backoff,
     last_loss: Option<Loss>,
 }
@@ -117,6 +118,9 @@ const GOOD_CONNECTION: Duration = Duration::from_mins(1);
 /// A loss that goes on for the same reason is told again this often.
 const TELL_AGAIN: Duration = Duration::from_hours(1);
 
+/// Further damage of one stream is told this often.
+const DAMAGE_AGAIN: Duration = Duration::from_mins(1);
+
 /// The reason of the last lost connection, told once.
 struct Loss {
     reason: String,
@@ -134,6 +138,7 @@ impl Intake {
             refused: None,
             clock: None,
             damage: Damage::default(),
+            damage_told: None,
             backoff: Backoff::default(),
             last_loss: None,
         }
@@ -144,7 +149,10 @@ impl Intake {
     #[tracing::instrument(name = "intake", skip_all, fields(pbx = %self.pbx))]
     pub async fn run(mut self) {
         while self.attempt().await.is_some() {}
-        self.reader.finish();
+        match self.clock {
+            Some(clock) => self.reader.finish_at(clock.now(clock::mono())),
+            None => self.reader.finish(),
+        }
         self.collect();
         self.drain().await;
     }
@@ -207,7 +215,7 @@ impl Intake {
         }
         self.tell_damage(connection.damage());
         if let Some(offset) = connection.session().offset() {
-            self.publish(offset.host_ahead());
+            self.publish(offset.host_ahead().saturating_sub(self.reader.shift()));
         }
         self.set_clock();
         self.collect();
@@ -353,11 +361,16 @@ impl Intake {
         });
     }
 
+    /// Tells of damage at once, and of more of it once a minute.
     fn tell_damage(&mut self, damage: Damage) {
-        if damage != self.damage {
-            warn!(?damage, "the PBX's stream is damaged: some events were dropped");
-            self.damage = damage;
+        let now = clock::mono();
+        if damage == self.damage || self.damage_told.is_some_and(|told| now.since(told) < DAMAGE_AGAIN) {
+            return;
         }
+        let Damage { glued, oversize, headless } = damage;
+        warn!(glued, oversize, headless, "the PBX's stream is damaged: some events were dropped");
+        self.damage = damage;
+        self.damage_told = Some(now);
     }
 
     /// Tells a loss once; the same reason again is told every hour, but a failed login, which needs
