@@ -23,10 +23,14 @@ pub struct Args {
 /// # Errors
 /// When the file cannot be read, or the findings cannot be printed.
 pub fn run(_args: &Args, path: &Path) -> anyhow::Result<ExitCode> {
-    let file = config::read(path, &Host)?;
-    let (findings, config) = check::examine(file, &Host);
+    let file = config::read(path, &Host::Look)?;
+    let (findings, _) = check::examine(file, &Host::Look);
     print(&mut io::stdout().lock(), path, &findings).context("cannot print")?;
-    Ok(config.map_or(ExitCode::from(EX_CONFIG), |_| ExitCode::SUCCESS))
+    Ok(match findings.iter().map(|finding| finding.grade).max() {
+        Some(Grade::Fail) => ExitCode::from(EX_CONFIG),
+        Some(Grade::Down) => ExitCode::FAILURE,
+        Some(Grade::Warn | Grade::Ok) | None => ExitCode::SUCCESS,
+    })
 }
 
 fn print(output: &mut impl Write, path: &Path, findings: &[Finding]) -> io::Result<()> {
