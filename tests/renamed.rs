@@ -15,15 +15,22 @@ use rename::Names;
 use serde_json::Value;
 
 /// Sets of names that every capture is tried with.
-const SEEDS: std::ops::Range<u64> = 1..4;
+const SEEDS: std::ops::Range<u64> = 1..3;
+
+/// PBXs whose phones call with no number, or with an outside number that only their name tells from a
+/// customer's: where a capture of one call shows nothing else, the names decide, so they must stay.
+const NAMES_DECIDE: [&str; 2] = ["lab22-full-numbers/", "lab22-no-caller-ids/"];
 
 #[test]
 fn calls_are_as_true_under_other_names() {
     let mut report = String::new();
     let (mut compared, mut wrong) = (0, 0);
     for capture in captures::below(&folder()) {
+        if NAMES_DECIDE.iter().any(|folder| captures::title(&capture).starts_with(folder)) {
+            continue;
+        }
         let Some(truth) = truth_beside(&capture) else { continue };
-        let text = captures::text(&capture);
+        let text = captures::whole(&capture);
         for seed in SEEDS {
             compared += 1;
             let faults = faults(&Names::of(seed), &text, &truth);

@@ -65,7 +65,7 @@ fn faults_of(capture: &Path) -> Option<Vec<Fault>> {
     let truth = capture.with_file_name(format!("{}.truth.json", captures::scenario(capture)));
     let truth = std::fs::read_to_string(truth).ok()?;
     let truth: Value = serde_json::from_str(&truth).expect("the truth is JSON");
-    let printed = captures::jsonl(&parts(capture), policy_beside(capture));
+    let printed = captures::jsonl(&captures::parts(capture), policy_beside(capture));
     let calls = printed.output.lines().map(|line| serde_json::from_str(line).expect("a JSON line"));
     let calls = calls.filter(|call: &Value| call["direction"] != "internal").collect();
     let mut faults = truth::compare(&truth, calls);
@@ -73,15 +73,6 @@ fn faults_of(capture: &Path) -> Option<Vec<Fault>> {
         faults.push(Fault::new("end", "all read", &printed.messages));
     }
     Some(faults)
-}
-
-/// The capture and, after a lost connection, its further parts `NAME.2.ami`, `NAME.3.ami` ….
-fn parts(capture: &Path) -> Vec<PathBuf> {
-    let scenario = captures::scenario(capture);
-    let further = (2..=9).flat_map(|part| {
-        ["ami", "ami.gz"].map(|suffix| capture.with_file_name(format!("{scenario}.{part}.{suffix}")))
-    });
-    std::iter::once(capture.to_owned()).chain(further.filter(|part| part.exists())).collect()
 }
 
 /// The `[calls]` table of the `ami2amo.toml` that some folders have.

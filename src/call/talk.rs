@@ -119,8 +119,8 @@ fn moves(facts: &CallFacts) -> Vec<Move> {
     let mut moves = Vec::new();
     for (channel, of) in facts.channels.iter().enumerate() {
         for stay in of.stays.iter().filter(|stay| stay.kind != BridgeKind::Holding) {
-            // A stay that the end of the input cut at its first moment has been one.
-            let to = stay.to.unwrap_or_else(|| of.end(facts.ended).max(stay.from.after(MOMENT)));
+            // Whoever was there at the last moment was there together, however short.
+            let to = stay.to.unwrap_or_else(|| of.end(facts.ended).after(MOMENT));
             if to > stay.from {
                 moves.push(Move { at: stay.from, channel, kind: MoveKind::Enters(stay.bridge, stay.kind) });
                 moves.push(Move { at: to, channel, kind: MoveKind::Leaves(stay.bridge) });

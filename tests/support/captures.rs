@@ -117,6 +117,20 @@ pub fn text(capture: &Path) -> Vec<u8> {
     text
 }
 
+/// The capture and, after a lost connection, its further parts `NAME.2.ami`, `NAME.3.ami` ….
+pub fn parts(capture: &Path) -> Vec<PathBuf> {
+    let scenario = scenario(capture);
+    let further = (2..=9).flat_map(|part| {
+        ["ami", "ami.gz"].map(|suffix| capture.with_file_name(format!("{scenario}.{part}.{suffix}")))
+    });
+    std::iter::once(capture.to_owned()).chain(further.filter(|part| part.exists())).collect()
+}
+
+/// The bytes of all parts.
+pub fn whole(capture: &Path) -> Vec<u8> {
+    parts(capture).iter().flat_map(|part| text(part)).collect()
+}
+
 /// `NAME.ami` and `NAME.ami.gz`, but no further part (`NAME.2.ami`) of one.
 fn is_capture(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
