@@ -93,6 +93,8 @@ struct Tracked {
     bridge: Option<usize>,
     /// A bridge that it left without having been seen to enter.
     late: Option<usize>,
+    /// Its origin is a guess from its first snapshot.
+    guessed: bool,
 }
 
 impl Tracker {

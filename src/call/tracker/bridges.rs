@@ -6,8 +6,8 @@ use slab::Slab;
 
 use crate::ami::event;
 use crate::call::facts::{BridgeKind, Channel, ChannelIndex, Stay};
-use crate::call::tracker::Tracker;
 use crate::call::tracker::index::Index;
+use crate::call::tracker::{GRACE, Tracker};
 use crate::time::PbxTime;
 
 /// Stays that one channel can have; optimisation and transfers make some ten. Past it the
@@ -97,7 +97,8 @@ impl Tracker {
         let tracked = &self.channels[index as usize];
         if here.is_some() && tracked.bridge == here {
             self.leave_bridge(index, at);
-        } else if tracked.bridge.is_none() && tracked.facts.gone.is_none() {
+        } else if tracked.bridge.is_none() && tracked.facts.gone.is_none_or(|gone| at.since(gone.at) < GRACE)
+        {
             let entry = here.unwrap_or_else(|| self.bridges.find_or_add(bridge));
             self.was_there(index, entry, at);
         }
@@ -133,13 +134,6 @@ impl Tracker {
         let Some(entry) = self.bridges.find(bridge.uniqueid) else { return };
         for member in self.bridges.slab[entry].members.clone() {
             self.leave_bridge(member, at);
-        }
-        // The last member may have taken it along.
-        if let Some(entry) = self.bridges.find(bridge.uniqueid) {
-            for late in std::mem::take(&mut self.bridges.slab[entry].late) {
-                self.channels[late as usize].late = None;
-            }
-            self.bridges.forget_empty(entry);
         }
     }
 

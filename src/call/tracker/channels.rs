@@ -28,14 +28,16 @@ impl Tracker {
             }
             None => self.make(snapshot, at),
         };
-        let facts = &mut self.channels[index as usize].facts;
+        let Tracked { facts, guessed, .. } = &mut self.channels[index as usize];
         if facts.announced {
             return;
         }
         // However late it comes: this is what the channel was like at first.
         facts.announced = true;
         facts.born = facts.dials.first().map_or(at, |dial| dial.at.min(at));
-        facts.origin = if facts.origin == Origin::Created { Origin::Unknown } else { facts.origin };
+        if std::mem::take(guessed) {
+            facts.origin = Origin::Unknown;
+        }
         facts.number = presented(snapshot.number).map(|number| cut(&number).into());
         facts.exten = cut(&text::decode(snapshot.exten)).into();
         facts.context = cut(&text::decode(snapshot.context)).into();
@@ -83,8 +85,8 @@ impl Tracker {
     }
 
     pub(super) fn hangup(&mut self, snapshot: &event::Channel<'_>, cause: Option<u16>, at: PbxTime) {
-        let Some(index) = self.find(snapshot) else { return }; // it never did anything that we saw
-        self.relink(index, snapshot);
+        // Of a channel that was there before we looked this may be the only event.
+        let index = self.see(snapshot, at);
         let tracked = &mut self.channels[index as usize];
         if tracked.facts.gone.is_some() {
             return;
@@ -297,6 +299,7 @@ impl Tracker {
             group: usize::MAX,
             bridge: None,
             late: None,
+            guessed: false,
         });
         self.by_uniqueid.insert(snapshot.uniqueid, entry);
         let index = ChannelIndex::try_from(entry).expect("indexes fit, see Index::insert");

@@ -17,7 +17,7 @@ impl Tracker {
     /// Notes what the first snapshot of a channel shows that was never announced: when it was made,
     /// whether it runs the dial plan (then its device called) or was called, and its side.
     pub(super) fn met_under_way(&mut self, index: ChannelIndex, snapshot: &event::Channel<'_>, at: PbxTime) {
-        let facts = &mut self.channels[index as usize].facts;
+        let Tracked { facts, guessed, .. } = &mut self.channels[index as usize];
         if let Some(made) = event::made_at(snapshot.uniqueid).filter(|made| *made < at) {
             facts.born = made;
         }
@@ -26,6 +26,7 @@ impl Tracker {
         }
         let runs_dial_plan = event::priority(snapshot).is_some_and(|priority| priority > 1);
         if facts.origin == Origin::Unknown {
+            *guessed = true;
             facts.origin = match snapshot.state {
                 _ if runs_dial_plan => Origin::Incoming,
                 Some(RINGING) => Origin::Created,
