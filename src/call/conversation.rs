@@ -142,7 +142,7 @@ fn root(facts: &CallFacts, leg: usize) -> Root {
 }
 
 /// Who called this channel. The call of one half of a Local pair goes on from the other half.
-fn dialler(facts: &CallFacts, at: usize) -> Option<usize> {
+pub(super) fn dialler(facts: &CallFacts, at: usize) -> Option<usize> {
     let by = |at: usize| facts.channels[at].dials.iter().find_map(|dial| dial.by).map(index);
     by(at).or_else(|| {
         let channel = &facts.channels[at];
