@@ -1,0 +1,84 @@
+//! Pure: where a call was looked for, and why it may not be there.
+
+use std::path::Path;
+
+use crate::ops::words::Language;
+
+/// Why the store itself is not opened.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Obstacle {
+    /// This process holds it, usually the daemon; 0 when it is not known which.
+    Held(u32),
+    /// It belongs to this user of the system, who could not use files that another one makes.
+    Foreign(u32),
+    /// It cannot be opened, for this reason.
+    Fault(String),
+}
+
+/// How long calls are kept, in days.
+#[derive(Clone, Copy, Debug)]
+pub struct Days {
+    pub history: u64,
+    pub journal: usize,
+}
+
+/// One line that says that states are as of the journal, and why.
+pub fn as_of_journal(obstacle: &Obstacle, language: Language) -> String {
+    match obstacle {
+        Obstacle::Held(pid) => {
+            let pid = if *pid == 0 { String::new() } else { language.pick(format!(" (process {pid})"), format!(" (процесс {pid})")) };
+            language.pick(
+                format!("the daemon{pid} holds the store: states are as of its journal"),
+                format!("хранилище занято демоном{pid}: состояния — по журналу"),
+            )
+        }
+        Obstacle::Foreign(user) => language.pick(
+            format!("the store belongs to user {user}: states are as of its journal; sudo -u '#{user}' shows more"),
+            format!("хранилище принадлежит пользователю {user}: состояния — по журналу; sudo -u '#{user}' покажет больше"),
+        ),
+        Obstacle::Fault(reason) => language.pick(
+            format!("the store cannot be opened ({reason}): states are as of its journal"),
+            format!("хранилище не открывается ({reason}): состояния — по журналу"),
+        ),
+    }
+}
+
+/// Older calls than those that are shown.
+pub fn more(count: usize, language: Language) -> String {
+    language.pick(
+        format!("{count} older calls are not shown"),
+        format!("ещё {count} более старых звонков не показано"),
+    )
+}
+
+/// That a call is not in the store, and the usual causes.
+pub fn not_in_store(wanted: &str, dir: &Path, days: Days, language: Language) -> String {
+    let dir = dir.display();
+    let Days { history, journal } = days;
+    language.pick(
+        format!(
+            "there is no call {wanted} in the store {dir} and its journal. Usual causes:\n\
+             \x20 - it is too old: calls are kept for {history} days after their end, in the journal for {journal}\n\
+             \x20 - ami2amo never saw it: it did not run, was not connected, or its AMI user gets no events of \
+             calls;\n\x20   a capture shows what comes: ami2amo explain --capture FILE\n\
+             \x20 - it has no number: internal and anonymous calls are kept too; ask by extension, or by the \
+             uniqueid\n\x20   that the CDR has"
+        ),
+        format!(
+            "звонка {wanted} нет ни в хранилище {dir}, ни в его журнале. Обычные причины:\n\
+             \x20 - он слишком старый: звонки хранятся {history} дней после завершения, в журнале — {journal}\n\
+             \x20 - ami2amo его не видел: не работал, не был подключён, или его пользователь AMI не получает \
+             событий;\n\x20   что приходит, покажет запись потока: ami2amo explain --capture FILE\n\
+             \x20 - у него нет номера: внутренние и анонимные тоже хранятся; спросите по внутреннему номеру \
+             или по\n\x20   uniqueid из CDR"
+        ),
+    )
+}
+
+/// That a call is not in captures.
+pub fn not_in_captures(wanted: &str, calls: u64, language: Language) -> String {
+    language.pick(
+        format!("there is no call {wanted} in the captures (calls in them: {calls}); without CALL all are explained"),
+        format!("звонка {wanted} в записях нет (всего звонков в них: {calls}); без CALL объясняются все"),
+    )
+}
