@@ -28,7 +28,7 @@ fn the_short_form_is_a_dry_replay() {
 #[test]
 fn wrong_usage_says_what_is_possible() {
     for (line, expected) in [
-        ("follow", "run, replay and check"),
+        ("follow", "run, replay, explain and check"),
         ("--dry-run", "needs a FILE"),
         ("--dry-run run", "goes with captures"),
         ("run x", "unexpected argument"),
