@@ -52,7 +52,7 @@ enum Command {
     Replay(crate::replay::Args),
     /// Show what happened in a call, why, and whether it is in amoCRM
     Explain(explain::Args),
-    /// Check the configuration before the daemon runs with it
+    /// Check the configuration before the daemon runs with it, a number, or the sides in captures
     Check(check::Args),
 }
 
@@ -79,7 +79,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Explain(args) => {
             quiet_log().and_then(|()| explain::run(&args, cli.config.as_deref(), Path::new(CONFIG)))
         }
-        Command::Check(args) => check::run(&args, config),
+        Command::Check(args) => check::run(&args, cli.config.as_deref(), Path::new(CONFIG)),
     };
     outcome.unwrap_or_else(|error| failure(&error))
 }

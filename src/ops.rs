@@ -2,5 +2,7 @@
 
 pub mod explain;
 pub mod log;
+pub mod number;
 pub mod screen;
+pub mod sides;
 pub mod words;

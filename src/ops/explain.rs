@@ -220,7 +220,7 @@ fn object(entry: &Entry) -> Vec<Line> {
 
 /// JSON in which characters that could play with a terminal are written by number. Outside strings
 /// JSON has none of them but line ends.
-fn escape(json: &str) -> String {
+pub(super) fn escape(json: &str) -> String {
     let mut escaped = String::with_capacity(json.len());
     for c in json.chars() {
         if is_harmful(c) && c != '\n' {

@@ -10,6 +10,7 @@ pub mod act;
 pub mod cause;
 pub mod evidence;
 pub mod looking;
+pub mod number;
 pub mod sending;
 pub mod sides;
 pub mod why;
