@@ -37,9 +37,9 @@ impl Door {
     /// Logs each endpoint whose side should be in the configuration.
     fn tell_doubts(&mut self, record: &CallRecord) {
         for doubt in self.doubts.news(record) {
-            let (endpoint, taken_for, line) = (&doubt.endpoint, doubt.side, doubt.line());
+            let (endpoint, taken_for, [line, other_line]) = (&doubt.endpoint, doubt.side, doubt.remedies());
             warn!(
-                call_id = %record.call_id, endpoint, ?taken_for, line,
+                call_id = %record.call_id, endpoint, ?taken_for, line, other_line,
                 "the side of an endpoint rests on little: the right line under [calls.sides] settles it"
             );
         }

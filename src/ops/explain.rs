@@ -10,7 +10,8 @@ use crate::amo::calls::{self, Entry};
 use crate::amo::settings::Settings;
 use crate::call::record::{CallRecord, FinishedCall, Seconds, Timeline};
 use crate::call::why::Why;
-use crate::ops::screen::{Line, Style, cell, chop, columns, fit, is_harmful, wrap};
+use crate::ops::screen::{Line, Style, WIDTH, cell, chop, columns, escape, fit, wrap};
+use crate::ops::sides;
 use crate::ops::words::act::long;
 use crate::ops::words::sending::{Standing, sending};
 use crate::ops::words::{self, Language, why};
@@ -21,9 +22,6 @@ pub mod cast;
 pub mod ladder;
 pub mod lives;
 pub mod steps;
-
-/// Columns of a page: what every terminal has.
-pub const WIDTH: usize = 80;
 
 /// The margin of what stands under a heading.
 const MARGIN: &str = "  ";
@@ -162,7 +160,7 @@ fn reasons(record: &CallRecord, language: Language) -> Vec<Line> {
         }
     }
     for doubt in words::sides::doubts(record) {
-        lines.extend(arrowed(&doubt.text(language)));
+        lines.extend(sides::advice(&doubt, language));
     }
     lines
 }
@@ -216,20 +214,6 @@ fn object(entry: &Entry) -> Vec<Line> {
     let room = WIDTH - MARGIN.len();
     let pieces = lines.iter().flat_map(|line| chop(line, room));
     pieces.map(|piece| Line::new(Style::Plain, format!("{MARGIN}{piece}"))).collect()
-}
-
-/// JSON in which characters that could play with a terminal are written by number. Outside strings
-/// JSON has none of them but line ends.
-pub(super) fn escape(json: &str) -> String {
-    let mut escaped = String::with_capacity(json.len());
-    for c in json.chars() {
-        if is_harmful(c) && c != '\n' {
-            escaped.push_str(&format!("\\u{:04x}", u32::from(c)));
-        } else {
-            escaped.push(c);
-        }
-    }
-    escaped
 }
 
 fn under(text: &str, style: Style) -> Vec<Line> {

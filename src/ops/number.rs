@@ -4,8 +4,7 @@ use crate::call::phone::{self, DIGITS_MIN, Step};
 use crate::call::policy::Policy;
 use crate::call::record::{Direction, Skip};
 use crate::call::side::same_number;
-use crate::ops::explain::WIDTH;
-use crate::ops::screen::{Line, Style, cell, columns, wrap};
+use crate::ops::screen::{Line, Style, WIDTH, cell, columns, wrap};
 use crate::ops::words::{self, Language};
 
 /// Columns for the number before the words beside it.

@@ -5,6 +5,9 @@
 
 use std::fmt::Write as _;
 
+/// Columns of a page: what every terminal has.
+pub const WIDTH: usize = 80;
+
 /// A row of a page: pieces of text, each in its style.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Line(Vec<(Style, String)>);
@@ -114,6 +117,20 @@ pub fn is_harmful(c: char) -> bool {
     let turns =
         matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     c.is_control() || turns
+}
+
+/// JSON in which characters that could play with a terminal are written by number. Outside strings
+/// JSON has none of them but line ends.
+pub fn escape(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for c in json.chars() {
+        if is_harmful(c) && c != '\n' {
+            escaped.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
 }
 
 /// `text` without harmful characters, cut to `width` columns with a mark where it was cut.
@@ -296,6 +313,14 @@ mod tests {
         assert_eq!(fit("営業部長", 6), "営業…");
         assert_eq!(cell("営業", 6), "営業  ");
         assert_eq!(fit("\u{1b}[2J\u{202e}x\u{9b}\n", 9), "�[2J�x��");
+    }
+
+    #[test]
+    fn json_keeps_its_meaning_and_loses_its_power() {
+        let text = "\u{1b}[2J\u{9b}\u{202e}営\n";
+        let json = escape(&serde_json::to_string(text).unwrap());
+        assert!(!json.contains(is_harmful), "{json}");
+        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
     }
 
     #[test]

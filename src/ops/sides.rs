@@ -9,8 +9,7 @@ use crate::call::name;
 use crate::call::record::{CallRecord, FinishedCall, Side};
 use crate::call::side::Portrait;
 use crate::call::side::evidence::Evidence;
-use crate::ops::explain::{WIDTH, escape};
-use crate::ops::screen::{Line, Style, cell, columns, fit, wrap};
+use crate::ops::screen::{Line, Style, WIDTH, cell, chop, columns, escape, fit, wrap};
 use crate::ops::words::evidence::evidence;
 use crate::ops::words::sides::{Doubt, doubts};
 use crate::ops::words::{self, Language};
@@ -18,6 +17,8 @@ use crate::ops::words::{self, Language};
 /// Endpoints that are remembered as told of; a stream with more of doubtful side is hostile or not
 /// a PBX's.
 const TOLD_MAX: usize = 1000;
+/// Columns before a line that is to be copied.
+const REMEDY: usize = 6;
 
 /// Endpoints of doubtful side that were told of, so that each is told once.
 #[derive(Debug, Default)]
@@ -102,8 +103,8 @@ struct Object<'a> {
     weak: bool,
     seen: Vec<Piece>,
     configured: Vec<Configured<'a>>,
-    /// The line of `[calls.sides]` that settles a side that rests on little.
-    advice: Option<String>,
+    /// Lines of `[calls.sides]` of which the right one settles a side that rests on little.
+    advice: Option<[String; 2]>,
 }
 
 #[derive(Serialize)]
@@ -135,7 +136,7 @@ impl<'a> Object<'a> {
             weak: portrait.verdict.weak,
             seen: portrait.seen.iter().map(piece).collect(),
             configured: rulings.iter().map(configured).collect(),
-            advice: doubt(portrait, rulings).map(|doubt| doubt.line()),
+            advice: doubt(portrait, rulings).map(|doubt| doubt.remedies()),
         }
     }
 }
@@ -168,7 +169,23 @@ fn endpoint(portrait: &Portrait, rulings: &[(&Ruling, u64)], language: Language)
         lines.extend(indented(&first, evidence(*piece, language), Style::Faint));
     }
     if let Some(doubt) = doubt(portrait, rulings) {
-        lines.extend(indented("  → ", &doubt.text(language), Style::Waiting));
+        lines.extend(advice(&doubt, language));
+    }
+    lines
+}
+
+/// What an endpoint was taken for, and what settles it, to be copied.
+pub fn advice(doubt: &Doubt, language: Language) -> Vec<Line> {
+    let which = language.pick(
+        "the right one of these lines under [calls.sides] settles it:",
+        "решит верная из этих строк в [calls.sides]:",
+    );
+    let mut lines = indented("  → ", &format!("{}; {which}", doubt.claim(language)), Style::Waiting);
+    for remedy in doubt.remedies() {
+        let pieces = chop(&escape(&remedy), WIDTH - REMEDY);
+        lines.extend(
+            pieces.into_iter().map(|piece| Line::new(Style::Plain, format!("{:REMEDY$}{piece}", ""))),
+        );
     }
     lines
 }

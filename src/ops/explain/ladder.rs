@@ -12,12 +12,11 @@
 use std::time::Duration;
 
 use crate::call::record::{CallRecord, Timeline};
-use crate::ops::explain::WIDTH;
 use crate::ops::explain::cast::{Cast, Place};
 use crate::ops::explain::ladder::drawing::{Glyph, Shape, arrow, line, mark, put, shape, style, talk};
 use crate::ops::explain::lives::{Life, Lives};
 use crate::ops::explain::steps::{Step, steps};
-use crate::ops::screen::{Line, Style, cell, wrap};
+use crate::ops::screen::{Line, Style, WIDTH, cell, wrap};
 use crate::ops::words::Language;
 use crate::ops::words::act::{Actors, act, short};
 use crate::time::PbxTime;

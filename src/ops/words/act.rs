@@ -173,4 +173,64 @@ mod tests {
         );
         assert_eq!(act(&Act::Ends { cause: 0 }, &["101"], Language::Ru), "АТС завершает вызов 101");
     }
+
+    /// A chain through all acts, so that a new one does not compile before it is among them.
+    fn next(act: &Act) -> Option<Act> {
+        let (length, until) = (Duration::from_secs(3), Duration::from_secs(5));
+        Some(match act {
+            Act::CallsIn { did: Some(_) } => Act::CallsIn { did: None },
+            Act::CallsIn { did: None } => Act::Dials,
+            Act::Dials => Act::Retrieves,
+            Act::Retrieves => Act::Rings,
+            Act::Rings => Act::Calls,
+            Act::Calls => Act::Answers,
+            Act::Answers => Act::AnswersAndTalks { length, until },
+            Act::AnswersAndTalks { .. } => Act::Talks { length, until },
+            Act::Talks { .. } => Act::IsBusy,
+            Act::IsBusy => Act::Declines,
+            Act::Declines => Act::DoesNotAnswer,
+            Act::DoesNotAnswer => Act::StopsRinging,
+            Act::StopsRinging => Act::AnsweredElsewhere,
+            Act::AnsweredElsewhere => Act::IsUnreachable,
+            Act::IsUnreachable => Act::Fails { cause: 34 },
+            Act::Fails { .. } => Act::IsScreened,
+            Act::IsScreened => Act::Forwards { to: "7".into() },
+            Act::Forwards { .. } => Act::Holds,
+            Act::Holds => Act::Resumes,
+            Act::Resumes => Act::IsParked { at: Some("700".into()) },
+            Act::IsParked { at: Some(_) } => Act::IsParked { at: None },
+            Act::IsParked { at: None } => Act::Queues { queue: "sales".into() },
+            Act::Queues { .. } => Act::IsTransferred { to: Some("103".into()) },
+            Act::IsTransferred { to: Some(_) } => Act::IsTransferred { to: None },
+            Act::IsTransferred { to: None } => Act::HandsOver,
+            Act::HandsOver => Act::PicksUp,
+            Act::PicksUp => Act::Records,
+            Act::Records => Act::LeavesMessage,
+            Act::LeavesMessage => Act::HangsUp { cause: 16 },
+            Act::HangsUp { .. } => Act::Ends { cause: 16 },
+            Act::Ends { .. } => Act::Joins,
+            Act::Joins => Act::Leaves,
+            Act::Leaves => return None,
+        })
+    }
+
+    #[test]
+    fn every_act_has_words_of_its_own_in_both_languages() {
+        let mut seen: Vec<String> = Vec::new();
+        let first = Act::CallsIn { did: Some("74957000101".into()) };
+        for act in std::iter::successors(Some(first), next) {
+            for who in [&["101"][..], &["101", "102"]] {
+                for with in [Some("103"), None] {
+                    let actors = Actors { who, with };
+                    let [en, ru] =
+                        [Language::En, Language::Ru].map(|language| super::act(&act, actors, language));
+                    assert!(en.is_ascii() && !ru.is_ascii(), "{act:?}: {en} / {ru}");
+                }
+            }
+            let words = super::act(&act, Actors { who: &["101"], with: Some("103") }, Language::En);
+            assert!(!seen.contains(&words), "{act:?} says what another one says: {words}");
+            seen.push(words);
+        }
+        assert!(seen.len() > 30, "{}", seen.len());
+    }
 }

@@ -26,39 +26,41 @@ pub fn doubts(record: &CallRecord) -> Vec<Doubt> {
 }
 
 impl Doubt {
-    /// What it was taken for, and the line of the configuration that settles it, on one line.
-    pub fn text(&self, language: Language) -> String {
+    /// What it was taken for.
+    pub fn claim(&self, language: Language) -> String {
         let Self { endpoint, side } = self;
-        let [trunk, phone] = [Side::Outside, Side::Inside].map(|side| line(endpoint, side));
-        match (side, language) {
-            (Side::Outside, Language::En) => format!(
-                "{endpoint} was taken for a trunk, though little speaks for it: put {trunk} \
-                 (or, if it is a phone, {phone}) under [calls.sides]"
+        match side {
+            Side::Outside => language.pick(
+                format!("{endpoint} was taken for a trunk, though little speaks for it"),
+                format!("{endpoint} принят за транк, но доводов мало"),
             ),
-            (Side::Outside, Language::Ru) => format!(
-                "{endpoint} принят за транк, но доводов мало: впишите {trunk} \
-                 (а если это телефон, {phone}) в [calls.sides]"
+            Side::Inside | Side::Helper => language.pick(
+                format!("{endpoint} was taken for a phone, though little speaks for it"),
+                format!("{endpoint} принят за телефон, но доводов мало"),
             ),
-            (Side::Inside | Side::Helper, Language::En) => format!(
-                "{endpoint} was taken for a phone, though little speaks for it: put {phone} \
-                 (or, if it is a trunk, {trunk}) under [calls.sides]"
-            ),
-            (Side::Inside | Side::Helper, Language::Ru) => format!(
-                "{endpoint} принят за телефон, но доводов мало: впишите {phone} \
-                 (а если это транк, {trunk}) в [calls.sides]"
-            ),
-            (Side::Unknown, Language::En) => {
-                format!("{endpoint} may be a trunk or a phone: put {trunk} or {phone} under [calls.sides]")
-            }
-            (Side::Unknown, Language::Ru) => format!(
-                "{endpoint} может быть и транком, и телефоном: впишите {trunk} или {phone} в [calls.sides]"
+            Side::Unknown => language.pick(
+                format!("{endpoint} may be a trunk or a phone"),
+                format!("{endpoint} может быть и транком, и телефоном"),
             ),
         }
     }
 
-    /// The line of `[calls.sides]` that settles it as it was taken; of an unknown one as a trunk.
-    pub fn line(&self) -> String {
-        line(&self.endpoint, self.side)
+    /// The claim and what settles it, on one line.
+    pub fn text(&self, language: Language) -> String {
+        let (claim, [one, other]) = (self.claim(language), self.remedies());
+        language.pick(
+            format!("{claim}: put {one} or {other} under [calls.sides]"),
+            format!("{claim}: впишите {one} или {other} в [calls.sides]"),
+        )
+    }
+
+    /// The lines of `[calls.sides]` of which the right one settles it; first as it was taken.
+    pub fn remedies(&self) -> [String; 2] {
+        let sides = match self.side {
+            Side::Outside | Side::Unknown => [Side::Outside, Side::Inside],
+            Side::Inside | Side::Helper => [Side::Inside, Side::Outside],
+        };
+        sides.map(|side| line(&self.endpoint, side))
     }
 }
 
@@ -84,10 +86,10 @@ mod tests {
     fn the_line_is_one_of_the_configuration_whatever_the_name() {
         for name in ["PJSIP/trunk-msk", "SIP/\"\\\u{1b}[2J", "SIP/тест"] {
             let doubt = |side| Doubt { endpoint: name.to_owned(), side };
-            let rules: Rules = toml::from_str(&doubt(Side::Inside).line()).unwrap();
-            assert!(rules.extensions.contains(name));
-            let rules: Rules = toml::from_str(&doubt(Side::Unknown).line()).unwrap();
-            assert!(rules.trunks.contains(name));
+            let [phone, trunk] = doubt(Side::Inside).remedies();
+            assert_eq!([trunk.clone(), phone.clone()], doubt(Side::Unknown).remedies());
+            let rules: Rules = toml::from_str(&format!("{phone}\n{trunk}")).unwrap();
+            assert!(rules.extensions.contains(name) && rules.trunks.contains(name));
         }
     }
 

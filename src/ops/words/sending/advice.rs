@@ -4,7 +4,6 @@ use crate::amo::settings::Settings;
 use crate::call::record::{CallRecord, Skip};
 use crate::call::why::{Filter, Why};
 use crate::ops::words::sending::{Sending, Standing};
-use crate::ops::words::sides::doubts;
 use crate::ops::words::{Language, why};
 
 /// Why a call is not sent, and what to do to have such calls sent.
@@ -29,9 +28,10 @@ pub(super) fn not_sent(record: &CallRecord, skip: Skip, language: Language) -> S
              см. [calls.sides] и 'ami2amo check --sides'.",
         )),
         Skip::NoConversation => sending.with(language.pick("Nothing to do.", "Ничего не нужно.")),
-        Skip::UnknownSides => {
-            doubts(record).iter().fold(sending, |sending, doubt| sending.with(doubt.text(language)))
-        }
+        Skip::UnknownSides => sending.with(language.pick(
+            "[calls.sides] settles which is which: see 'ami2amo check --sides'.",
+            "Кто есть кто, решает [calls.sides]: см. 'ami2amo check --sides'.",
+        )),
         Skip::Policy => sending.with(policy_advice(record, language)),
     }
 }
