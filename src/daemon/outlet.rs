@@ -48,7 +48,9 @@ impl Door {
 
 impl Sink for Door {
     fn offer(&mut self, calls: Vec<FinishedCall>) -> Result<(), Vec<FinishedCall>> {
-        calls.iter().for_each(|call| self.tell_doubts(&call.record));
+        for call in &calls {
+            self.tell_doubts(&call.record);
+        }
         self.receipts.push_back(self.store.try_enqueue(calls)?);
         Ok(())
     }

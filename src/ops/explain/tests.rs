@@ -97,8 +97,8 @@ fn colours_change_nothing_but_colours() {
     for (number, piece) in coloured.split('\u{1b}').enumerate() {
         plain.push_str(if number == 0 { piece } else { piece.split_once('m').unwrap().1 });
     }
-    let trimmed: String = plain.lines().map(|line| format!("{}\n", line.trim_end())).collect();
-    assert_eq!(trimmed, printed(&lines, Paint::None));
+    let trimmed: Vec<&str> = plain.lines().map(str::trim_end).collect();
+    assert_eq!(trimmed, printed(&lines, Paint::None).lines().collect::<Vec<_>>());
     assert!(coloured.contains("\u{1b}[1m"));
 }
 
@@ -110,8 +110,8 @@ fn what_would_be_posted_is_the_object_of_the_request() {
     let found = found(sample::call("1795337591.4"));
     let lines = page(&found, Some(&settings), Language::En);
     let text = printed(&lines, Paint::None);
-    let object = &text[text.find("  {\n").unwrap()..text.rfind("  }\n").unwrap() + 4];
-    let shown: serde_json::Value = serde_json::from_str(object).unwrap();
+    let object = text.split_once("  {\n").and_then(|(_, rest)| rest.rsplit_once("  }\n")).unwrap().0;
+    let shown: serde_json::Value = serde_json::from_str(&format!("{{{object}}}")).unwrap();
     assert_eq!(shown, serde_json::to_value(&entry).unwrap());
     let json = json(&found, Some(&settings), Language::En).unwrap();
     let object: serde_json::Value = serde_json::from_str(&json).unwrap();
