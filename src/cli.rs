@@ -33,7 +33,7 @@ pub struct Cli {
     #[arg(long, global = true, value_name = "FORMAT", value_enum)]
     log_format: Option<Format>,
 
-    /// Short for 'replay --dry-run FILE…': print the calls in captures, post and store nothing
+    /// Short for 'replay --dry-run [OPTIONS] FILE…': print the calls in captures, post and store nothing
     #[arg(long)]
     dry_run: bool,
 
@@ -64,7 +64,7 @@ const EX_CONFIG: u8 = 78;
 
 /// Runs a command line to its end and returns its exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let parsed = Cli::try_parse_from(arguments).and_then(Cli::unfold);
+    let parsed = Cli::read(arguments.into_iter().collect());
     let (cli, command) = match parsed {
         Ok(parsed) => parsed,
         Err(error) => {
@@ -85,7 +85,23 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 impl Cli {
-    /// The command that is meant, the short form unfolded.
+    /// The command that is meant. A line with `--dry-run` and without a command is one of `replay`,
+    /// whatever options of it stand there.
+    fn read(line: Vec<OsString>) -> Result<(Self, Command), clap::Error> {
+        let is_short = line.iter().skip(1).take_while(|word| *word != "--").any(|word| word == "--dry-run");
+        match Self::try_parse_from(&line) {
+            Err(error) if is_short && error.kind() == ErrorKind::UnknownArgument => Self::read_short(line),
+            Ok(Self { command: None, dry_run: true, .. }) => Self::read_short(line),
+            parsed => parsed.and_then(Self::unfold),
+        }
+    }
+
+    fn read_short(mut line: Vec<OsString>) -> Result<(Self, Command), clap::Error> {
+        line.insert(1, "replay".into());
+        Self::try_parse_from(line).and_then(Self::unfold)
+    }
+
+    /// The command, where it stands and fits what stands before it.
     fn unfold(mut self) -> Result<(Self, Command), clap::Error> {
         match (self.command.take(), self.dry_run, self.files.as_slice()) {
             (Some(Command::Replay(args)), dry_run, []) => {
@@ -93,25 +109,20 @@ impl Cli {
                 Ok((self, Command::Replay(args)))
             }
             (Some(command), false, []) => Ok((self, command)),
-            (None, true, [_, ..]) => {
-                let files = self.files.iter().map(OsString::from);
-                let line =
-                    ["ami2amo", "replay", "--dry-run", "--"].map(OsString::from).into_iter().chain(files);
-                let (long, command) = Self::try_parse_from(line).and_then(Self::unfold)?;
-                Ok((Self { config: self.config, log_format: self.log_format, ..long }, command))
-            }
-            (None, true, []) => Err(usage("--dry-run needs a FILE: a capture of the manager port")),
-            (None, false, [name, ..]) => Err(usage(&format!(
+            (None, _, [name, ..]) => Err(usage(&format!(
                 "there is no command {}: the commands are run, replay, explain and check",
                 name.display()
             ))),
-            (None, false, []) => Err(Self::command_line().error(
-                ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand,
-                Self::command_line().render_help(),
-            )),
+            (None, _, []) => Err(Self::help()),
             (Some(_), true, _) => Err(usage("--dry-run goes with captures: ami2amo --dry-run FILE…")),
             (Some(_), false, [_, ..]) => Err(usage("a file goes with --dry-run or with the command replay")),
         }
+    }
+
+    /// The help, as it is printed for a line without a word.
+    fn help() -> clap::Error {
+        let bare = Self::command_line().arg_required_else_help(true).try_get_matches_from(["ami2amo"]);
+        bare.err().unwrap_or_else(|| usage("a command is missing: run, replay or check"))
     }
 
     fn command_line() -> clap::Command {
@@ -126,7 +137,7 @@ fn usage(message: &str) -> clap::Error {
 /// Commands that print results log what is odd only.
 fn quiet_log() -> anyhow::Result<()> {
     let filter = std::env::var(log::VARIABLE).unwrap_or_else(|_| "warn".to_owned());
-    log::init(&filter, Format::Text).context("cannot set up logging")
+    log::init(&filter, Format::Text).with_context(|| format!("cannot set up logging ({})", log::VARIABLE))
 }
 
 fn failure(error: &anyhow::Error) -> ExitCode {

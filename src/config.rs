@@ -1,4 +1,4 @@
-//! The configuration: one TOML file, read at start. [`File`] is what it says, [`Config`] what it
+//! The configuration: one TOML file, read at start and again at SIGHUP. [`File`] is what it says, [`Config`] what it
 //! means once every check has passed.
 //!
 //! Each room has its own settings; this one gathers them, so that the file has one shape and one
@@ -23,6 +23,7 @@ use crate::outbox::policy::Policy as Delivery;
 pub mod check;
 pub mod fault;
 pub mod file;
+pub mod reload;
 pub mod surroundings;
 
 /// A configuration that passed its checks.
@@ -86,7 +87,7 @@ pub enum Error {
 /// # Errors
 /// When the file cannot be read, has a mistake in its form, or says something that cannot be.
 pub fn load(path: &Path) -> Result<(Config, Vec<Finding>), Error> {
-    let host = Host;
+    let host = Host::Start;
     let (findings, config) = check::examine(read(path, &host)?, &host);
     match config {
         Some(config) => Ok((config, findings)),

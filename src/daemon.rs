@@ -12,6 +12,7 @@
 //! next ones their turn.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, anyhow, bail};
@@ -23,9 +24,10 @@ use tracing::{error, info};
 use crate::amo::client::{Client, Clock, TOKEN_VARIABLE, TokenSource};
 use crate::amo::pace::Pace;
 use crate::call::id::{AccountId, PbxName};
+use crate::call::policy::Policy as Calls;
 use crate::call::record::Source;
 use crate::clock;
-use crate::config::{Config, Policy, Setup};
+use crate::config::{Pbx, Policy, Setup};
 use crate::daemon::crew::Crew;
 use crate::daemon::outlet::{Door, Outlet};
 use crate::daemon::stages::Stages;
@@ -35,6 +37,7 @@ use crate::intake::task::{Intake, Link, Way};
 use crate::outbox::courier::Rules;
 use crate::outbox::courier::standing::Standing;
 use crate::outbox::courier::task::Task;
+use crate::outbox::store::error;
 use crate::outbox::store::handle::Handle;
 
 pub mod crew;
@@ -42,48 +45,72 @@ pub mod outlet;
 pub mod stages;
 pub mod systemd;
 
-/// Runs until `stop`, then shuts down in order.
+/// Runs until `stop`, then shuts down in order. What comes through `policy` judges calls from then
+/// on; the connections that are part of it are those of its first value.
 ///
 /// # Errors
 /// When a part cannot start, when one fails while running, and when the shutdown does not come to
 /// its end in time.
 pub async fn run(
-    config: Config,
+    setup: Setup,
+    policy: watch::Receiver<Arc<Policy>>,
     store: Handle,
     notifier: Notifier,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let Config { setup, policy } = config;
-    let lines: Vec<_> =
-        setup.pbxs.iter().map(|pbx| (pbx.name.clone(), watch::channel(Link::Connecting))).collect();
-    let links: Vec<_> = lines.iter().map(|(name, (_, link))| (name.clone(), link.clone())).collect();
-    let offsets = watch::channel(Arc::default()).0;
-    let mut courier = Delivery::start(&policy, store.clone(), offsets.subscribe())?;
-    let intake_stop = CancellationToken::new();
-    let intakes = setup.pbxs.iter().zip(lines).map(|(pbx, (_, (link, _)))| {
-        let reader = Reader::new(pbx.name.clone(), Source::Ami, Arc::clone(&policy.calls));
-        let (offsets, stop) = (offsets.clone(), intake_stop.clone());
-        Intake::new(
-            pbx.name.clone(),
-            pbx.connection.clone(),
-            reader,
-            Way { sink: Box::new(Door::new(store.clone())), link, offsets, stop },
-        )
-    });
-    let mut crew = Crew::start(intakes.collect(), intake_stop).context("cannot start the intake's thread")?;
-    let duties = notifier.on_duty(&links, crew.runtime());
+    let start = Arc::clone(&policy.borrow());
+    let calls = watch::channel(Arc::clone(&start.calls)).0;
+    let ways = Ways::new(store.clone(), calls.subscribe());
+    let mut courier = Delivery::start(&start, store.clone(), ways.offsets.subscribe())?;
+    let (intakes, links) = setup.pbxs.iter().map(|pbx| ways.intake(pbx)).unzip::<_, _, Vec<_>, Vec<_>>();
+    let crew = Crew::start(intakes, ways.stop, ways.cut);
+    let mut crew = crew.context("cannot start the intake's thread")?;
+    let mut duties = notifier.on_duty(&links, crew.runtime());
+    duties.spawn(hand_on(policy, calls, courier.rules.clone()));
     info!(pbxs = setup.pbxs.len(), version = env!("CARGO_PKG_VERSION"), "ready");
 
     let cause = tokio::select! {
         () = stop.cancelled() => Ok(()),
         ended = crew.ended() => Err(ended.err().unwrap_or_else(|| anyhow!("the intake ended by itself"))),
         ended = courier.task.join_next() => Err(anyhow!("the courier ended by itself: {ended:?}")),
-        reason = store.failed() => Err(anyhow!("the store failed: {reason}")),
+        reason = store.failed() => Err(store_failed(&reason, &setup.store_dir)),
     };
     notifier.stopping();
     let ended = shut_down(&setup, crew, courier, store).await;
     drop(duties);
     cause.and(ended)
+}
+
+/// What all intakes share.
+struct Ways {
+    store: Handle,
+    policy: watch::Receiver<Arc<Calls>>,
+    offsets: watch::Sender<Arc<BTreeMap<PbxName, i64>>>,
+    stop: CancellationToken,
+    cut: CancellationToken,
+}
+
+impl Ways {
+    fn new(store: Handle, policy: watch::Receiver<Arc<Calls>>) -> Self {
+        let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
+        Self { store, policy, offsets: watch::channel(Arc::default()).0, stop, cut }
+    }
+
+    /// The intake of one PBX, and where its connection stands.
+    fn intake(&self, pbx: &Pbx) -> (Intake, (PbxName, watch::Receiver<Link>)) {
+        let policy = Arc::clone(&self.policy.borrow());
+        let reader = Reader::new(pbx.name.clone(), Source::Ami, policy);
+        let (link, links) = watch::channel(Link::Connecting);
+        let way = Way {
+            sink: Box::new(Door::new(self.store.clone())),
+            link,
+            policy: self.policy.clone(),
+            offsets: self.offsets.clone(),
+            stop: self.stop.clone(),
+            cut: self.cut.clone(),
+        };
+        (Intake::new(pbx.name.clone(), pbx.connection.clone(), reader, way), (pbx.name.clone(), links))
+    }
 }
 
 /// The courier of the one account, and what wakes it.
@@ -93,7 +120,7 @@ struct Delivery {
     stop: CancellationToken,
     /// Where the account stands; its watchers come with the status page.
     _standing: watch::Receiver<Standing>,
-    _rules: watch::Sender<Arc<Rules>>,
+    rules: watch::Sender<Arc<Rules>>,
 }
 
 impl Delivery {
@@ -107,8 +134,7 @@ impl Delivery {
         let pace = Arc::new(Mutex::new(Pace::new(policy.amocrm.requests_per_second)));
         let clock = Clock { host: clock::host, mono: clock::mono };
         let client = Client::new(&policy.amocrm, source, pace, clock).context("cannot talk to amoCRM")?;
-        let rules = Rules { amo: policy.amocrm.clone(), delivery: policy.delivery.clone() };
-        let (rules, rules_reader) = watch::channel(Arc::new(rules));
+        let (rules, rules_reader) = watch::channel(Arc::new(rules_of(policy)));
         let (standing, standing_reader) = watch::channel(Standing::Starting);
         let (arrivals, stop) = (Arc::new(Notify::new()), CancellationToken::new());
         tokio::spawn(announce(store.news(), Arc::clone(&arrivals)));
@@ -125,7 +151,24 @@ impl Delivery {
         };
         let mut tasks = JoinSet::new();
         tasks.spawn(task.run());
-        Ok(Self { task: tasks, stop, _standing: standing_reader, _rules: rules })
+        Ok(Self { task: tasks, stop, _standing: standing_reader, rules })
+    }
+}
+
+fn rules_of(policy: &Policy) -> Rules {
+    Rules { amo: policy.amocrm.clone(), delivery: policy.delivery.clone() }
+}
+
+/// Hands each new policy to those who judge by it; ends with whoever reads the configuration.
+async fn hand_on(
+    mut policy: watch::Receiver<Arc<Policy>>,
+    calls: watch::Sender<Arc<Calls>>,
+    rules: watch::Sender<Arc<Rules>>,
+) {
+    while policy.changed().await.is_ok() {
+        let policy = Arc::clone(&policy.borrow_and_update());
+        calls.send_replace(Arc::clone(&policy.calls));
+        rules.send_replace(Arc::new(rules_of(&policy)));
     }
 }
 
@@ -141,6 +184,14 @@ async fn announce(mut news: watch::Receiver<u64>, arrivals: Arc<Notify>) {
     while news.changed().await.is_ok() {
         arrivals.notify_one();
     }
+}
+
+/// The daemon ends for it: a store that failed does nothing more until it is opened anew.
+fn store_failed(reason: &str, dir: &Path) -> anyhow::Error {
+    let (advice, dir) = (error::advice(reason), dir.display());
+    anyhow!(
+        "the store in {dir} failed: {reason}: {advice} and start ami2amo again; what it had stored is kept"
+    )
 }
 
 async fn shut_down(setup: &Setup, crew: Crew, courier: Delivery, store: Handle) -> anyhow::Result<()> {

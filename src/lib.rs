@@ -37,3 +37,7 @@ pub mod outbox;
 #[cfg(feature = "daemon")]
 pub mod replay;
 pub mod time;
+
+#[cfg(all(test, feature = "daemon"))]
+#[path = "../tests/support/captured_log.rs"]
+mod captured_log;

@@ -22,9 +22,9 @@ use crate::call::policy::Policy;
 use crate::call::record::{CallRecord, FinishedCall, Source};
 use crate::call::side::Portrait;
 use crate::intake::reader::Reader;
-use crate::replay::sink::Sink;
+use crate::replay::sink::{Requests, Sink};
 use crate::replay::source::Fault;
-use crate::replay::stream::{Receiver, Stream};
+use crate::replay::stream::{Receiver, Stream, Yield};
 
 /// Reads captures of the manager port and prints the calls in them.
 #[derive(Clone, Debug, clap::Args)]
@@ -73,16 +73,18 @@ pub struct Surroundings<'a> {
     pub columns: Option<usize>,
     /// Standard error is a terminal: long inputs get a progress bar.
     pub progress: bool,
-    /// Makes the request body for at most [`BATCH_MAX`] calls, for [`Format::Amocrm`].
+    /// Most calls in one request of [`Format::Amocrm`], as the configuration says.
+    pub batch_max: usize,
+    /// Makes the request body for at most `batch_max` calls.
     pub request: &'a mut (dyn FnMut(&[CallRecord]) -> Vec<u8> + Send),
 }
 
-/// How a replay ended; each file that gave nothing had its message.
+/// How a replay ended; each file that gave less than all had its message.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum End {
-    /// Every file gave something.
+    /// Every file was read to its end.
     AllRead,
-    /// At least one file gave nothing: exit code 1.
+    /// At least one file gave nothing, or could not be read to its end: exit code 1.
     SomeFailed,
 }
 
@@ -92,9 +94,6 @@ pub enum Error {
     Output(#[source] io::Error),
 }
 
-/// Calls in one request; amoCRM takes 250, but answers slowly above 50.
-pub const BATCH_MAX: usize = 50;
-
 /// Prints the calls of `args.files`, judged by `policy`.
 ///
 /// A file that cannot be read is reported on `messages` and the others are read all the same. A
@@ -103,7 +102,7 @@ pub const BATCH_MAX: usize = 50;
 /// # Errors
 /// When the output cannot be written.
 pub fn run(args: &Args, policy: Arc<Policy>, around: Surroundings<'_>) -> Result<End, Error> {
-    let Surroundings { input, output, messages, columns, progress, request } = around;
+    let Surroundings { input, output, messages, columns, progress, batch_max, request } = around;
     let bar = if progress && !args.quiet { bar::over(&args.files) } else { ProgressBar::hidden() };
     let mut output = bar::Polite::new(output, bar.clone());
     // Whole lines only: the bar is drawn anew between two writes.
@@ -111,7 +110,7 @@ pub fn run(args: &Args, policy: Arc<Policy>, around: Surroundings<'_>) -> Result
     if args.dry_run {
         writeln!(messages, "dry run: nothing is posted, nothing is stored").map_err(Error::Output)?;
     }
-    let sink = Sink::new(args.format, &mut output, columns, request);
+    let sink = Sink::new(args.format, &mut output, columns, Requests { most: batch_max, write: request });
     let files = Files { pbx: &args.pbx, policy, paths: &args.files, bar: &bar };
     let read = if args.separate { separate::read } else { read_as_one };
     let end = read(&files, input, sink, &mut messages);
@@ -201,7 +200,7 @@ fn follow(
     for path in files.paths {
         let opened = source::open(path, &mut input, files.bar);
         let read = stream.read(opened, receiver)?;
-        tally.add(read.useful);
+        tally.add(read.gave);
         report(messages, previous, &read.faults_before)?;
         report(messages, path, &read.faults)?;
         previous = path;
@@ -211,32 +210,29 @@ fn follow(
     Ok((stream, tally))
 }
 
-/// How many files gave something, and how many did not.
+/// Whether any file gave something, and whether any gave less than all.
 #[derive(Debug, Default)]
 struct Tally {
-    useful: usize,
-    failed: usize,
+    useful: bool,
+    failed: bool,
 }
 
 impl Tally {
-    fn add(&mut self, useful: bool) {
-        if useful {
-            self.useful += 1;
-        } else {
-            self.failed += 1;
-        }
+    fn add(&mut self, gave: Yield) {
+        self.useful |= gave != Yield::Nothing;
+        self.failed |= gave != Yield::Whole;
     }
 
     /// Ends the output; where nothing at all was read, totals of nothing would only mislead.
     fn end(&self, sink: Sink<'_>, messages: &mut (dyn Write + Send)) -> io::Result<End> {
-        if self.useful > 0 {
+        if self.useful {
             sink.finish(messages)?;
         }
         Ok(self.verdict())
     }
 
     fn verdict(&self) -> End {
-        if self.failed > 0 { End::SomeFailed } else { End::AllRead }
+        if self.failed { End::SomeFailed } else { End::AllRead }
     }
 }
 

@@ -96,6 +96,19 @@ async fn a_server_error_is_survived() {
 }
 
 #[tokio::test]
+async fn errors_that_name_no_call_bury_none() {
+    for status in [500, 503, 429, 401, 402] {
+        let fake = fake().await;
+        fake.fault(On::Post, 1, What::Errors(status));
+        let daemon = Setup::new(&fake.base_url()).start();
+        daemon.enqueue(calls(1));
+        daemon.wait_for_phases(&[Phase::Sent]).await;
+        assert_each_once(&fake, 1);
+        daemon.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn a_gateway_that_gives_up_after_storing_makes_no_duplicate() {
     let fake = survives(What::PageAfter(504)).await;
     assert_eq!(fake.posts().len(), 1);
@@ -377,6 +390,21 @@ async fn an_orderly_end_waits_for_the_answer() {
 }
 
 #[tokio::test]
+async fn an_end_does_not_wait_for_a_store_that_failed() {
+    let fake = fake().await;
+    fake.fault(On::Post, 1, What::Gate);
+    let daemon = Setup::new(&fake.base_url()).amo("request-timeout", json!("10s")).start();
+    daemon.enqueue(calls(1));
+    fake.wait_for(|state| !state.statuses("POST").is_empty()).await;
+    daemon.queue.fill_up();
+    let begun = clock::mono();
+    daemon.ask_to_stop();
+    fake.release();
+    assert_eq!(daemon.stop().await.phases(), [Phase::Sending]);
+    assert!(clock::mono().since(begun) < Duration::from_secs(5), "stop-timeout is 10 s");
+}
+
+#[tokio::test]
 async fn an_orderly_end_does_not_wait_for_ever() {
     let fake = fake().await;
     fake.fault(On::Post, 1, What::Gate);
@@ -463,6 +491,30 @@ async fn each_call_has_one_line_with_a_masked_number() {
         ("test.token", 0),
     ] {
         assert_eq!(text.matches(needle).count(), count, "{needle}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_post_that_is_always_refused_is_one_line_until_a_call_is_delivered() {
+    for what in [What::Status(403), What::Status(404), What::Page(301), What::Page(200), What::Status(500)] {
+        let (log, guard) = Log::capture(tracing::Level::INFO);
+        let fake = fake().await;
+        let mut daemon = Setup::new(&fake.base_url()).start();
+        daemon.wait_for_standing(|standing| *standing == Standing::Delivering).await;
+        fake.fault(On::Post, 1000, what);
+        daemon.enqueue(calls(1));
+        fake.wait_for(|state| state.statuses("POST").len() == 4).await;
+        let alarms =
+            |text: &str| text.matches("delivery is held").count() + text.matches("cannot be reached").count();
+        let text = log.text();
+        assert_eq!((alarms(&text), text.matches("amoCRM answers").count()), (1, 1), "{what:?}: {text}");
+        fake.clear_faults();
+        daemon.wait_for_phases(&[Phase::Sent]).await;
+        daemon.wait_for_standing(|standing| *standing == Standing::Delivering).await;
+        daemon.stop().await;
+        drop(guard);
+        let text = log.text();
+        assert_eq!((alarms(&text), text.matches("amoCRM answers").count()), (1, 2), "{what:?}: {text}");
     }
 }
 

@@ -36,21 +36,22 @@ fn every_case_comes_out_as_its_script_says() {
     assert!(failed.is_empty(), "{} of {} cases fail: {failed:#?}", failed.len(), paths.len());
 }
 
-/// The cases of the reader are complete: each has a script, or a reason why it is tested
-/// elsewhere.
+/// Each number of the reader's cases, of the calls' and of the late findings has a script, or a
+/// reason why it is tested elsewhere.
 #[test]
-fn every_number_up_to_thirty_has_a_script_or_a_reason() {
+fn every_number_has_a_script_or_a_reason() {
     let readme = std::fs::read_to_string(folder().join("README.md")).expect("the list of cases");
     let elsewhere = readme.lines().filter_map(|line| line.strip_prefix("| ")).filter_map(first_number);
     let scripts = paths();
     let numbered =
         scripts.iter().map(|path| first_number(&name(path)).expect("a case begins with its number"));
     let covered: BTreeSet<u32> = elsewhere.chain(numbered).collect();
-    let missing = |numbers: std::ops::RangeInclusive<u32>| -> Vec<u32> {
+    let missing = |numbers: &mut dyn Iterator<Item = u32>| -> Vec<u32> {
         numbers.filter(|number| !covered.contains(number)).collect()
     };
-    println!("numbers without a case: {:?}", missing(1..=108));
-    assert!(missing(1..=30).is_empty(), "no script and no reason: {:?}", missing(1..=30));
+    println!("numbers without a case: {:?}", missing(&mut (1..=108)));
+    let missing = missing(&mut (1..=90).chain(105..=108));
+    assert!(missing.is_empty(), "no script and no reason: {missing:?}");
 }
 
 fn folder() -> PathBuf {

@@ -40,6 +40,10 @@ impl Surroundings for Ideal {
     fn folder(&self, _path: &std::path::Path) -> Folder {
         Folder::Writable
     }
+
+    fn has_credentials(&self) -> bool {
+        true
+    }
 }
 
 #[test]
@@ -95,4 +99,12 @@ fn every_key_is_in_the_example() {
             assert!(named.contains(key) || has_table, "{table} {key}");
         }
     }
+}
+
+#[test]
+fn a_wrong_configuration_is_not_started_again_by_systemd() {
+    let unit: Vec<&str> = include_str!("../systemd/ami2amo.service").lines().collect();
+    assert!(unit.contains(&"RestartPreventExitStatus=78"));
+    // systemd heeds it for the main process only.
+    assert!(!unit.iter().any(|line| line.starts_with("ExecStartPre=")));
 }

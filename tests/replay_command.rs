@@ -8,7 +8,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use ami2amo::call::policy::Policy;
-use ami2amo::replay::{BATCH_MAX, End};
+use ami2amo::outbox::policy::BATCH_MAX;
+use ami2amo::replay::End;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
@@ -193,8 +194,9 @@ fn a_file_that_gives_nothing_has_one_clear_message() {
     let folder = Folder::new();
     check_useless("/no/such/file.ami", "there is no such file: check the name");
     check_useless(folder.0.path().to_str().expect("plain"), "it is a directory: name the captures in it");
-    check_useless(&folder.file("empty", b""), "it is empty: record one");
-    check_useless(&folder.file("empty.gz", &gzip(b"")), "it is empty: record one");
+    let again = r"it is empty: record the manager port again, with printf 'Action: Login\r\n";
+    check_useless(&folder.file("empty", b""), again);
+    check_useless(&folder.file("empty.gz", &gzip(b"")), again);
     let noise: Vec<u8> = (0..200_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     check_useless(&folder.file("noise", &noise), "there is no AMI text in it: give the raw text");
     check_useless(&folder.file("noise.gz", &gzip(&noise)), "there is no AMI text in it");
@@ -219,13 +221,60 @@ fn a_capture_cut_in_mid_event_is_used_up_to_there() {
 fn a_truncated_archive_is_used_up_to_there() {
     let folder = Folder::new();
     let packed = fs::read(capture(BUSY_HOUR)).expect("the bundled capture");
-    let printed = jsonl(&[&folder.file("cut.gz", &packed[..packed.len() / 2])]);
-    assert!(calls_in(&printed) > 20);
-    assert!(printed.messages.contains("the compressed data ends too early or is damaged at byte 10"));
+    let cut = folder.file("cut.gz", &packed[..packed.len() / 2]);
+    let printed = jsonl(&[&cut]);
+    check_part(&printed);
+    assert!(printed.messages.contains("is damaged at byte 10"), "{}", printed.messages);
     let packed = zstd(&text_of(BUSY_HOUR));
-    let printed = jsonl(&[&folder.file("cut.zst", &packed[..packed.len() / 2])]);
-    assert!(calls_in(&printed) > 20);
-    assert!(printed.messages.contains("the compressed data ends too early"), "{}", printed.messages);
+    check_part(&jsonl(&[&folder.file("cut.zst", &packed[..packed.len() / 2])]));
+    let mut damaged = gzip(&text_of(BUSY_HOUR));
+    let last = damaged.len() - 5;
+    damaged[last] ^= 1;
+    check_part(&jsonl(&[&folder.file("sum.gz", &damaged)]));
+    check_part(&jsonl(&["--separate", &cut]));
+}
+
+/// A script must see that calls are missing.
+#[track_caller]
+fn check_part(printed: &Printed) {
+    assert!(printed.output.lines().count() > 20, "{}", printed.output);
+    assert!(
+        printed.messages.contains("the compressed data ends too early or is damaged"),
+        "{}",
+        printed.messages
+    );
+    assert_eq!(printed.end, End::SomeFailed);
+}
+
+#[test]
+fn zeros_that_fill_a_gzip_file_up_are_no_damage() {
+    let folder = Folder::new();
+    let text = text_of(ANSWERED);
+    let zeros = vec![0; 200_000];
+    let whole = jsonl(&[&capture(ANSWERED)]);
+    let (front, back) = text.split_at(text.len() / 2);
+    for bytes in
+        [[&gzip(&text), &zeros[..]].concat(), [&gzip(front), &zeros[..3], &gzip(back), &zeros[..1]].concat()]
+    {
+        let printed = jsonl(&[&folder.file("full.gz", &bytes)]);
+        assert_eq!(
+            (printed.output, printed.messages, printed.end),
+            (whole.output.clone(), String::new(), End::AllRead)
+        );
+    }
+    let printed = jsonl(&[&folder.file("more.gz", &[&gzip(&text), &zeros[..], b"x"].concat())]);
+    assert_eq!(printed.end, End::SomeFailed);
+    assert!(printed.messages.contains("is damaged at byte"), "{}", printed.messages);
+}
+
+#[test]
+fn a_zstd_window_beyond_all_measure_is_refused_with_advice() {
+    // A frame with a window of 256 MiB and an empty last block.
+    let frame = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 18 << 3, 0x01, 0x00, 0x00];
+    check_useless(
+        &Folder::new().file("wide.zst", &frame),
+        "it needs a zstd window of 256 MiB, and 128 MiB is the most",
+    );
 }
 
 #[test]

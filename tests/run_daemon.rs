@@ -1,7 +1,9 @@
 //! The real binary, started as systemd starts it, against a scripted Asterisk.
 
 use std::path::Path;
+use std::time::Duration;
 
+use ami2amo::clock;
 use tokio::process::Command;
 
 use daemon::{Daemon, Host, LIMIT, missed_call};
@@ -127,7 +129,7 @@ async fn a_pbx_that_stops_answering_is_left() {
 async fn noise_after_the_login_harms_nobody() {
     let mut noise: Vec<u8> = (0..=255).cycle().take(100_000).collect();
     noise.extend_from_slice(b"\r\n\r\n");
-    let pace = Step::Pace { bytes: noise, slice: 1000, pause: std::time::Duration::from_millis(1) };
+    let pace = Step::Pace { bytes: noise, slice: 1000, pause: Duration::from_millis(1) };
     let steps = vec![pace, Step::Send(missed_call("1795339565.1"))];
     let ami = FakeAmi::start(Script { steps, ..Script::default() }).await;
     let host = Host::new(ami.port(), "");
@@ -160,7 +162,27 @@ async fn a_second_daemon_on_the_same_store_says_so() {
     let (status, log) = host.start().ended().await;
     assert_eq!(status.code(), Some(1), "{log}");
     assert!(log.contains("ami2amo: cannot open the store") && log.contains("held by another"), "{log}");
+    assert!(log.trim_end().ends_with("stop it first"), "{log}");
     first.stopped().await;
+}
+
+#[tokio::test]
+async fn a_call_that_a_full_disk_has_no_room_for_is_named_at_once() {
+    let steps = vec![Step::Hold, Step::Send(missed_call("1795339565.1"))];
+    let ami = FakeAmi::start(Script { steps, ..Script::default() }).await;
+    let host = Host::new(ami.port(), "");
+    let daemon = host.start_with_small_disk();
+    host.notified("STATUS=default: up").await;
+    daemon.fill_disk();
+    ami.go_on();
+    let begun = clock::mono();
+    let (status, log) = daemon.ended().await;
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert!(clock::mono().since(begun) < Duration::from_secs(8), "nothing is waited for in vain: {log}");
+    let lost = log.lines().find(|line| line.contains("call lost")).unwrap_or_else(|| panic!("{log}"));
+    assert!(lost.contains("ERROR") && lost.contains("default-1795339565.1"), "{lost}");
+    let last = log.lines().last().unwrap();
+    assert!(last.starts_with("ami2amo: the store in ") && last.contains("start ami2amo again"), "{last}");
 }
 
 #[tokio::test]
@@ -225,4 +247,43 @@ async fn a_check_lists_what_is_right_and_what_is_not() {
     assert_eq!(code, Some(78), "{stdout}");
     assert!(stdout.contains("fail  [[pbx]] \"default\": cannot read secret-file"), "{stdout}");
     assert!(stdout.contains("\n      → "), "{stdout}");
+}
+
+#[tokio::test]
+async fn what_only_the_service_has_is_a_warning_by_hand_and_a_failure_at_the_start() {
+    let host = Host::new(9, "");
+    let credential = "/run/credentials/ami2amo.service/ami-secret";
+    let text = std::fs::read_to_string(host.config()).unwrap();
+    let text = text.replace(host.path("secret").to_str().unwrap(), credential);
+    std::fs::write(host.config(), text).unwrap();
+    let command = |word: &str| {
+        let mut command = host.command();
+        command.arg(word);
+        command
+    };
+    let (code, stdout, _) = output(command("check")).await;
+    assert_eq!(code, Some(0), "{stdout}");
+    assert!(stdout.contains("warn  [[pbx]] \"default\": secret-file /run/credentials/"), "{stdout}");
+    assert!(stdout.contains("exists only inside the service"), "{stdout}");
+    let mut inside = command("check");
+    inside.env("CREDENTIALS_DIRECTORY", "/run/credentials/ami2amo.service");
+    for failing in [inside, command("run")] {
+        let (code, stdout, stderr) = output(failing).await;
+        assert_eq!(code, Some(78), "{stdout}{stderr}");
+        assert!(format!("{stdout}{stderr}").contains("cannot read secret-file /run/credentials/"));
+    }
+}
+
+#[tokio::test]
+async fn a_word_that_is_no_level_stops_the_daemon_and_the_replay() {
+    let host = Host::new(9, "");
+    for arguments in [["run"].as_slice(), &["check"], &["replay", "x"]] {
+        let mut command = host.command();
+        command.env("AMI2AMO_LOG", "warning").args(arguments);
+        let (code, stdout, stderr) = output(command).await;
+        let expected = if arguments[0] == "replay" { 1 } else { 78 };
+        assert_eq!(code, Some(expected), "{stdout}{stderr}");
+        let said = format!("{stdout}{stderr}");
+        assert!(said.contains("AMI2AMO_LOG") && said.contains("\"warn\" is meant"), "{said}");
+    }
 }

@@ -76,3 +76,74 @@ async fn a_call_is_delivered_within_seconds_of_its_hangup() {
     assert!(waited.is_ok(), "5 s are the bar");
     daemon.stopped().await;
 }
+
+/// A call that stands in the middle until the script goes on; its dial plan then says `MY_STATUS`.
+fn waiting_call() -> Vec<Step> {
+    let call = missed_call("1795339565.1");
+    let middle = call.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap() + 4;
+    let variable = "Event: VarSet\r\nTimestamp: 1795339566.000001\r\nChannel: PJSIP/trunk-msk-0000000a\r\n\
+                    Variable: MY_STATUS\r\nValue: 2\r\nUniqueid: 1795339565.1\r\nLinkedid: 1795339565.1\r\n\r\n";
+    vec![
+        Step::Send(call[..middle].to_vec()),
+        Step::Hold,
+        Step::Send([variable.as_bytes(), &call[middle..]].concat()),
+    ]
+}
+
+#[tokio::test]
+async fn a_policy_that_is_read_again_counts_for_the_call_under_way() {
+    let amo = fake_amo::start(Options::default()).await;
+    let ami = FakeAmi::start(Script { steps: waiting_call(), ..Script::default() }).await;
+    let host = host(&ami, &amo);
+    let mut daemon = host.start();
+    ami.wait_for(LIMIT, |seen| seen.pings > 0).await;
+    let policy = "default-user = 2\nsource = \"again\"\nrequest-timeout = \"7s\"\n[calls.dial-plan]\nvariables = \"MY_\"";
+    host.edit("default-user = 1", policy);
+    host.edit("store\"", "elsewhere\"");
+    daemon.signal("-HUP");
+    let restart = daemon.logs("restart to apply").await;
+    assert!(restart.contains("[store] dir, [amocrm] request-timeout"), "{restart}");
+    daemon.logs("counts for calls that end from here on").await;
+    ami.go_on();
+    delivered(&amo, 1).await;
+    let log = daemon.stopped().await;
+    let call = amo.calls().remove(0).call;
+    let said = |key: &str| call[key].to_string();
+    assert_eq!([said("created_by"), said("source"), said("call_status")], ["2", "\"again\"", "2"], "{log}");
+    assert_eq!(host.stored().ended, 1, "the store stays where it was");
+}
+
+#[tokio::test]
+async fn a_configuration_that_is_wrong_when_it_is_read_again_changes_nothing() {
+    let amo = fake_amo::start(Options::default()).await;
+    let ami = FakeAmi::start(Script { steps: waiting_call(), ..Script::default() }).await;
+    let host = host(&ami, &amo);
+    let mut daemon = host.start();
+    ami.wait_for(LIMIT, |seen| seen.pings > 0).await;
+    host.edit("default-user = 1", "default-user = 0\nrequests-per-second = 0");
+    daemon.signal("-HUP");
+    for wanted in ["requests-per-second = 0", "default-user is 0"] {
+        let line = daemon.logs(wanted).await;
+        assert!(line.contains("ERROR") && line.contains("the running one stays"), "{line}");
+    }
+    host.edit("default-user = 0", "default-user = ");
+    daemon.signal("-HUP");
+    let line = daemon.logs("the running one stays").await;
+    assert!(line.contains("ERROR") && line.contains("ami2amo.toml:10:"), "{line}");
+    ami.go_on();
+    delivered(&amo, 1).await;
+    daemon.stopped().await;
+    assert_eq!(amo.calls()[0].call["created_by"], 1);
+}
+
+#[tokio::test]
+async fn a_configuration_that_is_the_same_is_said_to_be() {
+    let amo = fake_amo::start(Options::default()).await;
+    let ami = FakeAmi::start(Script::default()).await;
+    let host = host(&ami, &amo);
+    let mut daemon = host.start();
+    daemon.logs("ready").await;
+    daemon.signal("-HUP");
+    daemon.logs("nothing else has changed").await;
+    daemon.stopped().await;
+}

@@ -209,6 +209,11 @@ impl Secret {
         let bytes = self.0.expose_secret();
         !bytes.is_empty() && !bytes.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0))
     }
+
+    /// Whether `other` is the same secret.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.0.expose_secret() == other.0.expose_secret()
+    }
 }
 
 impl fmt::Debug for Secret {

@@ -215,6 +215,42 @@ impl<'b> Event<'b> {
     }
 }
 
+impl<'b> What<'b> {
+    /// The channel that the event is about, where it is about one.
+    pub fn subject(&self) -> Option<&Channel<'b>> {
+        match self {
+            Self::NewChannel(channel)
+            | Self::ChannelChanged(channel)
+            | Self::Hold(channel)
+            | Self::Unhold(channel)
+            | Self::Fax(channel)
+            | Self::Hangup { channel, .. }
+            | Self::HangupRequest { channel, .. }
+            | Self::BridgeEnter { channel, .. }
+            | Self::BridgeLeave { channel, .. }
+            | Self::QueueJoin { channel, .. }
+            | Self::QueueAbandon { channel, .. }
+            | Self::Variable { channel, .. } => Some(channel),
+            Self::DialBegin { dest, .. } | Self::DialEnd { dest, .. } => Some(dest),
+            Self::LocalBridge { one, .. } => Some(one),
+            Self::BlindTransfer { transferer, .. } => Some(transferer),
+            Self::Pickup { picker, .. } => Some(picker),
+            Self::Parked { parkee } | Self::ParkingEnded { parkee } | Self::Unparked { parkee, .. } => {
+                Some(parkee)
+            }
+            Self::Spy { spyer } => Some(spyer),
+            Self::Agent { dest, .. } => dest.as_ref(),
+            Self::Message { channel, .. } | Self::User { channel, .. } => channel.as_ref(),
+            Self::AttendedTransfer(_)
+            | Self::BridgeDestroy { .. }
+            | Self::Cdr(_)
+            | Self::Hint { .. }
+            | Self::FullyBooted { .. }
+            | Self::Shutdown => None,
+        }
+    }
+}
+
 impl<'b> Channel<'b> {
     /// The snapshot whose headers begin with `prefix`, e.g. `Transferee`.
     fn prefixed(frame: &Frame<'b>, prefix: &[u8]) -> Option<Self> {
@@ -250,8 +286,11 @@ impl<'b> Channel<'b> {
 
     /// A snapshot without a uniqueid is none (`Uniqueid: none` stands for the PBX itself), nor is
     /// one with a uniqueid that Asterisk cannot have made: its own buffer has 150 bytes.
-    fn known(self) -> Option<Self> {
+    fn known(mut self) -> Option<Self> {
         const UNIQUEID_MAX: usize = 150;
+        if self.linkedid.len() > UNIQUEID_MAX {
+            self.linkedid = b"";
+        }
         let plausible = (1..=UNIQUEID_MAX).contains(&self.uniqueid.len())
             && std::str::from_utf8(self.uniqueid).is_ok_and(|text| !text.contains(char::is_control));
         (plausible && self.uniqueid != b"none").then_some(self)

@@ -288,6 +288,8 @@ impl Scan {
             return None;
         }
         match line.first() {
+            // `OriginateResponse` and others have a header `Response` of their own.
+            Some(b'R' | b'r') if self.head.is_event() => {}
             Some(b'E' | b'e' | b'R' | b'r') if is_head(line) => {
                 if self.head != Head::Open {
                     return Some(End::Glued { next: start });
@@ -320,6 +322,13 @@ impl Scan {
 }
 
 impl Head {
+    fn is_event(self) -> bool {
+        match self {
+            Self::Wanted | Self::Unwanted | Self::VarSet => true,
+            Self::Open | Self::Response | Self::Follows => false,
+        }
+    }
+
     /// The meaning of a line for which [`is_head`] holds.
     fn of(line: &[u8]) -> Self {
         let colon = memchr(b':', line).unwrap_or(line.len());

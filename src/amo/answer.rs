@@ -1,11 +1,13 @@
 //! Pure: what an answer of amoCRM means, for every call that was posted and for the account.
 //!
-//! Total: any status with any bytes gives a value. Three rules stand above all others.
+//! Total: any status with any bytes gives a value. Four rules stand above all others.
 //!
 //! - A call is stored if and only if its `request_id` is in `_embedded.calls`, whatever the status:
 //!   a 400 that names refused calls may have stored the others.
 //! - What amoCRM clearly did not process may be sent again: 401, 402, 429, the gateway's 403 page,
 //!   and a list of validation errors, which refuses the request as a whole.
+//! - A list of errors judges calls only under a status that says the request was read and judged:
+//!   what stands in the body of a 401 or a 503 is about the account or the server, not about a call.
 //! - Everything else is [`Fate::Unclear`] and must be looked up before anything is sent again.
 
 use std::collections::BTreeMap;
@@ -166,14 +168,19 @@ fn refuses_unread(status: u16, is_json: bool) -> bool {
     }
 }
 
+/// Statuses under which the body's errors are amoCRM's judgement of calls.
+fn judges(status: u16) -> bool {
+    matches!(status, 200..=299 | 400 | 422)
+}
+
 fn fates_of(status: u16, body: &Value, sent: &[String]) -> Vec<Fate> {
     let stored = stored(body);
     let validation = list(body.get("validation-errors"));
-    let whole = (400..500).contains(&status) && body.get("_embedded").is_none();
-    let mut fates = if whole && !validation.is_empty() {
-        refused_by_validation(&validation, sent)
-    } else {
-        refused_by_errors(body, sent, &stored)
+    let whole = status >= 400 && body.get("_embedded").is_none();
+    let mut fates = match (judges(status), whole && !validation.is_empty()) {
+        (true, true) => refused_by_validation(&validation, sent),
+        (true, false) => refused_by_errors(body, sent, &stored),
+        (false, _) => vec![Fate::Unclear; sent.len()],
     };
     for (fate, id) in fates.iter_mut().zip(sent) {
         if let Some(as_note) = stored.get(id) {

@@ -102,9 +102,9 @@ pub struct LinkTemplate(String);
 
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Error {
-    #[error("base-url {0:?} must look like \"https://example.amocrm.ru\": scheme and host, no path")]
+    #[error("base-url {:?} must look like \"https://example.amocrm.ru\": scheme and host, no path", without_login(.0))]
     BaseUrl(String),
-    #[error("recording-url {0:?} must be an http or https address with {{file}} in it")]
+    #[error("recording-url {:?} must be an http or https address with {{file}} in it", without_login(.0))]
     LinkTemplate(String),
     #[error("a text of 1 to {TEXT_MAX} characters is needed")]
     Text,
@@ -153,6 +153,35 @@ impl Settings {
             return Err(Error::NoTime);
         }
         Ok(url)
+    }
+
+    /// The keys of the connection in which these settings and `other` differ.
+    pub fn connection_differences(&self, other: &Self) -> Vec<&'static str> {
+        let keys = [
+            ("base-url", self.base_url != other.base_url),
+            ("token-file", self.token_file != other.token_file),
+            ("token", self.token != other.token),
+            ("requests-per-second", self.requests_per_second != other.requests_per_second),
+            ("connect-timeout", self.connect_timeout != other.connect_timeout),
+            ("request-timeout", self.request_timeout != other.request_timeout),
+            ("allow-plain-http", self.allow_plain_http != other.allow_plain_http),
+        ];
+        keys.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
+    }
+
+    /// These settings with the connection of `other`, which is made once.
+    #[must_use]
+    pub fn with_connection_of(self, other: &Self) -> Self {
+        Self {
+            base_url: other.base_url.clone(),
+            token_file: other.token_file.clone(),
+            token: other.token.clone(),
+            requests_per_second: other.requests_per_second,
+            connect_timeout: other.connect_timeout,
+            request_timeout: other.request_timeout,
+            allow_plain_http: other.allow_plain_http,
+            ..self
+        }
     }
 
     /// The user that a call of `extension` is booked on.
@@ -274,6 +303,14 @@ fn split_scheme(url: &str) -> Option<(bool, &str)> {
     }
 }
 
+/// An address as it may be shown.
+fn without_login(url: &str) -> String {
+    match url.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?))) {
+        Some((scheme, (_, host))) => format!("{scheme}://…@{host}"),
+        None => url.to_owned(),
+    }
+}
+
 /// The host of `host`, `host:port` or `[v6]:port`; nothing else may stand there.
 fn host_of(authority: &str) -> Option<&str> {
     let (host, port) = match authority.strip_prefix('[') {
@@ -303,135 +340,4 @@ fn is_loopback(host: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn settings(toml: &str) -> Settings {
-        let value: serde_json::Value = serde_json::from_str(toml).unwrap();
-        serde_json::from_value(value).unwrap()
-    }
-
-    fn url(text: &str) -> Result<BaseUrl, Error> {
-        BaseUrl::try_from(text.to_owned())
-    }
-
-    #[test]
-    fn a_base_url_is_scheme_and_host() {
-        for good in [
-            "https://example.amocrm.ru",
-            "https://example.kommo.com/",
-            "http://127.0.0.1:8080",
-            "http://[::1]:80",
-        ] {
-            assert!(url(good).is_ok(), "{good}");
-        }
-        for bad in [
-            "",
-            "example.amocrm.ru",
-            "ftp://example.amocrm.ru",
-            "https://",
-            "https://example.amocrm.ru/api/v4",
-            "https://user:secret@example.amocrm.ru",
-            "https://example.amocrm.ru?x",
-            "https://example.amocrm.ru:port",
-            "https://[::1",
-            "https://a b",
-        ] {
-            assert_eq!(url(bad), Err(Error::BaseUrl(bad.to_owned())), "{bad}");
-        }
-    }
-
-    #[test]
-    fn loopback_is_told_from_the_world() {
-        for near in ["http://localhost:1", "http://127.0.0.1:1", "http://127.8.9.1", "http://[::1]"] {
-            assert!(url(near).unwrap().is_loopback(), "{near}");
-        }
-        for far in ["http://10.0.0.1", "http://localhost.example.org", "http://127.0.0.1.nip.io"] {
-            assert!(!url(far).unwrap().is_loopback(), "{far}");
-        }
-    }
-
-    #[test]
-    fn the_token_travels_encrypted_or_not_at_all() {
-        let mut settings = settings(r#"{"base-url":"http://10.0.0.1"}"#);
-        assert_eq!(settings.check(), Err(Error::PlainHttp("http://10.0.0.1".to_owned())));
-        settings.allow_plain_http = true;
-        assert!(settings.check().is_ok());
-    }
-
-    #[test]
-    fn the_pace_exceeds_amocrms_limit_towards_loopback_only() {
-        let near = settings(r#"{"base-url":"http://127.0.0.1:1","requests-per-second":100}"#);
-        assert!(near.check().is_ok());
-        let far = settings(r#"{"base-url":"https://a.amocrm.ru","requests-per-second":8}"#);
-        assert_eq!(far.check(), Err(Error::Pace(8)));
-        let none = settings(r#"{"base-url":"http://127.0.0.1:1","requests-per-second":0}"#);
-        assert_eq!(none.check(), Err(Error::Pace(0)));
-    }
-
-    #[test]
-    fn the_documented_table_is_understood() {
-        let settings = settings(
-            r#"{"base-url":"https://example.amocrm.ru","token-file":"/run/token","requests-per-second":5,
-                "default-user":504141,"users":{"101":504142},"language":"en","connect-timeout":"3s",
-                "results":{"no-answer":"Не дозвонились"},"recording-url":"https://pbx/rec/{file}"}"#,
-        );
-        assert!(settings.check().is_ok());
-        assert_eq!(settings.user(Some("101")), Some(504_142));
-        assert_eq!(settings.user(Some("102")), Some(504_141));
-        assert_eq!(settings.user(None), Some(504_141));
-    }
-
-    #[test]
-    fn unknown_keys_are_refused() {
-        assert!(serde_json::from_str::<Settings>(r#"{"base-utl":"https://example.amocrm.ru"}"#).is_err());
-    }
-
-    #[test]
-    fn a_token_in_the_settings_is_never_shown() {
-        let settings = settings(r#"{"token":"very.secret"}"#);
-        assert!(!format!("{settings:?}").contains("secret"));
-        assert!(!serde_json::to_string(&settings).unwrap().contains("secret"));
-    }
-
-    #[test]
-    fn a_bad_token_in_the_settings_is_refused_without_being_shown() {
-        let settings = settings(r#"{"base-url":"https://a.amocrm.ru","token":"very secret"}"#);
-        let error = settings.check().unwrap_err();
-        assert_eq!(error, Error::Token(token::Error::NotPlain));
-        assert!(!format!("{error} {error:?}").contains("secret"));
-    }
-
-    #[cfg(feature = "daemon")]
-    #[test]
-    fn the_table_is_read_from_toml() {
-        let settings: Settings = toml::from_str(
-            "base-url = \"https://example.amocrm.ru\"\nrequest-timeout = \"45s\"\n\
-             [users]\n101 = 504141\n[results]\nno-answer = \"Не дозвонились\"\n",
-        )
-        .unwrap();
-        assert_eq!(settings.user(Some("101")), Some(504_141));
-        assert_eq!(settings.results[&Outcome::NoAnswer], "Не дозвонились");
-        assert_eq!(settings.request_timeout, Span::from_secs(45));
-    }
-
-    #[test]
-    fn a_recording_url_is_an_address_with_a_place_for_the_file() {
-        let template = |text: &str| LinkTemplate::try_from(text.to_owned());
-        assert_eq!(
-            template("https://pbx/rec/{file}?x=1").unwrap().fill("a.wav"),
-            "https://pbx/rec/a.wav?x=1"
-        );
-        for bad in
-            ["https://pbx/rec/", "/rec/{file}", "javascript://{file}", "https://{file}", "https://p x/{file}"]
-        {
-            assert!(template(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_source_is_never_blank() {
-        assert!(serde_json::from_str::<Settings>(r#"{"source":" "}"#).is_err());
-        assert!(serde_json::from_str::<Settings>(r#"{"source":"АТС"}"#).is_ok());
-    }
-}
+mod tests;

@@ -6,9 +6,9 @@ use crate::call::conversation::{self, Conversation};
 use crate::call::facts::{CallFacts, Channel, Word};
 use crate::call::id::{AccountId, CallId, PbxName};
 use crate::call::phone::Number;
-use crate::call::policy::{Policy, Status, Transfers};
+use crate::call::policy::{Policy, Transfers};
 use crate::call::record::{
-    CallRecord, Direction, FinishedCall, HangupBy, Outcome, Seconds, Side, Skip, Source, VERSION,
+    CallRecord, Direction, FinishedCall, HangupBy, Outcome, Seconds, Side, Skip, Source, TimeSource, VERSION,
 };
 use crate::call::talk::{self, Talk};
 use crate::call::timeline::{self, Findings};
@@ -23,6 +23,9 @@ mod people;
 mod recording;
 mod said;
 mod sending;
+
+/// Channels that a record names. Real calls have some tens, after folding.
+const UNIQUEIDS_MAX: usize = 128;
 
 /// What every record of a stream has in common.
 #[derive(Clone, Copy, Debug)]
@@ -72,7 +75,7 @@ fn classify_one(facts: &CallFacts, conversation: &Conversation, setting: Setting
     let party = &conversation.legs;
     let findings = Findings { conversation: Some(conversation), talks: &case.talks, party };
     let timeline = timeline::timeline(facts, findings);
-    let says_no = case.says_no_sending();
+    let says_no = said::says_no_sending(facts);
     let mut records = match setting.policy.transfers {
         Transfers::OneRecord => vec![record],
         Transfers::PerAgent => agents::split(record),
@@ -88,7 +91,7 @@ impl<'f> Case<'f> {
         let opener = self.channel(self.conversation.opener);
         let (first, last) = (self.leg(), self.last_leg());
         let answered_at = self.talks.first().map(|talk| talk.from);
-        let started_at = opener.born.min(first.born);
+        let started_at = opener.born.min(first.born).min(self.clicked_at().unwrap_or(first.born));
         let ended_at =
             self.conversation.legs.iter().map(|leg| self.end(*leg)).max().unwrap_or(self.facts.ended);
         let ended_at = if answered_at.is_some() { ended_at } else { ended_at.max(self.given_up_at()) };
@@ -109,7 +112,7 @@ impl<'f> Case<'f> {
             phone_raw,
             did: self.did(),
             trunk: Some(name::bare(name::endpoint(&last.name)).to_owned()),
-            queue: self.own().find_map(|c| c.extras.queue.as_deref()).map(str::to_owned),
+            queue: self.queue(),
             account_code: Some(opener.account.to_string()).filter(|code| !code.is_empty()),
             answered: answered_at.is_some(),
             outcome,
@@ -130,12 +133,27 @@ impl<'f> Case<'f> {
             hangup_cause: last.gone.and_then(|gone| gone.cause),
             hangup_by: self.hangup_by(),
             recording: if answered_at.is_some() { self.recording() } else { None },
-            uniqueids: self.own().map(|channel| channel.uniqueid.to_string()).collect(),
+            uniqueids: self.uniqueids(),
             source: setting.source,
             partial,
             skip,
             why: std::mem::take(&mut self.why),
         }
+    }
+
+    /// Every channel of the call; of a crowd those of the outside party and whoever talked first.
+    fn uniqueids(&self) -> Vec<String> {
+        let text = |channel: &Channel| channel.uniqueid.to_string();
+        if self.facts.channels.len() <= UNIQUEIDS_MAX {
+            return self.own().map(text).collect();
+        }
+        let talked = self.talks.iter().map(|talk| talk.channel);
+        let first = self.conversation.legs.iter().copied().chain([self.conversation.opener]).chain(talked);
+        let first = first.map(|index| self.channel(index)).filter(|channel| !channel.guest).map(text);
+        let mut ids = in_order(first.collect::<Vec<_>>().iter().map(String::as_str));
+        ids.extend(self.own().map(text).take(UNIQUEIDS_MAX));
+        ids.truncate(UNIQUEIDS_MAX);
+        in_order(ids.iter().map(String::as_str))
     }
 
     /// The first leg of the outside party.
@@ -179,9 +197,23 @@ impl<'f> Case<'f> {
     }
 
     fn status(&mut self, outcome: Outcome, policy: &Policy) -> u8 {
-        let said = self.said(Word::Status).and_then(|text| text.trim().parse::<u8>().ok());
-        let said = said.and_then(|number| Status::try_from(number).ok());
-        said.map_or_else(|| policy.status_of(outcome), Status::get)
+        let said = self.said(Word::Status).as_deref().and_then(said::status);
+        said.unwrap_or_else(|| policy.status_of(outcome))
+    }
+
+    /// The last queue that the caller waited in.
+    fn queue(&self) -> Option<String> {
+        let queues = self.own().filter_map(|c| c.extras.queue_joined.zip(c.extras.queue.as_deref()));
+        queues.max_by_key(|(at, _)| *at).map(|(_, queue)| queue.to_owned())
+    }
+
+    /// When the PBX called the employee for whom it then called the outside party, without a dial from
+    /// one to the other: an application did both.
+    fn clicked_at(&self) -> Option<PbxTime> {
+        let first = self.talks.first().map(|talk| self.channel(talk.channel))?;
+        let is_pbx_made = first.was_called() && first.dials.iter().all(|dial| dial.by.is_none());
+        let is_click = self.conversation.rule == DirectionRule::PbxDialledOut && is_pbx_made;
+        (is_click && first.side == Side::Inside).then_some(first.born)
     }
 
     /// When the side that began a call without talk gave it up.
@@ -251,6 +283,9 @@ impl<'f> Case<'f> {
         let unborn = self.own().any(|channel| !channel.announced && channel.side != Side::Helper);
         if unborn {
             self.why.push(Why::Partial { rule: PartialRule::BeginNotSeen });
+        }
+        if self.facts.time != TimeSource::Event {
+            self.why.push(Why::Time { source: self.facts.time });
         }
         if self.facts.cut {
             self.why.push(Why::Partial { rule: PartialRule::EndNotSeen });

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use crate::call::facts::{CallFacts, Channel, ChannelIndex, Origin};
+use crate::call::facts::{BridgeKind, CallFacts, Channel, ChannelIndex, Origin, Stay};
 use crate::call::name;
 use crate::call::record::{Direction, Side};
 use crate::call::why::{DirectionRule, ForwardRule};
@@ -69,14 +69,48 @@ pub fn conversations(facts: &CallFacts) -> Vec<Conversation> {
             },
         }
     }
+    if !facts.channels.iter().any(|channel| channel.side == Side::Inside && !channel.guest) {
+        merge_pbx_made(&mut found, &mut proxies);
+    }
     for (leg, party) in proxies {
         let (extension, rule) = stands_for(facts, leg, party);
         if let Some(conversation) = found.iter_mut().find(|c| c.legs.contains(&party)) {
             conversation.proxies.push(Proxy { leg, extension, rule });
         }
     }
+    join_given_away(facts, &mut found);
     found.retain(|conversation| !conversation.legs.iter().all(|leg| facts.channels[*leg].reported));
     found
+}
+
+/// An employee asked somebody outside and then gave the party to him: they talk on without the
+/// employee, as after a transfer to a mobile.
+fn join_given_away(facts: &CallFacts, found: &mut [Conversation]) {
+    for later in 1..found.len() {
+        let (earlier, rest) = found.split_at_mut(later);
+        let Conversation { rule: DirectionRule::ExtensionDialledOut, opener, legs, .. } = &rest[0] else {
+            continue;
+        };
+        let Some(extension) = facts.channels[*opener].extension.as_deref() else { continue };
+        let (legs, extension) = (legs.clone(), Some(extension.to_owned()));
+        let with = |c: &&mut Conversation| c.legs.iter().any(|leg| legs.iter().any(|l| met(facts, *leg, *l)));
+        if let Some(party) = earlier.iter_mut().find(with) {
+            let proxy = |leg| Proxy { leg, extension: extension.clone(), rule: ForwardRule::Transferred };
+            party.proxies.extend(legs.iter().copied().map(proxy));
+        }
+    }
+}
+
+/// Whether two channels were in one bridge at the same time, other than a conference's.
+fn met(facts: &CallFacts, a: usize, b: usize) -> bool {
+    let (a, b) = (&facts.channels[a], &facts.channels[b]);
+    let end = |channel: &Channel, stay: &Stay| stay.to.unwrap_or_else(|| channel.end(facts.ended));
+    a.stays.iter().filter(|stay| stay.kind == BridgeKind::Mixing).any(|mine| {
+        let with = |other: &Stay| {
+            other.bridge == mine.bridge && other.from < end(a, mine) && mine.from < end(b, other)
+        };
+        b.stays.iter().any(with)
+    })
 }
 
 impl Conversation {
@@ -86,6 +120,20 @@ impl Conversation {
 
     pub fn proxy(&self, leg: usize) -> Option<&Proxy> {
         self.proxies.iter().find(|proxy| proxy.leg == leg)
+    }
+}
+
+/// The PBX called two outside phones and joined them, and nobody inside took part: the first was some
+/// employee's, the last is the party for whom it was done.
+fn merge_pbx_made(found: &mut Vec<Conversation>, proxies: &mut Vec<(usize, usize)>) {
+    let Some(last) = found.iter().rfind(|c| c.rule == DirectionRule::ClickToCall) else { return };
+    let (opener, party) = (last.opener, last.legs[0]);
+    let is_first =
+        |c: &Conversation| c.rule == DirectionRule::ClickToCall && c.opener == opener && c.legs[0] != party;
+    proxies.extend(found.iter().filter(|c| is_first(c)).flat_map(|c| &c.legs).map(|leg| (*leg, party)));
+    found.retain(|conversation| !is_first(conversation));
+    for conversation in found.iter_mut().filter(|c| c.opener == opener) {
+        conversation.ordinal = 1;
     }
 }
 
@@ -133,7 +181,10 @@ fn root(facts: &CallFacts, leg: usize) -> Root {
         }
         match dialler(facts, at) {
             Some(by) => at = by,
-            None if channel.kind == name::Kind::Local => return Root::Pbx(at),
+            // Both halves of a pair are one root.
+            None if channel.kind == name::Kind::Local => {
+                return Root::Pbx(channel.peer.map_or(at, |peer| at.min(index(peer))));
+            }
             None if channel.origin == Origin::Created && !channel.dials.is_empty() => return Root::Pbx(at),
             None => return Root::Channel(at),
         }
@@ -141,9 +192,10 @@ fn root(facts: &CallFacts, leg: usize) -> Root {
     Root::Channel(at) // a circle: forged or damaged
 }
 
-/// Who called this channel. The call of one half of a Local pair goes on from the other half.
+/// Who called this channel, and in the end: whoever is given a call that still rings takes its dial
+/// over. The call of one half of a Local pair goes on from the other half.
 pub(super) fn dialler(facts: &CallFacts, at: usize) -> Option<usize> {
-    let by = |at: usize| facts.channels[at].dials.iter().find_map(|dial| dial.by).map(index);
+    let by = |at: usize| facts.channels[at].dials.iter().rev().find_map(|dial| dial.by).map(index);
     by(at).or_else(|| {
         let channel = &facts.channels[at];
         let peer = (channel.kind == name::Kind::Local).then_some(channel.peer).flatten().map(index)?;

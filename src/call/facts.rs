@@ -100,7 +100,7 @@ pub struct DialEnd {
 }
 
 /// `DialStatus` of `DialEnd`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum DialStatus {
     Answer,
     Busy,
@@ -143,6 +143,8 @@ pub struct Span {
 pub struct Extras {
     pub queue: Option<Box<str>>,
     pub queue_joined: Option<PbxTime>,
+    /// The caller hung up while he waited in the queue.
+    pub queue_abandoned: bool,
     pub did: Option<Box<str>>,
     pub recordings: Vec<Recording>,
     /// Extensions that the dial plan said it would call, whether or not a phone could ring.

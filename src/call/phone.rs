@@ -49,6 +49,13 @@ pub struct Rule {
     pub direction: Option<Direction>,
 }
 
+impl Rules {
+    /// Digits of a number that is dialled without an area code, where the area is known.
+    pub fn local_digits(&self) -> Option<usize> {
+        if self.area.is_empty() { None } else { self.national_digits.checked_sub(self.area.len()) }
+    }
+}
+
 impl Default for Rules {
     /// Russia: 8 before another area, 8~10 before another country, ten digits.
     fn default() -> Self {

@@ -116,7 +116,7 @@ pub enum Outcome {
     NoAnswer,
     /// The calling side gave up while it rang.
     Cancelled,
-    /// The caller gave up in a menu, a queue or an announcement, where nobody rang.
+    /// The caller gave up in a queue, or in a menu or an announcement, where nobody rang.
     Abandoned,
     /// The called side refused.
     Declined,

@@ -28,13 +28,15 @@ const ENDPOINTS_MAX: usize = 1 << 16;
 /// Everything seen of every endpoint.
 #[derive(Clone, Debug, Default)]
 pub struct Sides {
+    /// Digits of a number that is dialled without an area code, where the configuration names the area.
+    local_digits: Option<usize>,
     endpoints: Vec<Endpoint>,
     by_name: HashTable<u32>,
     hasher: RandomState,
 }
 
 /// Index of an endpoint in [`Sides`]; of none when there were too many.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct EndpointIndex(u32);
 
 impl EndpointIndex {
@@ -50,6 +52,8 @@ struct Endpoint {
     hint: Option<Box<str>>,
     /// A short number with which it called.
     number: Option<Box<str>>,
+    /// The first number with which it called.
+    caller: Option<Box<str>>,
 }
 
 /// A side and what speaks for it most.
@@ -92,7 +96,8 @@ impl Sides {
             return EndpointIndex::FORGOTTEN;
         }
         let index = u32::try_from(self.endpoints.len()).expect("ENDPOINTS_MAX fits");
-        let mut endpoint = Endpoint { name: name.into(), seen: Seen::default(), hint: None, number: None };
+        let mut endpoint =
+            Endpoint { name: name.into(), seen: Seen::default(), hint: None, number: None, caller: None };
         if is_short(name::bare(name)) {
             endpoint.seen.add(Evidence::ShortName);
         }
@@ -114,22 +119,32 @@ impl Sides {
         }
     }
 
+    /// Numbers of the city have so many digits; others are extensions'.
+    pub fn set_local_digits(&mut self, digits: Option<usize>) {
+        self.local_digits = digits;
+    }
+
+    /// Whether it can only be an outside number.
+    fn is_outside(&self, number: &str) -> bool {
+        let digits = digits(number);
+        digits >= OUTSIDE_DIGITS_MIN || Some(digits) == self.local_digits
+    }
+
     /// The device called the PBX with `number` as caller, dialling `exten` in `context`.
     pub fn called_in(&mut self, index: EndpointIndex, number: Option<&str>, exten: &str, context: &str) {
+        let (from_outside, to_outside) = (number.is_some_and(|n| self.is_outside(n)), self.is_outside(exten));
         let Some(endpoint) = self.endpoint(index) else { return };
-        endpoint.has_number(number);
-        let bare = name::bare(&endpoint.name);
-        match number {
-            Some(number) if digits(number) >= OUTSIDE_DIGITS_MIN => {
-                if is_direct_number_of(number, bare) {
-                    endpoint.seen.add(Evidence::OwnDirectNumber);
-                } else if !same_number(number, bare) {
-                    endpoint.seen.add(Evidence::ForeignCaller);
-                }
-            }
-            None if digits(exten) >= OUTSIDE_DIGITS_MIN => endpoint.seen.add(Evidence::NamelessCaller),
-            Some(_) | None => {}
+        let kind = number.map(|number| endpoint.caller_kind(number, from_outside));
+        match kind {
+            Some(Caller::Own) => endpoint.seen.add(Evidence::OwnNumber),
+            Some(Caller::Direct) => endpoint.seen.add(Evidence::OwnDirectNumber),
+            Some(Caller::Foreign) => endpoint.seen.add(Evidence::ForeignCaller),
+            Some(Caller::Inside) => endpoint.has_number(number),
+            Some(Caller::Unclear) => {}
+            None if to_outside => endpoint.seen.add(Evidence::NamelessCaller),
+            None => {}
         }
+        endpoint.is_called_from(number);
         if exten == "s" {
             endpoint.seen.add(Evidence::NamelessCaller);
         }
@@ -155,7 +170,10 @@ impl Sides {
 
     /// The dial plan's hint: `device` (`PJSIP/101&Custom:DND101`) is extension `exten`.
     pub fn hint(&mut self, exten: &str, device: &str) {
-        for device in device.split(['&', ',']).filter(|d| d.contains('/')) {
+        // Hints name some devices each; a longer name than Asterisk's own is none.
+        const DEVICE_MAX: usize = 80;
+        let devices = device.split(['&', ',']).filter(|d| d.contains('/') && d.len() <= DEVICE_MAX);
+        for device in devices {
             let index = self.intern(device);
             if let Some(endpoint) = self.endpoint(index) {
                 endpoint.seen.add(Evidence::Hint);
@@ -180,7 +198,8 @@ impl Sides {
         }
         let bare = name::bare(&endpoint.name);
         let own = number.filter(|number| is_short(number)).or(endpoint.number.as_deref());
-        if !is_short(bare) {
+        // The name of an analogue port is its place on the card.
+        if !is_short(bare) || name::technology(&endpoint.name) == "DAHDI" {
             return own.unwrap_or(bare);
         }
         match second_device_of(bare) {
@@ -216,7 +235,32 @@ impl Sides {
     }
 }
 
+/// What a caller's number says of the endpoint through which he calls.
+enum Caller {
+    /// It is the endpoint's name.
+    Own,
+    /// It is the direct outside number of the extension that the endpoint is named after.
+    Direct,
+    /// It is somebody else's outside number.
+    Foreign,
+    /// It is an extension's.
+    Inside,
+    /// It is the endpoint's name in another form: a line that shows its own number, or a phone.
+    Unclear,
+}
+
 impl Endpoint {
+    fn caller_kind(&self, number: &str, from_outside: bool) -> Caller {
+        let bare = name::bare(&self.name);
+        match number {
+            own if own == bare => Caller::Own,
+            same if from_outside && same_number(same, bare) => Caller::Unclear,
+            direct if from_outside && is_direct_number_of(direct, bare) => Caller::Direct,
+            _ if from_outside => Caller::Foreign,
+            _ => Caller::Inside,
+        }
+    }
+
     /// A short number is the device's own, and that of an extension.
     fn has_number(&mut self, number: Option<&str>) {
         let Some(number) = number.filter(|number| is_short(number)) else { return };
@@ -224,6 +268,16 @@ impl Endpoint {
         self.seen.add(if is_own { Evidence::OwnNumber } else { Evidence::ShortNumber });
         if self.number.is_none() {
             self.number = Some(number.into());
+        }
+    }
+
+    /// A phone has one number; whoever calls with another one calls through a trunk.
+    fn is_called_from(&mut self, number: Option<&str>) {
+        let Some(number) = number else { return };
+        match &self.caller {
+            Some(first) if **first != *number => self.seen.add(Evidence::ManyCallers),
+            Some(_) => {}
+            None => self.caller = Some(number.into()),
         }
     }
 
@@ -272,6 +326,16 @@ pub fn is_short(number: &str) -> bool {
 /// How many digits a text has.
 pub fn digits(number: &str) -> usize {
     number.bytes().filter(u8::is_ascii_digit).count()
+}
+
+/// Whether what was sent to the network is what was dialled: the dial plan puts prefixes and codes
+/// before it, or takes them away.
+pub fn same_dialled(sent: &str, dialled: &str) -> bool {
+    let tail = |text: &str| {
+        let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_digit).collect();
+        digits.len().checked_sub(OUTSIDE_DIGITS_MIN).map(|at| digits[at..].to_vec())
+    };
+    tail(sent).is_some_and(|sent| tail(dialled) == Some(sent))
 }
 
 /// Equal in their last ten digits.

@@ -21,6 +21,9 @@ pub struct Talk {
 /// this is none.
 const GAP: Duration = Duration::from_secs(2);
 
+/// The shortest time.
+const MOMENT: Duration = Duration::from_micros(1);
+
 /// When each of the channels for which `is_person` holds was connected with any of `legs`, by
 /// beginning. Each channel's breaks under two seconds are bridged over; an employee who asks a
 /// colleague while the outside party waits in their bridge still has him on the line.
@@ -116,7 +119,8 @@ fn moves(facts: &CallFacts) -> Vec<Move> {
     let mut moves = Vec::new();
     for (channel, of) in facts.channels.iter().enumerate() {
         for stay in of.stays.iter().filter(|stay| stay.kind != BridgeKind::Holding) {
-            let to = stay.to.unwrap_or_else(|| of.end(facts.ended));
+            // A stay that the end of the input cut at its first moment has been one.
+            let to = stay.to.unwrap_or_else(|| of.end(facts.ended).max(stay.from.after(MOMENT)));
             if to > stay.from {
                 moves.push(Move { at: stay.from, channel, kind: MoveKind::Enters(stay.bridge, stay.kind) });
                 moves.push(Move { at: to, channel, kind: MoveKind::Leaves(stay.bridge) });

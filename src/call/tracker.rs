@@ -27,13 +27,16 @@ mod bridges;
 mod channels;
 mod dials;
 mod extract;
+mod fold;
 mod groups;
 mod index;
 mod stubs;
+mod tombs;
 
 use bridges::Bridges;
 use groups::{Group, GroupEnd, GroupIndex};
 use index::Index;
+use tombs::Tombs;
 
 /// How long a call waits for late events after its last channel is gone. Asterisk sends them
 /// within milliseconds; the rest is for a PBX under load.
@@ -41,6 +44,11 @@ const GRACE: Duration = Duration::from_millis(1500);
 /// How long a call waits for its remaining channels once every outside leg that talked is gone: a
 /// leg whose hang-up never comes must not hold the record back.
 const LINGER: Duration = Duration::from_secs(5);
+
+/// Channels followed at once. A thousand bytes each: 256 MiB, and ten times what a large PBX has.
+const CHANNELS_MAX: usize = 1 << 18;
+/// Of too many calls, the oldest of so many are ended.
+const EVICTED_SHARE: usize = 16;
 
 /// Follows every call of one PBX.
 #[derive(Debug)]
@@ -56,12 +64,19 @@ pub struct Tracker {
     /// Groups by the time at which they are over.
     deadlines: BTreeSet<(PbxTime, u64, GroupIndex)>,
     finished: VecDeque<CallFacts>,
+    /// Groups that end with the input, one at a time: their facts together may not fit in memory.
+    closing: VecDeque<(GroupIndex, GroupEnd)>,
+    tombs: Tombs,
+    /// Calls that were ended because there were too many channels.
+    evicted: u64,
     /// The time of the latest event.
     now: PbxTime,
     /// When the connection of now began.
     begun: Option<PbxTime>,
     /// The last event before it: since then the PBX was not watched.
     lost: Option<PbxTime>,
+    /// How long Asterisk has been running, told before the connection's first event with a time.
+    uptime: Option<u64>,
     /// Numbers channels and groups in the order in which they were first seen.
     count: u64,
     time: TimeSource,
@@ -82,6 +97,8 @@ struct Tracked {
 
 impl Tracker {
     pub fn new(time: TimeSource, policy: Arc<Policy>) -> Self {
+        let mut sides = Sides::default();
+        sides.set_local_digits(policy.numbers.local_digits());
         Self {
             channels: Slab::new(),
             by_uniqueid: Index::default(),
@@ -89,13 +106,17 @@ impl Tracker {
             groups: Slab::new(),
             linked: Slab::new(),
             by_linkedid: Index::default(),
-            sides: Sides::default(),
+            sides,
             policy,
             deadlines: BTreeSet::new(),
             finished: VecDeque::new(),
+            closing: VecDeque::new(),
+            tombs: Tombs::default(),
+            evicted: 0,
             now: PbxTime::from_micros(0),
             begun: None,
             lost: None,
+            uptime: None,
             count: 0,
             time,
         }
@@ -103,6 +124,7 @@ impl Tracker {
 
     /// From here on sides are judged by `policy`.
     pub fn set_policy(&mut self, policy: Arc<Policy>) {
+        self.sides.set_local_digits(policy.numbers.local_digits());
         self.policy = policy;
     }
 
@@ -122,8 +144,9 @@ impl Tracker {
     pub fn handle_begin(&mut self, at: PbxTime) {
         let first = self.begun.is_none();
         let last = self.now;
+        let at = self.advance(at);
         self.handle_timeout(at);
-        self.begun = Some(self.now);
+        self.begun = Some(at);
         if first {
             return;
         }
@@ -131,13 +154,25 @@ impl Tracker {
         for (_, group) in &mut self.groups {
             group.silent_since.get_or_insert(last);
         }
+        let uptime = self.uptime.take();
+        self.booted(uptime);
+    }
+
+    /// The connection to the PBX is lost.
+    pub fn handle_lost(&mut self) {
+        self.lost = None;
+        self.uptime = None;
     }
 
     /// Takes one event that happened at `at`. Unknown channels make stubs, repeated events change
     /// nothing; an event from before the latest one counts as of then.
     pub fn handle_event(&mut self, event: &Event<'_>, at: PbxTime) {
+        let at = self.advance(at);
         self.handle_timeout(at);
-        let at = self.now;
+        if self.is_over(event) {
+            return;
+        }
+        self.make_room();
         match event.what {
             What::NewChannel(channel) => self.new_channel(&channel, at),
             What::ChannelChanged(channel) => self.touch(&channel, at),
@@ -170,7 +205,9 @@ impl Tracker {
             What::Hold(channel) => self.hold(&channel, at),
             What::Unhold(channel) => self.unhold(&channel, at),
             What::QueueJoin { channel, queue } => self.queue_join(&channel, queue, at),
-            What::QueueAbandon { channel, .. } => self.touch(&channel, at),
+            What::QueueAbandon { channel, .. } => {
+                self.mark(&channel, at, |extras| extras.queue_abandoned = true);
+            }
             What::Agent { caller, dest, interface } => {
                 self.agent(caller.as_ref(), dest.as_ref(), interface, at);
             }
@@ -187,16 +224,39 @@ impl Tracker {
                     self.user_event(&channel, name, &said, at);
                 }
             }
-            What::FullyBooted { uptime } => self.booted(uptime, at),
+            What::FullyBooted { uptime } => self.booted(uptime),
             What::Shutdown => self.shut_down(at),
         }
     }
 
-    /// Ends the calls whose grace is over at `now`.
+    /// It is `at` on the PBX, or later; returns which.
+    pub fn advance(&mut self, at: PbxTime) -> PbxTime {
+        self.now = self.now.max(at);
+        self.now
+    }
+
+    /// What came from after `at` was a mistake: time goes on from there.
+    pub fn rewind(&mut self, at: PbxTime) {
+        self.now = at;
+        let late = at.after(LINGER);
+        let lost: Vec<_> = self.deadlines.iter().copied().filter(|(due, ..)| *due > late).collect();
+        for (_, _, group) in lost {
+            self.set_deadline(group, Some(at.after(GRACE)));
+        }
+    }
+
+    /// Another stretch of time begins; nothing is open.
+    pub fn restart(&mut self) {
+        self.now = PbxTime::from_micros(0);
+        (self.begun, self.lost) = (None, None);
+        self.tombs = Tombs::default();
+    }
+
+    /// Ends the calls whose grace is over at `now`. Events may still come from before: what the PBX
+    /// holds up is told by their own times.
     pub fn handle_timeout(&mut self, now: PbxTime) {
-        self.now = self.now.max(now);
         while let Some(&(due, seq, group)) = self.deadlines.first() {
-            if due > self.now {
+            if due > now {
                 return;
             }
             self.deadlines.remove(&(due, seq, group));
@@ -211,35 +271,74 @@ impl Tracker {
 
     /// The next call that ended, in order of end.
     pub fn poll_finished(&mut self) -> Option<CallFacts> {
+        while self.finished.is_empty() {
+            let (group, end) = self.closing.pop_front()?;
+            let at = self.groups[group].silent_since.unwrap_or(self.now);
+            self.end_group(group, at, end);
+        }
         self.finished.pop_front()
     }
 
-    /// The input is at its end: every open call ends as it is.
+    /// The input is at its end: every open call ends as it is, those of which nothing is heard any
+    /// more when that began. No event may follow before all of them are polled.
     pub fn finish(&mut self) {
         // Calls that only wait for late events end in their order, then the open ones in theirs.
-        let waiting: Vec<_> = self.deadlines.iter().copied().collect();
-        for (due, seq, group) in waiting {
-            self.deadlines.remove(&(due, seq, group));
-            self.end_group(group, self.now, self.group_end(group));
-        }
-        self.cut_all();
-    }
-
-    /// Every open call ends as it is, those of which nothing is heard any more when that began.
-    fn cut_all(&mut self) {
+        let waiting: BTreeSet<_> = self.deadlines.iter().map(|(.., group)| *group).collect();
+        let due = self.deadlines.iter().map(|(.., group)| *group);
+        let due: Vec<_> = due.map(|group| (group, self.group_end(group))).collect();
         let mut open: Vec<_> = self.groups.iter().map(|(index, group)| (group.seq, index)).collect();
         open.sort_unstable();
-        for (_, group) in open {
+        let open = open.into_iter().filter(|(_, group)| !waiting.contains(group));
+        // What is left of a call that was told already ends without another word.
+        let left = due.iter().filter(|(_, end)| *end == GroupEnd::Lingers).map(|(group, _)| *group);
+        let left: Vec<_> = left.map(|group| (group, GroupEnd::Cut)).collect();
+        self.closing =
+            due.into_iter().chain(open.map(|(_, group)| (group, GroupEnd::Cut))).chain(left).collect();
+    }
+
+    /// After [`Tracker::finish`]: takes the facts of all calls at once, so that events may follow.
+    pub fn extract_all(&mut self) {
+        while let Some((group, end)) = self.closing.pop_front() {
             let at = self.groups[group].silent_since.unwrap_or(self.now);
-            self.end_group(group, at, GroupEnd::Cut);
+            self.end_group(group, at, end);
         }
+    }
+
+    /// Whether the event is about a channel that is over and forgotten.
+    fn is_over(&self, event: &Event<'_>) -> bool {
+        let Some(channel) = event.what.subject() else { return false };
+        self.tombs.holds(channel.uniqueid) && self.find(channel).is_none()
+    }
+
+    /// Ends the oldest calls when there are too many channels: a PBX has some thousands, what has more
+    /// has lost its hang-ups or means ill.
+    fn make_room(&mut self) {
+        if self.channels.len() < CHANNELS_MAX {
+            return;
+        }
+        let mut oldest: Vec<_> = self.groups.iter().map(|(index, group)| (group.seq, index)).collect();
+        oldest.sort_unstable();
+        oldest.truncate(oldest.len().div_ceil(EVICTED_SHARE));
+        for (_, group) in oldest {
+            self.evicted += 1;
+            self.end_group(group, self.now, GroupEnd::Cut);
+        }
+    }
+
+    /// Calls that were ended because there were too many channels.
+    pub fn evicted(&self) -> u64 {
+        self.evicted
     }
 
     /// Asterisk started `uptime` seconds ago: calls from before that are over. Names and counters
     /// begin anew with it, so nothing of the old ones may be taken for something new.
-    fn booted(&mut self, uptime: Option<u64>, at: PbxTime) {
-        let (Some(uptime), Some(lost)) = (uptime, self.lost.take()) else { return };
-        if at.since(lost) <= Duration::from_secs(uptime) {
+    fn booted(&mut self, uptime: Option<u64>) {
+        let Some(uptime) = uptime else { return };
+        let Some(lost) = self.lost.take() else {
+            self.uptime = Some(uptime);
+            return;
+        };
+        if self.now.since(lost) <= Duration::from_secs(uptime) {
             return; // it has been running since before we lost it
         }
         let silent = self.groups.iter().filter(|(_, group)| group.silent_since.is_some());
@@ -260,6 +359,11 @@ impl Tracker {
     /// Calls in progress, those waiting for late events included.
     pub fn open(&self) -> usize {
         self.groups.len()
+    }
+
+    /// Channels of these calls that are remembered.
+    pub fn channels(&self) -> usize {
+        self.channels.len()
     }
 
     fn side(&self, channel: ChannelIndex) -> Side {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::call::facts::Word;
-use crate::call::record::{Direction, Outcome, Side, Skip};
+use crate::call::record::{Direction, Outcome, Side, Skip, TimeSource};
 use crate::call::side::evidence::Evidence;
 
 /// One decision and its ground.
@@ -29,6 +29,8 @@ pub enum Why {
     Outcome { outcome: Outcome, rule: OutcomeRule },
     /// The employee talked on an outside phone, which counts as his extension.
     Forwarded { extension: Option<String>, rule: ForwardRule },
+    /// The events carry no `Timestamp`: where the times come from.
+    Time { source: TimeSource },
     /// The dial plan said so.
     DialPlan { word: Word, value: String },
     /// A list or a bound of `[calls.send]` leaves the call out.

@@ -61,10 +61,14 @@ pub fn run(args: &Args, named: Option<&Path>, default: &Path) -> anyhow::Result<
         return sides::run(&args.sides, args.json, args.language.language(), Rules::find(named, default)?);
     }
     let path = named.unwrap_or(default);
-    let file = config::read(path, &Host)?;
-    let (findings, config) = check::examine(file, &Host);
+    let file = config::read(path, &Host::Look)?;
+    let (findings, _) = check::examine(file, &Host::Look);
     print(&mut io::stdout().lock(), path, &findings).context("cannot print")?;
-    Ok(config.map_or(ExitCode::from(EX_CONFIG), |_| ExitCode::SUCCESS))
+    Ok(match findings.iter().map(|finding| finding.grade).max() {
+        Some(Grade::Fail) => ExitCode::from(EX_CONFIG),
+        Some(Grade::Down) => ExitCode::FAILURE,
+        Some(Grade::Warn | Grade::Ok) | None => ExitCode::SUCCESS,
+    })
 }
 
 /// The rules for calls, and the file that they come from.
@@ -79,7 +83,7 @@ impl Rules {
     fn find(named: Option<&Path>, default: &Path) -> Result<Self, config::Error> {
         let of =
             |file: config::file::File, path: &Path| Self { policy: file.calls, path: Some(path.to_owned()) };
-        match (named, config::read(named.unwrap_or(default), &Host)) {
+        match (named, config::read(named.unwrap_or(default), &Host::Look)) {
             (None, Err(config::Error::Unreadable { .. })) => {
                 Ok(Self { policy: Policy::default(), path: None })
             }

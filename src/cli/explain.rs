@@ -82,7 +82,7 @@ impl Args {
 }
 
 fn explain_stored(args: &Args, config: &Path, mut printer: Printer<'_>) -> anyhow::Result<ExitCode> {
-    let file = config::read(config, &Host)?;
+    let file = config::read(config, &Host::Look)?;
     let call = args.call.as_deref().unwrap_or_default();
     let language = printer.language;
     let looked = store::look(&file.store.dir, &Wanted::parse(call))?;
@@ -108,7 +108,7 @@ fn explain_captured(
     config: Option<&Path>,
     mut printer: Printer<'_>,
 ) -> anyhow::Result<ExitCode> {
-    let file = config.map(|path| config::read(path, &Host)).transpose()?;
+    let file = config.map(|path| config::read(path, &Host::Look)).transpose()?;
     let (policy, settings) = match file {
         Some(file) => (file.calls, Some(file.amocrm)),
         None => (Policy::default(), None),

@@ -7,26 +7,23 @@ use std::sync::Arc;
 
 use crate::amo::calls;
 use crate::amo::settings::Settings;
-use crate::call::policy::Policy;
 use crate::call::record::CallRecord;
 use crate::config;
+use crate::config::file::File;
 use crate::config::surroundings::Host;
 use crate::replay::{self, Args, End, Surroundings};
 
-/// Replays captures. No configuration is needed; of one that is named, the policy and what amoCRM is
-/// told count, and its secrets and folders are left alone.
+/// Replays captures. No configuration is needed; of one that is named, the policy, what amoCRM is
+/// told and the size of a request count, and its secrets and folders are left alone.
 ///
 /// # Errors
 /// When the named configuration has a mistake, and when the output cannot be written.
 pub fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<ExitCode> {
-    let (policy, settings) = match config {
-        Some(path) => {
-            let file = config::read(path, &Host)?;
-            (file.calls, file.amocrm)
-        }
-        None => (Policy::default(), Settings::default()),
+    let config = match config {
+        Some(path) => config::read(path, &Host::Look)?,
+        None => File::default(),
     };
-    let mut request = |records: &[CallRecord]| request(records, &settings);
+    let mut request = |records: &[CallRecord]| request(records, &config.amocrm);
     let (mut input, mut output, mut messages) = (io::stdin(), io::stdout(), io::stderr());
     let around = Surroundings {
         columns: output.is_terminal().then(columns).flatten(),
@@ -34,9 +31,10 @@ pub fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<ExitCode> {
         input: &mut input,
         output: &mut output,
         messages: &mut messages,
+        batch_max: config.delivery.batch_size.get(),
         request: &mut request,
     };
-    let end = replay::run(args, Arc::new(policy), around)?;
+    let end = replay::run(args, Arc::new(config.calls), around)?;
     Ok(match end {
         End::AllRead => ExitCode::SUCCESS,
         End::SomeFailed => ExitCode::FAILURE,

@@ -1,13 +1,17 @@
 //! `ami2amo run`: reads the configuration, opens the store, runs the daemon until a signal.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::warn;
 
+use crate::cli::run::reload::Reloading;
 use crate::config::check::Grade;
 use crate::config::{self, Config, Setup};
 use crate::daemon::systemd::Notifier;
@@ -16,12 +20,15 @@ use crate::outbox::store::handle::Handle;
 use crate::outbox::store::{Opened, Store, rest};
 use crate::{clock, daemon};
 
+mod reload;
+
 /// Runs the daemon with the configuration `path`.
 ///
 /// # Errors
 /// When the configuration is wrong, a part cannot start, or the daemon fails.
 pub fn run(path: &Path, log_format: Option<Format>) -> anyhow::Result<()> {
     let (config, findings) = config::load(path)?;
+    // Both passed their check.
     let filter = std::env::var(log::VARIABLE).unwrap_or_else(|_| config.setup.log.filter.clone());
     log::init(&filter, log_format.unwrap_or(config.setup.log.format)).context("cannot set up logging")?;
     for finding in findings.iter().filter(|finding| finding.grade == Grade::Warn) {
@@ -30,16 +37,18 @@ pub fn run(path: &Path, log_format: Option<Format>) -> anyhow::Result<()> {
     let store = open_store(&config.setup)?;
     // One thread does all but the intake and the store: what it does is small, and memory is kept small.
     let runtime = Builder::new_current_thread().enable_io().enable_time().build();
-    runtime.context("cannot start the runtime")?.block_on(serve(config, store))
+    runtime.context("cannot start the runtime")?.block_on(serve(path, config, store))
 }
 
-async fn serve(config: Config, store: Handle) -> anyhow::Result<()> {
-    let stop = CancellationToken::new();
+async fn serve(path: &Path, config: Config, store: Handle) -> anyhow::Result<()> {
+    let (stop, hangup) = (CancellationToken::new(), Arc::new(Notify::new()));
+    let (policy, policies) = watch::channel(Arc::clone(&config.policy));
+    let setup = config.setup.clone();
     let signals = Signals::catch().context("cannot catch signals")?;
-    let listening = tokio::spawn(signals.listen(stop.clone()));
-    let ended = daemon::run(config, store, Notifier::from_environment(), stop).await;
-    listening.abort();
-    ended
+    let mut listening = JoinSet::new();
+    listening.spawn(signals.listen(stop.clone(), Arc::clone(&hangup)));
+    listening.spawn(Reloading::new(path.to_owned(), config, policy).run(hangup));
+    daemon::run(setup, policies, store, Notifier::from_environment(), stop).await
 }
 
 fn open_store(setup: &Setup) -> anyhow::Result<Handle> {
@@ -73,14 +82,13 @@ impl Signals {
         })
     }
 
-    /// Cancels `stop` at SIGTERM or SIGINT. A SIGHUP, which would end the process when not caught,
-    /// is answered. All three are cancel safe.
-    async fn listen(mut self, stop: CancellationToken) {
+    /// Cancels `stop` at SIGTERM or SIGINT, notifies `hangup` at SIGHUP. All three are cancel safe.
+    async fn listen(mut self, stop: CancellationToken, hangup: Arc<Notify>) {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => break,
                 _ = self.interrupt.recv() => break,
-                _ = self.hangup.recv() => info!("SIGHUP: the configuration is read at start only; restart to apply it"),
+                _ = self.hangup.recv() => hangup.notify_one(),
             }
         }
         stop.cancel();

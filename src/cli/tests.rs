@@ -4,7 +4,7 @@ use super::*;
 
 fn parse(line: &str) -> Result<(Cli, Command), clap::Error> {
     let words = std::iter::once("ami2amo").chain(line.split_whitespace());
-    Cli::try_parse_from(words).and_then(Cli::unfold)
+    Cli::read(words.map(OsString::from).collect())
 }
 
 #[test]
@@ -26,10 +26,33 @@ fn the_short_form_is_a_dry_replay() {
 }
 
 #[test]
+fn the_short_form_takes_every_option_of_a_replay() {
+    for line in [
+        "--dry-run --format jsonl --separate --pbx msk -q --config /c a -",
+        "--format jsonl --config /c --dry-run a --separate -q --pbx=msk -",
+        "-q --dry-run a - --config /c --format=jsonl --pbx msk --separate",
+    ] {
+        let (cli, command) = parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+        let Command::Replay(args) = command else { panic!("{line}") };
+        assert!(args.dry_run && args.separate && args.quiet, "{line}");
+        assert_eq!((args.format, args.pbx.as_str()), (crate::replay::Format::Jsonl, "msk"), "{line}");
+        assert_eq!(args.files, ["a", "-"].map(PathBuf::from), "{line}");
+        assert_eq!(cli.config, Some(PathBuf::from("/c")), "{line}");
+    }
+    let (_, command) = parse("--dry-run -- --format").unwrap();
+    let Command::Replay(args) = command else { panic!() };
+    assert_eq!(args.files, [PathBuf::from("--format")]);
+}
+
+#[test]
 fn wrong_usage_says_what_is_possible() {
     for (line, expected) in [
         ("follow", "run, replay, explain and check"),
-        ("--dry-run", "needs a FILE"),
+        ("--dry-run", "<FILE>..."),
+        ("--dry-run --format loud a", "possible values: table, jsonl"),
+        ("--dry-run --offline a", "unexpected argument '--offline'"),
+        ("--format jsonl a", "unexpected argument '--format'"),
+        ("--config /c", "Usage"),
         ("--dry-run run", "goes with captures"),
         ("run x", "unexpected argument"),
         ("", "Usage"),

@@ -53,6 +53,9 @@ impl fmt::Display for Fault {
 /// Words in a key whose value is nobody's business.
 const SECRET_WORDS: &[&str] = &["secret", "token", "password"];
 
+/// How the messages begin in which serde repeats a value.
+const SERDE_ERRORS: &[&str] = &["invalid type", "invalid value", "invalid length", "unknown variant"];
+
 const HIDDEN: &str = "= (hidden)";
 
 impl Place {
@@ -69,14 +72,14 @@ impl Place {
 }
 
 /// The line as it may be shown. A line that is neither a table, a comment nor `key = value` may be
-/// the inside of a secret that spans lines.
+/// the inside of a secret that spans lines. Words in a value that has no keys of its own are just
+/// words; an address with a login in it is a secret.
 fn shown(line: &str) -> String {
     let trimmed = line.trim_start();
     let is_key =
         |text: &str| !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || "-_.\" ".contains(c));
     let (key, value) = line.split_once('=').map_or((trimmed, None), |(key, value)| (key.trim(), Some(value)));
-    let lower = line.to_lowercase();
-    if value.is_some() && SECRET_WORDS.iter().any(|word| lower.contains(word)) {
+    if value.is_some_and(|value| is_secret(key, value)) {
         return format!("{key} {HIDDEN}");
     }
     if trimmed.starts_with(['[', '#']) || is_key(key) {
@@ -85,13 +88,22 @@ fn shown(line: &str) -> String {
     HIDDEN.to_owned()
 }
 
-/// serde repeats the value after a colon: `invalid type: integer `5`, expected a string`.
+fn is_secret(key: &str, value: &str) -> bool {
+    let has_keys = value.contains(['{', '=']);
+    let names = if has_keys { format!("{key} {value}") } else { key.to_owned() };
+    let has_login = value.split_once("://").is_some_and(|(_, address)| address.contains('@'));
+    has_login || SECRET_WORDS.iter().any(|word| names.to_lowercase().contains(word))
+}
+
+/// serde repeats the value: `invalid type: integer `5`, expected a string`. Our own errors name
+/// values only where they are none's secret.
 fn without_value(message: &str) -> String {
-    let expected = message.rfind("expected").and_then(|at| message.get(at..));
-    match (message.split_once(':'), expected) {
-        (Some((what, _)), Some(expected)) => format!("{what}: {expected}"),
-        (Some((what, _)), None) => what.to_owned(),
-        (None, _) => message.to_owned(),
+    let Some(what) = SERDE_ERRORS.iter().find(|what| message.starts_with(*what)) else {
+        return message.to_owned();
+    };
+    match message.rfind("expected").and_then(|at| message.get(at..)) {
+        Some(expected) => format!("{what}: {expected}"),
+        None => (*what).to_owned(),
     }
 }
 
@@ -136,6 +148,25 @@ mod tests {
             let fault = fault(text);
             assert!(!fault.contains("12345"), "{fault}");
             assert!(fault.starts_with("a.toml:"), "{fault}");
+        }
+    }
+
+    #[test]
+    fn an_address_with_a_word_of_secrets_in_it_is_told_in_full() {
+        for host in ["secret-garden", "tokens", "mypassword"] {
+            let fault = fault(&format!("[amocrm]\nbase-url = \"https://{host}.amocrm.ru/x\"\n"));
+            assert!(fault.contains("scheme and host, no path"), "{fault}");
+            assert!(fault.contains(&format!("2 | base-url = \"https://{host}")), "{fault}");
+        }
+        let fault = fault("amocrm = { base-url = \"https://a.amocrm.ru/x\", token = \"12345\" }\n");
+        assert!(fault.contains("scheme and host, no path") && !fault.contains("12345"), "{fault}");
+    }
+
+    #[test]
+    fn a_login_in_an_address_is_never_repeated() {
+        for key in ["base-url", "recording-url"] {
+            let fault = fault(&format!("[amocrm]\n{key} = \"https://me:12345@a.amocrm.ru\"\n"));
+            assert!(fault.contains("https") && !fault.contains("12345"), "{fault}");
         }
     }
 

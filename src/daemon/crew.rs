@@ -18,14 +18,15 @@ pub struct Crew {
     runtime: Handle,
     ended: oneshot::Receiver<Result<(), String>>,
     stop: CancellationToken,
+    cut: CancellationToken,
 }
 
 impl Crew {
-    /// Starts a thread that runs `intakes` until `stop`.
+    /// Starts a thread that runs `intakes` until `stop`; `cut` ends their wait for the store.
     ///
     /// # Errors
     /// When the system gives no thread or no event queue.
-    pub fn start(intakes: Vec<Intake>, stop: CancellationToken) -> io::Result<Self> {
+    pub fn start(intakes: Vec<Intake>, stop: CancellationToken, cut: CancellationToken) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
         let handle = runtime.handle().clone();
         let (sender, ended) = oneshot::channel();
@@ -34,7 +35,7 @@ impl Crew {
             let outcome = work(&runtime, intakes, &stop_all);
             drop(sender.send(outcome)); // nobody listens when the process is ending already
         })?;
-        Ok(Self { runtime: handle, ended, stop })
+        Ok(Self { runtime: handle, ended, stop, cut })
     }
 
     /// The thread's runtime, to ask it for a sign of life.
@@ -53,11 +54,13 @@ impl Crew {
         }
     }
 
-    /// Stops the intakes and waits until they have handed over their calls.
+    /// Stops the intakes and waits until they have handed over their calls. Dropped before its end,
+    /// it lets them name what they still hold.
     ///
     /// # Errors
     /// When an intake panicked.
     pub async fn stop(mut self) -> anyhow::Result<()> {
+        let _cut = self.cut.clone().drop_guard();
         self.stop.cancel();
         if self.ended.is_terminated() {
             return Ok(()); // it was told when it happened

@@ -66,6 +66,14 @@ impl Sink for Door {
         }
         returned
     }
+
+    fn owes(&self) -> bool {
+        !self.receipts.is_empty()
+    }
+
+    fn is_dead(&self) -> bool {
+        self.store.failure().is_some()
+    }
 }
 
 impl Outbox for Outlet {

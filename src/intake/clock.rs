@@ -12,64 +12,109 @@ const DISORDER: Duration = Duration::from_secs(2);
 const TICK: Duration = Duration::from_micros(1);
 /// Events in a row that must agree before a longer step back is taken for a clock that was set.
 const STEP_AFTER: u32 = 3;
+/// A step ahead of more than this may be one event's mistake, until the next event confirms it.
+const JUMP: Duration = Duration::from_mins(10);
 
 /// Gives every event its time.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct PbxClock {
     latest: Option<PbxTime>,
-    /// What is added to the PBX's timestamps since its clock was set back, in microseconds.
+    /// What is added to the PBX's times since its clock was set back, in microseconds.
     shift: i64,
     behind: u32,
+    /// The latest time before a jump that nothing has confirmed yet.
+    jumped: Option<PbxTime>,
+    /// Time goes on from here: what was ahead of it was a mistake.
+    rewound: Option<PbxTime>,
     source: Option<TimeSource>,
 }
 
 impl PbxClock {
     pub fn new() -> Self {
-        Self { latest: None, shift: 0, behind: 0, source: None }
+        Self::default()
     }
 
     /// The event's time: its `Timestamp`, else its arrival, else the youngest uniqueid's epoch.
     /// `None` before anything is known.
     pub fn time_of(&mut self, event: &Event<'_>, arrived: Option<PbxTime>) -> Option<PbxTime> {
         let (told, source) = match (event.at, arrived) {
-            (Some(at), _) => (Some(self.shifted(at)), TimeSource::Event),
-            (None, Some(arrived)) if self.source != Some(TimeSource::Event) => {
-                (Some(arrived), TimeSource::Arrival)
-            }
-            // FullyBooted and list items carry none even where all other events do.
-            (None, _) if self.source == Some(TimeSource::Event) => (None, TimeSource::Event),
-            (None, _) => (epoch(event), TimeSource::Estimated),
+            (Some(at), _) => (Some(at), TimeSource::Event),
+            // FullyBooted and list items carry none even where all other events do, so they tell
+            // nothing of the others.
+            (None, _) if self.source == Some(TimeSource::Event) => return self.latest,
+            (None, _) if matches!(event.what, What::FullyBooted { .. }) => return self.latest,
+            (None, Some(arrived)) => (Some(arrived), TimeSource::Arrival),
+            (None, None) => (epoch(event), TimeSource::Estimated),
         };
-        if told.is_some() {
-            self.source = Some(source);
+        if let Some(told) = told {
+            return Some(self.take(told, source));
         }
-        self.latest = match (self.latest, told) {
-            (Some(latest), Some(told)) => Some(latest.max(told)),
-            (latest, told) => told.or(latest),
-        };
+        // Of what comes between two anchors the order is known.
+        self.latest = self.latest.map(|latest| latest.after(TICK));
         self.latest
     }
 
     /// The time of the first event of a connection, whose `Timestamp` is `at`.
     pub fn begin(&mut self, at: PbxTime) -> PbxTime {
-        self.source = Some(TimeSource::Event);
-        let at = self.shifted(at);
-        let at = self.latest.map_or(at, |latest| latest.max(at));
-        self.latest = Some(at);
-        at
+        self.take(at, TimeSource::Event)
     }
 
     pub fn source(&self) -> TimeSource {
         self.source.unwrap_or(TimeSource::Estimated)
     }
 
-    /// The timestamp on a scale that never steps back by more than disorder.
-    fn shifted(&mut self, at: PbxTime) -> PbxTime {
-        let at = PbxTime::from_micros(at.micros().saturating_add(self.shift));
-        let Some(latest) = self.latest.filter(|latest| latest.since(at) > DISORDER) else {
+    /// How far the times given here are ahead of the PBX's clock, in microseconds: not 0 since that
+    /// was set back.
+    pub fn shift(&self) -> i64 {
+        self.shift
+    }
+
+    /// Whether `at` lies before what came already.
+    pub fn is_past(&self, at: PbxTime) -> bool {
+        let at = self.on_scale(at);
+        self.latest.is_some_and(|latest| latest.since(at) > DISORDER)
+    }
+
+    /// Begins anew: what comes is another stretch of time.
+    pub fn restart(&mut self) {
+        *self = Self::new();
+    }
+
+    /// Where time went back to, because what came before was a mistake; told once.
+    pub fn take_rewound(&mut self) -> Option<PbxTime> {
+        self.rewound.take()
+    }
+
+    fn take(&mut self, told: PbxTime, source: TimeSource) -> PbxTime {
+        let before = self.source.replace(source);
+        if before.is_some_and(|before| before != source && source == TimeSource::Event) {
+            // The other scale was a guess.
+            self.shift = 0;
+            self.rewind(told);
+            return told;
+        }
+        let at = self.placed(self.on_scale(told));
+        let at = self.latest.map_or(at, |latest| latest.max(at));
+        self.latest = Some(at);
+        at
+    }
+
+    fn on_scale(&self, at: PbxTime) -> PbxTime {
+        PbxTime::from_micros(at.micros().saturating_add(self.shift))
+    }
+
+    /// The time on a scale that never steps back by more than disorder.
+    fn placed(&mut self, at: PbxTime) -> PbxTime {
+        let Some(latest) = self.latest else { return at };
+        if latest.since(at) <= DISORDER {
             self.behind = 0;
+            self.jumped = (at.since(latest) > JUMP).then_some(latest);
             return at;
-        };
+        }
+        if self.jumped.is_some_and(|before| before.since(at) <= DISORDER) {
+            self.rewind(at);
+            return at;
+        }
         self.behind += 1;
         if self.behind >= STEP_AFTER {
             self.behind = 0;
@@ -78,11 +123,11 @@ impl PbxClock {
         // What comes later stays later: a talk that ends here has been one.
         latest.after(TICK)
     }
-}
 
-impl Default for PbxClock {
-    fn default() -> Self {
-        Self::new()
+    fn rewind(&mut self, at: PbxTime) {
+        self.latest = Some(at);
+        self.rewound = Some(at);
+        (self.jumped, self.behind) = (None, 0);
     }
 }
 
@@ -160,6 +205,44 @@ mod tests {
         let cdr = Cdr { uniqueid: b"pbx-a-1529936141.21", started, ended, ..Cdr::default() };
         let at = clock.time_of(&Event { at: None, what: What::Cdr(cdr) }, None);
         assert_eq!(at, Some(PbxTime::from_micros(1_529_936_171_000_000)), "30 s later, two of them waiting");
+    }
+
+    #[test]
+    fn one_event_from_the_future_spoils_nothing_else() {
+        let mut clock = PbxClock::new();
+        assert_eq!(seconds(&mut clock, 100), 100);
+        assert_eq!(seconds(&mut clock, 4_102_444_800), 4_102_444_800);
+        assert_eq!(seconds(&mut clock, 101), 101);
+        assert_eq!(clock.take_rewound(), Some(PbxTime::from_micros(101_000_000)));
+        assert_eq!((seconds(&mut clock, 102), clock.shift()), (102, 0));
+    }
+
+    #[test]
+    fn a_quiet_night_is_no_mistake() {
+        let mut clock = PbxClock::new();
+        assert_eq!(seconds(&mut clock, 100), 100);
+        assert_eq!(seconds(&mut clock, 30_000), 30_000);
+        assert_eq!(seconds(&mut clock, 30_001), 30_001);
+        assert_eq!((seconds(&mut clock, 200), clock.take_rewound()), (30_001, None));
+    }
+
+    #[test]
+    fn the_shift_of_a_clock_that_was_set_back_is_known() {
+        let mut clock = PbxClock::new();
+        for at in [4000, 400, 400, 400] {
+            seconds(&mut clock, at);
+        }
+        assert_eq!(clock.shift() / 1_000_000, 3600);
+    }
+
+    #[test]
+    fn fully_booted_says_nothing_of_the_time() {
+        let mut clock = PbxClock::new();
+        let booted = Event { at: None, what: What::FullyBooted { uptime: Some(7) } };
+        let arrived = PbxTime::from_micros(999_000_000);
+        assert_eq!(clock.time_of(&booted, Some(arrived)), None);
+        assert_eq!(seconds(&mut clock, 100), 100);
+        assert_eq!(clock.take_rewound(), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::ami::event::Event;
+use crate::ami::event::{Event, What};
 use crate::ami::wire::{Frame, Kind};
 use crate::call::classify::{self, Setting};
 use crate::call::id::PbxName;
@@ -37,8 +37,14 @@ pub struct Stats {
     pub last: Option<PbxTime>,
     /// Calls in progress.
     pub open: usize,
+    /// Channels of calls in progress.
+    pub channels: usize,
     /// Calls handed out by [`Reader::poll_finished`].
     pub finished: u64,
+    /// Calls that were ended because there were too many channels.
+    pub evicted: u64,
+    /// Captures from before the one that was read last, in which calls were open.
+    pub out_of_order: u64,
 }
 
 impl Reader {
@@ -78,38 +84,52 @@ impl Reader {
         if self.begins
             && let Some(at) = frame.header("Timestamp").and_then(PbxTime::parse)
         {
+            if arrived.is_none() && self.clock.is_past(at) {
+                self.go_back();
+            }
             let at = self.clock.begin(at);
             self.begin(Some(at));
         }
         let Some(event) = Event::parse(frame) else { return };
         self.stats.events += 1;
         let at = self.clock.time_of(&event, arrived);
+        if let Some(at) = self.clock.take_rewound() {
+            self.tracker.rewind(at);
+        }
         self.stats.last = at;
-        if self.begins {
+        // What has no time of its own says nothing of when the connection began.
+        if self.begins && (event.at.is_some() || !matches!(event.what, What::FullyBooted { .. })) {
             self.begin(at);
         }
         self.tracker.set_time_source(self.clock.source());
         self.tracker.handle_event(&event, at.unwrap_or(PbxTime::from_micros(0)));
-        self.judge();
     }
 
     /// Another connection to the PBX begins: what happened since the last event was not seen.
     pub fn handle_connected(&mut self) {
         self.begins = true;
+        self.tracker.handle_lost();
+    }
+
+    /// A capture from before the one that was read last follows: what is open there ended with it.
+    fn go_back(&mut self) {
+        self.stats.out_of_order += u64::from(self.tracker.open() > 0);
+        self.tracker.finish();
+        self.tracker.extract_all();
+        self.tracker.restart();
+        self.clock.restart();
     }
 
     fn begin(&mut self, at: Option<PbxTime>) {
         if let Some(at) = at {
             self.begins = false;
             self.tracker.handle_begin(at);
-            self.judge();
         }
     }
 
     /// Lets deadlines fire up to `now`.
     pub fn handle_timeout(&mut self, now: PbxTime) {
         self.tracker.handle_timeout(now);
-        self.judge();
     }
 
     /// When [`Reader::handle_timeout`] is due.
@@ -119,30 +139,43 @@ impl Reader {
 
     /// The next call that ended, in order of end.
     pub fn poll_finished(&mut self) -> Option<FinishedCall> {
-        let call = self.finished.pop_front()?;
+        while self.finished.is_empty() {
+            let facts = self.tracker.poll_finished()?;
+            let setting = Setting { pbx: &self.pbx, source: self.source, policy: &self.policy };
+            self.finished.extend(classify::classify(&facts, setting));
+        }
         self.stats.finished += 1;
-        Some(call)
+        self.finished.pop_front()
+    }
+
+    /// How far the calls' times are ahead of the PBX's clock, in microseconds.
+    pub fn shift(&self) -> i64 {
+        self.clock.shift()
+    }
+
+    /// As [`Reader::finish`], at a known time.
+    pub fn finish_at(&mut self, now: PbxTime) {
+        self.tracker.handle_timeout(now);
+        self.tracker.advance(now);
+        self.finish();
     }
 
     /// The input is at its end: what is open is closed and marked partial.
     pub fn finish(&mut self) {
         self.tracker.finish();
-        self.judge();
     }
 
     pub fn stats(&self) -> Stats {
-        Stats { open: self.tracker.open(), ..self.stats }
+        Stats {
+            open: self.tracker.open(),
+            channels: self.tracker.channels(),
+            evicted: self.tracker.evicted(),
+            ..self.stats
+        }
     }
 
     /// What was seen of every endpoint so far.
     pub fn portraits(&self) -> impl Iterator<Item = Portrait> {
         self.tracker.portraits()
-    }
-
-    fn judge(&mut self) {
-        while let Some(facts) = self.tracker.poll_finished() {
-            let setting = Setting { pbx: &self.pbx, source: self.source, policy: &self.policy };
-            self.finished.extend(classify::classify(&facts, setting));
-        }
     }
 }

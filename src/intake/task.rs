@@ -4,7 +4,8 @@
 //! does can keep Asterisk's socket full. The task waits for its socket, its next deadline and the
 //! stop signal, for nothing else: calls leave by [`Sink::offer`], which never blocks; what is
 //! refused waits in a [`Backlog`]. When that is full the task stops reading, Asterisk ends the
-//! session in time, and the task goes on when there is room again. No finished call is dropped.
+//! session in time, and the task goes on when there is room again. No finished call
+//! is dropped without being named.
 //!
 //! ```text
 //!        ┌──────────── pause ◄───────────┐
@@ -30,7 +31,9 @@ use crate::ami::session::Retry;
 use crate::ami::session::notice::Notice;
 use crate::ami::wire::{Damage, Frame};
 use crate::call::id::PbxName;
-use crate::call::record::FinishedCall;
+use crate::call::phone;
+use crate::call::policy::Policy;
+use crate::call::record::{CallRecord, FinishedCall};
 use crate::clock;
 use crate::intake::reader::Reader;
 use crate::intake::task::backlog::Backlog;
@@ -52,6 +55,7 @@ pub struct Intake {
     clock: Option<PbxNow>,
     /// What the current connection's splitter had to drop so far.
     damage: Damage,
+    damage_told: Option<MonoTime>,
     backoff: Backoff,
     last_loss: Option<Loss>,
 }
@@ -60,9 +64,13 @@ pub struct Intake {
 pub struct Way {
     pub sink: Box<dyn Sink>,
     pub link: watch::Sender<Link>,
+    /// Swapped on reload: a call is judged by the policy at its end.
+    pub policy: watch::Receiver<Arc<Policy>>,
     /// How far this host's clock is ahead of each PBX's, in microseconds; shared by all intakes.
     pub offsets: watch::Sender<Arc<BTreeMap<PbxName, i64>>>,
     pub stop: CancellationToken,
+    /// Ends the wait for the sink after `stop`: the process has no more time.
+    pub cut: CancellationToken,
 }
 
 /// Where finished calls go: the store's door.
@@ -76,6 +84,12 @@ pub trait Sink: Send {
 
     /// Calls that were taken and then could not be stored: they wait again.
     fn returned(&mut self) -> Vec<FinishedCall>;
+
+    /// Whether it is still to be heard what became of calls that were taken.
+    fn owes(&self) -> bool;
+
+    /// Whether nothing will ever be taken again.
+    fn is_dead(&self) -> bool;
 }
 
 /// Where the connection to a PBX stands.
@@ -104,6 +118,9 @@ const GOOD_CONNECTION: Duration = Duration::from_mins(1);
 /// A loss that goes on for the same reason is told again this often.
 const TELL_AGAIN: Duration = Duration::from_hours(1);
 
+/// Further damage of one stream is told this often.
+const DAMAGE_AGAIN: Duration = Duration::from_mins(1);
+
 /// The reason of the last lost connection, told once.
 struct Loss {
     reason: String,
@@ -121,17 +138,21 @@ impl Intake {
             refused: None,
             clock: None,
             damage: Damage::default(),
+            damage_told: None,
             backoff: Backoff::default(),
             last_loss: None,
         }
     }
 
     /// Follows the PBX until the stop signal; then closes what is open and returns when the sink has
-    /// taken every call. The caller sets the limit to that.
+    /// stored every call, has failed, or the wait for it is cut.
     #[tracing::instrument(name = "intake", skip_all, fields(pbx = %self.pbx))]
     pub async fn run(mut self) {
         while self.attempt().await.is_some() {}
-        self.reader.finish();
+        match self.clock {
+            Some(clock) => self.reader.finish_at(clock.now(clock::mono())),
+            None => self.reader.finish(),
+        }
         self.collect();
         self.drain().await;
     }
@@ -162,6 +183,7 @@ impl Intake {
     ) -> Option<connection::Error> {
         self.reader.handle_connected();
         connection.set_own_variables(self.reader.own_variables());
+        let mut policy = self.way.policy.clone();
         loop {
             let waited = match self.wait_for_room().await {
                 Some(()) => self.meanwhile(connection.wait()).await,
@@ -171,6 +193,11 @@ impl Intake {
                 self.leave(connection).await;
                 return None;
             };
+            self.take_policy();
+            if policy.has_changed().unwrap_or(false) {
+                policy.mark_unchanged();
+                connection.set_own_variables(self.reader.own_variables());
+            }
             if let Err(error) = waited.and_then(|()| self.take_frames(&mut connection)) {
                 return Some(error);
             }
@@ -188,7 +215,7 @@ impl Intake {
         }
         self.tell_damage(connection.damage());
         if let Some(offset) = connection.session().offset() {
-            self.publish(offset.host_ahead());
+            self.publish(offset.host_ahead().saturating_sub(self.reader.shift()));
         }
         self.set_clock();
         self.collect();
@@ -232,8 +259,16 @@ impl Intake {
         }
     }
 
+    /// From here on calls are judged by the policy of now.
+    fn take_policy(&mut self) {
+        if self.way.policy.has_changed().unwrap_or(false) {
+            self.reader.set_policy(Arc::clone(&self.way.policy.borrow_and_update()));
+        }
+    }
+
     /// Lets deadlines fire, takes the calls that ended, and offers them.
     fn collect(&mut self) {
+        self.take_policy();
         if let Some(clock) = self.clock {
             self.reader.handle_timeout(clock.now(clock::mono()));
         }
@@ -280,12 +315,17 @@ impl Intake {
         Some(())
     }
 
-    /// Offers what waits until the sink has taken it.
+    /// Offers what waits until the sink has stored it or never will. What is left then is named:
+    /// only the PBX's stream had it.
     async fn drain(&mut self) {
-        while !self.backlog.is_empty() {
-            clock::sleep_until(Some(clock::mono().after(OFFER_AGAIN))).await;
-            self.offer();
+        let cut = self.way.cut.clone();
+        while self.way.sink.owes() || (!self.backlog.is_empty() && !self.way.sink.is_dead()) {
+            tokio::select! {
+                () = cut.cancelled() => break,
+                () = clock::sleep_until(Some(clock::mono().after(OFFER_AGAIN))) => self.offer(),
+            }
         }
+        self.backlog.take().iter().for_each(tell_lost);
     }
 
     fn tell(&mut self, notice: Notice) {
@@ -321,11 +361,16 @@ impl Intake {
         });
     }
 
+    /// Tells of damage at once, and of more of it once a minute.
     fn tell_damage(&mut self, damage: Damage) {
-        if damage != self.damage {
-            warn!(?damage, "the PBX's stream is damaged: some events were dropped");
-            self.damage = damage;
+        let now = clock::mono();
+        if damage == self.damage || self.damage_told.is_some_and(|told| now.since(told) < DAMAGE_AGAIN) {
+            return;
         }
+        let Damage { glued, oversize, headless } = damage;
+        warn!(glued, oversize, headless, "the PBX's stream is damaged: some events were dropped");
+        self.damage = damage;
+        self.damage_told = Some(now);
     }
 
     /// Tells a loss once; the same reason again is told every hour, but a failed login, which needs
@@ -346,6 +391,16 @@ impl Intake {
         }
         self.way.link.send_replace(Link::Down { reason });
     }
+}
+
+/// All that a person needs who enters the call in amoCRM by hand.
+fn tell_lost(call: &FinishedCall) {
+    let CallRecord { call_id, direction, outcome, responsible, started_at, .. } = &call.record;
+    let phone = phone::masked(call.record.phone.as_deref().unwrap_or_default());
+    error!(
+        %call_id, ?direction, phone, ?outcome, responsible, %started_at,
+        "call lost: the store could not take it, and it was in the PBX's stream only"
+    );
 }
 
 /// The PBX's time of now as this host knows it, for events without a `Timestamp`.

@@ -28,7 +28,9 @@ pub enum Format {
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("{VARIABLE} or [log] level: {filter:?} is no level: error, warn, info, debug or trace")]
+    #[error("{word:?} is no level: error, warn, info, debug, trace or off{}", hint(word))]
+    Level { word: String },
+    #[error("{filter:?} is no list of levels such as \"info,ami2amo::ami=debug\"")]
     Filter { filter: String, source: tracing_subscriber::filter::ParseError },
     #[error("logging is set up already")]
     Twice(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -52,12 +54,43 @@ pub fn init(filter: &str, format: Format) -> Result<(), Error> {
     set.map_err(Error::Twice)
 }
 
-/// Reads a filter.
+/// Reads a filter. What no directive of a list speaks of is logged from errors up, unless the list
+/// says otherwise: nobody who asks for more of one part wants to miss an alarm of another.
 ///
 /// # Errors
-/// When it is none.
+/// When it is none. A word alone must be a level: [`EnvFilter`] takes any other for the name of a
+/// part, and would log nothing of all the rest.
 pub fn parse(filter: &str) -> Result<EnvFilter, Error> {
-    EnvFilter::try_new(filter).map_err(|source| Error::Filter { filter: filter.to_owned(), source })
+    let mut speaks_of_all = false;
+    for directive in filter.split(',') {
+        let (part, level) = directive.rsplit_once('=').unwrap_or(("", directive));
+        if !is_level(level) {
+            return Err(Error::Level { word: level.to_owned() });
+        }
+        speaks_of_all |= part.is_empty();
+    }
+    let whole = if speaks_of_all { filter.to_owned() } else { format!("error,{filter}") };
+    EnvFilter::try_new(whole).map_err(|source| Error::Filter { filter: filter.to_owned(), source })
+}
+
+fn is_level(word: &str) -> bool {
+    ["error", "warn", "info", "debug", "trace", "off"].iter().any(|level| word.eq_ignore_ascii_case(level))
+}
+
+/// The level that is meant by a word of other programs.
+fn hint(word: &str) -> &'static str {
+    let meant = |words: &[&str]| words.iter().any(|known| word.trim().eq_ignore_ascii_case(known));
+    if meant(&["warning", "warnings"]) {
+        "; \"warn\" is meant"
+    } else if meant(&["err", "critical", "crit", "fatal", "alert", "emerg"]) {
+        "; \"error\" is meant"
+    } else if meant(&["notice", "information", "verbose"]) {
+        "; \"info\" is meant"
+    } else if meant(&["none", "quiet", "silent"]) {
+        "; \"off\" is meant, and with it no alarm is seen"
+    } else {
+        ""
+    }
 }
 
 /// Whether standard error goes to the journal: systemd names the socket by device and inode.
@@ -107,11 +140,46 @@ mod tests {
 
     #[test]
     fn a_level_is_a_word_or_a_list() {
-        for good in ["info", "debug", "warn,ami2amo::ami=trace"] {
+        for good in ["info", "DEBUG", "off", "warn,ami2amo::ami=trace", "ami2amo::ami=trace,error"] {
             assert!(parse(good).is_ok(), "{good}");
         }
-        let error = parse("loud=noise=x").unwrap_err();
-        assert!(error.to_string().contains("loud=noise=x"), "{error}");
+        for (bad, advice) in [
+            ("warning", "\"warn\" is meant"),
+            ("loud", "error, warn, info, debug, trace or off"),
+            ("", "\"\" is no level"),
+            ("info,", "\"\" is no level"),
+            (" info", "\" info\" is no level"),
+            ("3", "\"3\" is no level"),
+            ("ami2amo=loud", "\"loud\" is no level"),
+            ("ami2amo::ami,info", "\"ami2amo::ami\" is no level"),
+            ("a=b=c", "\"c\" is no level"),
+            ("a[=info", "is no list of levels"),
+        ] {
+            let error = parse(bad).unwrap_err().to_string();
+            assert!(error.contains(advice), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_list_about_one_part_hides_no_alarm_of_another() {
+        for (filter, expected) in [
+            ("ami2amo::ami=trace", "alarm"),
+            ("amo2ami=debug", "alarm"),
+            ("info,ami2amo::ami=trace", "alarm news"),
+            ("off", ""),
+        ] {
+            let paper = Paper::default();
+            let writer = paper.clone();
+            let lines = tracing_subscriber::fmt().with_env_filter(parse(filter).unwrap());
+            let lines = lines.without_time().with_level(false).with_target(false).with_ansi(false);
+            let subscriber = lines.with_writer(move || writer.clone()).finish();
+            tracing::subscriber::with_default(subscriber, || {
+                tracing::error!("alarm");
+                tracing::info!("news");
+            });
+            let text = String::from_utf8(paper.0.lock().unwrap().clone()).unwrap();
+            assert_eq!(text.split_whitespace().collect::<Vec<_>>().join(" "), expected, "{filter}");
+        }
     }
 
     #[derive(Clone, Default)]

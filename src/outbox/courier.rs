@@ -23,7 +23,7 @@ pub mod standing;
 #[cfg(feature = "daemon")]
 pub mod task;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,7 +37,8 @@ use crate::outbox::courier::flight::{Flight, Landing, Load};
 use crate::outbox::courier::health::{Gate, Health};
 use crate::outbox::courier::standing::{Hold, Signal, Standing};
 use crate::outbox::policy::{self, Jitter, Policy};
-use crate::outbox::queue::{self, BatchId, Item, Phase, Seq, Settlement, State};
+use crate::outbox::queue::{self, BatchId, Item, Seq, Settlement, State};
+use crate::outbox::schedule;
 use crate::time::{HostTime, MonoTime};
 
 /// The courier of one account.
@@ -51,8 +52,9 @@ pub struct Courier {
     health: Health,
     store_failures: u32,
     store_paused_until: MonoTime,
-    /// Calls whose last POST was refused alone and without a reason.
-    unexplained: BTreeSet<Seq>,
+    /// Calls whose last POST was refused alone and without a reason, and how often in a row. A
+    /// restart counts anew.
+    unexplained: BTreeMap<Seq, u32>,
 }
 
 /// What the configuration says; may change between two polls.
@@ -108,7 +110,7 @@ impl Courier {
             health: Health::new(),
             store_failures: 0,
             store_paused_until: MonoTime::default(),
-            unexplained: BTreeSet::new(),
+            unexplained: BTreeMap::new(),
         }
     }
 
@@ -279,9 +281,22 @@ impl Courier {
         let timeout = self.rules.amo.request_timeout.duration();
         let Landing { rulings, signal, unexplained } =
             flight.land(posted, &self.rules.delivery, timeout, now.host);
-        self.unexplained.extend(unexplained);
+        self.count_refusals(&rulings, unexplained);
         self.step = Step::Settle { rulings, together: true };
-        self.learn(signal, now);
+        let jitter = self.jitter.draw();
+        self.health.learn_of_post(signal, &self.rules.delivery, jitter, now);
+    }
+
+    /// A refusal that says nothing counts against the call that was alone in it; any other outcome
+    /// ends the row.
+    fn count_refusals(&mut self, rulings: &[Ruling], unexplained: Option<Seq>) {
+        if let Some(seq) = unexplained {
+            *self.unexplained.entry(seq).or_default() += 1;
+            return;
+        }
+        for ruling in rulings {
+            self.unexplained.remove(&ruling.settlement.seq);
+        }
     }
 
     fn looked(&mut self, found: ReadBack, now: Now) {
@@ -289,6 +304,9 @@ impl Courier {
         let soon = self.rules.delivery.note_lag.duration();
         let (words, pause, signal) = match found {
             ReadBack::Complete(notes) => {
+                if !notes.is_empty() {
+                    self.health.found();
+                }
                 self.step = Step::Settle { rulings: self.search(&items, &notes, begun), together: true };
                 return;
             }
@@ -310,10 +328,10 @@ impl Courier {
         let mut rulings = Vec::with_capacity(items.len());
         for item in items {
             let note = notes.get(&calls::uniq(&item.call.record));
-            let alone = self.unexplained.contains(&item.seq);
+            let refusals = self.unexplained.get(&item.seq).copied().unwrap_or(0);
             let jitter = self.jitter.draw();
-            let settled = policy::after_look(&rules.delivery, item, note, alone, timeout, begun, jitter);
-            if settled.state.phase() != Phase::Unknown {
+            let settled = policy::after_look(&rules.delivery, item, note, refusals, timeout, begun, jitter);
+            if !schedule::waits(settled.state.phase()) {
                 self.unexplained.remove(&item.seq);
             }
             rulings.push(Ruling::new(item, settled));

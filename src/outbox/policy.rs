@@ -74,8 +74,8 @@ pub struct Jitter(u64);
 
 /// Most calls that amoCRM is given at once; its own library's advice.
 pub const BATCH_MAX: usize = 50;
-/// A call that amoCRM refuses alone without saying why is given up after so many tries, which the
-/// growing pauses stretch over hours: long enough for a fault of the account to be seen.
+/// A call that amoCRM refuses alone without saying why is given up after so many refusals in a row,
+/// which the growing pauses stretch over hours: long enough for a fault of the account to be seen.
 const UNEXPLAINED_MAX: u32 = 12;
 /// The first search comes after this part of `note_lag`: most notes are listed at once.
 const FIRST_LOOK_PART: u32 = 6;
@@ -118,12 +118,13 @@ pub fn after_answer(
     Settlement { seq: item.seq, state, next_at, last_error: said, attempted }
 }
 
-/// What a search that read every place says of one call.
+/// What a search that read every place says of one call. `refusals` counts the last POSTs in a row
+/// that amoCRM refused for this call alone and without a reason.
 pub fn after_look(
     policy: &Policy,
     item: &Item,
     found: Option<&Note>,
-    unexplained: bool,
+    refusals: u32,
     request_timeout: Duration,
     now: HostTime,
     jitter: f64,
@@ -135,7 +136,7 @@ pub fn after_look(
         None if looked < LOOKS_MIN || now < judged => {
             (look_again(item, looked, now), judged.max(now.after(first_look(policy))))
         }
-        None => absent(policy, item, unexplained, now, jitter),
+        None => absent(policy, item, refusals, now, jitter),
     };
     let last_error = found.is_none().then(|| item.last_error.clone()).flatten();
     Settlement { seq: item.seq, state, next_at, last_error, attempted: false }
@@ -263,7 +264,8 @@ fn sent(note_id: Option<u64>, entity: Option<&Entity>, now: HostTime) -> State {
 
 /// Parks a call whose number amoCRM does not know, or gives it up.
 fn not_found(policy: &Policy, item: &Item, now: HostTime) -> (State, HostTime) {
-    let since = if let State::Parked { since } = item.state { since } else { now };
+    let since = if let State::Parked { since } = item.state { Some(since) } else { None };
+    let since = item.parked_since.or(since).unwrap_or(now);
     let waited = now.since(since);
     if waited >= policy.parked_max.duration() {
         let reason = format!("amoCRM has had no contact with this number for {}", policy.parked_max);
@@ -297,10 +299,10 @@ fn unclear(policy: &Policy, sending: &Sending, now: HostTime) -> (State, HostTim
 }
 
 /// Nothing was found, often and late enough.
-fn absent(policy: &Policy, item: &Item, unexplained: bool, now: HostTime, jitter: f64) -> (State, HostTime) {
-    if unexplained && item.attempts >= UNEXPLAINED_MAX {
+fn absent(policy: &Policy, item: &Item, refusals: u32, now: HostTime, jitter: f64) -> (State, HostTime) {
+    if refusals >= UNEXPLAINED_MAX {
         let said = item.last_error.as_deref().unwrap_or("no reason given");
-        let reason = format!("amoCRM refuses this call alone, {} times: {said}", item.attempts);
+        let reason = format!("amoCRM refuses this call alone, {refusals} times: {said}");
         return (State::Dead { reason, at: now }, now);
     }
     match policy.on_unknown {

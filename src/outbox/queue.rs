@@ -46,6 +46,9 @@ pub struct Item {
     /// What amoCRM or the network said last, in words.
     #[serde(default)]
     pub last_error: Option<String>,
+    /// When it was parked first: what happens between two tries does not make the wait anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parked_since: Option<HostTime>,
     pub call: FinishedCall,
 }
 

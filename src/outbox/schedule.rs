@@ -22,6 +22,8 @@ pub struct Slip {
     pub next_at: HostTime,
     #[serde(default)]
     pub last_error: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parked_since: Option<HostTime>,
 }
 
 /// The new slip of one call and the phase that it comes from.
@@ -173,6 +175,7 @@ impl Slip {
             attempts: 0,
             next_at: now,
             last_error: None,
+            parked_since: None,
         }
     }
 
@@ -197,6 +200,7 @@ impl Slip {
             attempts: self.attempts,
             next_at: self.next_at,
             last_error: self.last_error,
+            parked_since: self.parked_since,
             call,
         }
     }
@@ -210,7 +214,14 @@ impl Slip {
     }
 
     fn step(&mut self, to: State) -> Result<(), Error> {
-        permit(self.seq, self.state.phase(), to.phase())?;
+        let from = self.state.phase();
+        permit(self.seq, from, to.phase())?;
+        if let State::Parked { since } = self.state {
+            self.parked_since.get_or_insert(since);
+        } else if !waits(from) {
+            // Whoever revives a call gives it all its time.
+            self.parked_since = None;
+        }
         self.state = to;
         Ok(())
     }

@@ -97,8 +97,9 @@ fn has_extension(record: &CallRecord, extension: &str) -> bool {
 
 impl From<Item> for Found {
     fn from(item: Item) -> Self {
-        let Item { seq, account, enqueued_at, state, attempts, next_at, last_error, call } = item;
-        let slip = Slip { seq, account, enqueued_at, state, attempts, next_at, last_error };
+        let Item { seq, account, enqueued_at, state, attempts, next_at, last_error, parked_since, call } =
+            item;
+        let slip = Slip { seq, account, enqueued_at, state, attempts, next_at, last_error, parked_since };
         Self { call, whereabouts: Whereabouts::Store(slip) }
     }
 }

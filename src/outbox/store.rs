@@ -16,7 +16,7 @@
 
 mod desk;
 mod draft;
-mod error;
+pub mod error;
 mod fit;
 mod frame;
 pub mod fsync;
@@ -80,14 +80,14 @@ pub struct Store {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(
-        "{} is held by another ami2amo{}: stop it first, or use the command line while it runs",
+        "{} is held by another ami2amo{}: stop it first",
         path.display(),
         holder.map(|pid| format!(" (process {pid})")).unwrap_or_default()
     )]
     Locked { path: PathBuf, holder: Option<u32> },
     #[error("no permission for {}: it must belong to the user who runs ami2amo", path.display())]
     Permission { path: PathBuf, source: io::Error },
-    #[error("{} is on a file system that is mounted read-only", path.display())]
+    #[error("{} is on a file system that is mounted read-only: look why (dmesg), mount it for writing and start again", path.display())]
     ReadOnly { path: PathBuf, source: io::Error },
     #[error("the disk of {} is full: nothing is lost, make room and start again", path.display())]
     Full { path: PathBuf, source: io::Error },

@@ -13,7 +13,7 @@ use std::thread;
 use crate::call::record::FinishedCall;
 use crate::replay::sink::Sink;
 use crate::replay::source::{self, Fault, Opened};
-use crate::replay::stream::{Receiver, Stream};
+use crate::replay::stream::{Receiver, Stream, Yield};
 use crate::replay::{End, Files, Tally, report};
 
 /// Calls that a worker keeps before it waits for its turn: about 100 KB.
@@ -50,7 +50,7 @@ fn work(
         let turn = next.fetch_add(1, Ordering::Relaxed);
         let Some(path) = files.paths.get(turn) else { return };
         stream.restart(files.reader());
-        let mut lane = Lane { printer, turn, calls: Vec::new(), useful: false };
+        let mut lane = Lane { printer, turn, calls: Vec::new(), gave: Yield::Nothing };
         let opened = source::open(path, &mut locked(input), files.bar);
         if lane.read(&mut stream, opened, path).is_err() {
             return;
@@ -64,7 +64,7 @@ struct Lane<'p, 's> {
     printer: &'p Printer<'s>,
     turn: usize,
     calls: Vec<FinishedCall>,
-    useful: bool,
+    gave: Yield,
 }
 
 impl Lane<'_, '_> {
@@ -76,7 +76,7 @@ impl Lane<'_, '_> {
     ) -> io::Result<()> {
         let read = stream.read(opened, self)?;
         let faults_after = stream.finish(self)?;
-        self.useful = read.useful;
+        self.gave = read.gave;
         self.print()?;
         self.printer.in_turn(self.turn, |state| {
             report(state.messages, path, &read.faults)?;
@@ -101,7 +101,7 @@ impl Drop for Lane<'_, '_> {
     fn drop(&mut self) {
         // An error here is an error of the output, which the printer keeps.
         let _ = self.printer.in_turn(self.turn, |state| {
-            state.tally.add(self.useful);
+            state.tally.add(self.gave);
             Ok(())
         });
         self.printer.pass_turn();

@@ -10,9 +10,9 @@ use crate::ops::screen::clean;
 use crate::ops::sides::Doubts;
 use crate::ops::words::Language;
 use crate::ops::words::sides::Doubt;
+use crate::replay::Format;
 use crate::replay::stream::Receiver;
 use crate::replay::table::Table;
-use crate::replay::{BATCH_MAX, Format};
 
 /// Prints calls one by one; the same calls give the same bytes.
 pub struct Sink<'a> {
@@ -30,8 +30,16 @@ pub struct Sink<'a> {
 enum Form<'a> {
     Table(Table),
     Jsonl,
-    Amocrm { batch: Vec<CallRecord>, request: &'a mut (dyn FnMut(&[CallRecord]) -> Vec<u8> + Send) },
+    Amocrm { batch: Vec<CallRecord>, requests: Requests<'a> },
     None { calls: u64, digest: Sha256 },
+}
+
+/// How requests to amoCRM are made.
+pub struct Requests<'a> {
+    /// Most calls in one.
+    pub most: usize,
+    /// Writes the body.
+    pub write: &'a mut (dyn FnMut(&[CallRecord]) -> Vec<u8> + Send),
 }
 
 /// Output written at once when nobody watches.
@@ -45,12 +53,12 @@ impl<'a> Sink<'a> {
         format: Format,
         output: &'a mut (dyn Write + Send),
         columns: Option<usize>,
-        request: &'a mut (dyn FnMut(&[CallRecord]) -> Vec<u8> + Send),
+        requests: Requests<'a>,
     ) -> Self {
         let form = match format {
             Format::Table => Form::Table(Table::new(columns)),
             Format::Jsonl => Form::Jsonl,
-            Format::Amocrm => Form::Amocrm { batch: Vec::new(), request },
+            Format::Amocrm => Form::Amocrm { batch: Vec::new(), requests },
             Format::None => Form::None { calls: 0, digest: Sha256::new() },
         };
         let output = BufWriter::with_capacity(OUTPUT_PIECE, output);
@@ -67,7 +75,9 @@ impl<'a> Sink<'a> {
         match self.form {
             Form::Table(table) => self.output.write_all(table.totals().as_bytes())?,
             Form::Jsonl => {}
-            Form::Amocrm { mut batch, request } => write_batch(&mut self.output, &mut batch, request)?,
+            Form::Amocrm { mut batch, requests } => {
+                write_batch(&mut self.output, &mut batch, requests.write)?;
+            }
             Form::None { calls, digest } => writeln!(messages, "calls={calls} digest={}", hex(digest))?,
         }
         self.output.flush()
@@ -84,13 +94,13 @@ impl Receiver for Sink<'_> {
                 render(&call, &mut self.line)?;
                 self.output.write_all(&self.line)?;
             }
-            Form::Amocrm { batch, request } => {
+            Form::Amocrm { batch, requests } => {
                 // Skipped calls are in no request.
                 if call.skip.is_none() {
                     batch.push(call);
                 }
-                if batch.len() == BATCH_MAX {
-                    write_batch(&mut self.output, batch, request)?;
+                if batch.len() >= requests.most {
+                    write_batch(&mut self.output, batch, requests.write)?;
                 }
             }
             Form::None { calls, digest } => {

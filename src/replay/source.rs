@@ -6,7 +6,7 @@ use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::Path;
 use std::rc::Rc;
 
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 use indicatif::ProgressBar;
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
@@ -26,11 +26,11 @@ pub enum Fault {
     InputTwice,
     #[error("cannot be read ({0}): copy it to a sound disk and try again")]
     Unreadable(io::Error),
-    #[error("it is empty: record one with 'ami2amo capture'")]
+    #[error("it is empty: record the manager port again, with {RECORD}")]
     Empty,
     #[error(
-        "there is no AMI text in it: give the raw text of the manager port, \
-         as 'ami2amo capture' records it (plain, gzip or zstd)"
+        "there is no AMI text in it: give the raw text of the manager port (plain, gzip or zstd), \
+         recorded with {RECORD}"
     )]
     NoAmi,
     #[error(
@@ -38,6 +38,11 @@ pub enum Fault {
          the {text} bytes of text before it were used; copy the file again for the rest"
     )]
     Damaged { packed: u64, text: u64, cause: String },
+    #[error(
+        "it needs a zstd window of {0} MiB, and {WINDOW_MAX_MIB} MiB is the most that is read: \
+         pack it anew, with zstd -dc --long=31 FILE | zstd > NEW"
+    )]
+    WideWindow(u64),
     #[error(
         "damaged blocks were stepped over ({} cut and glued to the next, {} too long, {} without a head): \
          calls near them may be incomplete",
@@ -63,8 +68,15 @@ enum Packing {
     Zstd,
 }
 
+/// How the README records the manager port.
+const RECORD: &str =
+    r"printf 'Action: Login\r\nUsername: USER\r\nSecret: SECRET\r\n\r\n' | nc 127.0.0.1 5038 > calls.ami";
+
 /// Bytes that a decompressor takes from the file at once.
 const PACKED_PIECE: usize = 64 << 10;
+
+/// Widest zstd window, which is memory for as long as a file is read; the limit of `zstd` itself.
+const WINDOW_MAX_MIB: u64 = 128;
 
 /// Longest magic number that tells a packing.
 const MAGIC_LEN: usize = 4;
@@ -94,7 +106,7 @@ pub fn open<'a>(
     let file = Cursor::new(magic).chain(file);
     let text: Box<dyn Read + 'a> = match packing {
         Packing::Plain => Box::new(file),
-        Packing::Gzip => Box::new(MultiGzDecoder::new(BufReader::with_capacity(PACKED_PIECE, file))),
+        Packing::Gzip => Box::new(MultiGzip::new(BufReader::with_capacity(PACKED_PIECE, file))),
         Packing::Zstd => Box::new(MultiZstd::new(BufReader::with_capacity(PACKED_PIECE, file))),
     };
     Ok(Opened { text, packing, packed })
@@ -103,6 +115,9 @@ pub fn open<'a>(
 impl Opened<'_> {
     /// What an error of `text` means after `text_bytes` of text.
     pub fn fault(&self, err: io::Error, text_bytes: u64) -> Fault {
+        if let Some(TooWide { mib }) = err.get_ref().and_then(|cause| cause.downcast_ref()) {
+            return Fault::WideWindow(*mib);
+        }
         match self.packing {
             Packing::Plain if err.kind() == io::ErrorKind::IsADirectory => Fault::Directory,
             Packing::Plain => Fault::Unreadable(err),
@@ -162,6 +177,46 @@ impl<R: Read> Read for Metered<R> {
     }
 }
 
+/// Gzip members one after the other, as joined files have them. Zeros behind one, with which tapes
+/// and disks are filled up, are no damage: `gzip` itself steps over them.
+struct MultiGzip<R> {
+    /// `None` at the end of the last one.
+    member: Option<GzDecoder<R>>,
+}
+
+impl<R: BufRead> MultiGzip<R> {
+    fn new(packed: R) -> Self {
+        Self { member: Some(GzDecoder::new(packed)) }
+    }
+}
+
+impl<R: BufRead> Read for MultiGzip<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        while let Some(member) = &mut self.member {
+            let read = member.read(into)?;
+            if read > 0 || into.is_empty() {
+                return Ok(read);
+            }
+            let more = skip_zeros(member.get_mut())?;
+            let ended = self.member.take().filter(|_| more);
+            self.member = ended.map(|member| GzDecoder::new(member.into_inner()));
+        }
+        Ok(0)
+    }
+}
+
+/// Steps over zeros; says whether anything comes behind them.
+fn skip_zeros(packed: &mut impl BufRead) -> io::Result<bool> {
+    loop {
+        let bytes = packed.fill_buf()?;
+        let (length, zeros) = (bytes.len(), bytes.iter().take_while(|byte| **byte == 0).count());
+        packed.consume(zeros);
+        if zeros < length || length == 0 {
+            return Ok(length > 0);
+        }
+    }
+}
+
 /// Zstd frames one after the other, as joined files have them and as `zstd` itself reads them.
 struct MultiZstd<R> {
     packed: R,
@@ -170,7 +225,9 @@ struct MultiZstd<R> {
 
 impl<R: BufRead> MultiZstd<R> {
     fn new(packed: R) -> Self {
-        Self { packed, decoder: FrameDecoder::new() }
+        let mut decoder = FrameDecoder::new();
+        decoder.set_max_window_size(WINDOW_MAX_MIB << 20);
+        Self { packed, decoder }
     }
 
     /// Begins the next frame, or steps over one that holds no data.
@@ -180,9 +237,19 @@ impl<R: BufRead> MultiZstd<R> {
             Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame {
                 length, ..
             })) => io::copy(&mut self.packed.by_ref().take(u64::from(length)), &mut io::sink()).map(drop),
+            Err(FrameDecoderError::WindowSizeTooBig { requested, .. }) => {
+                Err(io::Error::other(TooWide { mib: requested.div_ceil(1 << 20) }))
+            }
             Err(err) => Err(io::Error::other(err)),
         }
     }
+}
+
+/// A zstd frame with a window that is not read.
+#[derive(Debug, thiserror::Error)]
+#[error("a zstd window of {mib} MiB")]
+struct TooWide {
+    mib: u64,
 }
 
 impl<R: BufRead> Read for MultiZstd<R> {

@@ -35,11 +35,21 @@ pub trait Receiver {
 /// What reading one file came to.
 #[derive(Debug)]
 pub struct FileRead {
-    /// It had AMI text in it.
-    pub useful: bool,
+    pub gave: Yield,
     pub faults: Vec<Fault>,
     /// What the connection before this file turned out to lack, when one ended there.
     pub faults_before: Vec<Fault>,
+}
+
+/// How much a file gave.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Yield {
+    /// There was no AMI text in it.
+    #[default]
+    Nothing,
+    /// It could not be read to its end.
+    Part,
+    Whole,
 }
 
 /// Bytes read at once: some 400 events, and room in a second-level cache.
@@ -82,7 +92,7 @@ impl Stream {
             Ok(opened) => opened,
             Err(fault) => {
                 let faults_before = self.end_connection(receiver)?;
-                return Ok(FileRead { useful: false, faults: vec![fault], faults_before });
+                return Ok(FileRead { gave: Yield::Nothing, faults: vec![fault], faults_before });
             }
         };
         self.ami_seen = false;
@@ -97,6 +107,11 @@ impl Stream {
             Err(err) => Err(err),
         };
         let useful = self.ami_seen || looks_like_ami(self.tail());
+        let gave = match (useful, &read) {
+            (false, _) => Yield::Nothing,
+            (true, Err(_)) => Yield::Part,
+            (true, Ok(())) => Yield::Whole,
+        };
         let fault = match read {
             Err(err) => Some(opened.fault(err, text)),
             Ok(()) if text == 0 => Some(Fault::Empty),
@@ -107,7 +122,7 @@ impl Stream {
             // What follows is not the rest of this block.
             self.forget_tail();
         }
-        Ok(FileRead { useful, faults: fault.into_iter().collect(), faults_before })
+        Ok(FileRead { gave, faults: fault.into_iter().collect(), faults_before })
     }
 
     /// Reads to the end, or to where the file cannot be read (the inner error); `text` counts.

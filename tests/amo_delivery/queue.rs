@@ -17,6 +17,8 @@ struct Inner {
     queue: MemoryQueue,
     /// In the order in which they came.
     ids: Vec<CallId>,
+    /// Its disk is full.
+    full: bool,
 }
 
 impl Queue {
@@ -34,8 +36,13 @@ impl Queue {
         self.inner().queue.intend(&[seq], since).expect("the call waits");
     }
 
+    /// Nothing is settled any more.
+    pub fn fill_up(&self) {
+        self.inner().full = true;
+    }
+
     pub fn items(&self) -> Vec<Item> {
-        let Inner { queue, ids } = &mut *self.inner();
+        let Inner { queue, ids, .. } = &mut *self.inner();
         ids.iter().filter_map(|id| queue.find(id).expect("memory does not fail")).collect()
     }
 
@@ -70,6 +77,10 @@ impl Outbox for Queue {
     }
 
     async fn settle(&self, settlements: Vec<Settlement>, now: HostTime) -> Result<(), Error> {
-        self.inner().queue.settle(settlements, now)
+        let inner = &mut *self.inner();
+        if inner.full {
+            return Err(Error::Store("the disk is full".to_owned()));
+        }
+        inner.queue.settle(settlements, now)
     }
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ami2amo::call::policy::Policy;
+use ami2amo::outbox;
 use ami2amo::replay::{self, Args, End, Format, Surroundings};
 use clap::Parser;
 
@@ -54,8 +55,15 @@ pub fn replay_into(
         let ids: Vec<_> = calls.iter().map(|call| call.call_id.as_str()).collect();
         serde_json::to_vec(&ids).expect("strings are JSON")
     };
-    let around =
-        Surroundings { input, output, messages, columns: None, progress: false, request: &mut request };
+    let around = Surroundings {
+        input,
+        output,
+        messages,
+        columns: None,
+        progress: false,
+        batch_max: outbox::policy::BATCH_MAX,
+        request: &mut request,
+    };
     replay::run(args, Arc::new(policy), around)
 }
 

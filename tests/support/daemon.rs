@@ -79,6 +79,23 @@ impl Host {
         Daemon::start(self.command())
     }
 
+    /// Changes the configuration.
+    pub fn edit(&self, from: &str, to: &str) {
+        let text = std::fs::read_to_string(self.config()).unwrap();
+        assert!(text.contains(from), "{text}");
+        std::fs::write(self.config(), text.replace(from, to)).unwrap();
+    }
+
+    /// As [`Self::start`]; where files may not grow, a write fails and no signal comes.
+    pub fn start_with_small_disk(&self) -> Daemon {
+        let ready = self.command();
+        let mut command = Command::new("sh");
+        command.env_clear().envs(ready.as_std().get_envs().filter_map(|(key, value)| Some((key, value?))));
+        command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(ready.as_std().get_program());
+        command.args(ready.as_std().get_args()).stdin(Stdio::null()).kill_on_drop(true);
+        Daemon::start(command)
+    }
+
     /// Waits for a message to systemd that has the line `wanted`.
     pub async fn notified(&self, wanted: &str) {
         let mut buffer = [0; 4096];
@@ -125,6 +142,13 @@ impl Daemon {
         let pid = self.child.id().unwrap().to_string();
         let sent = std::process::Command::new("kill").args([name, &pid]).status().unwrap();
         assert!(sent.success());
+    }
+
+    /// From here on no file of the daemon may grow.
+    pub fn fill_disk(&self) {
+        let pid = self.child.id().unwrap().to_string();
+        let limited = std::process::Command::new("prlimit").args(["--pid", &pid, "--fsize=0"]).status();
+        assert!(limited.unwrap().success());
     }
 
     /// Waits for the end; returns how it ended and the whole log.

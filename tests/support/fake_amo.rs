@@ -72,6 +72,8 @@ pub enum What {
     Status(u16),
     /// This status with the gateway's page; nothing is stored.
     Page(u16),
+    /// This status with errors that name no call; nothing is stored.
+    Errors(u16),
     TooMany {
         retry_after: Option<u64>,
     },

@@ -6,6 +6,7 @@
 //! contains the new one.
 
 #![cfg(test)]
+#![allow(clippy::allow_attributes, dead_code, reason = "each test binary uses its own part of this")]
 
 use std::collections::BTreeMap;
 
@@ -104,6 +105,11 @@ impl Names {
         let shuffle = std::array::from_fn(|_| random.permutation());
         let later = i64::try_from(random.below(300_000_000)).unwrap_or(0);
         Self { words, extensions, shuffle, later, count: random.below(100_000) as u64 }
+    }
+
+    /// The same names, and everything later by so many seconds.
+    pub fn later(self, later: i64) -> Self {
+        Self { later, ..self }
     }
 
     /// The capture with these names.

@@ -7,6 +7,8 @@ use ami2amo::call::policy::Policy;
 
 use crate::stage::{Stage, Words};
 
+const BANNER: &str = "Asterisk Call Manager/11.0.0";
+
 /// One case file.
 #[derive(Debug)]
 pub struct Script {
@@ -41,7 +43,7 @@ impl Script {
         let mut stage = Stage::default();
         let lines: Vec<&str> = script.lines().collect();
         if !lines.contains(&"!bare") {
-            stage.raw("Asterisk Call Manager/11.0.0");
+            stage.raw(BANNER);
         }
         let mut policy = String::new();
         for line in lines {
@@ -85,6 +87,9 @@ fn direct(stage: &mut Stage, directive: &str) {
         "lf" => stage.bare_newlines = true,
         "crlf" => stage.bare_newlines = false,
         "no-timestamps" => stage.no_timestamps = true,
+        "unseen" => stage.unseen = true,
+        "seen" => stage.unseen = false,
+        "connect" => stage.raw(BANNER),
         "bytes" => stage.bytes.extend(unescape(rest)),
         "times" => {
             let (times, text) = rest.split_once(' ').expect("'!times N text'");

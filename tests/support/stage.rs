@@ -16,6 +16,8 @@ pub struct Stage {
     pub now_micros: i64,
     pub bare_newlines: bool,
     pub no_timestamps: bool,
+    /// What happens is not sent.
+    pub unseen: bool,
     channels: BTreeMap<String, Channel>,
     bridges: BTreeMap<String, Bridge>,
 }
@@ -32,11 +34,13 @@ struct Channel {
     account: String,
     context: String,
     exten: String,
+    priority: String,
 }
 
 #[derive(Clone, Debug)]
 struct Bridge {
     kind: String,
+    technology: String,
     creator: String,
     channels: usize,
 }
@@ -48,6 +52,9 @@ pub struct Words {
     options: BTreeMap<String, String>,
     headers: Vec<(String, String)>,
 }
+
+/// `Exten` of a channel that the PBX makes, until it is dialled.
+const CALLED: &str = "s";
 
 const OPTIONS: &[&str] = &[
     "account",
@@ -62,8 +69,10 @@ const OPTIONS: &[&str] = &[
     "linkedid",
     "name",
     "optimize",
+    "priority",
     "state",
     "string",
+    "tech",
     "type",
 ];
 
@@ -92,6 +101,10 @@ impl Words {
         self.options.get(key).map_or(default, String::as_str).to_owned()
     }
 
+    fn header(&self, key: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == key).map(|(_, value)| value.as_str())
+    }
+
     /// `A > B rest…`, or `> B rest…` where nobody calls.
     fn dial(&self) -> (Option<&str>, &str, Option<&str>) {
         let arrow = self.plain.iter().position(|word| word == ">").expect("a dial has a '>'");
@@ -109,6 +122,7 @@ impl Stage {
     pub fn act(&mut self, verb: &str, words: &Words) {
         match verb {
             "newchannel" => self.new_channel(words),
+            "pair" => self.pair(words),
             "set" => self.set(words),
             "newstate" => {
                 words.plain(1, "the state").clone_into(&mut self.channel(words.plain(0, "a channel")).state);
@@ -133,6 +147,9 @@ impl Stage {
             "event" => {
                 let name = words.plain(0, "the event's name").to_owned();
                 self.event(&name, &words.plain[1..], words, &[]);
+                if name == "BlindTransfer" {
+                    self.send_on(words);
+                }
             }
             _ => panic!("there is no line '{verb} …'"),
         }
@@ -140,29 +157,48 @@ impl Stage {
 
     /// A line as it stands.
     pub fn raw(&mut self, line: &str) {
+        if self.unseen {
+            return;
+        }
         self.bytes.extend_from_slice(line.as_bytes());
         self.bytes.extend_from_slice(if self.bare_newlines { b"\n" } else { b"\r\n" });
     }
 
     fn new_channel(&mut self, words: &Words) {
         let (name, uniqueid) = (words.plain(0, "the channel's name"), words.plain(1, "its uniqueid"));
-        let exten = words.option("exten", "");
+        // A channel with a number to dial calls the PBX; one without is called by it, and Asterisk calls
+        // its extension `s` until it is dialled.
+        let exten = words.option("exten", CALLED);
         let context = if name.contains("trunk") { "from-trunk" } else { "from-internal" };
         let channel = Channel {
             name: name.to_owned(),
             uniqueid: uniqueid.to_owned(),
             linkedid: words.option("linkedid", uniqueid),
-            // A channel with a number to dial calls the PBX, one without is called by it.
-            state: words.option("state", if exten.is_empty() { "Down" } else { "Ring" }),
+            state: words.option("state", if words.options.contains_key("exten") { "Ring" } else { "Down" }),
             number: words.option("from", "<unknown>"),
             caller_name: words.option("name", "<unknown>"),
             connected: words.option("connected", "<unknown>"),
             account: words.option("account", ""),
             context: words.option("context", context),
             exten,
+            priority: words.option("priority", "1"),
         };
         self.channels.insert(uniqueid.to_owned(), channel);
         self.event("Newchannel", &words.plain[1..2], words, &[]);
+    }
+
+    /// `pair NAME UID UID …`: both halves of a Local channel.
+    fn pair(&mut self, words: &Words) {
+        let name = words.plain(0, "the name without ';1'").to_owned();
+        let (one, two) = (words.plain(1, "half ;1").to_owned(), words.plain(2, "half ;2").to_owned());
+        let linkedid = words.option("linkedid", &one);
+        let (exten, context) =
+            name.strip_prefix("Local/").and_then(|rest| rest.split_once('@')).expect("Local/EXTEN@CONTEXT-N");
+        let context = context.rsplit_once('-').map_or(context, |(context, _)| context);
+        let common = format!("exten={exten} context={context} linkedid={linkedid}");
+        self.line(&format!("newchannel {name};1 {one} {common} state=Down"));
+        self.line(&format!("newchannel {name};2 {two} {common}"));
+        self.line(&format!("local {one} {two} optimize={}", words.option("optimize", "No")));
     }
 
     /// Changes what later events say of a channel, without an event.
@@ -178,6 +214,7 @@ impl Stage {
                 "account" => &mut channel.account,
                 "context" => &mut channel.context,
                 "exten" => &mut channel.exten,
+                "priority" => &mut channel.priority,
                 "channel" => &mut channel.name,
                 other => panic!("a channel has no '{other}'"),
             };
@@ -187,12 +224,47 @@ impl Stage {
 
     fn dial(&mut self, words: &Words) {
         let (caller, dest, _) = words.dial();
+        if let Some(caller) = caller {
+            self.show_caller(caller, dest);
+        }
         let string = words.option("string", &self.endpoint(dest));
         self.dial_event("DialBegin", caller, dest, words, &[("DialString", &string)]);
     }
 
+    /// Whoever was transferred runs the dial plan where he was sent.
+    fn send_on(&mut self, words: &Words) {
+        let transferee = words.plain.iter().find_map(|part| part.strip_prefix("Transferee:"));
+        let (Some("Success"), Some(transferee)) = (words.header("Result"), transferee) else { return };
+        let transferee = self.channel(transferee);
+        words.header("Extension").unwrap_or_default().clone_into(&mut transferee.exten);
+        words.header("Context").unwrap_or_default().clone_into(&mut transferee.context);
+    }
+
+    /// The channel that is called takes over what the caller dialled, and shows his number.
+    fn show_caller(&mut self, caller: &str, dest: &str) {
+        let caller = self.channel(caller);
+        if caller.priority == "1" {
+            "4".clone_into(&mut caller.priority);
+        }
+        let (exten, number) = (caller.exten.clone(), caller.number.clone());
+        let dest = self.channel(dest);
+        if dest.exten == CALLED {
+            // A trunk has no number of its own.
+            if dest.number == "<unknown>" {
+                dest.number.clone_from(&exten);
+            }
+            dest.exten = exten;
+        }
+        if dest.connected == "<unknown>" {
+            dest.connected = number;
+        }
+    }
+
     fn dial_end(&mut self, words: &Words) {
         let (caller, dest, status) = words.dial();
+        if status == Some("ANSWER") && self.channel(dest).state == "Up" {
+            self.channel(dest).exten.clear();
+        }
         let mut headers = vec![("DialStatus", status.expect("the dial status is missing"))];
         let forward = words.option("forward", "");
         if !forward.is_empty() {
@@ -227,8 +299,15 @@ impl Stage {
 
     fn enter(&mut self, words: &Words) {
         let name = words.plain(0, "the bridge").to_owned();
+        let kind = words.option("type", "basic");
+        let technology = match kind.as_str() {
+            "parking" | "holding" => "holding_bridge",
+            "base" => "softmix",
+            _ => "simple_bridge",
+        };
         let bridge = Bridge {
-            kind: words.option("type", "basic"),
+            kind,
+            technology: words.option("tech", technology),
             creator: words.option("creator", "<unknown>"),
             channels: 0,
         };
@@ -251,8 +330,9 @@ impl Stage {
         }
     }
 
-    /// `bye BRIDGE A B …`: all leave, A first, and hang up.
+    /// `bye BRIDGE A B …`: A asks to hang up, all leave, A first, and hang up.
     fn bye(&mut self, words: &Words) {
+        self.line(&format!("hanguprequest {} 16", words.plain(1, "who ends it")));
         self.leave(words);
         self.event("BridgeDestroy", &words.plain[..1], words, &[]);
         let cause = words.option("cause", "16");
@@ -293,7 +373,8 @@ impl Stage {
     /// Writes one block: the parts, `headers`, and what the line added.
     fn event(&mut self, name: &str, parts: &[String], words: &Words, headers: &[(&str, &str)]) {
         let mut text = format!("Event: {name}\nPrivilege: call,all\n");
-        if !self.no_timestamps {
+        // The one that a login is answered with has none.
+        if !self.no_timestamps && name != "FullyBooted" {
             let (seconds, micros) = (self.now_micros / 1_000_000, self.now_micros % 1_000_000);
             writeln!(text, "Timestamp: {}.{micros:06}", EPOCH + seconds).expect("a string takes everything");
         }
@@ -350,7 +431,7 @@ impl Channel {
             ("AccountCode", &self.account),
             ("Context", &self.context),
             ("Exten", &self.exten),
-            ("Priority", "1"),
+            ("Priority", &self.priority),
             ("Uniqueid", &self.uniqueid),
             ("Linkedid", &self.linkedid),
         ];
@@ -364,7 +445,7 @@ impl Bridge {
         let headers = [
             ("Uniqueid", name),
             ("Type", &self.kind),
-            ("Technology", "simple_bridge"),
+            ("Technology", &self.technology),
             ("Creator", &self.creator),
             ("Name", "<unknown>"),
             ("NumChannels", &channels),

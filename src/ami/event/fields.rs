@@ -240,7 +240,8 @@ impl<'b> Fields<'b> {
     }
 
     fn bridge(&self) -> Option<Bridge<'b>> {
-        (!self.bridge.uniqueid.is_empty()).then_some(self.bridge)
+        const BRIDGE_ID_MAX: usize = 150; // a UUID has 36
+        (1..=BRIDGE_ID_MAX).contains(&self.bridge.uniqueid.len()).then_some(self.bridge)
     }
 }
 

@@ -306,3 +306,26 @@ fn a_gateways_refusal_beside_a_stored_call_proves_nothing_for_the_others() {
 fn validation_errors_under_a_server_error_prove_nothing() {
     check(500, VALIDATION, Account::ServerTrouble, "???");
 }
+
+#[test]
+fn errors_beside_a_status_that_judges_no_call_bury_none() {
+    for error in [
+        r#"{"title":"Unavailable"}"#,
+        r#"{"title":"x","request_id":"0"}"#,
+        r#"{"status":263,"request_id":"0"}"#,
+    ] {
+        let errors = format!(r#"{{"errors":[{error}]}}"#);
+        let validation = format!(r#"{{"validation-errors":[{error}]}}"#);
+        for body in [&errors, &validation] {
+            check(401, body, Account::Unauthorized, "U");
+            check(402, body, Account::Unpaid, "U");
+            check(429, body, Account::TooMany { retry_after: None }, "U");
+            check(403, body, Account::Forbidden, "?");
+            check(404, body, Account::NotAmo, "?");
+            check(408, body, Account::Fine, "?");
+            for status in [500, 502, 503, 504] {
+                check(status, body, Account::ServerTrouble, "?");
+            }
+        }
+    }
+}

@@ -1,7 +1,8 @@
 //! Pure: calls in which no outside party took part. They are printed, never sent.
 
-use crate::call::classify::{Setting, in_order, sending};
-use crate::call::facts::{CallFacts, Channel};
+use crate::call::classify::outcome::{has_refused, is_busy, is_unreachable};
+use crate::call::classify::{Setting, in_order, said, sending};
+use crate::call::facts::{CallFacts, Channel, Word};
 use crate::call::id::{AccountId, CallId};
 use crate::call::phone::Number;
 use crate::call::policy::Policy;
@@ -22,7 +23,7 @@ pub(super) fn classify(facts: &CallFacts, setting: Setting<'_>) -> Option<Finish
     let is_other = |channel: usize| channel != first && facts.channels[channel].side != Side::Helper;
     let talks = talk::talks(facts, &[first], is_other);
     let mut record = record(facts, opener, &talks, setting);
-    sending::decide(&mut record, setting.policy, false);
+    sending::decide(&mut record, setting.policy, said::says_no_sending(facts));
     let findings = Findings { conversation: None, talks: &talks, party: &[first] };
     Some(FinishedCall { record, timeline: timeline::timeline(facts, findings) })
 }
@@ -30,7 +31,7 @@ pub(super) fn classify(facts: &CallFacts, setting: Setting<'_>) -> Option<Finish
 fn record(facts: &CallFacts, opener: &Channel, talks: &[Talk], setting: Setting<'_>) -> CallRecord {
     let unknown = own(facts).any(|(_, channel)| channel.side == Side::Unknown);
     let answered_at = talks.first().map(|talk| talk.from);
-    let outcome = if answered_at.is_some() { Outcome::Answered } else { Outcome::NoAnswer };
+    let outcome = if answered_at.is_some() { Outcome::Answered } else { unanswered(facts) };
     let ended_at = own(facts).map(|(_, channel)| channel.end(facts.ended)).max().unwrap_or(facts.ended);
     let segments = segments(facts, talks);
     let answered_by = in_order(segments.iter().map(|segment| &*segment.extension));
@@ -38,6 +39,8 @@ fn record(facts: &CallFacts, opener: &Channel, talks: &[Talk], setting: Setting<
     let called = answered_by.first().or(rang.first()).map(String::as_str);
     let (number, skip) =
         if unknown { (None, Some(Skip::UnknownSides)) } else { number(called, setting.policy) };
+    let said = |word| said::last_said(facts, word).map(|saying| saying.value.to_string());
+    let said_status = said(Word::Status).as_deref().and_then(said::status);
     CallRecord {
         v: VERSION,
         call_id: CallId::new(setting.pbx, &opener.uniqueid, 1),
@@ -53,9 +56,9 @@ fn record(facts: &CallFacts, opener: &Channel, talks: &[Talk], setting: Setting<
         account_code: Some(opener.account.to_string()).filter(|code| !code.is_empty()),
         answered: answered_at.is_some(),
         outcome,
-        status: skip.is_none().then(|| setting.policy.status_of(outcome)),
-        call_result: None,
-        responsible: opener.extension.as_deref().map(str::to_owned),
+        status: skip.is_none().then(|| said_status.unwrap_or_else(|| setting.policy.status_of(outcome))),
+        call_result: said(Word::Result),
+        responsible: said(Word::Responsible).or(opener.extension.as_deref().map(str::to_owned)),
         answered_by,
         rang,
         talk_seconds: Seconds::from_duration(talk::length(talks)),
@@ -72,7 +75,7 @@ fn record(facts: &CallFacts, opener: &Channel, talks: &[Talk], setting: Setting<
         recording: None,
         uniqueids: own(facts).map(|(_, channel)| channel.uniqueid.to_string()).collect(),
         source: setting.source,
-        partial: facts.cut,
+        partial: facts.cut || own(facts).any(|(_, c)| !c.announced && c.side != Side::Helper),
         skip,
         why: why(facts, opener, outcome),
     }
@@ -88,6 +91,18 @@ fn number(called: Option<&str>, policy: &Policy) -> (Option<Number>, Option<Skip
     match phone::subscriber(Some(&number), Direction::Internal, &policy.numbers) {
         Ok(number) => (Some(number), None),
         Err(skip) => (None, Some(skip)),
+    }
+}
+
+/// How a call among ourselves that nobody answered ended.
+fn unanswered(facts: &CallFacts) -> Outcome {
+    let called: Vec<&Channel> = own(facts).map(|(_, channel)| channel).filter(|c| c.was_called()).collect();
+    let all = |is: fn(&Channel) -> bool| !called.is_empty() && called.iter().all(|channel| is(channel));
+    match () {
+        () if all(is_busy) => Outcome::Busy,
+        () if all(has_refused) => Outcome::Declined,
+        () if all(is_unreachable) => Outcome::Unavailable,
+        () => Outcome::NoAnswer,
     }
 }
 

@@ -52,14 +52,19 @@ impl<'f> Case<'f> {
         if self.own().any(|channel| channel.extras.message_left.is_some()) {
             return (Outcome::Voicemail, OutcomeRule::MessageLeft);
         }
+        // Whatever became of the members: he waited, and would have been answered.
+        if self.own().any(|channel| channel.extras.queue_abandoned) {
+            return (Outcome::Abandoned, OutcomeRule::CallerGaveUp);
+        }
         let phones = self.conversation.proxies.iter().map(|proxy| self.channel(proxy.leg));
         let called: Vec<&Channel> = self.called().chain(phones).collect();
         if called.is_empty() {
-            let unreachable = self.own().any(|c| c.extras.dial_status.as_deref() == Some("CHANUNAVAIL"));
-            return if unreachable {
-                (Outcome::Unavailable, OutcomeRule::NobodyReachable)
-            } else {
-                (Outcome::Abandoned, OutcomeRule::NobodyRang)
+            // The dial plan may know without dialling, as with do-not-disturb.
+            let says = |status| self.own().any(|c| c.extras.dial_status.as_deref() == Some(status));
+            return match () {
+                () if says("BUSY") => (Outcome::Busy, OutcomeRule::AllBusy),
+                () if says("CHANUNAVAIL") => (Outcome::Unavailable, OutcomeRule::NobodyReachable),
+                () => (Outcome::Abandoned, OutcomeRule::NobodyRang),
             };
         }
         if called.iter().all(|channel| is_busy(channel)) {
@@ -115,14 +120,14 @@ fn cause(channel: &Channel) -> u16 {
 }
 
 /// `BUSY`, or Q.850 cause 17. `chan_sip` reports a 603 as `BUSY` too, then with cause 21.
-fn is_busy(channel: &Channel) -> bool {
+pub(super) fn is_busy(channel: &Channel) -> bool {
     cause(channel) == 17 || (last_status(channel) == Some(DialStatus::Busy) && cause(channel) != 21)
 }
 
-fn has_refused(channel: &Channel) -> bool {
+pub(super) fn has_refused(channel: &Channel) -> bool {
     cause(channel) == 21
 }
 
-fn is_unreachable(channel: &Channel) -> bool {
+pub(super) fn is_unreachable(channel: &Channel) -> bool {
     matches!(cause(channel), 3 | 20) || last_status(channel) == Some(DialStatus::Unavailable)
 }

@@ -1,30 +1,17 @@
 //! Pure: what the dial plan says of a call goes before what we would say.
 
 use crate::call::classify::Case;
-use crate::call::facts::{Saying, Word};
+use crate::call::facts::{CallFacts, Saying, Word};
 use crate::call::name;
+use crate::call::policy::Status;
 use crate::call::why::Why;
 
 impl Case<'_> {
     /// What was said last under this word, by any channel of the call; it is noted as a reason.
     pub(super) fn said(&mut self, word: Word) -> Option<String> {
-        let value = self.last_said(word)?.value.to_string();
+        let value = last_said(self.facts, word)?.value.to_string();
         self.why.push(Why::DialPlan { word, value: value.clone() });
         Some(value)
-    }
-
-    /// The dial plan says that the call is not sent.
-    pub(super) fn says_no_sending(&self) -> bool {
-        const NO: [&str; 5] = ["no", "0", "false", "off", "skip"];
-        let said = self.last_said(Word::Send);
-        said.is_some_and(|said| NO.iter().any(|no| said.value.trim().eq_ignore_ascii_case(no)))
-    }
-
-    fn last_said(&self, word: Word) -> Option<&Saying> {
-        let said = self.facts.channels.iter().filter(|channel| !channel.guest);
-        said.flat_map(|channel| &channel.extras.said)
-            .filter(|saying| saying.word == word)
-            .max_by_key(|saying| saying.at)
     }
 
     /// Names every party of the call whose side rests on names alone.
@@ -40,4 +27,23 @@ impl Case<'_> {
         }
         self.why.extend(weak);
     }
+}
+
+/// What was said last under this word, by any channel of the call.
+pub(super) fn last_said(facts: &CallFacts, word: Word) -> Option<&Saying> {
+    let said = facts.channels.iter().filter(|channel| !channel.guest);
+    let said = said.flat_map(|channel| &channel.extras.said);
+    said.filter(|saying| saying.word == word).max_by_key(|saying| saying.at)
+}
+
+/// The dial plan says that the call is not sent.
+pub(super) fn says_no_sending(facts: &CallFacts) -> bool {
+    const NO: [&str; 5] = ["no", "0", "false", "off", "skip"];
+    let said = last_said(facts, Word::Send);
+    said.is_some_and(|said| NO.iter().any(|no| said.value.trim().eq_ignore_ascii_case(no)))
+}
+
+/// amoCRM's status, where the text is one.
+pub(super) fn status(text: &str) -> Option<u8> {
+    Status::try_from(text.trim().parse::<u8>().ok()?).ok().map(Status::get)
 }

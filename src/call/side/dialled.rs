@@ -39,6 +39,8 @@ pub fn dialled<'s>(dial_string: &'s str, endpoint: &str) -> Dialled<'s> {
         }
         // `SIP/peer/number/host` is chan_sip's.
         Some(number) => number_at(number.split('/').next().unwrap_or(number), bare),
+        // Where peers have names, another name is a call that was picked up or sent on.
+        None if matches!(technology, "SIP" | "PJSIP" | "IAX2") => Dialled::Unclear,
         // Groups and spans: `g1/79161234567` becomes a channel of some other name.
         None => match rest.split_once('/') {
             Some((group, number)) if !group.contains('@') => number_at(number, bare),
@@ -48,15 +50,14 @@ pub fn dialled<'s>(dial_string: &'s str, endpoint: &str) -> Dialled<'s> {
 }
 
 fn number_at<'s>(number: &'s str, bare: &str) -> Dialled<'s> {
-    match number {
-        own if own == bare => Dialled::Device,
-        number
-            if number.starts_with(|c: char| c.is_ascii_digit() || "+*#".contains(c))
-                && digits(number) > 0 =>
-        {
-            Dialled::Number(number)
-        }
-        _ => Dialled::Unclear,
+    let begins = number.starts_with(|c: char| c.is_ascii_digit() || "+*#".contains(c)) && digits(number) > 0;
+    // Some providers want letters before the number.
+    if number == bare {
+        Dialled::Device
+    } else if begins || digits(number) >= OUTSIDE_DIGITS_MIN {
+        Dialled::Number(number)
+    } else {
+        Dialled::Unclear
     }
 }
 
@@ -98,6 +99,7 @@ mod tests {
         check("user:pass@peer/79161234567", "IAX2/peer", Dialled::Number("79161234567"));
         check("g1/79161234567", "DAHDI/i1/79161234567", Dialled::Number("79161234567"));
         check("79161234567@74951234567", "PJSIP/74951234567", Dialled::Number("79161234567"));
+        check("tp79161234567@mango", "PJSIP/mango", Dialled::Number("tp79161234567"));
         check("", "PJSIP/101", Dialled::Unclear);
     }
 
@@ -106,6 +108,7 @@ mod tests {
         check("150010002/150010002/172.20.0.13!!201", "SIP/150010002", Dialled::Device);
         check("101/101", "SIP/101", Dialled::Device);
         check("101@101", "PJSIP/101", Dialled::Device);
+        check("102/102/172.20.0.13!!201", "SIP/103", Dialled::Unclear);
         check("101/door@intercom", "SIP/101", Dialled::Unclear);
     }
 

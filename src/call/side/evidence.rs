@@ -22,6 +22,8 @@ pub enum Evidence {
     ForeignCaller,
     /// It called a long number and reached an extension: that number is ours.
     DirectNumber,
+    /// It called in with several numbers, as no phone does.
+    ManyCallers,
     /// It called in with no number, or to `s`.
     NamelessCaller,
     /// Its calls come into a context that is named for trunks.
@@ -50,9 +52,10 @@ pub enum Evidence {
 
 impl Evidence {
     /// Everything that can be seen of an endpoint, the heavier first of each side.
-    pub const SEEN: [Self; 15] = [
+    pub const SEEN: [Self; 16] = [
         Self::NumberDialled,
         Self::DirectNumber,
+        Self::ManyCallers,
         Self::ForeignCaller,
         Self::TrunkContext,
         Self::NamelessCaller,
@@ -76,6 +79,7 @@ impl Evidence {
             Self::None | Self::Helper | Self::Configured | Self::Mobile => (Side::Unknown, 0),
             Self::NumberDialled => (Side::Outside, 40),
             Self::DirectNumber => (Side::Outside, 8),
+            Self::ManyCallers => (Side::Outside, 6),
             Self::ForeignCaller => (Side::Outside, 4),
             Self::TrunkContext => (Side::Outside, 3),
             Self::NamelessCaller | Self::NumberReached => (Side::Outside, 2),
@@ -84,8 +88,7 @@ impl Evidence {
             Self::DialledByName => (Side::Inside, 10),
             Self::OwnNumber => (Side::Inside, 8),
             Self::DialledOut => (Side::Inside, 5),
-            Self::ShortNumber => (Side::Inside, 4),
-            Self::OwnDirectNumber | Self::InsideContext => (Side::Inside, 3),
+            Self::ShortNumber | Self::OwnDirectNumber | Self::InsideContext => (Side::Inside, 3),
             Self::ShortName => (Side::Inside, 1),
         }
     }
@@ -100,6 +103,7 @@ impl Evidence {
             Self::NumberDialled => "number-dialled",
             Self::ForeignCaller => "foreign-caller",
             Self::DirectNumber => "direct-number",
+            Self::ManyCallers => "many-callers",
             Self::NamelessCaller => "nameless-caller",
             Self::TrunkContext => "trunk-context",
             Self::NumberReached => "number-reached",

@@ -72,14 +72,14 @@ impl Tracker {
         let bridge = &mut self.bridges.slab[entry];
         let companion = bridge.members.first().copied();
         bridge.members.push(index);
-        if bridge.kind == BridgeKind::Conference && !bridge.visitors.contains(&index) {
-            bridge.visitors.push(index);
-        }
         let stay = Stay { bridge: bridge.number, kind: bridge.kind, from: at, to: None };
         let tracked = &mut self.channels[index as usize];
         tracked.bridge = Some(entry);
         if tracked.facts.stays.len() < STAYS_MAX {
             tracked.facts.stays.push(stay);
+            if bridge.kind == BridgeKind::Conference && !bridge.visitors.contains(&index) {
+                bridge.visitors.push(index);
+            }
         }
         if let Some(companion) = companion.filter(|_| stay.kind == BridgeKind::Mixing) {
             self.unite(index, companion);

@@ -34,6 +34,7 @@ impl Tracker {
         }
         // However late it comes: this is what the channel was like at first.
         facts.announced = true;
+        facts.born = facts.dials.first().map_or(at, |dial| dial.at.min(at));
         facts.origin = if facts.origin == Origin::Created { Origin::Unknown } else { facts.origin };
         facts.number = presented(snapshot.number).map(|number| cut(&number).into());
         facts.exten = cut(&text::decode(snapshot.exten)).into();
@@ -97,6 +98,9 @@ impl Tracker {
         }
         self.groups[group].live -= 1;
         self.reconsider(group);
+        if self.groups[group].members.len() >= self.groups[group].fold_at {
+            self.fold(group);
+        }
     }
 
     pub(super) fn hangup_requested(&mut self, snapshot: &event::Channel<'_>, at: PbxTime) {
@@ -250,7 +254,7 @@ impl Tracker {
 
     /// A channel that is not known yet.
     fn make(&mut self, snapshot: &event::Channel<'_>, at: PbxTime) -> ChannelIndex {
-        let name: Box<str> = text::decode(snapshot.name).into();
+        let name: Box<str> = cut(&text::decode(snapshot.name)).into();
         let endpoint = self.sides.intern(&name);
         let facts = Channel {
             uniqueid: text::decode(snapshot.uniqueid).into(),

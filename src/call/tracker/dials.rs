@@ -5,7 +5,7 @@ use crate::call::facts::{ChannelIndex, Dial, DialEnd, DialStatus, Origin, Transf
 use crate::call::name;
 use crate::call::side::dialled::{Dialled, dialled};
 use crate::call::side::evidence::Evidence;
-use crate::call::side::{OUTSIDE_DIGITS_MIN, digits, same_number};
+use crate::call::side::{OUTSIDE_DIGITS_MIN, digits, same_dialled};
 use crate::call::tracker::channels::{LIST_MAX, cut, kept};
 use crate::call::tracker::{Tracked, Tracker};
 use crate::time::PbxTime;
@@ -52,8 +52,16 @@ impl Tracker {
         let open = facts.dials.iter().rposition(|dial| dial.end.is_none() && (dial.by == by || by.is_none()));
         match open {
             Some(open) => facts.dials[open].end = Some(end),
-            // This repeats an end that was seen.
-            None if facts.dials.iter().any(|dial| dial.by == by) => {}
+            // This repeats an end that was seen, or says what became of a forward that was not allowed.
+            None if facts.dials.iter().any(|dial| dial.by == by) => {
+                let last = facts.dials.iter_mut().rev().find(|dial| dial.by == by);
+                if let Some(known) = last.and_then(|dial| dial.end.as_mut())
+                    && known.forward.is_some()
+                    && end.forward.is_none()
+                {
+                    known.status = end.status;
+                }
+            }
             None if facts.dials.len() >= LIST_MAX => {}
             None => facts.dials.push(Dial { by, at, number: None, end: Some(end) }),
         }
@@ -75,22 +83,31 @@ impl Tracker {
         let exten = caller.map_or("", |c| &*c.facts.exten);
         let number = match dialled(dial_string, name::endpoint(&tracked.facts.name)) {
             Dialled::Number(number) => Some(number),
-            Dialled::Address(number) if same_number(number, exten) => Some(number),
+            Dialled::Address(number) if same_dialled(number, exten) => Some(number),
             Dialled::Address(_) if caller.is_some() => None,
             Dialled::Device => None,
             Dialled::Address(_) | Dialled::Unclear => return None,
         };
         let is_phone =
             |c: &&Tracked| c.facts.origin == Origin::Incoming && c.facts.kind == name::Kind::Device;
+        // Who was there before we looked, and whose long number an employee's phone is about to show.
+        let is_foreign = |c: &&Tracked| {
+            let number = c.facts.number.as_deref().unwrap_or_default();
+            c.facts.kind == name::Kind::Device && digits(number) >= OUTSIDE_DIGITS_MIN
+        };
+        let foreign = caller.filter(|c| !c.facts.announced).filter(is_foreign).map(|c| c.endpoint);
         let asked = caller.filter(is_phone).map(|c| c.endpoint);
         let (of_dest, of_caller) = if let Some(number) = number {
-            (Evidence::NumberDialled, same_number(number, exten).then_some(Evidence::DialledOut))
+            (Evidence::NumberDialled, same_dialled(number, exten).then_some(Evidence::DialledOut))
         } else {
             let is_long = digits(exten) >= OUTSIDE_DIGITS_MIN;
             (Evidence::DialledByName, is_long.then_some(Evidence::DirectNumber))
         };
         let number = number.map(|number| cut(number).into());
         self.sides.add(endpoint, of_dest);
+        if let Some(caller) = foreign.filter(|_| of_dest == Evidence::DialledByName) {
+            self.sides.add(caller, Evidence::ForeignCaller);
+        }
         if let Some((caller, evidence)) = asked.zip(of_caller) {
             self.sides.add(caller, evidence);
         }

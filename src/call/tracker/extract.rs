@@ -23,7 +23,7 @@ impl Tracker {
         let mut members = self.groups[index].members.clone();
         members.sort_unstable_by(|a, b| {
             let (a, b) = (&self.channels[*a as usize].facts, &self.channels[*b as usize].facts);
-            a.born.cmp(&b.born).then_with(|| a.uniqueid.cmp(&b.uniqueid))
+            a.born.cmp(&b.born).then_with(|| counted(&a.uniqueid).cmp(&counted(&b.uniqueid)))
         });
         self.complete_stubs(&members);
         let guests = self.guests(&members);
@@ -35,8 +35,10 @@ impl Tracker {
         if reported && channels.iter().all(|c| c.reported || c.side != Side::Outside) {
             return None;
         }
+        let mut places: Vec<_> = members.iter().copied().zip(0..).collect();
+        places.sort_unstable();
         for channel in &mut channels {
-            renumber(channel, &members);
+            renumber(channel, &places);
         }
         channels.extend(guests);
         Some(CallFacts { channels, ended: at, time: self.time, cut: end == GroupEnd::Cut })
@@ -51,13 +53,20 @@ impl Tracker {
                 let guest = self.guest(member);
                 self.leave_past(member, &guest);
             }
-            let tracked = self.channels.remove(member as usize);
-            self.by_uniqueid.remove(tracked.facts.uniqueid.as_bytes(), member as usize);
-            self.forget_member(member, tracked.bridge, tracked.late);
+            let tracked = self.forget(member);
             let judgement = self.judgement(&tracked);
             taken.push(judged(tracked.facts, judgement));
         }
         taken
+    }
+
+    /// Forgets a channel; late events about it are stepped over.
+    pub(super) fn forget(&mut self, member: ChannelIndex) -> Tracked {
+        let tracked = self.channels.remove(member as usize);
+        self.by_uniqueid.remove(tracked.facts.uniqueid.as_bytes(), member as usize);
+        self.forget_member(member, tracked.bridge, tracked.late);
+        self.tombs.add(tracked.facts.uniqueid.as_bytes(), self.now);
+        tracked
     }
 
     /// Who else was in the conferences of these channels.
@@ -142,11 +151,19 @@ fn candidate(facts: &Channel) -> Candidate<'_> {
     }
 }
 
-/// Turns the tracker's indexes into positions in `members`.
-fn renumber(channel: &mut Channel, members: &[ChannelIndex]) {
+/// A uniqueid in the order in which Asterisk counts: `1.9` before `1.10`.
+fn counted(uniqueid: &str) -> (&str, Option<u64>, &str) {
+    match uniqueid.rsplit_once('.') {
+        Some((epoch, counter)) => (epoch, counter.parse().ok(), uniqueid),
+        None => (uniqueid, None, uniqueid),
+    }
+}
+
+/// Turns the tracker's indexes into positions; `places` is sorted.
+fn renumber(channel: &mut Channel, places: &[(ChannelIndex, ChannelIndex)]) {
     let place = |index: ChannelIndex| {
-        let found = members.iter().position(|member| *member == index)?;
-        ChannelIndex::try_from(found).ok()
+        let found = places.binary_search_by_key(&index, |(member, _)| *member).ok()?;
+        Some(places[found].1)
     };
     channel.peer = channel.peer.and_then(place);
     for dial in &mut channel.dials {

@@ -2,14 +2,18 @@
 
 use crate::call::facts::ChannelIndex;
 use crate::call::record::Side;
+use crate::call::tracker::fold::FOLD_AT;
 use crate::call::tracker::{GRACE, LINGER, Tracker};
 use crate::time::PbxTime;
 
 pub(super) type GroupIndex = usize;
 
-/// Channels in one group. A real call has some tens; what would grow past this is a flood or a
-/// forged Linkedid, and goes on as calls of their own.
-const MEMBERS_MAX: usize = 4096;
+/// Channels in one group, after folding. A real call has some tens; what would grow past this is a
+/// flood or a forged Linkedid, and goes on as calls of their own.
+const MEMBERS_MAX: usize = 1024;
+
+/// Linkedids of one group. Each transfer adds one; more is a forgery.
+const LINKED_MAX: usize = 256;
 
 /// Channels that belong to one call.
 #[derive(Debug)]
@@ -25,6 +29,8 @@ pub(super) struct Group {
     pub(super) reported: bool,
     /// Nothing was heard of it since the connection to the PBX was lost, or the PBX stopped, then.
     pub(super) silent_since: Option<PbxTime>,
+    /// With so many members it is looked through for what can be forgotten.
+    pub(super) fold_at: usize,
 }
 
 /// How a group came to its end.
@@ -56,12 +62,13 @@ impl Tracker {
             deadline: None,
             reported: false,
             silent_since: None,
+            fold_at: FOLD_AT,
         })
     }
 
     /// Joins `group` with the one that holds `linkedid`, or gives it `linkedid` if nobody has it.
     pub(super) fn link(&mut self, group: GroupIndex, linkedid: &[u8]) {
-        if linkedid.is_empty() {
+        if linkedid.is_empty() || self.groups[group].linked.len() >= LINKED_MAX {
             return;
         }
         if let Some(found) = self.by_linkedid.find(linkedid, |i| &*self.linked[i].id == linkedid) {
@@ -137,7 +144,7 @@ impl Tracker {
         talked
     }
 
-    fn set_deadline(&mut self, index: GroupIndex, deadline: Option<PbxTime>) {
+    pub(super) fn set_deadline(&mut self, index: GroupIndex, deadline: Option<PbxTime>) {
         let group = &mut self.groups[index];
         if group.deadline == deadline {
             return;

@@ -3,8 +3,9 @@
 use crate::ami::event::{self, text};
 use crate::call::facts::{ChannelIndex, Dial, Origin};
 use crate::call::name;
+use crate::call::record::Side;
 use crate::call::side::evidence::Evidence;
-use crate::call::side::{OUTSIDE_DIGITS_MIN, digits, is_short, same_number};
+use crate::call::side::{OUTSIDE_DIGITS_MIN, digits, is_short, same_dialled};
 use crate::call::tracker::{Tracked, Tracker};
 use crate::time::PbxTime;
 
@@ -29,7 +30,10 @@ impl Tracker {
                 _ if runs_dial_plan => Origin::Incoming,
                 Some(RINGING) => Origin::Created,
                 Some(UP) if facts.exten.is_empty() => Origin::Created,
-                Some(_) | None => Origin::Unknown,
+                // A call is named after the channel that began it.
+                Some(_) if snapshot.linkedid != snapshot.uniqueid => Origin::Created,
+                Some(_) => Origin::Incoming,
+                None => Origin::Unknown,
             };
         }
         let tracked = &self.channels[index as usize];
@@ -118,9 +122,15 @@ impl Tracker {
             if is_long {
                 self.sides.add(caller, Evidence::DirectNumber);
             }
-        } else if is_long && same_number(number, &by.facts.exten) {
-            self.sides.add(called, Evidence::NumberReached);
-            self.sides.add(caller, Evidence::DialledOut);
+        } else if is_long && same_dialled(number, &by.facts.exten) {
+            // The number that was dialled: of a trunk, or of a phone that has no number of its own.
+            let inside = |endpoint| self.sides.verdict(endpoint).side == Side::Inside;
+            if inside(called) && !inside(caller) {
+                self.sides.add(caller, Evidence::DirectNumber);
+            } else {
+                self.sides.add(called, Evidence::NumberReached);
+                self.sides.add(caller, Evidence::DialledOut);
+            }
         }
     }
 }

@@ -11,6 +11,7 @@ struct Desk {
     files: BTreeMap<&'static str, &'static [u8]>,
     variables: BTreeMap<&'static str, &'static str>,
     folder: Option<Folder>,
+    in_service: bool,
 }
 
 impl Surroundings for Desk {
@@ -25,6 +26,10 @@ impl Surroundings for Desk {
 
     fn folder(&self, _path: &Path) -> Folder {
         self.folder.unwrap_or(Folder::Writable)
+    }
+
+    fn has_credentials(&self) -> bool {
+        self.in_service
     }
 }
 
@@ -65,6 +70,15 @@ fn check(text: &str, expected: &[&str]) {
 }
 
 const GOOD: &str = "host = \"127.0.0.1\"\nusername = \"u\"\nsecret-file = \"/s\"";
+
+#[test]
+fn a_word_that_is_no_level_is_refused_wherever_it_stands() {
+    check(&format!("{}[log]\nlevel = \"warning\"\n", pbx(GOOD)), &["\"warn\" is meant"]);
+    check(&format!("{}[log]\nlevel = \"\"\n", pbx(GOOD)), &["is no level"]);
+    let mut desk = desk();
+    desk.variables.insert(log::VARIABLE, "loud");
+    assert_eq!(failures(&pbx(GOOD), &desk).len(), 1);
+}
 
 #[test]
 fn a_good_configuration_has_no_failures() {
@@ -147,6 +161,18 @@ fn two_pbxs_need_two_names() {
 }
 
 #[test]
+fn no_pbx_is_named_as_another_and_more() {
+    let two = |one: &str, two: &str| {
+        format!("[[pbx]]\nname = \"{one}\"\n{GOOD}\n[[pbx]]\nname = \"{two}\"\n{GOOD}\n{AMO}")
+    };
+    check(&two("msk", "msk-x"), &["could be those of [[pbx]] \"msk\""]);
+    check(&two("msk-x", "msk"), &["could be those of [[pbx]] \"msk-x\""]);
+    for (one, other) in [("msk", "mskx"), ("msk", "msk_x"), ("msk-a", "msk-b"), ("a-b", "a-bc")] {
+        check(&two(one, other), &[]);
+    }
+}
+
+#[test]
 fn a_username_fits_a_line() {
     let keys = "host = \"localhost\"\nusername = \"u\\r\\nAction: Originate\"\nsecret = \"s\"";
     check(&pbx(keys), &["cannot be a section"]);
@@ -169,6 +195,22 @@ fn a_fast_pace_is_for_loopback_only() {
 }
 
 #[test]
+fn a_malformed_token_is_told_once_with_its_reason_and_never_shown() {
+    for (token, expected) in [("SECRET TOK", "spaces"), ("", "the token is empty")] {
+        let text = pbx(GOOD).replace("t0k", token);
+        check(&text, &[expected]);
+        let (findings, _) = examine_text(&text, &desk());
+        let of_token: Vec<_> =
+            findings.iter().filter(|finding| finding.text.contains("token from")).collect();
+        assert_eq!(of_token.len(), 1, "{findings:#?}");
+        assert!(!of_token[0].advice.is_empty() && !format!("{findings:?}").contains("TOK"), "{findings:#?}");
+        let mut desk = desk();
+        desk.variables.insert(crate::amo::client::TOKEN_VARIABLE, "good");
+        assert_eq!(failures(&text, &desk).len(), 1, "the client refuses it all the same");
+    }
+}
+
+#[test]
 fn a_token_file_must_hold_a_token() {
     let amo = |file: &str| {
         format!("[[pbx]]\n{GOOD}\n[amocrm]\nbase-url = \"https://a.kommo.com\"\ntoken-file = \"{file}\"\n")
@@ -181,12 +223,44 @@ fn a_token_file_must_hold_a_token() {
 
 #[test]
 fn a_store_needs_a_folder() {
-    for (folder, expected) in
-        [(Folder::Writable, 0), (Folder::Makeable, 0), (Folder::ReadOnly, 1), (Folder::NotAFolder, 1)]
-    {
+    for (folder, expected) in [
+        (Folder::Writable, 0),
+        (Folder::Makeable, 0),
+        (Folder::Forbidden, 1),
+        (Folder::Kernels, 1),
+        (Folder::NotAFolder, 1),
+    ] {
         let desk = Desk { folder: Some(folder), ..desk() };
         assert_eq!(failures(&pbx(GOOD), &desk).len(), expected, "{folder:?}");
     }
+}
+
+#[test]
+fn a_disk_that_is_read_only_is_no_fault_of_the_configuration() {
+    let desk = Desk { folder: Some(Folder::ReadOnly), ..desk() };
+    let (findings, config) = examine_text(&pbx(GOOD), &desk);
+    let worst = findings.iter().max_by_key(|finding| finding.grade).unwrap();
+    assert!(worst.grade == Grade::Down && worst.text.contains("mounted read-only"), "{worst}");
+    assert!(config.is_some(), "the store itself says it when the daemon starts");
+}
+
+#[test]
+fn what_only_the_service_has_is_missed_inside_it_only() {
+    let credential = "/run/credentials/ami2amo.service/x";
+    let keys = format!("host = \"localhost\"\nusername = \"u\"\nsecret-file = \"{credential}\"");
+    let text = format!(
+        "[[pbx]]\n{keys}\n[amocrm]\nbase-url = \"https://a.amocrm.ru\"\ntoken-file = \"{credential}\"\ndefault-user = 7\n"
+    );
+    let (findings, config) = examine_text(&text, &desk());
+    let warned: Vec<_> = findings.iter().filter(|finding| finding.grade == Grade::Warn).collect();
+    assert_eq!(warned.len(), 2, "{findings:#?}");
+    assert!(warned.iter().all(|finding| finding.text.contains("exists only inside the service")));
+    assert!(warned.iter().all(|finding| finding.advice.contains("LoadCredential=")));
+    assert!(findings.iter().all(|finding| finding.grade <= Grade::Warn) && config.is_none());
+    let service = Desk { in_service: true, ..desk() };
+    assert_eq!(failures(&text, &service).len(), 2);
+    let elsewhere = text.replace(credential, "/etc/none");
+    assert_eq!(failures(&elsewhere, &desk()).len(), 2);
 }
 
 #[test]

@@ -19,7 +19,7 @@ pub struct Refused;
 
 /// Most bytes in a backlog. The intake never waits for a disk, so this bridges a slow one: 64 MiB
 /// are about 15,000 calls, hours of a large PBX. At the cap the intake stops reading; nothing that
-/// ended is ever thrown away.
+/// ended is thrown away while the process lives.
 pub const BYTES_MAX: usize = 64 << 20;
 
 /// Most calls in one offer: enough to fill a group commit, and short to take back when refused.
@@ -52,6 +52,12 @@ impl Backlog {
         };
         weights.into_iter().zip(refused).rev().for_each(|call| self.calls.push_front(call));
         Err(Refused)
+    }
+
+    /// Takes out everything.
+    pub fn take(&mut self) -> Vec<FinishedCall> {
+        self.bytes = 0;
+        self.calls.drain(..).map(|(_, call)| call).collect()
     }
 
     pub fn len(&self) -> usize {

@@ -8,7 +8,8 @@ use super::*;
 use crate::ami::connection::Secret;
 use crate::ami::session;
 use crate::call::id::{AccountId, CallId};
-use crate::call::record::{CallRecord, Direction, Outcome, Seconds, Source, TimeSource, Timeline, VERSION};
+use crate::call::record::{Direction, Outcome, Seconds, Source, TimeSource, Timeline, VERSION};
+use crate::captured_log::Log;
 
 /// A finished call with the id `t-N`.
 pub fn call(n: u32) -> FinishedCall {
@@ -76,7 +77,7 @@ impl Shelf {
 impl Sink for Shelf {
     fn offer(&mut self, calls: Vec<FinishedCall>) -> Result<(), Vec<FinishedCall>> {
         let (room, shelf) = &mut *self.0.lock().unwrap();
-        if shelf.len() + calls.len() > *room {
+        if *room == DEAD || shelf.len() + calls.len() > *room {
             return Err(calls);
         }
         shelf.extend(calls);
@@ -86,13 +87,26 @@ impl Sink for Shelf {
     fn returned(&mut self) -> Vec<FinishedCall> {
         vec![]
     }
+
+    fn owes(&self) -> bool {
+        false
+    }
+
+    fn is_dead(&self) -> bool {
+        self.0.lock().unwrap().0 == DEAD
+    }
 }
+
+/// The room of a shelf that takes nothing any more.
+const DEAD: usize = 0xdead;
 
 struct Office {
     intake: Intake,
     shelf: Shelf,
     link: watch::Receiver<Link>,
+    policy: watch::Sender<Arc<Policy>>,
     stop: CancellationToken,
+    cut: CancellationToken,
 }
 
 fn settings() -> connection::Settings {
@@ -112,9 +126,18 @@ fn office(shelf: Shelf) -> Office {
     let pbx = PbxName::new("t").unwrap();
     let reader = Reader::new(pbx.clone(), Source::Ami, Arc::default());
     let offsets = watch::channel(Arc::default()).0;
-    let way = Way { sink: Box::new(shelf.clone()), link: sender, offsets, stop: stop.clone() };
+    let (policy, policies) = watch::channel(Arc::default());
+    let cut = CancellationToken::new();
+    let way = Way {
+        sink: Box::new(shelf.clone()),
+        link: sender,
+        policy: policies,
+        offsets,
+        stop: stop.clone(),
+        cut: cut.clone(),
+    };
     let intake = Intake::new(pbx, settings(), reader, way);
-    Office { intake, shelf, link, stop }
+    Office { intake, shelf, link, policy, stop, cut }
 }
 
 fn pipe() -> (Connection<DuplexStream>, DuplexStream) {
@@ -183,6 +206,37 @@ async fn a_stop_says_good_bye() {
     assert!(follow.await.unwrap());
 }
 
+/// The head and the tail of a missed call, with a variable of the dial plan in the tail.
+fn parts_of_a_call(variable: &str) -> [String; 2] {
+    let channel = "Channel: PJSIP/trunk-1\r\nChannelState: 4\r\nCallerIDNum: 79161234568\r\nContext: from-trunk\r\n\
+                   Exten: 74957000101\r\nUniqueid: 1.1\r\nLinkedid: 1.1\r\n\r\n";
+    let event = |name: &str, at: u32, more: &str| {
+        format!("Event: {name}\r\nTimestamp: 17953395{at}.000001\r\n{more}{channel}")
+    };
+    let variable = event("VarSet", 66, &format!("Variable: {variable}\r\nValue: 2\r\n"));
+    [event("Newchannel", 65, ""), variable + &event("Hangup", 75, "Cause: 16\r\n")]
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_is_judged_by_the_policy_at_its_end() {
+    let mut office = office(Shelf::with_room(1));
+    let (connection, mut theirs) = pipe();
+    let [head, tail] = parts_of_a_call("MY_STATUS");
+    theirs.write_all(GREETING).await.unwrap();
+    theirs.write_all(head.as_bytes()).await.unwrap();
+    let follow = tokio::spawn(async move { office.intake.follow(connection).await.is_none() });
+    passes(&mut office.link, Link::Up { asterisk_version: None }).await;
+    let mut policy = Policy::default();
+    "MY_".clone_into(&mut policy.dial_plan.variables);
+    office.policy.send_replace(Arc::new(policy));
+    theirs.write_all(tail.as_bytes()).await.unwrap();
+    clock::sleep_until(Some(clock::mono().after(Duration::from_secs(5)))).await;
+    let status = office.shelf.0.lock().unwrap().1.first().map(|call| call.record.status);
+    assert_eq!(status, Some(Some(2)));
+    office.stop.cancel();
+    assert!(follow.await.unwrap());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_line_that_goes_silent_is_left() {
     let mut office = office(Shelf::with_room(1));
@@ -205,6 +259,34 @@ async fn a_stop_returns_only_when_every_call_was_taken() {
     office.shelf.make_room(1);
     run.await.unwrap();
     assert_eq!(office.shelf.ids(), ["t-1"]);
+}
+
+/// Stops an intake with two calls that wait, lets `end` happen, and reads what was logged.
+async fn lost(end: impl FnOnce(&Office)) -> String {
+    let (log, _guard) = Log::capture(tracing::Level::ERROR);
+    let mut office = office(Shelf::with_room(0));
+    (1..=2).for_each(|n| office.intake.backlog.push(call(n)));
+    office.stop.cancel();
+    end(&office);
+    let begun = clock::mono();
+    office.intake.run().await;
+    assert!(clock::mono().since(begun) < Duration::from_secs(1), "nothing is waited for in vain");
+    log.text()
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_a_dead_store_cannot_take_are_named_and_not_waited_for() {
+    let log = lost(|office| office.shelf.make_room(DEAD)).await;
+    for wanted in ["call_id=t-1", "call_id=t-2", "call lost", "…4568"] {
+        assert!(log.contains(wanted), "{log}");
+    }
+    assert!(!log.contains("79161234568"), "{log}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_the_end_leaves_no_time_for_are_named() {
+    let log = lost(|office| office.cut.cancel()).await;
+    assert!(log.contains("call_id=t-1") && log.contains("call_id=t-2"), "{log}");
 }
 
 #[tokio::test(start_paused = true)]

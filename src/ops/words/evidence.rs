@@ -22,6 +22,9 @@ pub fn evidence(evidence: Evidence, language: Language) -> &'static str {
         Evidence::ForeignCaller => {
             language.pick("it calls in with numbers not its own", "с него звонят с чужих номеров")
         }
+        Evidence::ManyCallers => {
+            language.pick("it calls in with several numbers", "с него звонят с разных номеров")
+        }
         Evidence::TrunkContext => language.pick(
             "its calls come into a context named for trunks",
             "его вызовы приходят в контекст с именем для транков",

@@ -1,7 +1,7 @@
 //! Pure: the reasons of decisions, in words.
 
 use crate::call::facts::Word;
-use crate::call::record::{Direction, Side, Skip};
+use crate::call::record::{Direction, Side, Skip, TimeSource};
 use crate::call::why::{
     DirectionRule, Filter, ForwardRule, OutcomeRule, PartialRule, PhoneSource, ResponsibleRule, Why,
 };
@@ -16,6 +16,7 @@ pub fn label(why: &Why, language: Language) -> &'static str {
         Why::Responsible { .. } => language.pick("booked on", "ответственный"),
         Why::Outcome { .. } => language.pick("outcome", "итог"),
         Why::Forwarded { .. } => language.pick("forward", "переадресация"),
+        Why::Time { .. } => language.pick("time", "время"),
         Why::DialPlan { .. } => language.pick("dial plan", "диалплан"),
         Why::Filtered { .. } => language.pick("filter", "отбор"),
         Why::Skip { .. } => language.pick("not sent", "не отправлен"),
@@ -49,6 +50,7 @@ pub fn why(why: &Why, call: Direction, language: Language) -> String {
             let counts = language.pick("an outside phone stands for", "внешний телефон — за");
             format!("{counts} {extension}: {}", forward(*rule, language))
         }
+        Why::Time { source } => time(*source, language).to_owned(),
         Why::DialPlan { word, value } => format!("{}: {value}", word_of(*word, language)),
         Why::Filtered { by } => filter(*by, language).to_owned(),
         Why::Skip { reason } => skip(*reason, language).to_owned(),
@@ -211,6 +213,20 @@ fn forward(rule: ForwardRule, language: Language) -> &'static str {
             "его вызывали вместе с единственным внутренним номером или после него",
         ),
         ForwardRule::Unknown => language.pick("whose phone it is was not seen", "чей это телефон, не видно"),
+    }
+}
+
+fn time(source: TimeSource, language: Language) -> &'static str {
+    match source {
+        TimeSource::Event => language.pick("as the events carry it", "как его несут события"),
+        TimeSource::Arrival => language.pick(
+            "when the events arrived here: they carry none of their own",
+            "когда события пришли сюда: своего времени в них нет",
+        ),
+        TimeSource::Estimated => language.pick(
+            "estimated from uniqueids and the like: the events carry none",
+            "оценено по uniqueid и подобному: в событиях времени нет",
+        ),
     }
 }
 

@@ -7,7 +7,7 @@ use crate::amo::answer::{Account, Answer, Fate};
 use crate::amo::calls::{self, Entry};
 use crate::amo::settings::Settings;
 use crate::call::id::PbxName;
-use crate::call::record::{CallRecord, Source, TimeSource};
+use crate::call::record::{CallRecord, Source};
 use crate::outbox::courier::effect::{Effect, Posted, Ruling};
 use crate::outbox::courier::standing::{Hold, Signal};
 use crate::outbox::policy::{self, Policy, Sending};
@@ -111,14 +111,13 @@ fn signal(answer: &Answer) -> Signal {
     if signal == Signal::Works && !decided { Signal::Trouble(answer.words.clone()) } else { signal }
 }
 
-/// The correction that a call's times need: none for those that the host's own clock took, and
-/// none for those of a capture, whose clock of then nobody measured.
+/// The correction that a call's times need: they are the PBX's, whether its events tell them or the
+/// host mapped their arrival to its clock. None for those of a capture, whose clock of then nobody
+/// measured.
 fn offset(record: &CallRecord, offsets: &BTreeMap<PbxName, i64>) -> i64 {
-    match (record.source, record.time) {
-        (Source::Replay, _) | (_, TimeSource::Arrival) => 0,
-        (Source::Ami | Source::Cdr, TimeSource::Event | TimeSource::Estimated) => {
-            offsets.get(&record.pbx).copied().unwrap_or(0)
-        }
+    match record.source {
+        Source::Replay => 0,
+        Source::Ami | Source::Cdr => offsets.get(&record.pbx).copied().unwrap_or(0),
     }
 }
 
@@ -130,14 +129,12 @@ mod tests {
     #[test]
     fn only_times_of_the_pbxs_clock_are_corrected() {
         let offsets = BTreeMap::from([(PbxName::default(), -2_000_000)]);
-        let check = |source, time, expected| {
-            let record = CallRecord { time, source, ..item(1).call.record };
-            assert_eq!(offset(&record, &offsets), expected, "{source:?} {time:?}");
+        let check = |source, expected| {
+            let record = CallRecord { source, ..item(1).call.record };
+            assert_eq!(offset(&record, &offsets), expected, "{source:?}");
         };
-        check(Source::Ami, TimeSource::Event, -2_000_000);
-        check(Source::Ami, TimeSource::Estimated, -2_000_000);
-        check(Source::Ami, TimeSource::Arrival, 0);
-        check(Source::Cdr, TimeSource::Event, -2_000_000);
-        check(Source::Replay, TimeSource::Event, 0);
+        check(Source::Ami, -2_000_000);
+        check(Source::Cdr, -2_000_000);
+        check(Source::Replay, 0);
     }
 }

@@ -18,6 +18,9 @@ pub(super) struct Health {
     announced: Option<Standing>,
     /// The account answered a harmless question since it last gave trouble.
     probed: bool,
+    /// A POST met the trouble. Then questions that are answered prove nothing: only a call that
+    /// amoCRM took or judged ends it.
+    by_post: bool,
     /// Troubles in a row, for the pauses between tries.
     troubles: u32,
     /// Nothing is asked of amoCRM before.
@@ -47,6 +50,7 @@ impl Health {
             standing: Standing::Starting,
             announced: None,
             probed: false,
+            by_post: false,
             troubles: 0,
             paused_until: MonoTime::default(),
             refused: None,
@@ -85,7 +89,8 @@ impl Health {
         }
     }
 
-    /// A question was answered. That heals a start; other troubles end with a call delivered.
+    /// A question was answered. That heals a start; other troubles end with a call delivered, or
+    /// with [`answered_and_idle`](Self::answered_and_idle).
     pub(super) fn answered(&mut self) {
         self.probed = true;
         if self.standing == Standing::Starting {
@@ -93,12 +98,27 @@ impl Health {
         }
     }
 
-    /// A question was answered, and no call waits that could show more. Payment alone shows only
-    /// when something is written.
+    /// A question was answered, and no call waits that could show more: enough where no POST met
+    /// the trouble. Payment alone shows only when something is written.
     pub(super) fn answered_and_idle(&mut self) {
-        if !matches!(self.standing, Standing::Held { why: Hold::Unpaid, .. }) {
+        if !self.by_post && !matches!(self.standing, Standing::Held { why: Hold::Unpaid, .. }) {
             self.works();
         }
+    }
+
+    /// A call that a POST left open was found in amoCRM. A hold is not ended by it: the call may be
+    /// of the time before.
+    pub(super) fn found(&mut self) {
+        match self.standing {
+            Standing::Troubled { .. } => self.works(),
+            Standing::Starting | Standing::Delivering | Standing::Held { .. } => {}
+        }
+    }
+
+    /// Takes in what a POST said of the account; `jitter` is from 0 to 1.
+    pub(super) fn learn_of_post(&mut self, signal: Signal, policy: &Policy, jitter: f64, now: Now) {
+        self.by_post = self.by_post || matches!(signal, Signal::Trouble(_) | Signal::Hold(..));
+        self.learn(signal, policy, jitter, now);
     }
 
     /// Takes in what a request said of the account; `jitter` is from 0 to 1.
@@ -125,6 +145,8 @@ impl Health {
         match (token, self.refused.take()) {
             (Token::Another, _) => {
                 self.renewed = true;
+                // What the old one met says nothing of it.
+                self.by_post = false;
                 self.paused_until = now.mono;
             }
             (Token::Absent(words), _) | (Token::Same, Some(words)) => {
@@ -147,6 +169,7 @@ impl Health {
     fn works(&mut self) {
         self.standing = Standing::Delivering;
         self.probed = true;
+        self.by_post = false;
         self.troubles = 0;
         self.paused_until = MonoTime::default();
         self.refused = None;

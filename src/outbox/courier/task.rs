@@ -99,6 +99,9 @@ impl<O: Outbox> Task<O> {
         while !(self.stop.is_cancelled() && courier.may_stop()) {
             self.refresh(&mut courier);
             let effect = courier.poll(self.now());
+            if self.stop.is_cancelled() && matches!(effect, Effect::Wait { .. }) {
+                return; // for a store that failed: what it does not hear of is looked up at the next start
+            }
             if let Some(outcome) = self.carry_out(effect, courier.may_stop()).await {
                 courier.handle(outcome, self.now());
             }
@@ -118,11 +121,13 @@ impl<O: Outbox> Task<O> {
         }
     }
 
-    /// At places where the courier may be left, the effect only asks or waits, and may be dropped.
+    /// At places where the courier may be left, the effect only asks or waits, and may be dropped;
+    /// a wait may be everywhere.
     async fn carry_out(&self, effect: Effect, may_stop: bool) -> Option<Outcome> {
+        let may_drop = may_stop || matches!(effect, Effect::Wait { .. });
         tokio::select! {
             biased;
-            () = self.stop.cancelled(), if may_stop => None,
+            () = self.stop.cancelled(), if may_drop => None,
             outcome = self.outcome(effect) => outcome,
         }
     }

@@ -6,7 +6,7 @@ use crate::amo::notes::Probe;
 use crate::outbox::courier::effect::Token;
 use crate::outbox::policy::OnUnknown;
 use crate::outbox::policy::tests::{START, item, unknown};
-use crate::outbox::queue::Error;
+use crate::outbox::queue::{Error, Phase};
 
 mod account;
 mod outcome;
@@ -137,6 +137,30 @@ impl Script {
         let wait = until.since(self.now.mono);
         assert!(least <= wait && wait <= most, "{wait:?}");
         self.pass(wait)
+    }
+
+    /// Settles, waits and looks for another token in vain, up to the next probe; returns how often
+    /// people were told of trouble, and how long it took.
+    #[track_caller]
+    fn passes_trouble(&mut self) -> (u32, Duration) {
+        let (mut told, begun) = (0, self.now.mono);
+        loop {
+            match self.poll() {
+                Effect::Announce(Standing::Troubled { .. } | Standing::Held { .. }) => told += 1,
+                Effect::Settle { .. } => _ = self.give(Outcome::Settled),
+                Effect::RenewToken => _ = self.give(Outcome::Token(Token::Same)),
+                Effect::Wait { until } => _ = self.pass(until.since(self.now.mono)),
+                Effect::Probe => return (told, self.now.mono.since(begun)),
+                other @ (Effect::Announce(_)
+                | Effect::Adopt
+                | Effect::Look { .. }
+                | Effect::Lease { .. }
+                | Effect::NextDue
+                | Effect::Intend { .. }
+                | Effect::Post { .. }
+                | Effect::ReadBack { .. }) => panic!("{other:?}"),
+            }
+        }
     }
 
     fn pass(&mut self, time: Duration) -> &mut Self {

@@ -21,6 +21,7 @@ pub(crate) fn item(seq: u64) -> Item {
         attempts: 0,
         next_at: START,
         last_error: None,
+        parked_since: None,
         call,
     }
 }
@@ -39,7 +40,7 @@ fn judged(item: &Item, fate: &Fate, now: HostTime) -> Settlement {
 }
 
 fn looked_for(item: &Item, found: Option<&Note>, now: HostTime) -> Settlement {
-    after_look(&Policy::default(), item, found, false, TIMEOUT, now, 0.0)
+    after_look(&Policy::default(), item, found, 0, TIMEOUT, now, 0.0)
 }
 
 #[test]
@@ -155,7 +156,7 @@ fn a_call_is_not_stored_only_when_it_was_missing_twice_and_late() {
 fn a_held_call_is_looked_for_and_never_sent() {
     let policy = Policy { on_unknown: OnUnknown::Hold, ..Policy::default() };
     let now = START.after(HOUR);
-    let settled = after_look(&policy, &unknown(1, START, 5), None, false, TIMEOUT, now, 0.0);
+    let settled = after_look(&policy, &unknown(1, START, 5), None, 0, TIMEOUT, now, 0.0);
     assert_eq!(settled.state, State::Unknown { batch: BatchId(1), since: START, looked: 6 });
     assert_eq!(settled.next_at, now.after(HOUR));
 }
@@ -164,21 +165,30 @@ fn a_held_call_is_looked_for_and_never_sent() {
 fn a_call_that_vanishes_again_and_again_is_sent_less_and_less_often() {
     let item = Item { attempts: 5, ..unknown(1, START, 1) };
     let now = START.after(HOUR);
-    let settled = after_look(&Policy::default(), &item, None, false, TIMEOUT, now, 1.0);
+    let settled = after_look(&Policy::default(), &item, None, 0, TIMEOUT, now, 1.0);
     assert_eq!((settled.state, settled.next_at), (State::Pending, now.after(Duration::from_secs(32))));
 }
 
 #[test]
 fn a_call_refused_alone_without_a_reason_is_dead_in_the_end() {
     let late = START.after(HOUR);
-    let settle = |attempts, unexplained| {
+    let settle = |attempts, refusals| {
         let item = Item { attempts, last_error: Some("HTTP 400".to_owned()), ..unknown(1, START, 1) };
-        after_look(&Policy::default(), &item, None, unexplained, TIMEOUT, late, 0.0).state
+        after_look(&Policy::default(), &item, None, refusals, TIMEOUT, late, 0.0).state
     };
-    assert_eq!(settle(11, true), State::Pending);
-    assert_eq!(settle(12, false), State::Pending, "a server in trouble is no refusal");
+    assert_eq!(settle(11, 11), State::Pending);
+    assert_eq!(settle(100, 1), State::Pending, "what was parked or lost before is no refusal");
     let reason = "amoCRM refuses this call alone, 12 times: HTTP 400".to_owned();
-    assert_eq!(settle(12, true), State::Dead { reason, at: late });
+    assert_eq!(settle(12, 12), State::Dead { reason, at: late });
+}
+
+#[test]
+fn the_time_of_a_parked_call_does_not_begin_anew_after_an_unclear_post() {
+    let item = Item { attempts: 9, parked_since: Some(START), ..item(1) };
+    let settled = judged(&item, &Fate::NotFound, START.after(HOUR * 20));
+    assert_eq!(settled.state, State::Parked { since: START });
+    let settled = judged(&item, &Fate::NotFound, START.after(HOUR * 96));
+    assert_eq!(settled.state.phase(), crate::outbox::queue::Phase::Expired);
 }
 
 #[test]

@@ -44,6 +44,7 @@ macro_rules! tests {
                 two_settlements_of_one_call_follow_one_another,
                 an_absent_call_is_refused_by_its_number,
                 intents_of_a_process_that_is_gone_become_unknown,
+                the_moment_of_parking_is_kept_until_a_person_revives_the_call,
                 a_dead_call_that_is_revived_is_delivered_again,
             }
             ledger {

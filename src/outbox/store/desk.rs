@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use tracing::info;
+use tracing::{debug, info};
 
 use crate::call::id::{AccountId, CallId, PbxName};
 use crate::call::phone;
@@ -131,6 +131,7 @@ impl Store {
     fn take_one(&mut self, draft: &mut Draft, call: &FinishedCall, now: HostTime) -> Result<Enqueued, Error> {
         let id = &call.record.call_id;
         if draft.ids.contains(id) || self.seq_of_call(id)?.is_some() {
+            debug!(call_id = %id, "call is known: nothing is added");
             return Ok(Enqueued::Known);
         }
         let call = fit::fit(call).map_err(|error| self.fail("a call has no JSON", error))?;

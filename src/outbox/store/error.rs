@@ -6,6 +6,21 @@ use std::path::Path;
 use crate::outbox::store::Error;
 use crate::outbox::store::trees::is_locked;
 
+/// What a person does about a store that failed for `reason`, which is words by then: a full disk
+/// is told by the system's numbers for it.
+pub fn advice(reason: &str) -> &'static str {
+    let is = |code: i32| reason.contains(&format!("(os error {code})"));
+    if is(libc::ENOSPC) || is(libc::EDQUOT) {
+        "make room on its disk"
+    } else if is(libc::EROFS) {
+        "see why its disk is read-only (dmesg), mount it for writing"
+    } else if is(libc::EFBIG) {
+        "see which limit of the system keeps its files small (ulimit -f)"
+    } else {
+        "see what the system says of its disk (dmesg)"
+    }
+}
+
 impl Error {
     #[expect(
         clippy::wildcard_enum_match_arm,
@@ -60,6 +75,17 @@ mod tests {
         check(io::Error::from_raw_os_error(libc::ENOSPC), "make room");
         check(io::Error::from_raw_os_error(libc::EDQUOT), "make room");
         check(io::Error::from_raw_os_error(libc::EIO), "cannot use");
+    }
+
+    #[test]
+    fn a_store_that_failed_for_want_of_room_asks_for_room() {
+        let words = |code| format!("it cannot be written: {}", io::Error::from_raw_os_error(code));
+        assert_eq!(advice(&words(libc::ENOSPC)), "make room on its disk");
+        assert_eq!(advice(&words(libc::EDQUOT)), "make room on its disk");
+        assert!(advice(&words(libc::EROFS)).contains("read-only"));
+        assert!(advice("the database panicked: page 7").contains("dmesg"));
+        let sled = sled::Error::from(io::Error::from_raw_os_error(libc::ENOSPC));
+        assert_eq!(advice(&sled.to_string()), "make room on its disk");
     }
 
     #[test]

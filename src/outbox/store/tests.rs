@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::call::record::{Moment, Skip, What};
+use crate::captured_log::Log;
 use crate::outbox::queue::contract::{self, account, at, balances, call, enqueue, sent, settlement};
 use crate::outbox::queue::{Phase, State};
 use crate::outbox::store::history::Limits;
@@ -41,6 +42,16 @@ fn send(store: &mut Store, seq: Seq, now: HostTime) {
 
 fn leased(store: &mut Store, now: HostTime) -> Vec<Seq> {
     store.lease(&account(), 50, now).unwrap().iter().map(|item| item.seq).collect()
+}
+
+#[test]
+fn a_call_that_is_known_is_told_by_its_id() {
+    let (mut store, _dir) = new();
+    enqueue(&mut store, vec![call(1)], at(0));
+    let (log, _guard) = Log::capture(tracing::Level::DEBUG);
+    store.enqueue(vec![call(1)], at(1)).unwrap();
+    let text = log.text();
+    assert!(text.contains("call is known") && text.contains("default-1.1"), "{text}");
 }
 
 #[test]

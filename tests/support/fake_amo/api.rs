@@ -105,6 +105,7 @@ fn before_work(what: What) -> Option<Reply> {
     match what {
         What::Status(status) => Some(problem(status, "Fault", "ordered by the test")),
         What::Page(status) => Some(page(status)),
+        What::Errors(status) => Some(json_answer(status, &json!({"errors": [{"title": "Out of order"}]}))),
         What::TooMany { retry_after: Some(seconds) } => Some(Reply::RetryAfter(seconds)),
         What::TooMany { retry_after: None } => Some(page(429)),
         What::ResetBefore => Some(Reply::Reset),

@@ -113,6 +113,14 @@ fn words_said() -> Vec<Word> {
     })
 }
 
+fn time_sources() -> Vec<TimeSource> {
+    all(TimeSource::Event, |source| match source {
+        TimeSource::Event => Some(TimeSource::Arrival),
+        TimeSource::Arrival => Some(TimeSource::Estimated),
+        TimeSource::Estimated => None,
+    })
+}
+
 fn partial_rules() -> Vec<PartialRule> {
     all(PartialRule::BeginNotSeen, |rule| match rule {
         PartialRule::BeginNotSeen => Some(PartialRule::EndNotSeen),
@@ -146,6 +154,7 @@ fn reasons(kind: usize) -> Vec<Why> {
         7 => filters().into_iter().map(|by| Why::Filtered { by }).collect(),
         8 => skips().into_iter().map(|reason| Why::Skip { reason }).collect(),
         9 => partial_rules().into_iter().map(|rule| Why::Partial { rule }).collect(),
+        10 => time_sources().into_iter().map(|source| Why::Time { source }).collect(),
         _ => Vec::new(),
     }
 }
@@ -163,6 +172,7 @@ fn kind(why: &Why) -> usize {
         Why::Filtered { .. } => 7,
         Why::Skip { .. } => 8,
         Why::Partial { .. } => 9,
+        Why::Time { .. } => 10,
     }
 }
 
@@ -173,7 +183,7 @@ fn is_russian(text: &str) -> bool {
 #[test]
 fn every_reason_has_words_of_its_own_in_both_languages() {
     let mut seen: Vec<(String, String)> = Vec::new();
-    for number in 0..10 {
+    for number in 0..11 {
         let reasons = reasons(number);
         assert!(!reasons.is_empty() && reasons.iter().all(|why| kind(why) == number), "{reasons:?}");
         for reason in reasons {

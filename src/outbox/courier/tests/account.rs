@@ -34,13 +34,58 @@ fn after_trouble_one_call_is_risked_before_fifty() {
 }
 
 #[test]
-fn trouble_ends_with_an_answer_when_nothing_waits() {
-    let mut script = Script::started();
-    script.sends(50, &[1]).give(answered(500, Account::ServerTrouble, vec![Fate::Unclear]));
-    script.announces_trouble().settles(&[(1, Phase::Unknown)]);
-    script.waits(SECOND, SECOND * 2).expect(&Effect::Probe).give(probe(Account::Fine));
+fn trouble_that_a_question_met_ends_with_an_answer_when_nothing_waits() {
+    let mut script = Script::new();
+    script.announces(|standing| *standing == Standing::Starting);
+    script.expect(&Effect::Adopt).give(Outcome::Adopted(0));
+    for account in [Account::ServerTrouble, Account::Forbidden] {
+        script.expect(&Effect::Probe).give(probe(account));
+        script.announces(|standing| !matches!(standing, Standing::Starting | Standing::Delivering));
+        script.waits(SECOND, SECOND * 120);
+    }
+    script.expect(&Effect::Probe).give(probe(Account::Fine));
     script.leases(1, Vec::new());
     script.announces(|standing| *standing == Standing::Delivering);
+}
+
+#[test]
+fn trouble_that_a_post_met_ends_with_a_call_that_is_taken_or_found() {
+    let mut script = Script::started();
+    script.sends(50, &[1]).give(answered(504, Account::ServerTrouble, vec![Fate::Unclear]));
+    script.announces_trouble().settles(&[(1, Phase::Unknown)]);
+    script.waits(SECOND, SECOND * 2).expect(&Effect::Probe).give(probe(Account::Fine));
+    let due = script.now.host.after(SECOND * 5);
+    script.leases(1, Vec::new()).rests(Some(due), SECOND * 5);
+    script.expect(&Effect::Look { limit: LOOK_LIMIT }).give(Outcome::Unknown(vec![unknown(1, START, 0)]));
+    let found = BTreeMap::from([("default-1.1".to_owned(), Note { id: Some(9), entity: None })]);
+    script.reads_back(&["default-1.1"]).give(Outcome::ReadBack(ReadBack::Complete(found)));
+    script.announces(|standing| *standing == Standing::Delivering).settles(&[(1, Phase::Sent)]);
+}
+
+#[test]
+fn a_post_that_is_always_refused_is_one_alarm_and_asked_after_less_and_less_often() {
+    for (status, account, fate) in [
+        (403, Account::Forbidden, Fate::Unclear),
+        (404, Account::NotAmo, Fate::Unclear),
+        (301, Account::NotAmo, Fate::Unclear),
+        (200, Account::NotAmo, Fate::Unclear),
+        (500, Account::ServerTrouble, Fate::Unclear),
+        (401, Account::Unauthorized, Fate::Untouched),
+    ] {
+        let mut script = Script::started();
+        let (mut told, mut pauses) = (0, Vec::new());
+        for seq in 1..=6 {
+            script.sends(if seq == 1 { 50 } else { 1 }, &[seq]);
+            script.give(answered(status, account, vec![fate.clone()]));
+            let (alarms, pause) = script.passes_trouble();
+            told += alarms;
+            pauses.push(pause);
+            script.give(probe(Account::Fine)).leases(1, Vec::new()).rests(None, REST_MAX);
+        }
+        assert_eq!(told, 1, "{status}");
+        let slower = pauses.iter().zip(pauses.iter().skip(2)).all(|(early, late)| early < late);
+        assert!(slower, "{status}: {pauses:?}");
+    }
 }
 
 #[test]

@@ -76,18 +76,39 @@ fn what_left_earlier_is_taken_over_first() {
     script.reads_back(&["default-1.1"]);
 }
 
-#[test]
-fn a_call_that_spoils_its_batch_is_alone_in_the_end_and_dies_alone() {
-    let mut script = Script::started();
-    let suspect = Item { attempts: 11, ..item(1) };
-    script.leases(50, vec![suspect, item(2)]).intends(&[1]).posts(1);
+/// Posts call 1 alone, has it refused without a reason, looks for it in vain and settles it.
+fn is_refused(script: &mut Script, attempts: u32, limit: usize, end: Phase) {
+    script.leases(limit, vec![Item { attempts, ..item(1) }, item(2)]).intends(&[1]).posts(1);
     script.give(answered(400, Account::Fine, vec![Fate::Unclear]));
-    script.announces_trouble().settles(&[(1, Phase::Unknown)]);
-    script.pass(SECOND * 61).expect(&Effect::Probe).give(probe(Account::Fine));
-    let judged = Item { attempts: 12, ..unknown(1, START, 1) };
+    let (_, pause) = script.passes_trouble();
+    script.pass(SECOND * 61).give(probe(Account::Fine));
+    let judged =
+        Item { attempts: attempts + 1, ..unknown(1, script.now.host.before(pause + SECOND * 61), 1) };
     script.expect(&Effect::Look { limit: LOOK_LIMIT }).give(Outcome::Unknown(vec![judged]));
     script.reads_back(&["default-1.1"]).give(Outcome::ReadBack(ReadBack::Complete(BTreeMap::new())));
-    script.settles(&[(1, Phase::Dead)]).sends(1, &[2]);
+    script.settles(&[(1, end)]);
+}
+
+#[test]
+fn a_call_that_is_refused_alone_again_and_again_dies_alone() {
+    let mut script = Script::started();
+    for attempts in 20..31 {
+        is_refused(&mut script, attempts, if attempts == 20 { 50 } else { 1 }, Phase::Pending);
+    }
+    is_refused(&mut script, 31, 1, Phase::Dead);
+    script.sends(1, &[2]);
+}
+
+#[test]
+fn a_lost_answer_ends_the_row_of_refusals() {
+    let mut script = Script::started();
+    for attempts in 20..31 {
+        is_refused(&mut script, attempts, if attempts == 20 { 50 } else { 1 }, Phase::Pending);
+    }
+    script.sends(1, &[1]).give(Outcome::Posted(Posted::Lost("reset".to_owned())));
+    script.passes_trouble();
+    script.give(probe(Account::Fine));
+    is_refused(&mut script, 32, 1, Phase::Pending);
 }
 
 #[test]

@@ -125,6 +125,27 @@ pub fn intents_of_a_process_that_is_gone_become_unknown(queue: &mut impl Queue) 
     assert!(balances(&queue.stats().unwrap()));
 }
 
+pub fn the_moment_of_parking_is_kept_until_a_person_revives_the_call(queue: &mut impl Queue) {
+    let seq = enqueue(queue, vec![call(1)], at(0))[0];
+    let steps = [
+        (State::Parked { since: at(5) }, None),
+        (state(Phase::Unknown), Some(at(5))),
+        (State::Pending, Some(at(5))),
+        (State::Parked { since: at(9) }, Some(at(5))),
+        (state(Phase::Expired), Some(at(5))),
+        (State::Pending, None),
+    ];
+    for (state, expected) in steps {
+        if matches!(find(queue, 1).state, State::Pending | State::Parked { .. })
+            && !matches!(state, State::Expired { .. })
+        {
+            queue.intend(&[seq], at(0)).unwrap();
+        }
+        settle(queue, seq, state.clone(), at(0));
+        assert_eq!(find(queue, 1).parked_since, expected, "{state:?}");
+    }
+}
+
 pub fn a_dead_call_that_is_revived_is_delivered_again(queue: &mut impl Queue) {
     for (n, phase) in [(1, Phase::Dead), (2, Phase::Expired)] {
         let seq = reach(queue, n, phase);

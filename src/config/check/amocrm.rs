@@ -1,0 +1,83 @@
+//! The `[amocrm]` table: where calls go, in whose name, and with which token.
+
+use std::path::Path;
+
+use crate::amo::client::TOKEN_VARIABLE;
+use crate::amo::settings::{self, Settings as Amo};
+use crate::amo::token::{self, Token};
+use crate::config::check::{Report, is_absolute, unreadable};
+use crate::config::surroundings::Surroundings;
+
+pub(super) fn table(amo: &Amo, surroundings: &impl Surroundings, report: &mut Report) {
+    const PLACE: &str = "[amocrm]";
+    match amo.check() {
+        Ok(url) => {
+            let rate = amo.requests_per_second;
+            report.ok(PLACE, format!("{url}, at most {rate} requests a second, {} users", amo.users.len()));
+        }
+        // The token has a check of its own, which knows where it comes from.
+        Err(settings::Error::Token(_)) => {}
+        Err(error) => report.fail(PLACE, chain(&error), ""),
+    }
+    token(PLACE, amo, surroundings, report);
+    for (extension, _) in amo.users.iter().filter(|(_, user)| **user == 0) {
+        let advice = "the user's id stands in the address of his page in amoCRM's settings";
+        report.fail("[amocrm.users]", format!("extension {extension} has the user 0"), advice);
+    }
+    if amo.default_user == Some(0) {
+        report.fail(PLACE, "default-user is 0", "leave it out, or give a user's id");
+    }
+    if amo.users.is_empty() && amo.default_user.is_none() {
+        let advice = "add lines such as 101 = 504141 to [amocrm.users], or a default-user";
+        report.warn(PLACE, "no extension has a user: calls will be nobody's in amoCRM", advice);
+    }
+}
+
+/// An error and its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+fn token(place: &str, amo: &Amo, surroundings: &impl Surroundings, report: &mut Report) {
+    let advice = "a long-lived token is made in amoCRM, in the integration's keys and access";
+    // It must be one even where the variable goes before it.
+    if let Some(Err(error)) = amo.token.as_ref().map(token::Secret::token) {
+        return report.fail(place, format!("the token from the configuration: {error}"), advice);
+    }
+    let (token, source) = match (surroundings.variable(TOKEN_VARIABLE), &amo.token_file, &amo.token) {
+        (Some(value), _, _) => (Token::parse(&value).map(drop), TOKEN_VARIABLE.to_owned()),
+        (None, Some(path), _) => {
+            let Some(text) = file_token(place, path, surroundings, report) else { return };
+            (Token::parse(&text).map(drop), path.display().to_string())
+        }
+        (None, None, Some(_)) => (Ok(()), "the configuration".to_owned()),
+        (None, None, None) => {
+            return report.fail(
+                place,
+                format!("the token is missing: set token-file or {TOKEN_VARIABLE}"),
+                advice,
+            );
+        }
+    };
+    match token {
+        Ok(()) => report.ok(place, format!("token from {source}")),
+        Err(error) => report.fail(place, format!("the token from {source}: {error}"), advice),
+    }
+}
+
+fn file_token(
+    place: &str,
+    path: &Path,
+    surroundings: &impl Surroundings,
+    report: &mut Report,
+) -> Option<String> {
+    is_absolute(place, "token-file", path, report).then_some(())?;
+    match surroundings.read(path) {
+        Ok(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+        Err(error) => {
+            unreadable(place, "token-file", path, &error, surroundings, report);
+            None
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Pure: what of a configuration that was read again counts at once, and what only from the next
+//! start on.
+
+use std::sync::Arc;
+
+use crate::config::{Config, Pbx, Policy, Setup};
+
+/// What a configuration that was read again means for the daemon that runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reload {
+    /// Judges calls from here on; the connection to amoCRM is that of the start.
+    pub policy: Arc<Policy>,
+    /// What differs and needs a restart: `[store] dir`.
+    pub restart: Vec<String>,
+}
+
+/// Compares `read` with what runs.
+pub fn reload(running: &Config, read: &Config) -> Reload {
+    let mut restart = setup_differences(&running.setup, &read.setup);
+    let amocrm = read.policy.amocrm.connection_differences(&running.policy.amocrm);
+    restart.extend(amocrm.into_iter().map(|key| format!("[amocrm] {key}")));
+    let new = Policy::clone(&read.policy);
+    let policy = Policy { amocrm: new.amocrm.with_connection_of(&running.policy.amocrm), ..new };
+    Reload { policy: Arc::new(policy), restart }
+}
+
+fn setup_differences(old: &Setup, new: &Setup) -> Vec<String> {
+    let keys = [
+        ("[store] dir", old.store_dir != new.store_dir),
+        ("[admin] socket", old.admin_socket != new.admin_socket),
+        ("[log] level", old.log.filter != new.log.filter),
+        ("[log] format", old.log.format != new.log.format),
+        ("[daemon] stop-timeout", old.stop_timeout != new.stop_timeout),
+    ];
+    let of_pbx = |pbx: &Pbx| match old.pbxs.iter().find(|old| old.name == pbx.name) {
+        Some(old) => pbx_differences(old, pbx),
+        None => vec![format!("[[pbx]] \"{}\", which is new", pbx.name)],
+    };
+    let gone = old.pbxs.iter().filter(|old| new.pbxs.iter().all(|pbx| pbx.name != old.name));
+    let gone = gone.map(|pbx| format!("[[pbx]] \"{}\", which is gone", pbx.name));
+    let differing = keys.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key.to_owned());
+    new.pbxs.iter().flat_map(of_pbx).chain(gone).chain(differing).collect()
+}
+
+fn pbx_differences(old: &Pbx, new: &Pbx) -> Vec<String> {
+    let (before, after) = (&old.connection, &new.connection);
+    let keys = [
+        ("host", before.host != after.host),
+        ("port", before.port != after.port),
+        ("username", before.session.username != after.session.username),
+        ("secret", !before.secret.is_same(&after.secret)),
+        ("login", before.session.login != after.session.login),
+        ("ping-interval", before.session.ping_interval != after.session.ping_interval),
+    ];
+    let differing = keys.into_iter().filter(|(_, differs)| *differs);
+    differing.map(|(key, _)| format!("[[pbx]] \"{}\" {key}", new.name)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::check;
+    use crate::config::surroundings::{Folder, Surroundings};
+
+    /// A host on which everything is in its place.
+    struct Ideal;
+
+    impl Surroundings for Ideal {
+        fn variable(&self, _name: &str) -> Option<String> {
+            None
+        }
+
+        fn read(&self, _path: &Path) -> io::Result<Vec<u8>> {
+            Ok(b"abc".to_vec())
+        }
+
+        fn folder(&self, _path: &Path) -> Folder {
+            Folder::Writable
+        }
+
+        fn has_credentials(&self) -> bool {
+            true
+        }
+    }
+
+    fn config(pbx: &str, rest: &str) -> Config {
+        let text = format!(
+            "[[pbx]]\nname = \"a\"\nhost = \"localhost\"\nusername = \"u\"\nsecret = \"s\"\n{pbx}\n\
+             [amocrm]\nbase-url = \"https://a.amocrm.ru\"\ntoken = \"t\"\n{rest}"
+        );
+        let (findings, config) = check::examine(toml::from_str(&text).unwrap(), &Ideal);
+        config.unwrap_or_else(|| panic!("{findings:#?}"))
+    }
+
+    #[test]
+    fn what_is_the_same_changes_nothing() {
+        let running = config("", "default-user = 1");
+        let reload = reload(&running, &running);
+        assert_eq!(reload, Reload { policy: running.policy, restart: Vec::new() });
+    }
+
+    #[test]
+    fn a_policy_counts_at_once() {
+        let running = config("", "default-user = 1");
+        let read =
+            config("", "default-user = 2\n[calls]\nresponsible = \"first\"\n[delivery]\nbatch-size = 7");
+        let reload = reload(&running, &read);
+        assert_eq!(reload, Reload { policy: read.policy, restart: Vec::new() });
+    }
+
+    #[test]
+    fn what_is_read_once_is_named_and_does_not_count() {
+        let running = config("", "request-timeout = \"30s\"");
+        let other = "[[pbx]]\nname = \"b\"\nhost = \"localhost\"\nusername = \"u\"\nsecret = \"s\"";
+        let read = config(
+            &format!("port = 1\nlogin = \"plain\"\n{other}"),
+            "request-timeout = \"3s\"\n[store]\ndir = \"/other\"\n[log]\nlevel = \"debug\"",
+        );
+        let forth = reload(&running, &read);
+        let expected = [
+            "[[pbx]] \"a\" port",
+            "[[pbx]] \"a\" login",
+            "[[pbx]] \"b\", which is new",
+            "[store] dir",
+            "[log] level",
+            "[amocrm] request-timeout",
+        ];
+        assert_eq!(forth.restart, expected);
+        assert_eq!(forth.policy.amocrm.request_timeout, running.policy.amocrm.request_timeout);
+        let back = reload(&read, &running);
+        assert!(back.restart.contains(&"[[pbx]] \"b\", which is gone".to_owned()), "{back:?}");
+    }
+
+    #[test]
+    fn another_secret_is_named_and_not_shown() {
+        let running = config("", "");
+        let mut read = running.clone();
+        read.setup.pbxs[0].connection.secret = crate::ami::connection::Secret::new(b"other".to_vec());
+        let reload = reload(&running, &read);
+        assert_eq!(reload.restart, ["[[pbx]] \"a\" secret"]);
+    }
+}
