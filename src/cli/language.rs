@@ -30,20 +30,39 @@ fn of_locale(variable: impl Fn(&str) -> Option<String>) -> Language {
 
 /// Colours, on a terminal whose user has not said no (<https://no-color.org>).
 pub fn paint(output: &impl IsTerminal) -> Paint {
-    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let is_dumb = std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb");
-    if output.is_terminal() && !refused && !is_dumb { Paint::Colours } else { Paint::None }
+    if output.is_terminal() { of_terminal(|name| std::env::var(name).ok()) } else { Paint::None }
+}
+
+fn of_terminal(variable: impl Fn(&str) -> Option<String>) -> Paint {
+    let refuses = variable("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let is_dumb = variable("TERM").is_some_and(|terminal| terminal == "dumb");
+    if refuses || is_dumb { Paint::None } else { Paint::Colours }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// An environment in which these are set.
+    fn environment<'e>(set: &'e [(&str, &str)]) -> impl Fn(&str) -> Option<String> + 'e {
+        |name| set.iter().find(|(set, _)| *set == name).map(|(_, value)| (*value).to_owned())
+    }
+
+    #[test]
+    fn a_terminal_has_colours_unless_its_user_says_no() {
+        for (set, expected) in [
+            (&[][..], Paint::Colours),
+            (&[("TERM", "xterm"), ("NO_COLOR", "")], Paint::Colours),
+            (&[("TERM", "xterm"), ("NO_COLOR", "1")], Paint::None),
+            (&[("TERM", "dumb")], Paint::None),
+        ] {
+            assert_eq!(of_terminal(environment(set)), expected, "{set:?}");
+        }
+    }
+
     #[track_caller]
     fn check(set: &[(&str, &str)], expected: Language) {
-        let variable =
-            |name: &str| set.iter().find(|(set, _)| *set == name).map(|(_, value)| (*value).to_owned());
-        assert_eq!(of_locale(variable), expected, "{set:?}");
+        assert_eq!(of_locale(environment(set)), expected, "{set:?}");
     }
 
     #[test]

@@ -41,6 +41,8 @@ const PLACES_MAX: usize = 7;
 const WIDTH_MAX: usize = 42;
 /// Narrowest place: the line, four digits and a gap.
 const PLACE_MIN: usize = 6;
+/// A longer note under a name is cut: the text needs the room.
+const NOTE_MAX: usize = 12;
 /// Blanks between two places at least.
 const GAP: usize = 2;
 
@@ -144,7 +146,7 @@ fn places(people: &mut [Person]) -> Vec<Place> {
     let mut longest = WIDTH_MAX;
     loop {
         for place in &mut places {
-            let text = columns(&place.title).max(columns(&place.note)).min(longest);
+            let text = columns(&place.title).max(columns(&place.note).min(NOTE_MAX)).min(longest);
             place.width = (text + GAP).max(PLACE_MIN);
         }
         let all: usize = places.iter().map(|place| place.width).sum();

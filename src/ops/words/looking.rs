@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::ops::screen::{WIDTH, clean, wrap};
 use crate::ops::words::Language;
 
 /// Why the store itself is not opened.
@@ -33,8 +34,8 @@ pub fn as_of_journal(obstacle: &Obstacle, language: Language) -> String {
             )
         }
         Obstacle::Foreign(user) => language.pick(
-            format!("the store belongs to user {user}: states are as of its journal; sudo -u '#{user}' shows more"),
-            format!("хранилище принадлежит пользователю {user}: состояния — по журналу; sudo -u '#{user}' покажет больше"),
+            format!("the store belongs to user {user}, who alone may open it: states are as of its journal"),
+            format!("хранилище принадлежит пользователю {user}, открыть его может только он: состояния — по журналу"),
         ),
         Obstacle::Fault(reason) => language.pick(
             format!("the store cannot be opened ({reason}): states are as of its journal"),
@@ -53,26 +54,45 @@ pub fn more(count: usize, language: Language) -> String {
 
 /// That a call is not in the store, and the usual causes.
 pub fn not_in_store(wanted: &str, dir: &Path, days: Days, language: Language) -> String {
-    let dir = dir.display();
-    let Days { history, journal } = days;
-    language.pick(
-        format!(
-            "there is no call {wanted} in the store {dir} and its journal. Usual causes:\n\
-             \x20 - it is too old: calls are kept for {history} days after their end, in the journal for {journal}\n\
-             \x20 - ami2amo never saw it: it did not run, was not connected, or its AMI user gets no events of \
-             calls;\n\x20   a capture shows what comes: ami2amo explain --capture FILE\n\
-             \x20 - it has no number: internal and anonymous calls are kept too; ask by extension, or by the \
-             uniqueid\n\x20   that the CDR has"
+    let (dir, Days { history, journal }) = (dir.display(), days);
+    let heading = language.pick(
+        format!("there is no call {wanted} in the store {dir} and its journal. Usual causes:"),
+        format!("звонка {wanted} нет ни в хранилище {dir}, ни в его журнале. Обычные причины:"),
+    );
+    let causes = [
+        language.pick(
+            format!(
+                "It is not over yet, or it is too old: a call is kept for {history} days after its end, and in the \
+                 journal for {journal}."
+            ),
+            format!(
+                "Он ещё идёт, или он слишком старый: звонок хранится {history} дней после завершения, а в журнале \
+                 {journal}."
+            ),
         ),
-        format!(
-            "звонка {wanted} нет ни в хранилище {dir}, ни в его журнале. Обычные причины:\n\
-             \x20 - он слишком старый: звонки хранятся {history} дней после завершения, в журнале — {journal}\n\
-             \x20 - ami2amo его не видел: не работал, не был подключён, или его пользователь AMI не получает \
-             событий;\n\x20   что приходит, покажет запись потока: ami2amo explain --capture FILE\n\
-             \x20 - у него нет номера: внутренние и анонимные тоже хранятся; спросите по внутреннему номеру \
-             или по\n\x20   uniqueid из CDR"
-        ),
-    )
+        language.pick(
+            "ami2amo never saw it: it did not run, was not connected, or its AMI user gets no events of calls. \
+             A capture shows what comes: ami2amo explain --capture FILE",
+            "ami2amo его не видел: не работал, не был подключён, или его пользователь AMI не получает событий. Что \
+             приходит, покажет запись потока: ami2amo explain --capture FILE",
+        )
+        .to_owned(),
+        language.pick(
+            "It has no number: internal and anonymous calls are kept too. Ask by extension, or by the uniqueid that \
+             the CDR has.",
+            "У него нет номера: внутренние и анонимные звонки тоже хранятся. Спросите по внутреннему номеру или по \
+             uniqueid из CDR.",
+        )
+        .to_owned(),
+    ];
+    causes.iter().fold(clean(&heading), |text, cause| text + &bullet(cause))
+}
+
+/// A cause on lines of its own.
+fn bullet(text: &str) -> String {
+    const MARGIN: usize = 4;
+    let lines = wrap(text, WIDTH - MARGIN).into_iter().enumerate();
+    lines.map(|(number, line)| [if number == 0 { "\n  - " } else { "\n    " }, &line].concat()).collect()
 }
 
 /// That a call is not in captures.

@@ -36,13 +36,16 @@ impl Story<'_> {
         talks.any(|talk| talk.from >= moment.at && talk.from.since(moment.at) <= SOON)
     }
 
+    /// Whether the leg's answer began this talk, and none before it.
     fn answered(&self, talk: &Exchange, leg: u16) -> bool {
+        let before = || self.timeline.talks.iter().take_while(|before| *before != talk);
         self.timeline.moments.iter().any(|moment| {
             moment.leg == leg
                 && moment.at <= talk.from
                 && talk.from.since(moment.at) <= TOGETHER * 2
                 && matches!(&moment.what, What::DialEnded { status, .. } if status == "ANSWER")
                 && !self.nearby(moment).any(|other| other.what == What::PickedUp)
+                && !before().any(|other| (other.leg == leg || other.with == leg) && other.from >= moment.at)
         })
     }
 }

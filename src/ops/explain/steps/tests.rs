@@ -133,6 +133,15 @@ fn an_answer_and_the_talk_that_begins_with_it_are_one_step() {
 }
 
 #[test]
+fn one_answer_begins_one_talk() {
+    let moments = vec![(1, 2, What::Rang), (2_000, 2, ended("ANSWER"))];
+    check(
+        &call(moments, vec![(2, 1, 2_000, 2_100), (2, 0, 2_100, 9_000)]),
+        &["102 rings", "102 answers; talk of 0.1 s, until 2.1", "102 talks with customer: 6.9 s, until 9.0"],
+    );
+}
+
+#[test]
 fn a_message_is_left_before_the_caller_hangs_up() {
     let moments = vec![(0, 0, What::Started), (4_000, 0, What::PutDown), (4_001, 0, What::LeftMessage)];
     check(
