@@ -23,7 +23,8 @@ impl Tracker {
         if let Some(by) = by {
             self.unite(by, dest);
         }
-        let number = self.learn_from_dial(by, dest, &text::decode(dial_string));
+        let exten = caller.map(|caller| text::decode(caller.exten)).unwrap_or_default();
+        let number = self.learn_from_dial(by, dest, &text::decode(dial_string), &exten);
         let facts = &mut self.channels[dest as usize].facts;
         // Queues and repeated streams tell of one dial twice.
         let same = facts.dials.iter_mut().rev().find(|dial| dial.by == by && dial.end.is_none());
@@ -73,6 +74,7 @@ impl Tracker {
         by: Option<ChannelIndex>,
         dest: ChannelIndex,
         dial_string: &str,
+        exten_now: &str,
     ) -> Option<Box<str>> {
         let tracked = &self.channels[dest as usize];
         if tracked.facts.kind != name::Kind::Device {
@@ -81,9 +83,11 @@ impl Tracker {
         let endpoint = tracked.endpoint;
         let caller = by.map(|by| &self.channels[by as usize]);
         let exten = caller.map_or("", |c| &*c.facts.exten);
+        // What its device dialled first, or what it was sent on to.
+        let is_asked_for = |number| same_dialled(number, exten) || same_dialled(number, exten_now);
         let number = match dialled(dial_string, name::endpoint(&tracked.facts.name)) {
             Dialled::Number(number) => Some(number),
-            Dialled::Address(number) if same_dialled(number, exten) => Some(number),
+            Dialled::Address(number) if is_asked_for(number) => Some(number),
             Dialled::Address(_) if caller.is_some() => None,
             Dialled::Device => None,
             Dialled::Address(_) | Dialled::Unclear => return None,
@@ -96,9 +100,11 @@ impl Tracker {
             c.facts.kind == name::Kind::Device && digits(number) >= OUTSIDE_DIGITS_MIN
         };
         let foreign = caller.filter(|c| !c.facts.announced).filter(is_foreign).map(|c| c.endpoint);
-        let asked = caller.filter(is_phone).map(|c| c.endpoint);
+        let is_device = |c: &&Tracked| c.facts.kind == name::Kind::Device;
+        let asked = if number.is_some() { caller.filter(is_device) } else { caller.filter(is_phone) };
+        let asked = asked.map(|c| c.endpoint);
         let (of_dest, of_caller) = if let Some(number) = number {
-            (Evidence::NumberDialled, same_dialled(number, exten).then_some(Evidence::DialledOut))
+            (Evidence::NumberDialled, is_asked_for(number).then_some(Evidence::DialledOut))
         } else {
             let is_long = digits(exten) >= OUTSIDE_DIGITS_MIN;
             (Evidence::DialledByName, is_long.then_some(Evidence::DirectNumber))

@@ -101,7 +101,7 @@ impl Tracker {
         };
         let data = text::decode(cdr.data);
         let dialled = data.split(',').next().unwrap_or_default();
-        let number = dialled.split('&').find_map(|dialled| self.learn_from_dial(Some(by), dest, dialled));
+        let number = dialled.split('&').find_map(|dialled| self.learn_from_dial(Some(by), dest, dialled, ""));
         let facts = &mut self.channels[dest as usize].facts;
         facts.dials.push(Dial { by: Some(by), at: facts.born, number, end: None });
     }
