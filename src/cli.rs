@@ -16,6 +16,8 @@ use crate::config;
 use crate::ops::log::{self, Format};
 
 mod check;
+mod explain;
+mod language;
 mod replay;
 mod run;
 
@@ -23,7 +25,7 @@ mod run;
 #[derive(Clone, Debug, Parser)]
 #[command(name = "ami2amo", version, propagate_version = true, disable_help_subcommand = true)]
 pub struct Cli {
-    /// The configuration [default: /etc/ami2amo/ami2amo.toml; replay: none]
+    /// The configuration [default: /etc/ami2amo/ami2amo.toml; for captures: none]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
 
@@ -48,7 +50,9 @@ enum Command {
     Run,
     /// Print the calls in captures of the manager port
     Replay(crate::replay::Args),
-    /// Check the configuration before the daemon runs with it
+    /// Show what happened in a call, why, and whether it is in amoCRM
+    Explain(explain::Args),
+    /// Check the configuration before the daemon runs with it, a number, or the sides in captures
     Check(check::Args),
 }
 
@@ -72,7 +76,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let outcome = match command {
         Command::Run => run::run(config, cli.log_format).map(|()| ExitCode::SUCCESS),
         Command::Replay(args) => quiet_log().and_then(|()| replay::run(&args, cli.config.as_deref())),
-        Command::Check(args) => check::run(&args, config),
+        Command::Explain(args) => {
+            quiet_log().and_then(|()| explain::run(&args, cli.config.as_deref(), Path::new(CONFIG)))
+        }
+        Command::Check(args) => check::run(&args, cli.config.as_deref(), Path::new(CONFIG)),
     };
     outcome.unwrap_or_else(|error| failure(&error))
 }
@@ -103,7 +110,7 @@ impl Cli {
             }
             (Some(command), false, []) => Ok((self, command)),
             (None, _, [name, ..]) => Err(usage(&format!(
-                "there is no command {}: the commands are run, replay and check",
+                "there is no command {}: the commands are run, replay, explain and check",
                 name.display()
             ))),
             (None, _, []) => Err(Self::help()),

@@ -1,3 +1,8 @@
 //! The side entrance: what people and machines see of the running daemon.
 
+pub mod explain;
 pub mod log;
+pub mod number;
+pub mod screen;
+pub mod sides;
+pub mod words;

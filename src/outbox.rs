@@ -5,5 +5,6 @@ pub mod memory;
 pub mod policy;
 pub mod queue;
 pub mod schedule;
+pub mod search;
 #[cfg(feature = "daemon")]
 pub mod store;

@@ -19,11 +19,12 @@ use indicatif::ProgressBar;
 
 use crate::call::id::{self, PbxName};
 use crate::call::policy::Policy;
-use crate::call::record::{CallRecord, Source};
+use crate::call::record::{CallRecord, FinishedCall, Source};
+use crate::call::side::Portrait;
 use crate::intake::reader::Reader;
 use crate::replay::sink::{Requests, Sink};
 use crate::replay::source::Fault;
-use crate::replay::stream::{Stream, Yield};
+use crate::replay::stream::{Receiver, Stream, Yield};
 
 /// Reads captures of the manager port and prints the calls in them.
 #[derive(Clone, Debug, clap::Args)]
@@ -134,6 +135,47 @@ impl Files<'_> {
     }
 }
 
+/// Captures of one PBX for another command than `replay`.
+pub struct Captures<'a> {
+    pub files: &'a [PathBuf],
+    pub pbx: &'a PbxName,
+    pub policy: Arc<Policy>,
+    /// Standard input, read for the file name `-`.
+    pub input: &'a mut (dyn Read + Send),
+    /// Where is said what is wrong with a file.
+    pub messages: &'a mut (dyn Write + Send),
+}
+
+/// What was read besides calls.
+#[derive(Debug)]
+pub struct Followed {
+    /// Every endpoint, in the order of its first event.
+    pub portraits: Vec<Portrait>,
+    pub end: End,
+}
+
+impl Captures<'_> {
+    /// Follows the stream to its end and hands its calls to `take`, in order of finish.
+    ///
+    /// # Errors
+    /// Those of `take` and of the messages; a file that cannot be read is a message.
+    pub fn follow(self, take: &mut dyn FnMut(FinishedCall) -> io::Result<()>) -> io::Result<Followed> {
+        let Self { files, pbx, policy, input, messages } = self;
+        let bar = ProgressBar::hidden();
+        let files = Files { pbx, policy, paths: files, bar: &bar };
+        let (stream, tally) = follow(&files, input, &mut Taker(take), messages)?;
+        Ok(Followed { portraits: stream.portraits().collect(), end: tally.verdict() })
+    }
+}
+
+struct Taker<'a>(&'a mut dyn FnMut(FinishedCall) -> io::Result<()>);
+
+impl Receiver for Taker<'_> {
+    fn receive(&mut self, call: FinishedCall) -> io::Result<()> {
+        (self.0)(call)
+    }
+}
+
 /// Reads all files as the stream of one PBX.
 fn read_as_one(
     files: &Files<'_>,
@@ -141,21 +183,31 @@ fn read_as_one(
     mut sink: Sink<'_>,
     messages: &mut (dyn Write + Send),
 ) -> io::Result<End> {
+    let (_, tally) = follow(files, input, &mut sink, messages)?;
+    tally.end(sink, messages)
+}
+
+fn follow(
+    files: &Files<'_>,
+    input: &mut (dyn Read + Send),
+    receiver: &mut dyn Receiver,
+    messages: &mut (dyn Write + Send),
+) -> io::Result<(Stream, Tally)> {
     let mut stream = Stream::new(files.reader());
     let mut tally = Tally::default();
     let mut input = Some(input);
     let mut previous = Path::new(""); // the first file has none before it that could be cut
     for path in files.paths {
         let opened = source::open(path, &mut input, files.bar);
-        let read = stream.read(opened, &mut sink)?;
+        let read = stream.read(opened, receiver)?;
         tally.add(read.gave);
         report(messages, previous, &read.faults_before)?;
         report(messages, path, &read.faults)?;
         previous = path;
     }
-    let faults = stream.finish(&mut sink)?;
+    let faults = stream.finish(receiver)?;
     report(messages, previous, &faults)?;
-    tally.end(sink, messages)
+    Ok((stream, tally))
 }
 
 /// Whether any file gave something, and whether any gave less than all.
@@ -176,7 +228,11 @@ impl Tally {
         if self.useful {
             sink.finish(messages)?;
         }
-        Ok(if self.failed { End::SomeFailed } else { End::AllRead })
+        Ok(self.verdict())
+    }
+
+    fn verdict(&self) -> End {
+        if self.failed { End::SomeFailed } else { End::AllRead }
     }
 }
 
@@ -185,6 +241,10 @@ fn report(messages: &mut (dyn Write + Send), path: &Path, faults: &[Fault]) -> i
     faults.iter().try_for_each(|fault| writeln!(messages, "ami2amo: {}: {fault}", name.display()))
 }
 
-fn pbx_name(text: &str) -> Result<PbxName, id::Error> {
+/// Reads the name of a PBX from the command line.
+///
+/// # Errors
+/// When the text is no name.
+pub fn pbx_name(text: &str) -> Result<PbxName, id::Error> {
     PbxName::new(text)
 }

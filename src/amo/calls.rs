@@ -143,7 +143,7 @@ fn result(record: &CallRecord, settings: &Settings) -> Option<String> {
 
 /// What a person reads under the call. The same outcome has two sides: who did not answer is the
 /// customer in one direction and the employee in the other.
-fn words(outcome: Outcome, direction: Direction, language: Language) -> &'static str {
+pub fn words(outcome: Outcome, direction: Direction, language: Language) -> &'static str {
     let outbound = direction == Direction::Outbound;
     match language {
         Language::Ru => russian(outcome, outbound),

@@ -11,7 +11,7 @@ use crate::call::record::{
     CallRecord, Direction, FinishedCall, HangupBy, Outcome, Seconds, Side, Skip, Source, TimeSource, VERSION,
 };
 use crate::call::talk::{self, Talk};
-use crate::call::timeline;
+use crate::call::timeline::{self, Findings};
 use crate::call::why::{DirectionRule, PartialRule, Why};
 use crate::call::{name, phone};
 use crate::time::PbxTime;
@@ -72,6 +72,9 @@ fn classify_one(facts: &CallFacts, conversation: &Conversation, setting: Setting
     let mut case = Case { facts, conversation, talks, why: Vec::new() };
     case.explain_direction();
     let record = case.record(setting);
+    let party = &conversation.legs;
+    let findings = Findings { conversation: Some(conversation), talks: &case.talks, party };
+    let timeline = timeline::timeline(facts, findings);
     let says_no = said::says_no_sending(facts);
     let mut records = match setting.policy.transfers {
         Transfers::OneRecord => vec![record],
@@ -80,7 +83,6 @@ fn classify_one(facts: &CallFacts, conversation: &Conversation, setting: Setting
     for record in &mut records {
         sending::decide(record, setting.policy, says_no);
     }
-    let timeline = timeline::timeline(facts);
     records.into_iter().map(|record| FinishedCall { record, timeline: timeline.clone() }).collect()
 }
 

@@ -194,7 +194,7 @@ fn root(facts: &CallFacts, leg: usize) -> Root {
 
 /// Who called this channel, and in the end: whoever is given a call that still rings takes its dial
 /// over. The call of one half of a Local pair goes on from the other half.
-fn dialler(facts: &CallFacts, at: usize) -> Option<usize> {
+pub(super) fn dialler(facts: &CallFacts, at: usize) -> Option<usize> {
     let by = |at: usize| facts.channels[at].dials.iter().rev().find_map(|dial| dial.by).map(index);
     by(at).or_else(|| {
         let channel = &facts.channels[at];

@@ -12,7 +12,7 @@ use crate::call::record::{Direction, Skip};
 /// Digits of a number that are shown where not all of it may be.
 const DIGITS_SHOWN: usize = 4;
 /// Fewest digits of a number that a subscriber can have; service numbers are shorter.
-const DIGITS_MIN: usize = 5;
+pub const DIGITS_MIN: usize = 5;
 /// Digits of an international number, country code included (ITU-T E.164, and the shortest in use).
 const E164_DIGITS: std::ops::RangeInclusive<usize> = 8..=15;
 /// Fewest digits that only a number with its country code has.

@@ -87,6 +87,7 @@ pub struct CallRecord {
     pub partial: bool,
     /// Why the call is not sent to amoCRM; `None` when it is.
     pub skip: Option<Skip>,
+    #[serde(deserialize_with = "known")]
     pub why: Vec<Why>,
 }
 
@@ -192,7 +193,11 @@ pub enum Skip {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 pub struct Timeline {
     pub legs: Vec<Leg>,
+    #[serde(deserialize_with = "known")]
     pub moments: Vec<Moment>,
+    /// Who heard whom, by beginning.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub talks: Vec<Exchange>,
     /// Moments that did not fit.
     #[serde(default)]
     pub dropped: u32,
@@ -206,6 +211,21 @@ pub struct Leg {
     pub side: Side,
     /// The extension of an inside leg, the number of an outside leg.
     pub party: Option<String>,
+    /// What an outside leg is in this record's conversation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
+    /// The configuration decided the side.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub configured: bool,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// The outside party that the record is about.
+    Party,
+    /// An outside phone on which an employee takes part: that of this extension.
+    Proxy(Option<String>),
 }
 
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Deserialize, Serialize)]
@@ -225,8 +245,20 @@ pub struct Moment {
     pub at: PbxTime,
     /// Index into [`Timeline::legs`].
     pub leg: u16,
+    /// The other leg that had a part in it: who called, who transferred, who took over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub with: Option<u16>,
     #[serde(flatten)]
     pub what: What,
+}
+
+/// Two legs heard each other; of two with the outside party, `with` is the outside party's.
+#[derive(Clone, Debug, Eq, PartialEq, Deserialize, Serialize)]
+pub struct Exchange {
+    pub leg: u16,
+    pub with: u16,
+    pub from: PbxTime,
+    pub to: PbxTime,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq, Deserialize, Serialize)]
@@ -237,6 +269,9 @@ pub enum What {
     /// A dial to this leg ended, with Asterisk's `DialStatus`.
     DialEnded {
         status: String,
+        /// Where the phone sent the call (302).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        forward: Option<String>,
     },
     Joined,
     Left,
@@ -246,11 +281,19 @@ pub enum What {
     Queued {
         queue: String,
     },
+    /// Sent on without asking, by [`Moment::with`].
     Transferred {
         to: Option<String>,
     },
+    /// Whoever is on this leg gave the outside party to a colleague whom he had called before.
+    HandedOver,
     PickedUp,
+    /// A recording began.
+    Recorded,
     LeftMessage,
+    /// The far end hung up.
+    PutDown,
+    /// The leg is gone.
     HungUp {
         cause: u16,
     },
@@ -280,6 +323,22 @@ impl Seconds {
     }
 }
 
+/// Reads a list and steps over what a later version put into it.
+fn known<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Entry<T> {
+        Known(T),
+        Later(serde::de::IgnoredAny),
+    }
+    let entries = Vec::<Entry<T>>::deserialize(deserializer)?;
+    let known = |entry| match entry {
+        Entry::Known(known) => Some(known),
+        Entry::Later(_) => None,
+    };
+    Ok(entries.into_iter().filter_map(known).collect())
+}
+
 impl Serialize for Seconds {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[expect(clippy::cast_precision_loss, reason = "a call is shorter than 285,000 years")]
@@ -296,5 +355,27 @@ impl<'de> Deserialize<'de> for Seconds {
             reason = "float casts saturate, and NaN becomes 0"
         )]
         Ok(Self((seconds * 1000.0).round() as u64))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_later_version_added_is_stepped_over() {
+        let mut later = serde_json::to_value(sample::call("1.1")).unwrap();
+        later["record"]["why"] = serde_json::json!([
+            {"code": "weather", "rain": true},
+            {"code": "phone", "source": "telepathy"},
+            {"code": "skip", "reason": "anonymous"},
+        ]);
+        later["timeline"]["moments"][1] =
+            serde_json::json!({"at": "2026-11-22T09:13:11.489Z", "leg": 1, "what": "yodelled"});
+        let read: FinishedCall = serde_json::from_value(later).unwrap();
+        assert_eq!(read.record.why, [Why::Skip { reason: Skip::Anonymous }]);
+        let before = sample::call("1.1").timeline.moments;
+        assert_eq!(read.timeline.moments.len() + 1, before.len());
+        assert_eq!(read.timeline.moments[0], before[0]);
     }
 }

@@ -2,9 +2,12 @@
 
 use std::collections::VecDeque;
 
+use tracing::warn;
+
 use crate::call::id::AccountId;
-use crate::call::record::FinishedCall;
+use crate::call::record::{CallRecord, FinishedCall};
 use crate::intake::task::Sink;
+use crate::ops::sides::Doubts;
 use crate::outbox::courier::task::Outbox;
 use crate::outbox::queue::{BatchId, Error, Item, Seq, Settlement};
 use crate::outbox::store::handle::{Handle, Receipt};
@@ -16,6 +19,8 @@ pub struct Door {
     store: Handle,
     /// What was taken and not answered yet; the store's own bound on commands bounds it.
     receipts: VecDeque<Receipt>,
+    /// Endpoints whose side rests on little, each told once.
+    doubts: Doubts,
 }
 
 /// The store as the courier asks it.
@@ -24,12 +29,28 @@ pub struct Outlet(pub Handle);
 
 impl Door {
     pub fn new(store: Handle) -> Self {
-        Self { store, receipts: VecDeque::new() }
+        Self { store, receipts: VecDeque::new(), doubts: Doubts::default() }
+    }
+}
+
+impl Door {
+    /// Logs each endpoint whose side should be in the configuration.
+    fn tell_doubts(&mut self, record: &CallRecord) {
+        for doubt in self.doubts.news(record) {
+            let (endpoint, taken_for, [line, other_line]) = (&doubt.endpoint, doubt.side, doubt.remedies());
+            warn!(
+                call_id = %record.call_id, endpoint, ?taken_for, line, other_line,
+                "the side of an endpoint rests on little: the right line under [calls.sides] settles it"
+            );
+        }
     }
 }
 
 impl Sink for Door {
     fn offer(&mut self, calls: Vec<FinishedCall>) -> Result<(), Vec<FinishedCall>> {
+        for call in &calls {
+            self.tell_doubts(&call.record);
+        }
         self.receipts.push_back(self.store.try_enqueue(calls)?);
         Ok(())
     }

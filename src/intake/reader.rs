@@ -9,6 +9,7 @@ use crate::call::classify::{self, Setting};
 use crate::call::id::PbxName;
 use crate::call::policy::Policy;
 use crate::call::record::{FinishedCall, Source, TimeSource};
+use crate::call::side::Portrait;
 use crate::call::tracker::Tracker;
 use crate::intake::clock::PbxClock;
 use crate::time::PbxTime;
@@ -171,5 +172,10 @@ impl Reader {
             evicted: self.tracker.evicted(),
             ..self.stats
         }
+    }
+
+    /// What was seen of every endpoint so far.
+    pub fn portraits(&self) -> impl Iterator<Item = Portrait> {
+        self.tracker.portraits()
     }
 }

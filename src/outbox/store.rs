@@ -27,6 +27,7 @@ mod load;
 mod lock;
 mod open;
 pub mod rest;
+pub mod search;
 mod shelf;
 mod trees;
 mod value;

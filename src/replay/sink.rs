@@ -6,6 +6,10 @@ use std::io::{self, BufWriter, Write};
 use sha2::{Digest, Sha256};
 
 use crate::call::record::{CallRecord, FinishedCall};
+use crate::ops::screen::clean;
+use crate::ops::sides::Doubts;
+use crate::ops::words::Language;
+use crate::ops::words::sides::Doubt;
 use crate::replay::Format;
 use crate::replay::stream::Receiver;
 use crate::replay::table::Table;
@@ -18,6 +22,9 @@ pub struct Sink<'a> {
     line: Vec<u8>,
     /// A person watches: what is printed is shown at once.
     watched: bool,
+    /// Endpoints whose side rests on little, to be told at the end.
+    doubts: Vec<Doubt>,
+    told: Doubts,
 }
 
 enum Form<'a> {
@@ -38,6 +45,9 @@ pub struct Requests<'a> {
 /// Output written at once when nobody watches.
 const OUTPUT_PIECE: usize = 64 << 10;
 
+/// Endpoints in doubt that are told of one by one; where there are more, something else is wrong.
+const DOUBTS_MAX: usize = 20;
+
 impl<'a> Sink<'a> {
     pub fn new(
         format: Format,
@@ -52,14 +62,16 @@ impl<'a> Sink<'a> {
             Format::None => Form::None { calls: 0, digest: Sha256::new() },
         };
         let output = BufWriter::with_capacity(OUTPUT_PIECE, output);
-        Self { output, form, line: Vec::new(), watched: columns.is_some() }
+        let (doubts, told) = (Vec::new(), Doubts::default());
+        Self { output, form, line: Vec::new(), watched: columns.is_some(), doubts, told }
     }
 
-    /// Prints what belongs at the end; totals of [`Format::None`] go to `messages`.
+    /// Prints what belongs at the end; doubts and totals of [`Format::None`] go to `messages`.
     ///
     /// # Errors
     /// When one of both cannot be written.
     pub fn finish(mut self, messages: &mut (dyn Write + Send)) -> io::Result<()> {
+        write_doubts(messages, &self.doubts)?;
         match self.form {
             Form::Table(table) => self.output.write_all(table.totals().as_bytes())?,
             Form::Jsonl => {}
@@ -75,6 +87,7 @@ impl<'a> Sink<'a> {
 impl Receiver for Sink<'_> {
     fn receive(&mut self, call: FinishedCall) -> io::Result<()> {
         let call = call.record;
+        self.doubts.extend(self.told.news(&call));
         match &mut self.form {
             Form::Table(table) => self.output.write_all(table.row(&call).as_bytes())?,
             Form::Jsonl => {
@@ -97,6 +110,19 @@ impl Receiver for Sink<'_> {
             }
         }
         if self.watched { self.output.flush() } else { Ok(()) }
+    }
+}
+
+/// Each endpoint whose side should be in the configuration, on a line.
+fn write_doubts(messages: &mut (dyn Write + Send), doubts: &[Doubt]) -> io::Result<()> {
+    for doubt in doubts.iter().take(DOUBTS_MAX) {
+        writeln!(messages, "ami2amo: {}", clean(&doubt.text(Language::En)))?;
+    }
+    match doubts.len().saturating_sub(DOUBTS_MAX) {
+        0 => Ok(()),
+        more => {
+            writeln!(messages, "ami2amo: {more} more endpoints are in doubt: see 'ami2amo check --sides'")
+        }
     }
 }
 

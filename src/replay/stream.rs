@@ -9,6 +9,7 @@ use memchr::memmem;
 
 use crate::ami::wire::{Damage, Kind, Splitter, Step};
 use crate::call::record::FinishedCall;
+use crate::call::side::Portrait;
 use crate::intake::reader::Reader;
 use crate::replay::source::{Fault, Opened};
 
@@ -65,6 +66,11 @@ impl Stream {
         let buffer = vec![0; PIECE];
         let splitter = splitter_for(&reader);
         Self { reader, splitter, buffer, start: 0, end: 0, ami_seen: false }
+    }
+
+    /// What was seen of every endpoint so far.
+    pub fn portraits(&self) -> impl Iterator<Item = Portrait> {
+        self.reader.portraits()
     }
 
     /// Forgets everything but the memory it has: a new PBX begins.

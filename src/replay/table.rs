@@ -10,6 +10,7 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use crate::call::record::{CallRecord, Direction, Seconds};
+use crate::ops::screen::{columns, fit};
 
 /// Renders calls row by row and adds them up.
 #[derive(Debug)]
@@ -167,37 +168,6 @@ fn write_parts(text: &mut String, before: &str, parts: &BTreeMap<String, u64>) {
     for (name, count) in parts {
         write!(text, "{gap}{count} {name}").expect("a string takes everything");
         gap = ", ";
-    }
-}
-
-/// `text` without control characters, cut to `width` columns with a mark where it was cut.
-fn fit(text: &str, width: usize) -> String {
-    let clean: String = text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-    if columns(&clean) <= width {
-        return clean;
-    }
-    let mut used = 1;
-    let fits = |c: &char| {
-        used += columns_of(*c);
-        used <= width
-    };
-    clean.chars().take_while(fits).chain(['…']).collect()
-}
-
-/// The columns that a terminal takes for `text`.
-fn columns(text: &str) -> usize {
-    text.chars().map(columns_of).sum()
-}
-
-/// Combining marks take none, East Asian wide characters and emoji two (Unicode TR 11, by block:
-/// exact enough to keep a table straight).
-fn columns_of(c: char) -> usize {
-    match u32::from(c) {
-        0x0300..=0x036f | 0x200b..=0x200f | 0x20d0..=0x20ff | 0xfe00..=0xfe0f => 0,
-        0x1100..=0x115f | 0x2e80..=0xa4cf | 0xac00..=0xd7a3 | 0xf900..=0xfaff => 2,
-        0xfe30..=0xfe6f | 0xff00..=0xff60 | 0xffe0..=0xffe6 => 2,
-        0x1f300..=0x1f64f | 0x1f900..=0x1f9ff | 0x20000..=0x3fffd => 2,
-        _ => 1,
     }
 }
 

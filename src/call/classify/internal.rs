@@ -10,7 +10,7 @@ use crate::call::record::{
     CallRecord, Direction, FinishedCall, Outcome, Seconds, Segment, Side, Skip, VERSION,
 };
 use crate::call::talk::{self, Talk};
-use crate::call::timeline;
+use crate::call::timeline::{self, Findings};
 use crate::call::why::{DirectionRule, OutcomeRule, Why};
 use crate::call::{name, phone};
 
@@ -24,7 +24,8 @@ pub(super) fn classify(facts: &CallFacts, setting: Setting<'_>) -> Option<Finish
     let talks = talk::talks(facts, &[first], is_other);
     let mut record = record(facts, opener, &talks, setting);
     sending::decide(&mut record, setting.policy, said::says_no_sending(facts));
-    Some(FinishedCall { record, timeline: timeline::timeline(facts) })
+    let findings = Findings { conversation: None, talks: &talks, party: &[first] };
+    Some(FinishedCall { record, timeline: timeline::timeline(facts, findings) })
 }
 
 fn record(facts: &CallFacts, opener: &Channel, talks: &[Talk], setting: Setting<'_>) -> CallRecord {

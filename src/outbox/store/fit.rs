@@ -141,7 +141,7 @@ mod tests {
     fn with_moments(count: usize) -> FinishedCall {
         let mut call = call(1);
         let at = call.record.started_at;
-        call.timeline.moments = vec![Moment { at, leg: 0, what: What::Rang }; count];
+        call.timeline.moments = vec![Moment { at, leg: 0, with: None, what: What::Rang }; count];
         call
     }
 

@@ -12,7 +12,7 @@ use crate::outbox::store::value::Stored;
 use crate::time::HostTime;
 
 /// How long a call is kept after its end. So long its id is known, and a back-fill adds nothing.
-const KEPT_FOR: Duration = Duration::from_hours(30 * 24);
+pub const KEPT_FOR: Duration = Duration::from_hours(30 * 24);
 
 /// Calls kept at most: some 300 MB, a month of a call every 13 seconds.
 const KEPT_MAX: u64 = 200_000;

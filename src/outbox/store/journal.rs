@@ -11,6 +11,8 @@
 //! The last line of a call counts. Times are microseconds since the Unix epoch by the host's
 //! clock, `crc` is the CRC-32 of the call's JSON as it stands in the line.
 
+pub(super) mod past;
+
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
@@ -28,7 +30,7 @@ use crate::time::HostTime;
 
 /// Day files that are kept. Files and not days are counted, so that a clock which jumps ahead
 /// takes no journal with it.
-const FILES_MAX: usize = 14;
+pub const FILES_MAX: usize = 14;
 
 /// Longest line that is read, in bytes: eight times what is ever written. Longer ones are damage.
 const LINE_MAX: usize = 64 << 10;

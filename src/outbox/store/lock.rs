@@ -42,6 +42,26 @@ pub fn take(dir: &Path) -> Result<File, Error> {
     Ok(file)
 }
 
+/// The process that holds the store, 0 when it does not say which; `None` when nobody does. Looking is
+/// holding for a moment, which [`take`] waits for.
+pub fn holder(dir: &Path) -> std::io::Result<Option<u32>> {
+    let mut file = match File::open(dir.join("LOCK")) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(None),
+        Err(TryLockError::WouldBlock) => {
+            let mut text = String::new();
+            // The holder is named for convenience only.
+            let _ = file.read_to_string(&mut text);
+            Ok(Some(text.trim().parse().unwrap_or(0)))
+        }
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
 /// Tries until it is done, fails for another reason, or has been refused for [`LINGER_MAX`].
 pub fn patiently<T, E>(
     mut attempt: impl FnMut() -> Result<T, E>,
@@ -81,9 +101,18 @@ mod tests {
     }
 
     #[test]
+    fn a_lock_that_nobody_holds_has_no_holder() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(holder(dir.path()).unwrap(), None);
+        drop(take(dir.path()).unwrap());
+        assert_eq!(holder(dir.path()).unwrap(), None);
+    }
+
+    #[test]
     fn a_lock_that_is_held_names_its_holder() {
         let dir = tempfile::tempdir().unwrap();
         let _held = take(dir.path()).unwrap();
+        assert_eq!(holder(dir.path()).unwrap(), Some(std::process::id()));
         let refused = take(dir.path());
         assert!(matches!(refused, Err(Error::Locked { holder: Some(pid), .. }) if pid == std::process::id()));
     }

@@ -52,6 +52,12 @@ impl Store {
         Ok(gone)
     }
 
+    /// The names of all PBXs that the store ever had calls of.
+    pub(super) fn pinned(&self) -> Result<Vec<PbxName>, Error> {
+        let pinned: Pinned = self.meta(PBX_NAMES)?.unwrap_or_default();
+        Ok(pinned.names.into_iter().collect())
+    }
+
     /// Reads a value of `meta`; a damaged one is as good as none, for all of them can be made anew.
     pub(super) fn meta<T: for<'a> Deserialize<'a>>(&self, key: &[u8]) -> Result<Option<T>, Error> {
         let Some(bytes) = self.read(Tree::Meta, key)? else { return Ok(None) };

@@ -127,7 +127,7 @@ fn a_folder_that_cannot_be_made_is_named() {
 fn a_call_of_any_length_is_kept_in_eight_kilobytes() {
     let (mut store, dir) = new();
     let mut long = call(1);
-    let moment = Moment { at: long.record.started_at, leg: 1, what: What::Rang };
+    let moment = Moment { at: long.record.started_at, leg: 1, with: None, what: What::Rang };
     long.timeline.moments = vec![moment; 5000];
     long.record.uniqueids = (0..100).map(|n| format!("1.{n}")).collect();
     let seqs = enqueue(&mut store, vec![long.clone()], at(0));

@@ -1,0 +1,78 @@
+//! Looking into the store beside a daemon that may be running.
+//!
+//! The store is opened only when nobody holds it, and only by the user that it belongs to: files that
+//! root makes in it the daemon could not write. It is closed again before anything is printed. In all
+//! other cases the journal is read, for which nothing needs to be held.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use anyhow::Context as _;
+
+use crate::clock;
+use crate::ops::words::looking::Obstacle;
+use crate::outbox::search::Wanted;
+use crate::outbox::store::search::{Search, holder, search_journal};
+use crate::outbox::store::{Error, Store};
+
+/// What was found, and why it may not be the latest.
+#[derive(Debug)]
+pub struct Looked {
+    pub search: Search,
+    pub obstacle: Option<Obstacle>,
+}
+
+/// Looks for calls in the store `dir`.
+///
+/// # Errors
+/// When neither store nor journal can be read.
+pub fn look(dir: &Path, wanted: &Wanted) -> anyhow::Result<Looked> {
+    let owner = match fs::metadata(dir.join("queue")) {
+        Ok(meta) => meta.uid(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(Looked { search: Search::default(), obstacle: None });
+        }
+        Err(error) => return Err(error).with_context(|| unreadable(dir)),
+    };
+    let held = holder(dir).with_context(|| unreadable(dir))?;
+    let opened = match held {
+        Some(pid) => Err(Obstacle::Held(pid)),
+        None if owner != own_user() => Err(Obstacle::Foreign(owner)),
+        None => open(dir),
+    };
+    match opened {
+        Ok(store) => {
+            let search = store.search(wanted).context("cannot read the store")?;
+            Ok(Looked { search, obstacle: None })
+        }
+        Err(obstacle) => {
+            let search = search_journal(dir, wanted).with_context(|| unreadable(dir))?;
+            Ok(Looked { search, obstacle: Some(obstacle) })
+        }
+    }
+}
+
+fn open(dir: &Path) -> Result<Store, Obstacle> {
+    Store::open(dir, clock::host()).map_err(|error| match error {
+        Error::Locked { holder, .. } => Obstacle::Held(holder.unwrap_or(0)),
+        Error::Permission { .. }
+        | Error::ReadOnly { .. }
+        | Error::Full { .. }
+        | Error::Damaged { .. }
+        | Error::Stuck { .. }
+        | Error::Newer { .. }
+        | Error::Io { .. } => Obstacle::Fault(format!("{:#}", anyhow::Error::new(error))),
+    })
+}
+
+fn unreadable(dir: &Path) -> String {
+    format!("cannot read the store {}: ask as root or as the user that runs ami2amo", dir.display())
+}
+
+#[expect(unsafe_code, reason = "std does not say who runs the process")]
+fn own_user() -> u32 {
+    // SAFETY: geteuid(2) takes nothing and cannot fail.
+    unsafe { libc::geteuid() }
+}

@@ -1,0 +1,78 @@
+//! Pure: whether a call is in amoCRM, and if not, why and what to do: what users of a connector ask
+//! most.
+
+use crate::amo::settings::Settings;
+use crate::call::record::CallRecord;
+use crate::ops::words::Language;
+use crate::ops::words::sending::advice::{link_advice, not_sent, user_advice};
+use crate::ops::words::sending::states::{of_note, of_slip};
+use crate::outbox::search::Whereabouts;
+
+mod advice;
+mod states;
+
+/// How things stand with a call, for the colour of the sentence.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Standing {
+    Delivered,
+    /// It will be, or would be.
+    Waits,
+    /// By decision of the policy.
+    NotSent,
+    /// A person must act.
+    Stuck,
+}
+
+/// The state of a call in one sentence, and what can be done about it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Sending {
+    pub standing: Standing,
+    pub text: String,
+    pub advice: Vec<String>,
+}
+
+/// What becomes or became of a call. `settings` are those of the configuration, if there is one.
+pub fn sending(
+    record: &CallRecord,
+    whereabouts: &Whereabouts,
+    settings: Option<&Settings>,
+    language: Language,
+) -> Sending {
+    let mut sending = match whereabouts {
+        Whereabouts::Capture => of_record(record, language),
+        Whereabouts::Store(slip) => of_slip(record, slip, language),
+        Whereabouts::Journal(noted) => of_note(record, *noted, language),
+    };
+    match sending.standing {
+        Standing::NotSent => {}
+        Standing::Delivered | Standing::Waits | Standing::Stuck => {
+            sending.advice.extend(settings.and_then(|settings| user_advice(record, settings, language)));
+            sending.advice.extend(settings.and_then(|settings| link_advice(record, settings, language)));
+        }
+    }
+    sending
+}
+
+fn of_record(record: &CallRecord, language: Language) -> Sending {
+    match record.skip {
+        Some(skip) => not_sent(record, skip, language),
+        None => Sending::new(
+            Standing::Waits,
+            language.pick("It would be posted:", "Был бы отправлен такой звонок:"),
+        ),
+    }
+}
+
+impl Sending {
+    fn new(standing: Standing, text: impl Into<String>) -> Self {
+        Self { standing, text: text.into(), advice: Vec::new() }
+    }
+
+    fn with(mut self, advice: impl Into<String>) -> Self {
+        self.advice.push(advice.into());
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,152 @@
+//! Pure: the states of a stored call, in words.
+
+use crate::call::record::CallRecord;
+use crate::ops::words::Language;
+use crate::ops::words::sending::advice::not_sent;
+use crate::ops::words::sending::{Sending, Standing};
+use crate::outbox::queue::{EntityRef, State};
+use crate::outbox::schedule::Slip;
+use crate::outbox::search::Noted;
+use crate::time::HostTime;
+
+/// As the store has it.
+pub(super) fn of_slip(record: &CallRecord, slip: &Slip, language: Language) -> Sending {
+    match &slip.state {
+        State::Pending => pending(slip, language),
+        State::Sending { since, .. } => being_sent(*since, language),
+        State::Sent { note_id, entity, at } => sent(*note_id, entity.as_ref(), *at, language),
+        State::Unknown { since, looked, .. } => unknown(*since, *looked, language),
+        State::Parked { .. } => parked(slip, language),
+        State::Unsorted { at, .. } => unsorted(*at, language),
+        State::Skipped { reason, .. } => not_sent(record, *reason, language),
+        State::Expired { reason, at } => expired(reason, *at, language),
+        State::Dead { reason, at } => dead(reason, *at, language),
+    }
+}
+
+/// As the journal has it.
+pub(super) fn of_note(record: &CallRecord, noted: Noted, language: Language) -> Sending {
+    if let Some(skip) = record.skip {
+        return not_sent(record, skip, language);
+    }
+    let (standing, text) = match noted {
+        Noted::Waiting => (
+            Standing::Waits,
+            language.pick(
+                "It waits to be posted, or for a person (as of the journal):".to_owned(),
+                "Ждёт отправки или вмешательства (по журналу):".to_owned(),
+            ),
+        ),
+        Noted::Sending { since } => (
+            Standing::Waits,
+            language.pick(
+                format!(
+                    "A post with it was begun at {since}; it is under way, waits for another try, or is dead:"
+                ),
+                format!("Отправка начата в {since}: идёт, ждёт новой попытки или не удалась (dead):"),
+            ),
+        ),
+        Noted::Done => (
+            Standing::Delivered,
+            language.pick(
+                "It came to its end: in amoCRM, or given up after days (the journal does not say which):"
+                    .to_owned(),
+                "Обработан до конца: он в amoCRM или снят спустя дни (журнал этого не различает):".to_owned(),
+            ),
+        ),
+    };
+    Sending::new(standing, text)
+}
+
+fn pending(slip: &Slip, language: Language) -> Sending {
+    let Slip { attempts, next_at, last_error, .. } = slip;
+    if *attempts == 0 && last_error.is_none() {
+        let text = language.pick("It waits for its turn (pending):", "Ждёт своей очереди (pending):");
+        return Sending::new(Standing::Waits, text);
+    }
+    let said = said(slip, language);
+    let text = language.pick(
+        format!("It waits (pending): {attempts} tries so far, the next at {next_at}{said}:"),
+        format!("Ждёт (pending): попыток {attempts}, следующая в {next_at}{said}:"),
+    );
+    Sending::new(Standing::Waits, text)
+}
+
+/// What amoCRM or the network said last.
+fn said(slip: &Slip, language: Language) -> String {
+    let said = slip.last_error.as_deref();
+    let said = said.map(|said| format!("; {}: {said}", language.pick("last answer", "последний ответ")));
+    said.unwrap_or_default()
+}
+
+fn being_sent(since: HostTime, language: Language) -> Sending {
+    let text = language.pick(
+        format!("It is being posted since {since} (sending):"),
+        format!("Отправляется с {since} (sending):"),
+    );
+    Sending::new(Standing::Waits, text)
+}
+
+fn sent(note_id: Option<u64>, entity: Option<&EntityRef>, at: HostTime, language: Language) -> Sending {
+    let note = note_id.map(|id| format!(", {} {id}", language.pick("note", "примечание")));
+    let of = |EntityRef { kind, id }: &EntityRef| format!(" {} {kind} {id}", language.pick("of", "у"));
+    let place: String = [note, entity.map(of)].into_iter().flatten().collect();
+    let text = language.pick(
+        format!("It is in amoCRM since {at} (sent){place}:"),
+        format!("В amoCRM с {at} (sent){place}:"),
+    );
+    Sending::new(Standing::Delivered, text)
+}
+
+fn unsorted(at: HostTime, language: Language) -> Sending {
+    let text = language.pick(
+        format!("amoCRM has no contact with the number: since {at} it is in Incoming leads (unsorted):"),
+        format!("В amoCRM нет контакта с этим номером: с {at} звонок в «Неразобранном» (unsorted):"),
+    );
+    Sending::new(Standing::Delivered, text)
+}
+
+fn unknown(since: HostTime, looked: u32, language: Language) -> Sending {
+    let text = language.pick(
+        format!("Its post at {since} had no answer (unknown); it was looked for in amoCRM {looked} times:"),
+        format!("На отправку в {since} не было ответа (unknown); поисков в amoCRM: {looked}:"),
+    );
+    Sending::new(Standing::Waits, text).with(language.pick(
+        "Nothing to do: it is looked for and never sent again blindly.",
+        "Ничего не нужно: звонок ищут и не отправляют повторно вслепую.",
+    ))
+}
+
+fn parked(slip: &Slip, language: Language) -> Sending {
+    let (next_at, said) = (slip.next_at, said(slip, language));
+    let text = language.pick(
+        format!("amoCRM has no contact with the number (parked); the next try is at {next_at}{said}:"),
+        format!("В amoCRM нет контакта с этим номером (parked); следующая попытка в {next_at}{said}:"),
+    );
+    Sending::new(Standing::Waits, text).with(language.pick(
+        "Add a contact with this number to amoCRM: the call appears with the next try.",
+        "Добавьте в amoCRM контакт с этим номером: звонок появится со следующей попыткой.",
+    ))
+}
+
+fn expired(reason: &str, at: HostTime, language: Language) -> Sending {
+    let text = language.pick(
+        format!("It was given up at {at} (expired): {reason}"),
+        format!("Снят в {at} (expired): {reason}"),
+    );
+    Sending::new(Standing::NotSent, text).with(language.pick(
+        "The limits are parked-max and max-age in [delivery].",
+        "Пределы задают parked-max и max-age в [delivery].",
+    ))
+}
+
+fn dead(reason: &str, at: HostTime, language: Language) -> Sending {
+    let text = language.pick(
+        format!("It cannot be delivered since {at} (dead): {reason}"),
+        format!("Не может быть доставлен с {at} (dead): {reason}"),
+    );
+    Sending::new(Standing::Stuck, text).with(language.pick(
+        "It is kept until a person acts: the reason says what amoCRM refused.",
+        "Он хранится, пока не вмешается человек: причина говорит, что отвергла amoCRM.",
+    ))
+}
