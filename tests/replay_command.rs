@@ -205,6 +205,45 @@ fn a_file_that_gives_nothing_has_one_clear_message() {
 }
 
 #[test]
+fn a_capture_of_an_old_asterisk_is_refused_with_the_way_to_go() {
+    let folder = Folder::new();
+    let text =
+        b"Asterisk Call Manager/1.3\r\n\r\nEvent: Newchannel\r\nUniqueid: 1.1\r\nChannel: SIP/1-1\r\n\r\n";
+    check_useless(&folder.file("old", text), "it was recorded from AMI 1.3: that is Asterisk 11 or older");
+}
+
+#[test]
+fn captures_out_of_order_keep_their_dates_and_say_so() {
+    let folder = Folder::new();
+    let (late, early) = ("1795400000", "1795300000");
+    let call = |epoch: &str, hangup: bool| {
+        let event = |name: &str, more: &str| {
+            format!(
+                "Event: {name}\r\nTimestamp: {epoch}.000000\r\nChannel: PJSIP/mango-00000001\r\nUniqueid: {epoch}.1\r\n\
+                 Linkedid: {epoch}.1\r\nCallerIDNum: 79161234567\r\nExten: 74957000101\r\nContext: from-trunk\r\n{more}\r\n"
+            )
+        };
+        let end = if hangup { event("Hangup", "Cause: 16\r\n") } else { String::new() };
+        format!("Asterisk Call Manager/11.0.0\r\n{}{end}", event("Newchannel", "ChannelState: 4\r\n"))
+    };
+    let (first, second) =
+        (folder.file("a", call(late, false).as_bytes()), folder.file("b", call(early, true).as_bytes()));
+    let printed = jsonl(&[&first, &second]);
+    let started: Vec<_> =
+        printed.output.lines().filter_map(|line| line.split("\"started_at\":\"").nth(1)).collect();
+    assert_eq!(started.len(), 2, "{}", printed.output);
+    assert!(
+        started[0].starts_with("2026-11-23T02:13:20") && started[1].starts_with("2026-11-21T22:26:40"),
+        "{started:?}"
+    );
+    assert!(
+        printed.messages.contains("it is from before the capture that was read last"),
+        "{}",
+        printed.messages
+    );
+}
+
+#[test]
 fn a_capture_cut_in_mid_event_is_used_up_to_there() {
     let folder = Folder::new();
     let text = [&text_of(ANSWERED)[..], b"\r\nEvent: Newchannel\r\nUniqueid: 179"].concat();

@@ -14,6 +14,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::ami::banner;
 use crate::ami::session::action::{Action, Proof};
 use crate::ami::session::notice::Notice;
 use crate::ami::session::offset::Offset;
@@ -73,7 +74,7 @@ pub enum Error {
         BANNER_WAIT.as_secs()
     )]
     NoBanner,
-    #[error("the PBX speaks AMI {version}; AMI 2.0 or newer is needed, which is Asterisk 12 or newer")]
+    #[error("the PBX speaks AMI {version}: it is {}", banner::OLD)]
     OldAsterisk { version: String },
     #[error(
         "Asterisk refused the user {username:?}: check its secret, and its deny/permit lines, in manager.conf"
@@ -239,12 +240,10 @@ impl Session {
         if self.state != State::Banner {
             return Ok(());
         }
-        let version = memchr::memrchr(b'/', line).map_or(&[][..], |slash| &line[slash + 1..]);
-        let ami_version = printable(version);
-        if ami_version.starts_with("1.") || ami_version.starts_with("0.") {
-            return Err(Error::OldAsterisk { version: ami_version });
+        if let Some(version) = banner::too_old(line) {
+            return Err(Error::OldAsterisk { version });
         }
-        self.notices.push_back(Notice::Greeted { ami_version });
+        self.notices.push_back(Notice::Greeted { ami_version: banner::version(line) });
         match self.settings.login {
             Login::Challenge => {
                 self.state = State::Challenge;

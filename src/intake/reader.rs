@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::ami::banner;
 use crate::ami::event::{Event, What};
 use crate::ami::wire::{Frame, Kind};
 use crate::call::classify::{self, Setting};
@@ -24,6 +25,8 @@ pub struct Reader {
     tracker: Tracker,
     /// The connection's first event with a time is still to come.
     begins: bool,
+    /// The stream is of an Asterisk that is too old: nothing of it is taken.
+    too_old: Option<String>,
     finished: VecDeque<FinishedCall>,
     stats: Stats,
 }
@@ -56,6 +59,7 @@ impl Reader {
             policy,
             clock: PbxClock::new(),
             begins: true,
+            too_old: None,
             finished: VecDeque::new(),
             stats: Stats::default(),
         }
@@ -65,6 +69,11 @@ impl Reader {
     pub fn set_policy(&mut self, policy: Arc<Policy>) {
         self.tracker.set_policy(Arc::clone(&policy));
         self.policy = policy;
+    }
+
+    /// The AMI version of the stream, when that is too old to be followed.
+    pub fn too_old(&self) -> Option<&str> {
+        self.too_old.as_deref()
     }
 
     /// What the names of the dial plan's own variables begin with: for the splitter.
@@ -78,8 +87,14 @@ impl Reader {
     pub fn handle_frame(&mut self, frame: &Frame<'_>, arrived: Option<PbxTime>) {
         match frame.kind {
             Kind::Event => {}
-            Kind::Banner => return self.handle_connected(),
+            Kind::Banner => {
+                self.too_old = banner::too_old(frame.block);
+                return self.handle_connected();
+            }
             Kind::Response => return,
+        }
+        if self.too_old.is_some() {
+            return;
         }
         if self.begins
             && let Some(at) = frame.header("Timestamp").and_then(PbxTime::parse)

@@ -11,6 +11,7 @@ use indicatif::ProgressBar;
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
+use crate::ami::banner::OLD;
 use crate::ami::wire::Damage;
 
 /// What is wrong with one file. The message says what it is and what to do.
@@ -49,6 +50,13 @@ pub enum Fault {
         .0.glued, .0.oversize, .0.headless
     )]
     DamagedBlocks(Damage),
+    #[error("it was recorded from AMI {0}: that is {OLD}")]
+    OldAsterisk(String),
+    #[error(
+        "it is from before the capture that was read last: calls that were open there end with it; \
+         name captures in order of time, or use --separate"
+    )]
+    OutOfOrder,
     #[error("it ends in the middle of an event: the last {0} bytes were left out")]
     CutEvent(usize),
 }

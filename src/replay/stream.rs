@@ -96,6 +96,7 @@ impl Stream {
             }
         };
         self.ami_seen = false;
+        let out_of_order = self.reader.stats().out_of_order;
         let mut head = Vec::with_capacity(BANNER.len());
         let head_read = opened.text.by_ref().take(BANNER.len() as u64).read_to_end(&mut head);
         let faults_before =
@@ -106,7 +107,8 @@ impl Stream {
             Ok(_) => self.read_rest(&mut *opened.text, &mut text, receiver)?,
             Err(err) => Err(err),
         };
-        let useful = self.ami_seen || looks_like_ami(self.tail());
+        let old = self.reader.too_old().map(str::to_owned);
+        let useful = old.is_none() && (self.ami_seen || looks_like_ami(self.tail()));
         let gave = match (useful, &read) {
             (false, _) => Yield::Nothing,
             (true, Err(_)) => Yield::Part,
@@ -114,6 +116,7 @@ impl Stream {
         };
         let fault = match read {
             Err(err) => Some(opened.fault(err, text)),
+            Ok(()) if let Some(version) = old => Some(Fault::OldAsterisk(version)),
             Ok(()) if text == 0 => Some(Fault::Empty),
             Ok(()) if !useful => Some(Fault::NoAmi),
             Ok(()) => None,
@@ -122,7 +125,8 @@ impl Stream {
             // What follows is not the rest of this block.
             self.forget_tail();
         }
-        Ok(FileRead { gave, faults: fault.into_iter().collect(), faults_before })
+        let earlier = (self.reader.stats().out_of_order > out_of_order).then_some(Fault::OutOfOrder);
+        Ok(FileRead { gave, faults: fault.into_iter().chain(earlier).collect(), faults_before })
     }
 
     /// Reads to the end, or to where the file cannot be read (the inner error); `text` counts.
