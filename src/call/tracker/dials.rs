@@ -1,7 +1,7 @@
 //! Pure: who called whom, and who took over whose call.
 
 use crate::ami::event::{self, AttendedTransfer, text};
-use crate::call::facts::{ChannelIndex, Dial, DialEnd, DialStatus, Origin, Transfer};
+use crate::call::facts::{Channel, ChannelIndex, Dial, DialEnd, DialStatus, Origin, Transfer};
 use crate::call::name;
 use crate::call::side::dialled::{Dialled, dialled};
 use crate::call::side::evidence::Evidence;
@@ -69,6 +69,7 @@ impl Tracker {
     }
 
     /// What the dial shows of the endpoints' sides; returns the number sent through a trunk.
+    /// `exten_now` is where the caller is in the dial plan.
     pub(super) fn learn_from_dial(
         &mut self,
         by: Option<ChannelIndex>,
@@ -76,46 +77,33 @@ impl Tracker {
         dial_string: &str,
         exten_now: &str,
     ) -> Option<Box<str>> {
-        let tracked = &self.channels[dest as usize];
-        if tracked.facts.kind != name::Kind::Device {
+        let Tracked { facts, endpoint, .. } = &self.channels[dest as usize];
+        if facts.kind != name::Kind::Device {
             return None;
         }
-        let endpoint = tracked.endpoint;
         let caller = by.map(|by| &self.channels[by as usize]);
-        let exten = caller.map_or("", |c| &*c.facts.exten);
-        // What its device dialled first, or what it was sent on to.
-        let is_asked_for = |number| same_dialled(number, exten) || same_dialled(number, exten_now);
-        let number = match dialled(dial_string, name::endpoint(&tracked.facts.name)) {
+        let extens = [caller.map_or("", |caller| &*caller.facts.exten), exten_now];
+        let is_asked_for = |number| extens.iter().any(|exten| same_dialled(number, exten));
+        let number = match dialled(dial_string, name::endpoint(&facts.name)) {
             Dialled::Number(number) => Some(number),
             Dialled::Address(number) if is_asked_for(number) => Some(number),
             Dialled::Address(_) if caller.is_some() => None,
             Dialled::Device => None,
             Dialled::Address(_) | Dialled::Unclear => return None,
         };
-        let is_phone =
-            |c: &&Tracked| c.facts.origin == Origin::Incoming && c.facts.kind == name::Kind::Device;
-        // Who was there before we looked, and whose long number an employee's phone is about to show.
-        let is_foreign = |c: &&Tracked| {
-            let number = c.facts.number.as_deref().unwrap_or_default();
-            c.facts.kind == name::Kind::Device && digits(number) >= OUTSIDE_DIGITS_MIN
-        };
-        let foreign = caller.filter(|c| !c.facts.announced).filter(is_foreign).map(|c| c.endpoint);
-        let is_device = |c: &&Tracked| c.facts.kind == name::Kind::Device;
-        let asked = if number.is_some() { caller.filter(is_device) } else { caller.filter(is_phone) };
-        let asked = asked.map(|c| c.endpoint);
-        let (of_dest, of_caller) = if let Some(number) = number {
-            (Evidence::NumberDialled, is_asked_for(number).then_some(Evidence::DialledOut))
-        } else {
-            let is_long = digits(exten) >= OUTSIDE_DIGITS_MIN;
-            (Evidence::DialledByName, is_long.then_some(Evidence::DirectNumber))
+        let of_dest = if number.is_some() { Evidence::NumberDialled } else { Evidence::DialledByName };
+        let of_caller = match (number, caller.filter(|caller| caller.facts.kind == name::Kind::Device)) {
+            (_, None) => [None, None],
+            (Some(number), Some(_)) => [is_asked_for(number).then_some(Evidence::DialledOut), None],
+            (None, Some(caller)) => shown_to_a_phone(&caller.facts),
         };
         let number = number.map(|number| cut(number).into());
-        self.sides.add(endpoint, of_dest);
-        if let Some(caller) = foreign.filter(|_| of_dest == Evidence::DialledByName) {
-            self.sides.add(caller, Evidence::ForeignCaller);
-        }
-        if let Some((caller, evidence)) = asked.zip(of_caller) {
-            self.sides.add(caller, evidence);
+        let (dest, caller) = (*endpoint, caller.map(|caller| caller.endpoint));
+        self.sides.add(dest, of_dest);
+        for (caller, evidence) in caller.into_iter().flat_map(|c| of_caller.map(|evidence| (c, evidence))) {
+            if let Some(evidence) = evidence {
+                self.sides.add(caller, evidence);
+            }
         }
         number
     }
@@ -177,4 +165,13 @@ impl Tracker {
             self.unite(parkee, retriever);
         }
     }
+}
+
+/// What a caller shows of its side by reaching an employee's phone: it called a long number, which is
+/// then ours, or it was there before we looked and the phone is about to show its long number.
+fn shown_to_a_phone(caller: &Channel) -> [Option<Evidence>; 2] {
+    let is_long = |number: &str| digits(number) >= OUTSIDE_DIGITS_MIN;
+    let direct = caller.origin == Origin::Incoming && is_long(&caller.exten);
+    let foreign = !caller.announced && caller.number.as_deref().is_some_and(is_long);
+    [direct.then_some(Evidence::DirectNumber), foreign.then_some(Evidence::ForeignCaller)]
 }
