@@ -12,7 +12,6 @@ mod truth;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use ami2amo::call::policy::Policy;
 use ami2amo::replay::End;
 use serde_json::Value;
 
@@ -65,7 +64,7 @@ fn faults_of(capture: &Path) -> Option<Vec<Fault>> {
     let truth = capture.with_file_name(format!("{}.truth.json", captures::scenario(capture)));
     let truth = std::fs::read_to_string(truth).ok()?;
     let truth: Value = serde_json::from_str(&truth).expect("the truth is JSON");
-    let printed = captures::jsonl(&captures::parts(capture), policy_beside(capture));
+    let printed = captures::jsonl(&captures::parts(capture), captures::policy_beside(capture));
     let calls = printed.output.lines().map(|line| serde_json::from_str(line).expect("a JSON line"));
     let calls = calls.filter(|call: &Value| call["direction"] != "internal").collect();
     let mut faults = truth::compare(&truth, calls);
@@ -73,16 +72,4 @@ fn faults_of(capture: &Path) -> Option<Vec<Fault>> {
         faults.push(Fault::new("end", "all read", &printed.messages));
     }
     Some(faults)
-}
-
-/// The `[calls]` table of the `ami2amo.toml` that some folders have.
-fn policy_beside(capture: &Path) -> Policy {
-    let Ok(text) = std::fs::read_to_string(capture.with_file_name("ami2amo.toml")) else {
-        return Policy::default();
-    };
-    let mut config: toml::Table = text.parse().expect("the configuration is TOML");
-    match config.remove("calls") {
-        Some(calls) => calls.try_into().expect("[calls] is a policy"),
-        None => Policy::default(),
-    }
 }

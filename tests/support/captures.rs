@@ -1,7 +1,6 @@
 //! The bundled captures, and replaying them within the test process.
 
-#![cfg(test)]
-#![allow(clippy::allow_attributes, dead_code, reason = "each test binary uses its own part of this")]
+#![allow(clippy::allow_attributes, dead_code, reason = "each binary uses its own part of this")]
 
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -72,6 +71,18 @@ pub fn jsonl(parts: &[PathBuf], policy: Policy) -> Printed {
     let mut args = args(parts);
     args.format = Format::Jsonl;
     replay_with(&args, policy, &mut io::empty())
+}
+
+/// The `[calls]` table of the `ami2amo.toml` that some folders have.
+pub fn policy_beside(capture: &Path) -> Policy {
+    let Ok(text) = std::fs::read_to_string(capture.with_file_name("ami2amo.toml")) else {
+        return Policy::default();
+    };
+    let mut config: toml::Table = text.parse().expect("the configuration is TOML");
+    match config.remove("calls") {
+        Some(calls) => calls.try_into().expect("[calls] is a policy"),
+        None => Policy::default(),
+    }
 }
 
 pub fn bundled() -> PathBuf {

@@ -1,10 +1,19 @@
 //! Compares the calls of a capture with its truth, by the rules of `tests/captures/README.md`.
 
-#![cfg(test)]
+#![allow(clippy::allow_attributes, dead_code, reason = "each binary uses its own part of this")]
 
 use std::fmt;
 
-use serde_json::{Value, json};
+use serde_json::Value;
+
+/// What is wrong with the calls of a capture.
+#[derive(Debug)]
+pub struct Judgement {
+    /// One entry for each true call; a call that is missing has that fault alone.
+    pub calls: Vec<Vec<Fault>>,
+    /// Reported calls that nobody made.
+    pub extra: Vec<Fault>,
+}
 
 /// One field that is wrong, or a call that is missing or too many.
 #[derive(Debug)]
@@ -14,7 +23,10 @@ pub struct Fault {
     have: String,
 }
 
-const FIELDS: [&str; 11] = [
+pub const MISSING: &str = "missing call";
+pub const EXTRA: &str = "extra call";
+
+pub const FIELDS: [&str; 11] = [
     "direction",
     "phone",
     "answered",
@@ -39,20 +51,25 @@ const PHONE_DIGITS: usize = 10;
 
 /// All faults of `calls`, given the contents of a `*.truth.json`.
 pub fn compare(truth: &Value, calls: Vec<Value>) -> Vec<Fault> {
+    let judgement = judge(truth, calls);
+    judgement.calls.into_iter().flatten().chain(judgement.extra).collect()
+}
+
+/// The faults of each call.
+pub fn judge(truth: &Value, calls: Vec<Value>) -> Judgement {
     let attached_late = truth["scenario"].as_str().is_some_and(|name| name.starts_with("attach"));
     let wanted = truth["calls"].as_array().expect("the truth has calls");
     let mut left: Vec<Option<Value>> = calls.into_iter().map(Some).collect();
-    let mut faults = Vec::new();
+    let mut calls = Vec::new();
     for (call, got) in pair(wanted, &mut left, attached_late) {
-        match got {
-            Some(got) => faults.extend(wrong_fields(call, &got, attached_late)),
-            None => faults.push(Fault::new("missing call", call["phone"].to_string(), "none")),
-        }
+        calls.push(match got {
+            Some(got) => wrong_fields(call, &got, attached_late),
+            None => vec![Fault::new(MISSING, call["phone"].to_string(), "none")],
+        });
     }
-    faults.extend(
-        left.iter().flatten().map(|call| Fault::new("extra call", "none", call["phone"].to_string())),
-    );
-    faults
+    let extra =
+        left.iter().flatten().map(|call| Fault::new(EXTRA, "none", call["phone"].to_string())).collect();
+    Judgement { calls, extra }
 }
 
 /// Pairs each true call with the reported call of its number, else any, that has the fewest wrong
@@ -158,34 +175,47 @@ impl fmt::Display for Fault {
     }
 }
 
-#[test]
-fn values_that_are_as_right_are_right() {
-    let truth = json!({"scenario": "x", "calls": [{"phone": "79161234567", "talk_seconds": 4.0, "rang": ["1", "2"],
-        "responsible": "101", "status": 6, "also_ok": {"responsible": [null, "102"], "status": "any"}}]});
-    let got = json!({"phone": "+79161234567", "talk_seconds": 4.9, "rang": ["2", "1"], "responsible": null});
-    assert!(compare(&truth, vec![got]).is_empty());
-    let got = json!({"phone": "89161234567", "talk_seconds": 5.1, "rang": ["2"], "responsible": "103"});
-    let fields: Vec<_> = compare(&truth, vec![got]).into_iter().map(|fault| fault.field).collect();
-    assert_eq!(fields, ["responsible", "talk_seconds", "rang"]);
-}
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
 
-#[test]
-fn calls_are_paired_by_number_and_fewest_faults() {
-    let truth = json!({"scenario": "x", "calls": [{"phone": "1", "status": 4}, {"phone": "1", "status": 6}]});
-    let calls = vec![json!({"phone": "1", "status": 6}), json!({"phone": "1", "status": 4})];
-    assert!(compare(&truth, calls).is_empty());
-    let fields = |calls| compare(&truth, calls).into_iter().map(|fault| fault.field).collect::<Vec<_>>();
-    assert_eq!(fields(vec![json!({"phone": "1", "status": 4})]), ["missing call"]);
-    let three =
-        vec![json!({"phone": "2"}), json!({"phone": "1", "status": 4}), json!({"phone": "1", "status": 6})];
-    assert_eq!(fields(three), ["extra call"]);
-}
+    use super::compare;
 
-#[test]
-fn a_client_that_came_in_mid_call_is_right_about_what_it_saw() {
-    let truth = json!({"scenario": "attach-x", "calls": [{"phone": "1", "talk_seconds": 60.0, "wait_seconds": 9.0,
-        "seen_talk_seconds": 20.0, "rang": ["101"]}]});
-    assert!(
-        compare(&truth, vec![json!({"phone": "1", "talk_seconds": 20.3, "wait_seconds": 0.0})]).is_empty()
-    );
+    #[test]
+    fn values_that_are_as_right_are_right() {
+        let truth = json!({"scenario": "x", "calls": [{"phone": "79161234567", "talk_seconds": 4.0, "rang": ["1", "2"],
+            "responsible": "101", "status": 6, "also_ok": {"responsible": [null, "102"], "status": "any"}}]});
+        let got =
+            json!({"phone": "+79161234567", "talk_seconds": 4.9, "rang": ["2", "1"], "responsible": null});
+        assert!(compare(&truth, vec![got]).is_empty());
+        let got = json!({"phone": "89161234567", "talk_seconds": 5.1, "rang": ["2"], "responsible": "103"});
+        let fields: Vec<_> = compare(&truth, vec![got]).into_iter().map(|fault| fault.field).collect();
+        assert_eq!(fields, ["responsible", "talk_seconds", "rang"]);
+    }
+
+    #[test]
+    fn calls_are_paired_by_number_and_fewest_faults() {
+        let truth =
+            json!({"scenario": "x", "calls": [{"phone": "1", "status": 4}, {"phone": "1", "status": 6}]});
+        let calls = vec![json!({"phone": "1", "status": 6}), json!({"phone": "1", "status": 4})];
+        assert!(compare(&truth, calls).is_empty());
+        let fields = |calls| compare(&truth, calls).into_iter().map(|fault| fault.field).collect::<Vec<_>>();
+        assert_eq!(fields(vec![json!({"phone": "1", "status": 4})]), ["missing call"]);
+        let three = vec![
+            json!({"phone": "2"}),
+            json!({"phone": "1", "status": 4}),
+            json!({"phone": "1", "status": 6}),
+        ];
+        assert_eq!(fields(three), ["extra call"]);
+    }
+
+    #[test]
+    fn a_client_that_came_in_mid_call_is_right_about_what_it_saw() {
+        let truth = json!({"scenario": "attach-x", "calls": [{"phone": "1", "talk_seconds": 60.0, "wait_seconds": 9.0,
+            "seen_talk_seconds": 20.0, "rang": ["101"]}]});
+        assert!(
+            compare(&truth, vec![json!({"phone": "1", "talk_seconds": 20.3, "wait_seconds": 0.0})])
+                .is_empty()
+        );
+    }
 }
