@@ -54,6 +54,8 @@ struct Endpoint {
     number: Option<Box<str>>,
     /// The first number with which it called.
     caller: Option<Box<str>>,
+    dirty: bool,
+    unknown: Option<Box<Unknown>>,
 }
 
 /// A side and what speaks for it most.
@@ -97,7 +99,7 @@ impl Sides {
         }
         let index = u32::try_from(self.endpoints.len()).expect("ENDPOINTS_MAX fits");
         let mut endpoint =
-            Endpoint { name: name.into(), seen: Seen::default(), hint: None, number: None, caller: None };
+            Endpoint { name: name.into(), seen: Seen::default(), hint: None, number: None, caller: None, dirty: false, unknown: None };
         if is_short(name::bare(name)) {
             endpoint.seen.add(Evidence::ShortName);
         }
