@@ -19,7 +19,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::call::facts::{BridgeKind, DialEnd, Gone, Origin, Recording, Saying, Span};
 use crate::call::record::TimeSource;
-use crate::call::side::evidence::Evidence;
 use crate::time::{PbxTime, micros};
 
 /// The version of the values. A later one is not read.
@@ -208,8 +207,9 @@ pub struct CallV1 {
 pub struct EndpointV1 {
     pub v: u32,
     pub name: String,
+    /// Names of evidence; those that are not known speak for nothing.
     #[serde(default)]
-    pub seen: Vec<Evidence>,
+    pub seen: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

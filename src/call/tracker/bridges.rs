@@ -198,6 +198,11 @@ impl Bridges {
         String::from_utf8_lossy(&self.slab[entry].id).into_owned()
     }
 
+    /// What stays in the bridge are told apart by.
+    pub(super) fn label(&self, entry: usize) -> u32 {
+        self.slab[entry].number
+    }
+
     /// Asterisk's name of a conference that somebody's call was in.
     pub(super) fn id_of(&self, number: u32, kind: BridgeKind) -> Option<String> {
         let entry = self.conferences.get(&number).filter(|_| kind == BridgeKind::Conference)?;

@@ -28,9 +28,6 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    pub(super) fn is_on(&self) -> bool {
-        self.on
-    }
 }
 
 impl Tracker {
@@ -168,7 +165,12 @@ impl Tracker {
         if let (Some(entry), Some(last)) = (tracked.bridge, value.stays.last_mut()) {
             last.id = Some(self.bridges.id(entry));
         }
-        value.late = tracked.late.map(|entry| self.bridges.id(entry));
+        if let Some(entry) = tracked.late {
+            let (id, label) = (self.bridges.id(entry), self.bridges.label(entry));
+            let stay = value.stays.iter_mut().find(|stay| stay.label == label);
+            stay.into_iter().for_each(|stay| stay.id = Some(id.clone()));
+            value.late = Some(id);
+        }
         value.unknown = tracked.unknown.clone().map(|unknown| *unknown).unwrap_or_default();
         value
     }
