@@ -7,6 +7,7 @@
 //!          (evidence)  ended)
 //! ```
 
+pub mod checkpoint;
 pub mod classify;
 pub mod conversation;
 pub mod facts;

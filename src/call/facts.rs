@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::call::name;
 use crate::call::record::{Side, TimeSource};
 use crate::call::side::evidence::Evidence;
-use crate::time::PbxTime;
+use crate::time::{PbxTime, micros};
 
 /// A call that ended: channels that belong together, in the order in which they were first seen.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,7 +63,8 @@ pub struct Channel {
 }
 
 /// How a channel came to be.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Origin {
     /// Its device called the PBX.
     Incoming,
@@ -73,8 +74,9 @@ pub enum Origin {
     Unknown,
 }
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Deserialize, Serialize)]
 pub struct Gone {
+    #[serde(with = "micros")]
     pub at: PbxTime,
     /// Q.850; `None` when the hang-up was not seen.
     pub cause: Option<u16>,
@@ -91,16 +93,19 @@ pub struct Dial {
     pub end: Option<DialEnd>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct DialEnd {
+    #[serde(with = "micros")]
     pub at: PbxTime,
     pub status: DialStatus,
     /// Where the phone sent the call (302).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forward: Option<Box<str>>,
 }
 
 /// `DialStatus` of `DialEnd`.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum DialStatus {
     Answer,
     Busy,
@@ -122,7 +127,8 @@ pub struct Stay {
     pub to: Option<PbxTime>,
 }
 
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum BridgeKind {
     /// Two or more parties of one call hear each other.
     Mixing,
@@ -132,9 +138,11 @@ pub enum BridgeKind {
     Holding,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
 pub struct Span {
+    #[serde(with = "micros")]
     pub from: PbxTime,
+    #[serde(default, with = "micros::option")]
     pub to: Option<PbxTime>,
 }
 
@@ -169,8 +177,9 @@ pub struct Extras {
 }
 
 /// What the dial plan says of a call, by a channel variable or a `UserEvent`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct Saying {
+    #[serde(with = "micros")]
     pub at: PbxTime,
     pub word: Word,
     pub value: Box<str>,
@@ -190,8 +199,9 @@ pub enum Word {
     Send,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct Recording {
+    #[serde(with = "micros")]
     pub at: PbxTime,
     pub path: Box<str>,
 }

@@ -2,17 +2,20 @@
 //! devices, so what the stream shows is weighed. Facts beat names: an endpoint through which a
 //! number was dialled is a trunk, whatever it is called. The configuration goes before all of it.
 
+use std::collections::VecDeque;
 use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
+use crate::call::checkpoint::Unknown;
 use crate::call::name;
 use crate::call::record::Side;
 use crate::call::side::evidence::{Evidence, Seen, WEAK_BELOW};
 
 pub mod dialled;
 pub mod evidence;
+mod keep;
 pub mod rules;
 mod words;
 
@@ -33,6 +36,8 @@ pub struct Sides {
     endpoints: Vec<Endpoint>,
     by_name: HashTable<u32>,
     hasher: RandomState,
+    /// Endpoints of which more is known than was written down, each once.
+    changed: VecDeque<u32>,
 }
 
 /// Index of an endpoint in [`Sides`]; of none when there were too many.
@@ -54,6 +59,10 @@ struct Endpoint {
     number: Option<Box<str>>,
     /// The first number with which it called.
     caller: Option<Box<str>>,
+    /// It stands in `changed`.
+    dirty: bool,
+    /// What a later program wrote of it.
+    unknown: Option<Box<Unknown>>,
 }
 
 /// A side and what speaks for it most.
@@ -96,15 +105,11 @@ impl Sides {
             return EndpointIndex::FORGOTTEN;
         }
         let index = u32::try_from(self.endpoints.len()).expect("ENDPOINTS_MAX fits");
-        let mut endpoint =
-            Endpoint { name: name.into(), seen: Seen::default(), hint: None, number: None, caller: None };
-        if is_short(name::bare(name)) {
-            endpoint.seen.add(Evidence::ShortName);
-        }
-        self.endpoints.push(endpoint);
+        self.endpoints.push(Endpoint::new(name));
         let (endpoints, hasher) = (&self.endpoints, &self.hasher);
         let hash = hasher.hash_one(name);
         self.by_name.insert_unique(hash, index, |i| hasher.hash_one(&*endpoints[*i as usize].name));
+        self.changed.push_back(index);
         EndpointIndex(index)
     }
 
@@ -114,9 +119,7 @@ impl Sides {
     }
 
     pub fn add(&mut self, endpoint: EndpointIndex, evidence: Evidence) {
-        if let Some(endpoint) = self.endpoint(endpoint) {
-            endpoint.seen.add(evidence);
-        }
+        self.change(endpoint, |endpoint| endpoint.seen.add(evidence));
     }
 
     /// Numbers of the city have so many digits; others are extensions'.
@@ -133,39 +136,42 @@ impl Sides {
     /// The device called the PBX with `number` as caller, dialling `exten` in `context`.
     pub fn called_in(&mut self, index: EndpointIndex, number: Option<&str>, exten: &str, context: &str) {
         let (from_outside, to_outside) = (number.is_some_and(|n| self.is_outside(n)), self.is_outside(exten));
-        let Some(endpoint) = self.endpoint(index) else { return };
-        let kind = number.map(|number| endpoint.caller_kind(number, from_outside));
-        match kind {
-            Some(Caller::Own) => endpoint.seen.add(Evidence::OwnNumber),
-            Some(Caller::Direct) => endpoint.seen.add(Evidence::OwnDirectNumber),
-            Some(Caller::Foreign) => endpoint.seen.add(Evidence::ForeignCaller),
-            Some(Caller::Inside) => endpoint.has_number(number),
-            Some(Caller::Unclear) => {}
-            None if to_outside => endpoint.seen.add(Evidence::NamelessCaller),
-            None => {}
-        }
-        endpoint.is_called_from(number);
-        if exten == "s" {
-            endpoint.seen.add(Evidence::NamelessCaller);
-        }
-        endpoint.lives_in(words::of_home(context));
+        self.change(index, |endpoint| {
+            let kind = number.map(|number| endpoint.caller_kind(number, from_outside));
+            match kind {
+                Some(Caller::Own) => endpoint.seen.add(Evidence::OwnNumber),
+                Some(Caller::Direct) => endpoint.seen.add(Evidence::OwnDirectNumber),
+                Some(Caller::Foreign) => endpoint.seen.add(Evidence::ForeignCaller),
+                Some(Caller::Inside) => endpoint.has_number(number),
+                Some(Caller::Unclear) => {}
+                None if to_outside => endpoint.seen.add(Evidence::NamelessCaller),
+                None => {}
+            }
+            endpoint.is_called_from(number);
+            if exten == "s" {
+                endpoint.seen.add(Evidence::NamelessCaller);
+            }
+            endpoint.lives_in(words::of_home(context));
+        });
     }
 
     /// The PBX made a channel to the device, whose own number and context these are.
     pub fn called(&mut self, index: EndpointIndex, number: Option<&str>, context: &str) {
-        let Some(endpoint) = self.endpoint(index) else { return };
-        endpoint.has_number(number);
-        endpoint.lives_in(words::of_home(context));
+        self.change(index, |endpoint| {
+            endpoint.has_number(number);
+            endpoint.lives_in(words::of_home(context));
+        });
     }
 
     /// The device had called before we looked, and runs `context` now; the number may have been
     /// rewritten on the way, so only its own is believed.
     pub fn met_running(&mut self, index: EndpointIndex, number: Option<&str>, context: &str) {
-        let Some(endpoint) = self.endpoint(index) else { return };
-        if number == Some(name::bare(&endpoint.name)) {
-            endpoint.seen.add(Evidence::OwnNumber);
-        }
-        endpoint.lives_in(words::of_running(context));
+        self.change(index, |endpoint| {
+            if number == Some(name::bare(&endpoint.name)) {
+                endpoint.seen.add(Evidence::OwnNumber);
+            }
+            endpoint.lives_in(words::of_running(context));
+        });
     }
 
     /// The dial plan's hint: `device` (`PJSIP/101&Custom:DND101`) is extension `exten`.
@@ -175,10 +181,12 @@ impl Sides {
         let devices = device.split(['&', ',']).filter(|d| d.contains('/') && d.len() <= DEVICE_MAX);
         for device in devices {
             let index = self.intern(device);
-            if let Some(endpoint) = self.endpoint(index) {
+            self.change(index, |endpoint| {
                 endpoint.seen.add(Evidence::Hint);
-                endpoint.hint = Some(exten.into());
-            }
+                if endpoint.hint.as_deref() != Some(exten) {
+                    endpoint.hint = Some(exten.into());
+                }
+            });
         }
     }
 
@@ -230,8 +238,14 @@ impl Sides {
         )
     }
 
-    fn endpoint(&mut self, index: EndpointIndex) -> Option<&mut Endpoint> {
-        self.endpoints.get_mut(index.0 as usize)
+    /// Changes what is known of an endpoint, and notes it if that is news.
+    fn change(&mut self, index: EndpointIndex, change: impl FnOnce(&mut Endpoint)) {
+        let Some(endpoint) = self.endpoints.get_mut(index.0 as usize) else { return };
+        let before = endpoint.state();
+        change(endpoint);
+        if endpoint.state() != before && !std::mem::replace(&mut endpoint.dirty, true) {
+            self.changed.push_back(index.0);
+        }
     }
 }
 
@@ -250,6 +264,20 @@ enum Caller {
 }
 
 impl Endpoint {
+    fn new(name: &str) -> Self {
+        let mut seen = Seen::default();
+        if is_short(name::bare(name)) {
+            seen.add(Evidence::ShortName);
+        }
+        Self { name: name.into(), seen, hint: None, number: None, caller: None, dirty: true, unknown: None }
+    }
+
+    /// Differs whenever something new is known: texts are set once, or replaced by others.
+    fn state(&self) -> (Seen, Option<*const u8>, bool, bool) {
+        let hint = self.hint.as_deref().map(str::as_ptr);
+        (self.seen, hint, self.number.is_some(), self.caller.is_some())
+    }
+
     fn caller_kind(&self, number: &str, from_outside: bool) -> Caller {
         let bare = name::bare(&self.name);
         match number {

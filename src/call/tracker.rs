@@ -17,6 +17,7 @@ use std::time::Duration;
 use slab::Slab;
 
 use crate::ami::event::{self, Event, What};
+use crate::call::checkpoint::Unknown;
 use crate::call::facts::{CallFacts, Channel, ChannelIndex};
 use crate::call::policy::Policy;
 use crate::call::record::{Side, TimeSource};
@@ -30,12 +31,15 @@ mod extract;
 mod fold;
 mod groups;
 mod index;
+mod keep;
+mod restore;
 mod stubs;
 mod tombs;
 
 use bridges::Bridges;
 use groups::{Group, GroupEnd, GroupIndex};
 use index::Index;
+use keep::Kept;
 use tombs::Tombs;
 
 /// How long a call waits for late events after its last channel is gone. Asterisk sends them
@@ -67,6 +71,7 @@ pub struct Tracker {
     /// Groups that end with the input, one at a time: their facts together may not fit in memory.
     closing: VecDeque<(GroupIndex, GroupEnd)>,
     tombs: Tombs,
+    kept: Kept,
     /// Calls that were ended because there were too many channels.
     evicted: u64,
     /// The time of the latest event.
@@ -95,6 +100,12 @@ struct Tracked {
     late: Option<usize>,
     /// Its origin is a guess from its first snapshot.
     guessed: bool,
+    /// It changed since it was written down.
+    dirty: bool,
+    /// Something of it is written down.
+    saved: bool,
+    /// What a later program wrote of it.
+    unknown: Option<Box<Unknown>>,
 }
 
 impl Tracker {
@@ -114,6 +125,7 @@ impl Tracker {
             finished: VecDeque::new(),
             closing: VecDeque::new(),
             tombs: Tombs::default(),
+            kept: Kept::default(),
             evicted: 0,
             now: PbxTime::from_micros(0),
             begun: None,
@@ -153,11 +165,18 @@ impl Tracker {
             return;
         }
         self.lost = Some(last);
-        for (_, group) in &mut self.groups {
-            group.silent_since.get_or_insert(last);
-        }
+        self.silence_all(last);
         let uptime = self.uptime.take();
         self.booted(uptime);
+    }
+
+    /// From `at` on nothing is heard of any call.
+    fn silence_all(&mut self, at: PbxTime) {
+        let groups: Vec<_> = self.groups.iter().map(|(index, _)| index).collect();
+        for group in groups {
+            self.groups[group].silent_since.get_or_insert(at);
+            self.call_changed(group);
+        }
     }
 
     /// The connection to the PBX is lost.
@@ -353,9 +372,7 @@ impl Tracker {
 
     /// Asterisk stops. It hangs up first; what it leaves open is over.
     fn shut_down(&mut self, at: PbxTime) {
-        for (_, group) in &mut self.groups {
-            group.silent_since.get_or_insert(at);
-        }
+        self.silence_all(at);
     }
 
     /// Calls in progress, those waiting for late events included.

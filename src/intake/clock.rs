@@ -59,6 +59,11 @@ impl PbxClock {
         self.take(at, TimeSource::Event)
     }
 
+    /// Goes on where the process before this one was.
+    pub fn restore(&mut self, latest: PbxTime, shift: i64, source: TimeSource) {
+        (self.latest, self.shift, self.source) = (Some(latest), shift, Some(source));
+    }
+
     pub fn source(&self) -> TimeSource {
         self.source.unwrap_or(TimeSource::Estimated)
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::ami::banner;
 use crate::ami::event::{Event, What};
 use crate::ami::wire::{Frame, Kind};
+use crate::call::checkpoint::{Change, Value};
 use crate::call::classify::{self, Setting};
 use crate::call::id::PbxName;
 use crate::call::policy::Policy;
@@ -140,6 +141,32 @@ impl Reader {
             self.begins = false;
             self.tracker.handle_begin(at);
         }
+    }
+
+    /// Notes from here on what changes, for [`Reader::take_changes`].
+    pub fn keep_changes(&mut self) {
+        self.tracker.keep_changes();
+    }
+
+    /// What is to be written down so that calls in progress outlive the process: at most about `limit`
+    /// values, the rest with the next calls. Finished calls go first: their values are removed here.
+    pub fn take_changes(&mut self, limit: usize) -> Vec<Change> {
+        self.tracker.take_changes(limit, self.clock.shift())
+    }
+
+    /// Whether [`Reader::take_changes`] has something to give.
+    pub fn has_changes(&self) -> bool {
+        self.tracker.has_changes()
+    }
+
+    /// Takes up what was written down before the first event; returns how many calls go on.
+    pub fn restore(&mut self, values: Vec<Value>) -> usize {
+        for value in &values {
+            if let Value::Stream(stream) = value {
+                self.clock.restore(stream.now, stream.shift, stream.time);
+            }
+        }
+        self.tracker.restore(values)
     }
 
     /// Lets deadlines fire up to `now`.

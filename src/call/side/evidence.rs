@@ -93,6 +93,11 @@ impl Evidence {
         }
     }
 
+    /// What can be seen of an endpoint, by its name in [`Evidence::as_str`].
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::SEEN.into_iter().find(|evidence| evidence.as_str() == name)
+    }
+
     /// As it stands in the JSON lines.
     pub const fn as_str(self) -> &'static str {
         match self {

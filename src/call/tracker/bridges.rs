@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use slab::Slab;
 
 use crate::ami::event;
+use crate::call::checkpoint::StayV1;
 use crate::call::facts::{BridgeKind, Channel, ChannelIndex, Stay};
 use crate::call::tracker::index::Index;
 use crate::call::tracker::{GRACE, Tracker};
@@ -141,6 +142,8 @@ impl Tracker {
     pub(super) fn leave_bridge(&mut self, index: ChannelIndex, at: PbxTime) {
         let tracked = &mut self.channels[index as usize];
         let Some(entry) = tracked.bridge.take() else { return };
+        self.changed(index);
+        let tracked = &mut self.channels[index as usize];
         if let Some(Stay { to: to @ None, .. }) = tracked.facts.stays.last_mut() {
             *to = Some(at);
         }
@@ -190,6 +193,81 @@ impl Tracker {
 }
 
 impl Bridges {
+    /// Asterisk's name of a bridge.
+    pub(super) fn id(&self, entry: usize) -> String {
+        String::from_utf8_lossy(&self.slab[entry].id).into_owned()
+    }
+
+    /// What stays in the bridge are told apart by.
+    pub(super) fn label(&self, entry: usize) -> u32 {
+        self.slab[entry].number
+    }
+
+    /// Asterisk's name of a conference that somebody's call was in.
+    pub(super) fn id_of(&self, number: u32, kind: BridgeKind) -> Option<String> {
+        let entry = self.conferences.get(&number).filter(|_| kind == BridgeKind::Conference)?;
+        Some(self.id(*entry))
+    }
+
+    /// Channels of calls that are over, in this conference.
+    pub(super) fn past(&self, number: u32) -> &[Channel] {
+        self.conferences.get(&number).map_or(&[], |entry| &self.slab[*entry].past)
+    }
+
+    /// Takes up a stay of the time before a restart, `there` when it goes on; returns the bridge where
+    /// it matters still.
+    pub(super) fn restore(
+        &mut self,
+        stay: &StayV1,
+        there: Option<ChannelIndex>,
+        visitor: ChannelIndex,
+    ) -> Option<usize> {
+        self.count = self.count.max(stay.label);
+        let id = stay.id.as_deref()?;
+        let entry = self.restored_entry(id, stay);
+        let bridge = &mut self.slab[entry];
+        bridge.members.extend(there);
+        if stay.kind == BridgeKind::Conference && !bridge.visitors.contains(&visitor) {
+            bridge.visitors.push(visitor);
+        }
+        Some(entry)
+    }
+
+    pub(super) fn restore_late(&mut self, entry: Option<usize>, index: ChannelIndex) {
+        if let Some(entry) = entry {
+            self.slab[entry].late.push(index);
+        }
+    }
+
+    /// A guest of a call that is over by now. A conference that nobody is in any more is none.
+    pub(super) fn restore_past(&mut self, stay: &StayV1, guest: &Channel) {
+        let Some(&entry) = self.conferences.get(&stay.label) else { return };
+        let bridge = &mut self.slab[entry];
+        if bridge.past.iter().all(|known| known.uniqueid != guest.uniqueid) {
+            bridge.past.push(guest.clone());
+        }
+    }
+
+    fn restored_entry(&mut self, id: &str, stay: &StayV1) -> usize {
+        if let Some(entry) = self.find(id.as_bytes()) {
+            return entry;
+        }
+        let entry = self.slab.insert(Bridge {
+            id: id.as_bytes().into(),
+            number: stay.label,
+            kind: stay.kind,
+            members: Vec::new(),
+            late: Vec::new(),
+            visitors: Vec::new(),
+            past: Vec::new(),
+        });
+        self.by_id.insert(id.as_bytes(), entry);
+        if stay.kind == BridgeKind::Conference {
+            self.conferences.insert(stay.label, entry);
+        }
+        entry
+    }
+
     fn find(&self, id: &[u8]) -> Option<usize> {
         self.by_id.find(id, |entry| *self.slab[entry].id == *id)
     }

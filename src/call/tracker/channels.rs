@@ -300,6 +300,9 @@ impl Tracker {
             bridge: None,
             late: None,
             guessed: false,
+            dirty: false,
+            saved: false,
+            unknown: None,
         });
         self.by_uniqueid.insert(snapshot.uniqueid, entry);
         let index = ChannelIndex::try_from(entry).expect("indexes fit, see Index::insert");
@@ -307,6 +310,7 @@ impl Tracker {
         self.channels[entry].group = group;
         self.link(group, snapshot.linkedid);
         self.pair(index);
+        self.changed(index);
         index
     }
 
@@ -322,11 +326,22 @@ impl Tracker {
         if let Some(peer) = found {
             self.channels[index as usize].facts.peer = Some(peer);
             self.channels[peer as usize].facts.peer = Some(index);
+            self.changed(peer);
         }
+    }
+
+    /// An event is about this channel.
+    fn heard_of(&mut self, index: ChannelIndex) {
+        let group = self.channels[index as usize].group;
+        if self.groups[group].silent_since.take().is_some() {
+            self.call_changed(group);
+        }
+        self.changed(index);
     }
 
     /// The Linkedid of a live channel changes without an event of its own; each event shows it.
     fn relink(&mut self, index: ChannelIndex, snapshot: &event::Channel<'_>) {
+        self.heard_of(index);
         let tracked = &mut self.channels[index as usize];
         if *tracked.linkedid == *snapshot.linkedid
             || snapshot.linkedid.is_empty()

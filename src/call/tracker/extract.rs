@@ -65,6 +65,7 @@ impl Tracker {
         let tracked = self.channels.remove(member as usize);
         self.by_uniqueid.remove(tracked.facts.uniqueid.as_bytes(), member as usize);
         self.forget_member(member, tracked.bridge, tracked.late);
+        self.forgot_channel(&tracked.facts.uniqueid, tracked.saved);
         self.tombs.add(tracked.facts.uniqueid.as_bytes(), self.now);
         tracked
     }

@@ -1,8 +1,10 @@
 //! Pure: unions of channels, and when they are over.
 
+use crate::call::checkpoint::{CallV1, Unknown};
 use crate::call::facts::ChannelIndex;
 use crate::call::record::Side;
 use crate::call::tracker::fold::FOLD_AT;
+use crate::call::tracker::restore::kept;
 use crate::call::tracker::{GRACE, LINGER, Tracker};
 use crate::time::PbxTime;
 
@@ -23,14 +25,46 @@ pub(super) struct Group {
     /// Members that have not hung up.
     pub(super) live: usize,
     /// Linkedids by which further channels join.
-    linked: Vec<usize>,
+    pub(super) linked: Vec<usize>,
     deadline: Option<PbxTime>,
     /// A record was made while channels were left over.
     pub(super) reported: bool,
     /// Nothing was heard of it since the connection to the PBX was lost, or the PBX stopped, then.
     pub(super) silent_since: Option<PbxTime>,
+    /// The uniqueid of its first channel: its name where it is written down.
+    pub(super) first: Box<str>,
+    /// It changed since it was written down.
+    pub(super) dirty: bool,
+    /// Something of it is written down.
+    pub(super) saved: bool,
+    /// What a later program wrote of it.
+    pub(super) unknown: Option<Box<Unknown>>,
     /// With so many members it is looked through for what can be forgotten.
     pub(super) fold_at: usize,
+}
+
+impl Group {
+    /// A call of the time before a restart, without its channels.
+    pub(super) fn restored(first: &str, seq: u64, call: Option<&CallV1>) -> Self {
+        Self {
+            seq,
+            members: Vec::new(),
+            live: 0,
+            linked: Vec::new(),
+            deadline: None,
+            reported: call.is_some_and(|call| call.reported),
+            silent_since: call.and_then(|call| call.silent_since),
+            first: first.into(),
+            dirty: false,
+            saved: true,
+            unknown: call.and_then(|call| kept(&call.unknown)),
+            fold_at: FOLD_AT,
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Option<PbxTime> {
+        self.deadline
+    }
 }
 
 /// How a group came to its end.
@@ -47,14 +81,15 @@ pub(super) enum GroupEnd {
 /// A Linkedid and the group that has it.
 #[derive(Debug)]
 pub(super) struct Linked {
-    id: Box<[u8]>,
+    pub(super) id: Box<[u8]>,
     group: GroupIndex,
 }
 
 impl Tracker {
     pub(super) fn new_group(&mut self, first: ChannelIndex) -> GroupIndex {
         self.count += 1;
-        self.groups.insert(Group {
+        let name = self.channels[first as usize].facts.uniqueid.clone();
+        let group = self.groups.insert(Group {
             seq: self.count,
             members: vec![first],
             live: 1,
@@ -62,8 +97,14 @@ impl Tracker {
             deadline: None,
             reported: false,
             silent_since: None,
+            first: name,
+            dirty: false,
+            saved: false,
+            unknown: None,
             fold_at: FOLD_AT,
-        })
+        });
+        self.call_changed(group);
+        group
     }
 
     /// Joins `group` with the one that holds `linkedid`, or gives it `linkedid` if nobody has it.
@@ -78,6 +119,7 @@ impl Tracker {
         let entry = self.linked.insert(Linked { id: linkedid.into(), group });
         self.by_linkedid.insert(linkedid, entry);
         self.groups[group].linked.push(entry);
+        self.call_changed(group);
     }
 
     /// Joins the calls of two channels.
@@ -94,8 +136,10 @@ impl Tracker {
         let (keep, drop) = if self.groups[a].seq < self.groups[b].seq { (a, b) } else { (b, a) };
         self.set_deadline(drop, None);
         let dropped = self.groups.remove(drop);
+        self.forgot_call(&dropped.first, dropped.saved);
         for &member in &dropped.members {
             self.channels[member as usize].group = keep;
+            self.changed(member);
         }
         for &entry in &dropped.linked {
             self.linked[entry].group = keep;
@@ -106,6 +150,7 @@ impl Tracker {
         group.live += dropped.live;
         group.reported |= dropped.reported;
         group.silent_since = None;
+        self.call_changed(keep);
         self.reconsider(keep);
     }
 
@@ -151,6 +196,7 @@ impl Tracker {
         }
         let (seq, old) = (group.seq, group.deadline);
         group.deadline = deadline;
+        self.call_changed(index);
         if let Some(due) = old {
             self.deadlines.remove(&(due, seq, index));
         }
@@ -177,11 +223,14 @@ impl Tracker {
     /// The channels that are left belong to a call that is told already.
     fn mark_reported(&mut self, index: GroupIndex) {
         self.groups[index].reported = true;
+        self.call_changed(index);
         for at in 0..self.groups[index].members.len() {
             let member = self.groups[index].members[at];
             if self.side(member) == Side::Outside {
                 self.channels[member as usize].facts.reported = true;
             }
+            // What was written of the call goes with its record; this is what is left.
+            self.changed(member);
         }
     }
 
@@ -189,6 +238,7 @@ impl Tracker {
     pub(super) fn forget_group(&mut self, index: GroupIndex) {
         self.set_deadline(index, None);
         let group = self.groups.remove(index);
+        self.forgot_call(&group.first, group.saved);
         for entry in group.linked {
             let linked = self.linked.remove(entry);
             self.by_linkedid.remove(&linked.id, entry);

@@ -105,6 +105,7 @@ impl Tracker {
         let number = dialled.split('&').find_map(|dialled| self.learn_from_dial(Some(by), dest, dialled, ""));
         let facts = &mut self.channels[dest as usize].facts;
         facts.dials.push(Dial { by: Some(by), at: facts.born, number, end: None });
+        self.changed(dest);
     }
 
     /// `by` called `dest` before we looked. The number of a channel that was called is its own, or

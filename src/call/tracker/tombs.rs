@@ -16,11 +16,17 @@ const KEPT: Duration = Duration::from_mins(10);
 /// Channels remembered at most: ten minutes of a PBX with fifty calls a second.
 const KEPT_MAX: usize = 1 << 16;
 
+/// Channels that a checkpoint names, and for how long: late events come within seconds.
+const LATEST_MAX: usize = 64;
+const LATEST: Duration = Duration::from_secs(20);
+
 /// Remembers uniqueids by their hash: a false match costs one call in four thousand million million.
 #[derive(Debug, Default)]
 pub(super) struct Tombs {
     hashes: HashTable<u64>,
     order: VecDeque<(PbxTime, u64)>,
+    /// The latest by name, for a checkpoint.
+    latest: VecDeque<(PbxTime, Box<str>)>,
     hasher: RandomState,
 }
 
@@ -31,6 +37,10 @@ impl Tombs {
             return;
         }
         self.hashes.insert_unique(hash, hash, |hash| *hash);
+        self.latest.push_back((at, String::from_utf8_lossy(uniqueid).into()));
+        while self.latest.len() > LATEST_MAX || self.latest.front().is_some_and(|(added, _)| at.since(*added) > LATEST) {
+            self.latest.pop_front();
+        }
         self.order.push_back((at, hash));
         while let Some(&(added, oldest)) = self.order.front()
             && (self.order.len() > KEPT_MAX || at.since(added) > KEPT)
@@ -40,6 +50,11 @@ impl Tombs {
                 found.remove();
             }
         }
+    }
+
+    /// The channels that ended last, by name.
+    pub(super) fn recent(&self) -> Vec<String> {
+        self.latest.iter().map(|(_, uniqueid)| uniqueid.to_string()).collect()
     }
 
     pub(super) fn holds(&self, uniqueid: &[u8]) -> bool {
