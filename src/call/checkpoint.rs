@@ -55,6 +55,7 @@ pub enum Error {
 pub type Unknown = BTreeMap<String, serde_json::Value>;
 
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, as it is stored")]
 pub struct ChannelV1 {
     pub v: u32,
     pub uniqueid: String,

@@ -18,7 +18,6 @@ pub mod option {
 
     use crate::time::PbxTime;
 
-    #[expect(clippy::ref_option, reason = "serde calls it so")]
     pub fn serialize<S: Serializer>(at: &Option<PbxTime>, serializer: S) -> Result<S::Ok, S::Error> {
         at.map(PbxTime::micros).serialize(serializer)
     }

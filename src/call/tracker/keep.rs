@@ -27,9 +27,6 @@ pub(super) struct Kept {
     stream: bool,
 }
 
-impl Kept {
-}
-
 impl Tracker {
     /// Notes from here on what changes, for [`Tracker::take_changes`].
     pub fn keep_changes(&mut self) {
@@ -62,7 +59,11 @@ impl Tracker {
     /// Whether [`Tracker::take_changes`] has something to give.
     pub fn has_changes(&self) -> bool {
         let Kept { channels, calls, removed, stream, on: _ } = &self.kept;
-        *stream || !channels.is_empty() || !calls.is_empty() || !removed.is_empty() || self.sides.has_changed()
+        *stream
+            || !channels.is_empty()
+            || !calls.is_empty()
+            || !removed.is_empty()
+            || self.sides.has_changed()
     }
 
     pub(super) fn changed(&mut self, index: ChannelIndex) {
@@ -167,8 +168,9 @@ impl Tracker {
         }
         if let Some(entry) = tracked.late {
             let (id, label) = (self.bridges.id(entry), self.bridges.label(entry));
-            let stay = value.stays.iter_mut().find(|stay| stay.label == label);
-            stay.into_iter().for_each(|stay| stay.id = Some(id.clone()));
+            if let Some(stay) = value.stays.iter_mut().find(|stay| stay.label == label) {
+                stay.id = Some(id.clone());
+            }
             value.late = Some(id);
         }
         value.unknown = tracked.unknown.clone().map(|unknown| *unknown).unwrap_or_default();

@@ -38,7 +38,9 @@ impl Tombs {
         }
         self.hashes.insert_unique(hash, hash, |hash| *hash);
         self.latest.push_back((at, String::from_utf8_lossy(uniqueid).into()));
-        while self.latest.len() > LATEST_MAX || self.latest.front().is_some_and(|(added, _)| at.since(*added) > LATEST) {
+        while self.latest.len() > LATEST_MAX
+            || self.latest.front().is_some_and(|(added, _)| at.since(*added) > LATEST)
+        {
             self.latest.pop_front();
         }
         self.order.push_back((at, hash));
