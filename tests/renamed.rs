@@ -18,8 +18,15 @@ use serde_json::Value;
 const SEEDS: std::ops::Range<u64> = 1..3;
 
 /// PBXs whose phones call with no number, or with an outside number that only their name tells from a
-/// customer's: where a capture of one call shows nothing else, the names decide, so they must stay.
-const NAMES_DECIDE: [&str; 2] = ["lab22-full-numbers/", "lab22-no-caller-ids/"];
+/// customer's, second devices (`99101`), and numbers at an address that nobody dialled: where a capture of
+/// one call shows nothing else, the names decide, so they must stay.
+const NAMES_DECIDE: [&str; 5] = [
+    "lab22-full-numbers/",
+    "lab22-no-caller-ids/",
+    "lab22-uncommon/second-device",
+    "lab22-uncommon/after-hours-mobile-address",
+    "lab22-uncommon/out-speed-dial-address",
+];
 
 #[test]
 fn calls_are_as_true_under_other_names() {

@@ -122,6 +122,8 @@ pub enum What<'b> {
         mailbox: &'b [u8],
         new: Option<u32>,
     },
+    /// The recording that the channel began last goes on no longer.
+    RecordingStopped(Channel<'b>),
     Fax(Channel<'b>),
     /// `spyer` listens; he is no party.
     Spy {
@@ -224,6 +226,7 @@ impl<'b> What<'b> {
             | Self::Hold(channel)
             | Self::Unhold(channel)
             | Self::Fax(channel)
+            | Self::RecordingStopped(channel)
             | Self::Hangup { channel, .. }
             | Self::HangupRequest { channel, .. }
             | Self::BridgeEnter { channel, .. }

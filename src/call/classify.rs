@@ -42,7 +42,12 @@ pub fn classify(facts: &CallFacts, setting: Setting<'_>) -> Vec<FinishedCall> {
     if conversations.is_empty() {
         return internal::classify(facts, setting).into_iter().collect();
     }
-    conversations.iter().flat_map(|conversation| classify_one(facts, conversation, setting)).collect()
+    let legs = || conversations.iter().flat_map(|conversation| &conversation.legs).copied();
+    let records = |conversation: &Conversation| {
+        let is_own = |leg: &usize| conversation.legs.contains(leg) || conversation.proxy(*leg).is_some();
+        classify_one(facts, conversation, legs().filter(|leg| !is_own(leg)).collect(), setting)
+    };
+    conversations.iter().flat_map(records).collect()
 }
 
 /// Each once, in order of the first.
@@ -60,16 +65,23 @@ fn in_order<'s>(extensions: impl Iterator<Item = &'s str>) -> Vec<String> {
 struct Case<'f> {
     facts: &'f CallFacts,
     conversation: &'f Conversation,
+    /// Legs of outside parties that have conversations of their own in this call.
+    others: Vec<usize>,
     talks: Vec<Talk>,
     why: Vec<Why>,
 }
 
-fn classify_one(facts: &CallFacts, conversation: &Conversation, setting: Setting<'_>) -> Vec<FinishedCall> {
+fn classify_one(
+    facts: &CallFacts,
+    conversation: &Conversation,
+    others: Vec<usize>,
+    setting: Setting<'_>,
+) -> Vec<FinishedCall> {
     let is_person = |channel: usize| {
         facts.channels[channel].side == Side::Inside || conversation.proxy(channel).is_some()
     };
     let talks = talk::talks(facts, &conversation.legs, is_person);
-    let mut case = Case { facts, conversation, talks, why: Vec::new() };
+    let mut case = Case { facts, conversation, others, talks, why: Vec::new() };
     case.explain_direction();
     let record = case.record(setting);
     let party = &conversation.legs;
@@ -161,11 +173,15 @@ impl<'f> Case<'f> {
         self.channel(self.conversation.legs[0])
     }
 
-    /// The leg of the outside party on which the call ended: with failover the last one tried.
+    /// The leg of the outside party on which the call ended: of several that were tried one after
+    /// another or at once, the one that lasted longest.
     fn last_leg(&self) -> &'f Channel {
-        let legs = &self.conversation.legs;
-        let talked = legs.iter().rfind(|leg| !self.channel(**leg).stays.is_empty());
-        self.channel(*talked.or(legs.last()).expect("a conversation has a leg"))
+        let legs = self.conversation.legs.iter().map(|leg| self.channel(*leg));
+        let ended = |leg: &&Channel| {
+            let dial = leg.dials.iter().rev().find_map(|dial| dial.end.as_ref()).map(|end| end.at);
+            (!leg.stays.is_empty(), dial.unwrap_or_else(|| leg.end(self.facts.ended)))
+        };
+        legs.max_by_key(ended).expect("a conversation has a leg")
     }
 
     /// The call's own channels; guests of its conferences are of other calls.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::call::facts::{BridgeKind, CallFacts, Channel, ChannelIndex, Origin, Stay};
 use crate::call::name;
 use crate::call::record::{Direction, Side};
+use crate::call::side::is_short;
 use crate::call::why::{DirectionRule, ForwardRule};
 use crate::time::PbxTime;
 
@@ -69,7 +70,9 @@ pub fn conversations(facts: &CallFacts) -> Vec<Conversation> {
             },
         }
     }
-    if !facts.channels.iter().any(|channel| channel.side == Side::Inside && !channel.guest) {
+    if facts.channels.iter().any(|channel| channel.side == Side::Inside && !channel.guest) {
+        far_phones(facts, &mut found, &mut proxies);
+    } else {
         merge_pbx_made(&mut found, &mut proxies);
     }
     for (leg, party) in proxies {
@@ -121,6 +124,37 @@ impl Conversation {
     pub fn proxy(&self, leg: usize) -> Option<&Proxy> {
         self.proxies.iter().find(|proxy| proxy.leg == leg)
     }
+}
+
+/// The PBX called an employee and then the party for him, each by one half of a Local pair: an outside
+/// phone that was called by the employee's half is his, as where his desk phone forwards to a mobile.
+fn far_phones(facts: &CallFacts, found: &mut Vec<Conversation>, proxies: &mut Vec<(usize, usize)>) {
+    let is_click = |c: &Conversation| c.rule == DirectionRule::ClickToCall;
+    let Some(opener) = found.iter().rfind(|c| is_click(c) && c.ordinal > 1).map(|c| c.opener) else { return };
+    let inside = facts.channels.iter().enumerate().filter(|(_, c)| c.side == Side::Inside && c.was_called());
+    let near: Vec<usize> = inside.map(|(at, _)| first_dialler(facts, at)).collect();
+    let is_near = |c: &Conversation| near.contains(&first_dialler(facts, c.legs[0]));
+    let is_one = |c: &Conversation| is_click(c) && c.opener == opener;
+    let Some(party) = found.iter().find(|c| is_one(c) && !is_near(c)).map(|c| c.legs[0]) else { return };
+    proxies.extend(
+        found.iter().filter(|c| is_one(c) && is_near(c)).flat_map(|c| &c.legs).map(|leg| (*leg, party)),
+    );
+    found.retain(|c| !(is_one(c) && is_near(c)));
+    for (ordinal, conversation) in (1..).zip(found.iter_mut().filter(|c| c.opener == opener)) {
+        conversation.ordinal = ordinal;
+    }
+}
+
+/// The last channel on the way up the dial chain of `leg`.
+fn first_dialler(facts: &CallFacts, leg: usize) -> usize {
+    let mut at = leg;
+    for _ in 0..facts.channels.len() {
+        match dialler(facts, at) {
+            Some(up) => at = up,
+            None => break,
+        }
+    }
+    at
 }
 
 /// The PBX called two outside phones and joined them, and nobody inside took part: the first was some
@@ -237,6 +271,10 @@ fn stands_for(facts: &CallFacts, leg: usize, party: usize) -> (Option<String>, F
     if let Some(extension) = meant {
         return (Some(extension), ForwardRule::ByDialPlan);
     }
+    // Through a trunk to another office, where extensions are called by their own numbers.
+    if let Some(extension) = sent_number(&facts.channels[leg]).filter(|number| is_short(number)) {
+        return (Some(extension.to_owned()), ForwardRule::ByDialPlan);
+    }
     match called_with(facts, &chain, party, dialled_at) {
         Some(extension) => (Some(extension), ForwardRule::CalledWith),
         None => (None, ForwardRule::Unknown),
@@ -277,7 +315,7 @@ fn forwarding_phone(facts: &CallFacts, chain: &[usize], before: PbxTime) -> Opti
 }
 
 /// Every channel from `leg` up to the start of its dial chain, both halves of Local pairs.
-fn chain(facts: &CallFacts, leg: usize) -> Vec<usize> {
+pub(super) fn chain(facts: &CallFacts, leg: usize) -> Vec<usize> {
     let mut chain = vec![leg];
     let mut at = leg;
     while let Some(by) = dialler(facts, at) {

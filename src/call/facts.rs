@@ -204,6 +204,9 @@ pub struct Recording {
     #[serde(with = "micros")]
     pub at: PbxTime,
     pub path: Box<str>,
+    /// When it was stopped; else it goes on to the end of the channel.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "micros::option")]
+    pub to: Option<PbxTime>,
 }
 
 #[derive(Clone, Debug, PartialEq)]

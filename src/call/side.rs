@@ -97,7 +97,12 @@ impl Verdict {
 impl Sides {
     /// Finds or adds the endpoint of a channel.
     pub fn intern(&mut self, channel: &str) -> EndpointIndex {
-        let name = name::endpoint(channel);
+        self.intern_endpoint(name::endpoint(channel))
+    }
+
+    /// Finds or adds an endpoint by its own name, which may end as a channel's counter would:
+    /// `PJSIP/dect-11`.
+    pub fn intern_endpoint(&mut self, name: &str) -> EndpointIndex {
         if let Some(found) = self.find(name) {
             return EndpointIndex(found);
         }
@@ -180,7 +185,7 @@ impl Sides {
         const DEVICE_MAX: usize = 80;
         let devices = device.split(['&', ',']).filter(|d| d.contains('/') && d.len() <= DEVICE_MAX);
         for device in devices {
-            let index = self.intern(device);
+            let index = self.intern_endpoint(device);
             self.change(index, |endpoint| {
                 endpoint.seen.add(Evidence::Hint);
                 if endpoint.hint.as_deref() != Some(exten) {
@@ -210,10 +215,9 @@ impl Sides {
         if !is_short(bare) || name::technology(&endpoint.name) == "DAHDI" {
             return own.unwrap_or(bare);
         }
-        match second_device_of(bare) {
-            Some(first) if own == Some(first) || self.knows(name::technology(&endpoint.name), first) => first,
-            Some(_) | None => bare,
-        }
+        let is_first =
+            |first: &&str| own == Some(*first) || self.knows(name::technology(&endpoint.name), first);
+        second_device_of(bare, own).filter(is_first).unwrap_or(bare)
     }
 
     /// Whether there is an endpoint of that name.
@@ -333,11 +337,11 @@ fn is_party(endpoint: &str) -> bool {
 }
 
 /// `101` of `99101`: FreePBX gives an extension's browser and softphone devices names of their own,
-/// with 90, 98 or 99 in front.
-fn second_device_of(bare: &str) -> Option<&str> {
+/// with 90, 98 or 99 in front. Two digits are an extension only where the device calls with them.
+fn second_device_of<'s>(bare: &'s str, own: Option<&str>) -> Option<&'s str> {
     const EXTENSION_MIN: usize = 3;
     let rest = ["90", "98", "99"].iter().find_map(|prefix| bare.strip_prefix(prefix))?;
-    (rest.len() >= EXTENSION_MIN).then_some(rest)
+    (rest.len() >= EXTENSION_MIN || (is_short(rest) && own == Some(rest))).then_some(rest)
 }
 
 /// Whether `number` is the direct outside number of the extension `bare`: it ends with it.

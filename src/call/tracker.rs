@@ -234,17 +234,15 @@ impl Tracker {
             }
             What::Variable { channel, name, value } => self.variable(&channel, name, value, at),
             What::Message { channel, new, .. } => self.message(channel.as_ref(), new, at),
+            What::RecordingStopped(channel) => self.recording_stopped(&channel, at),
             What::Fax(channel) => self.mark(&channel, at, |extras| extras.fax = true),
             What::Spy { spyer } => self.mark(&spyer, at, |extras| extras.spy = true),
             What::Cdr(cdr) => self.cdr(&cdr),
             What::Hint { exten, device } => {
                 self.sides.hint(&event::text::decode(exten), &event::text::decode(device));
             }
-            What::User { channel, name, said } => {
-                if let Some(channel) = channel {
-                    self.user_event(&channel, name, &said, at);
-                }
-            }
+            What::User { channel: Some(channel), name, said } => self.user_event(&channel, name, &said, at),
+            What::User { channel: None, .. } => {}
             What::FullyBooted { uptime } => self.booted(uptime),
             What::Shutdown => self.shut_down(at),
         }

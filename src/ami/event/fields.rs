@@ -185,10 +185,13 @@ impl<'b> Fields<'b> {
                 status: self.status,
                 forward: self.forward,
             },
-            b"BridgeEnter" => {
+            // Of a channel that takes another one's place in a conference nothing else is told.
+            b"BridgeEnter" | b"ConfbridgeJoin" => {
                 What::BridgeEnter { bridge: self.bridge()?, channel: channel()?, swap: self.swap }
             }
-            b"BridgeLeave" => What::BridgeLeave { bridge: self.bridge()?, channel: channel()? },
+            b"BridgeLeave" | b"ConfbridgeLeave" => {
+                What::BridgeLeave { bridge: self.bridge()?, channel: channel()? }
+            }
             b"BridgeDestroy" => What::BridgeDestroy { bridge: self.bridge()? },
             b"Hold" => What::Hold(channel()?),
             b"Unhold" => What::Unhold(channel()?),
@@ -201,6 +204,7 @@ impl<'b> Fields<'b> {
             b"MessageWaiting" => {
                 What::Message { channel: channel(), mailbox: self.other.mailbox, new: number(self.other.new) }
             }
+            b"MixMonitorStop" | b"MonitorStop" => What::RecordingStopped(channel()?),
             b"ReceiveFAX" | b"SendFAX" | b"FAXStatus" => What::Fax(channel()?),
             b"ExtensionStatus" => What::Hint { exten: self.channel.exten, device: self.other.hint },
             b"UserEvent" => What::User { channel: channel(), name: self.other.user_event, said: said(frame) },

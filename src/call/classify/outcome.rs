@@ -1,8 +1,8 @@
 //! Pure: how the call ended for the outside party, and the number it is known by.
 
 use crate::call::classify::Case;
-use crate::call::conversation::sent_number;
-use crate::call::facts::{Channel, DialStatus};
+use crate::call::conversation::{self, sent_number};
+use crate::call::facts::{CallFacts, Channel, DialStatus};
 use crate::call::record::{Direction, Outcome, Side};
 use crate::call::why::{OutcomeRule, PhoneSource, Why};
 
@@ -24,7 +24,10 @@ impl<'f> Case<'f> {
     /// What the last trunk said; its Q.850 cause where it is one, else how the dial ended.
     fn outbound_outcome(&self) -> (Outcome, OutcomeRule) {
         let leg = self.last_leg();
-        let cause = leg.gone.and_then(|gone| gone.cause).unwrap_or(0);
+        let status = last_status(leg);
+        // Of a leg that was given up the cause is another one's: Asterisk hands it on.
+        let cause = leg.gone.and_then(|gone| gone.cause).filter(|_| status != Some(DialStatus::Cancel));
+        let cause = cause.unwrap_or(0);
         let by_cause = match cause {
             1 | 28 => Some(Outcome::WrongNumber),
             17 => Some(Outcome::Busy),
@@ -36,7 +39,7 @@ impl<'f> Case<'f> {
         if let Some(outcome) = by_cause {
             return (outcome, OutcomeRule::TrunkCause { cause });
         }
-        match leg.dials.iter().rev().find_map(|dial| dial.end.as_ref()).map(|end| end.status) {
+        match status {
             Some(DialStatus::Busy) => (Outcome::Busy, OutcomeRule::TrunkDial),
             Some(DialStatus::Congestion | DialStatus::Unavailable) => {
                 (Outcome::Congestion, OutcomeRule::TrunkDial)
@@ -84,7 +87,14 @@ impl<'f> Case<'f> {
 
     /// Inside devices that the PBX called for this conversation.
     pub(super) fn called(&self) -> impl Iterator<Item = &'f Channel> + use<'f> {
-        self.own().filter(|channel| channel.side == Side::Inside && channel.was_called())
+        let facts: &'f CallFacts = self.facts;
+        let others = self.others.clone();
+        let is_phone = |channel: &Channel| channel.side == Side::Inside && channel.was_called();
+        let called = facts.channels.iter().enumerate().filter(move |(_, c)| !c.guest && is_phone(c));
+        let for_another = move |at: usize| {
+            !others.is_empty() && conversation::chain(facts, at).iter().any(|link| others.contains(link))
+        };
+        called.filter(move |(at, _)| !for_another(*at)).map(|(_, channel)| channel)
     }
 
     /// The number that the PBX sent through the trunk, else what the extension dialled.

@@ -76,8 +76,12 @@ impl Case<'_> {
             if opener.side == Side::Inside {
                 return (opener.extension.as_deref().map(str::to_owned), self.outbound_rule());
             }
-            return match rang.first() {
-                Some(first) => (Some(first.clone()), ResponsibleRule::CalledFirst),
+            let answered = self.called().find(|channel| !channel.stays.is_empty());
+            return match answered
+                .and_then(|channel| channel.extension.as_deref())
+                .or(rang.first().map(|r| &**r))
+            {
+                Some(first) => (Some(first.to_owned()), ResponsibleRule::CalledFirst),
                 None => (None, ResponsibleRule::NobodyCalled),
             };
         }

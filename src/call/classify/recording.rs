@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::call::classify::Case;
-use crate::call::facts::Channel;
+use crate::call::facts::{Channel, Recording};
 use crate::call::talk;
 use crate::time::PbxTime;
 
@@ -12,14 +12,16 @@ impl Case<'_> {
     /// the outside party, then the earliest. Its name below the monitor folder.
     pub(super) fn recording(&self) -> Option<String> {
         let (from, to) = talk::span(&self.talks)?;
-        let covers = |channel: &Channel, start: PbxTime| -> Duration {
-            channel.end(self.facts.ended).min(to).since(start.max(from))
+        let covers = |channel: &Channel, recording: &Recording| -> Duration {
+            let end = recording.to.unwrap_or_else(|| channel.end(self.facts.ended));
+            end.min(to).since(recording.at.max(from))
         };
-        let own = self.facts.channels.iter().enumerate().filter(|(_, channel)| !channel.guest);
+        let own = self.facts.channels.iter().enumerate();
+        let own = own.filter(|(index, channel)| !channel.guest && !self.others.contains(index));
         let found = own.flat_map(|(index, channel)| {
             let distance = self.distance(index);
             channel.extras.recordings.iter().map(move |recording| Found {
-                covered: covers(channel, recording.at),
+                covered: covers(channel, recording),
                 distance,
                 at: recording.at,
                 path: &recording.path,

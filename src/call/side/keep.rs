@@ -20,7 +20,7 @@ impl Sides {
     /// Adds what was known of an endpoint to what is.
     pub fn restore(&mut self, value: EndpointV1) {
         let EndpointV1 { v: _, name, seen, hint, number, caller, unknown } = value;
-        let index = self.intern(&name);
+        let index = self.intern_endpoint(&name);
         self.change(index, |endpoint| {
             let known = seen.iter().filter_map(|seen| Evidence::from_name(seen));
             known.for_each(|evidence| endpoint.seen.add(evidence));

@@ -126,6 +126,14 @@ impl Tracker {
         }
     }
 
+    pub(super) fn recording_stopped(&mut self, snapshot: &event::Channel<'_>, at: PbxTime) {
+        self.mark(snapshot, at, |extras| {
+            if let Some(open) = extras.recordings.iter_mut().rfind(|recording| recording.to.is_none()) {
+                open.to = Some(at);
+            }
+        });
+    }
+
     pub(super) fn queue_join(&mut self, snapshot: &event::Channel<'_>, queue: &[u8], at: PbxTime) {
         let index = self.see(snapshot, at);
         let extras = &mut self.channels[index as usize].facts.extras;
@@ -156,7 +164,7 @@ impl Tracker {
         // Variables that are handed down to further channels begin with one or two of these.
         match name.strip_prefix(b"__").or_else(|| name.strip_prefix(b"_")).unwrap_or(name) {
             b"MIXMONITOR_FILENAME" | b"MONITOR_FILENAME" => {
-                extras.add_recording(Recording { at, path: value });
+                extras.add_recording(Recording { at, path: value, to: None });
             }
             b"ANSWEREDTIME_MS" => extras.answered_since = span_before(at, &value, Duration::from_millis),
             b"ANSWEREDTIME" if extras.answered_since.is_none() => {

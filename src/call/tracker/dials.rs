@@ -87,7 +87,8 @@ impl Tracker {
         let number = match dialled(dial_string, name::endpoint(&facts.name)) {
             Dialled::Number(number) => Some(number),
             Dialled::Address(number) if is_asked_for(number) => Some(number),
-            Dialled::Address(_) if caller.is_some() => None,
+            // A speed dial or somebody's mobile, or a phone whose registration is called so.
+            Dialled::Address(number) if caller.is_some() => return Some(cut(number).into()),
             Dialled::Device => None,
             Dialled::Address(_) | Dialled::Unclear => return None,
         };
