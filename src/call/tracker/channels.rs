@@ -156,10 +156,9 @@ impl Tracker {
     }
 
     pub(super) fn variable(&mut self, snapshot: &event::Channel<'_>, name: &[u8], value: &[u8], at: PbxTime) {
-        let Some(index) = self.find(snapshot) else { return };
-        self.relink(index, snapshot);
-        let extras = &mut self.channels[index as usize].facts.extras;
         let Some(value) = kept(&text::unescape(value)) else { return };
+        let index = self.see(snapshot, at);
+        let extras = &mut self.channels[index as usize].facts.extras;
         let name = name.trim_ascii_start();
         // Variables that are handed down to further channels begin with one or two of these.
         match name.strip_prefix(b"__").or_else(|| name.strip_prefix(b"_")).unwrap_or(name) {
