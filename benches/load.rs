@@ -3,7 +3,6 @@
 use std::hint::black_box;
 use std::sync::Arc;
 
-use ami2amo::ami::wire::{Splitter, Step};
 use ami2amo::call::id::PbxName;
 use ami2amo::call::policy::Policy;
 use ami2amo::call::record::Source;
@@ -28,7 +27,7 @@ fn event_beside(bencher: Bencher<'_, '_>, calls: u64) {
     for n in 0..calls {
         text.clear();
         crowd::begin(n, &mut text);
-        feed(&mut reader, &text);
+        crowd::feed(&mut reader, &text);
     }
     let mut next = calls;
     bencher.counter(ItemsCount::new(EVENTS)).bench_local(|| {
@@ -36,23 +35,9 @@ fn event_beside(bencher: Bencher<'_, '_>, calls: u64) {
         crowd::begin(next, &mut text);
         crowd::end(next, &mut text);
         next += 1;
-        feed(&mut reader, &text);
+        crowd::feed(&mut reader, &text);
         while let Some(call) = reader.poll_finished() {
             black_box(call);
         }
     });
-}
-
-fn feed(reader: &mut Reader, text: &str) {
-    let (mut splitter, mut rest) = (Splitter::new(), text.as_bytes());
-    loop {
-        match splitter.next(rest) {
-            Step::Frame { frame, used } => {
-                reader.handle_frame(&frame, None);
-                rest = &rest[used..];
-            }
-            Step::Skip { used } => rest = &rest[used..],
-            Step::More => break,
-        }
-    }
 }

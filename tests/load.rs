@@ -7,7 +7,6 @@ mod crowd;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use ami2amo::ami::wire::{Splitter, Step};
 use ami2amo::call::id::PbxName;
 use ami2amo::call::policy::Policy;
 use ami2amo::call::record::{Outcome, Source};
@@ -26,12 +25,12 @@ fn a_hundred_thousand_calls_take_less_than_four_kib_each() {
     for n in 0..10 {
         crowd::begin(n, &mut text);
     }
-    feed(&mut reader, &text);
+    crowd::feed(&mut reader, &text);
     let before = resident();
     for n in 10..CALLS {
         text.clear();
         crowd::begin(n, &mut text);
-        feed(&mut reader, &text);
+        crowd::feed(&mut reader, &text);
     }
     let each = (resident() - before) / CALLS;
     assert_eq!(reader.stats().open as u64, CALLS);
@@ -39,7 +38,7 @@ fn a_hundred_thousand_calls_take_less_than_four_kib_each() {
     for n in 0..CALLS {
         text.clear();
         crowd::end(n, &mut text);
-        feed(&mut reader, &text);
+        crowd::feed(&mut reader, &text);
     }
     reader.finish();
     let calls = std::iter::from_fn(|| reader.poll_finished());
@@ -57,16 +56,16 @@ fn a_caller_whom_a_queue_offers_for_hours_is_one_small_call() {
                   Uniqueid: 1795000000.1\r\nLinkedid: 1795000000.1\r\n";
     let mut text = event("Newchannel", 0, &format!("{caller}ChannelState: 4\r\nExten: 74957000500\r\n"));
     text += &event("QueueCallerJoin", 0, &format!("{caller}Queue: sales\r\n"));
-    feed(&mut reader, &text);
+    crowd::feed(&mut reader, &text);
     let mut most = 0;
     for round in 0..ROUNDS {
         for member in 0..MEMBERS {
             let id = 10 + (round * MEMBERS + member) * 2;
-            feed(&mut reader, &offer(caller, 100 + member, id, round * 5));
+            crowd::feed(&mut reader, &offer(caller, 100 + member, id, round * 5));
             most = most.max(reader.stats().channels);
         }
     }
-    feed(&mut reader, &event("Hangup", ROUNDS * 5, &format!("{caller}Cause: 16\r\n")));
+    crowd::feed(&mut reader, &event("Hangup", ROUNDS * 5, &format!("{caller}Cause: 16\r\n")));
     reader.finish();
     let record = reader.poll_finished().expect("one call").record;
     assert!(reader.poll_finished().is_none());
@@ -109,20 +108,6 @@ fn event(name: &str, at: u64, rest: &str) -> String {
 
 fn reader() -> Reader {
     Reader::new(PbxName::default(), Source::Replay, Arc::new(Policy::default()))
-}
-
-fn feed(reader: &mut Reader, text: &str) {
-    let (mut splitter, mut rest) = (Splitter::new(), text.as_bytes());
-    loop {
-        match splitter.next(rest) {
-            Step::Frame { frame, used } => {
-                reader.handle_frame(&frame, None);
-                rest = &rest[used..];
-            }
-            Step::Skip { used } => rest = &rest[used..],
-            Step::More => break,
-        }
-    }
 }
 
 /// Bytes of memory that this process has.

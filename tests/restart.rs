@@ -2,18 +2,20 @@
 
 mod support {
     pub mod captures;
+    pub mod frames;
 }
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ami2amo::ami::wire::{Frame, Kind, Splitter, Step};
+use ami2amo::ami::wire::{Frame, Kind};
 use ami2amo::call::checkpoint::Value;
 use ami2amo::call::id::PbxName;
 use ami2amo::call::policy::Policy;
 use ami2amo::call::record::Source;
 use ami2amo::intake::reader::Reader;
 use support::captures;
+use support::frames::events;
 
 /// What the store holds of calls in progress.
 type Kept = BTreeMap<String, Vec<u8>>;
@@ -84,20 +86,4 @@ fn keep(reader: &mut Reader, kept: &mut Kept) {
         };
     }
     assert!(!reader.has_changes());
-}
-
-fn events(stream: &[u8]) -> Vec<Vec<u8>> {
-    let (mut splitter, mut events, mut rest) = (Splitter::new(), Vec::new(), stream);
-    loop {
-        match splitter.next(rest) {
-            Step::Frame { frame, used } => {
-                if frame.kind == Kind::Event {
-                    events.push(frame.block.to_vec());
-                }
-                rest = &rest[used..];
-            }
-            Step::Skip { used } => rest = &rest[used..],
-            Step::More => return events,
-        }
-    }
 }

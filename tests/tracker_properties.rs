@@ -3,17 +3,19 @@
 
 mod support {
     pub mod captures;
+    pub mod frames;
 }
 
 use std::sync::Arc;
 
-use ami2amo::ami::wire::{Frame, Kind, Splitter, Step};
+use ami2amo::ami::wire::{Frame, Kind};
 use ami2amo::call::id::PbxName;
 use ami2amo::call::policy::Policy;
 use ami2amo::call::record::{CallRecord, Direction, Seconds, Source};
 use ami2amo::intake::reader::Reader;
 
 use support::captures;
+use support::frames::events;
 
 /// Longer captures are busy hours: every place of them would take minutes.
 const EVENTS_MAX: usize = 80;
@@ -133,22 +135,6 @@ fn short_captures() -> impl Iterator<Item = (String, Vec<Vec<u8>>)> {
     all.into_iter()
         .map(|path| (captures::title(&path), events(&captures::text(&path))))
         .filter(|(_, events)| (1..=EVENTS_MAX).contains(&events.len()))
-}
-
-fn events(stream: &[u8]) -> Vec<Vec<u8>> {
-    let (mut splitter, mut events, mut rest) = (Splitter::new(), Vec::new(), stream);
-    loop {
-        match splitter.next(rest) {
-            Step::Frame { frame, used } => {
-                if frame.kind == Kind::Event {
-                    events.push(frame.block.to_vec());
-                }
-                rest = &rest[used..];
-            }
-            Step::Skip { used } => rest = &rest[used..],
-            Step::More => return events,
-        }
-    }
 }
 
 fn name(event: &[u8]) -> String {

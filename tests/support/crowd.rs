@@ -2,6 +2,24 @@
 
 use std::fmt::Write as _;
 
+use ami2amo::ami::wire::{Splitter, Step};
+use ami2amo::intake::reader::Reader;
+
+/// Lets `reader` read all of `text`.
+pub fn feed(reader: &mut Reader, text: &str) {
+    let (mut splitter, mut rest) = (Splitter::new(), text.as_bytes());
+    loop {
+        match splitter.next(rest) {
+            Step::Frame { frame, used } => {
+                reader.handle_frame(&frame, None);
+                rest = &rest[used..];
+            }
+            Step::Skip { used } => rest = &rest[used..],
+            Step::More => break,
+        }
+    }
+}
+
 /// What call number `n` sends until two people talk.
 pub fn begin(n: u64, text: &mut String) {
     let at = time(n);

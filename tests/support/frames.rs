@@ -43,3 +43,9 @@ pub fn frames<'p>(pieces: impl IntoIterator<Item = &'p [u8]>) -> (Vec<Owned>, Da
     }
     (frames, splitter.damage())
 }
+
+/// The events of a stream, each as its block.
+pub fn events(stream: &[u8]) -> Vec<Vec<u8>> {
+    let events = frames([stream]).0.into_iter().filter(|frame| frame.kind == Kind::Event);
+    events.map(|frame| frame.block).collect()
+}
