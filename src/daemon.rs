@@ -25,22 +25,22 @@ use crate::amo::client::{Client, Clock, TOKEN_VARIABLE, TokenSource};
 use crate::amo::pace::Pace;
 use crate::call::id::{AccountId, PbxName};
 use crate::call::policy::Policy as Calls;
-use crate::call::record::Source;
 use crate::clock;
 use crate::config::{Pbx, Policy, Setup};
 use crate::daemon::crew::Crew;
 use crate::daemon::outlet::{Door, Outlet};
 use crate::daemon::stages::Stages;
 use crate::daemon::systemd::Notifier;
-use crate::intake::reader::Reader;
 use crate::intake::task::{Intake, Link, Way};
 use crate::outbox::courier::Rules;
 use crate::outbox::courier::standing::Standing;
 use crate::outbox::courier::task::Task;
+use crate::outbox::queue;
 use crate::outbox::store::error;
 use crate::outbox::store::handle::Handle;
 
 pub mod crew;
+pub mod inflight;
 pub mod outlet;
 pub mod stages;
 pub mod systemd;
@@ -62,7 +62,12 @@ pub async fn run(
     let calls = watch::channel(Arc::clone(&start.calls)).0;
     let ways = Ways::new(store.clone(), calls.subscribe());
     let mut courier = Delivery::start(&start, store.clone(), ways.offsets.subscribe())?;
-    let (intakes, links) = setup.pbxs.iter().map(|pbx| ways.intake(pbx)).unzip::<_, _, Vec<_>, Vec<_>>();
+    let (mut intakes, mut links) = (Vec::new(), Vec::new());
+    for pbx in &setup.pbxs {
+        let (intake, link) = ways.intake(pbx).await.context("cannot read the calls in progress")?;
+        intakes.push(intake);
+        links.push(link);
+    }
     let crew = Crew::start(intakes, ways.stop, ways.cut);
     let mut crew = crew.context("cannot start the intake's thread")?;
     let mut duties = notifier.on_duty(&links, crew.runtime());
@@ -97,19 +102,21 @@ impl Ways {
     }
 
     /// The intake of one PBX, and where its connection stands.
-    fn intake(&self, pbx: &Pbx) -> (Intake, (PbxName, watch::Receiver<Link>)) {
+    async fn intake(&self, pbx: &Pbx) -> Result<(Intake, (PbxName, watch::Receiver<Link>)), queue::Error> {
+        let kept = self.store.checkpoints(&pbx.name).await?;
         let policy = Arc::clone(&self.policy.borrow());
-        let reader = Reader::new(pbx.name.clone(), Source::Ami, policy);
+        let reader = inflight::reader(&pbx.name, policy, &kept);
+        let sink = Box::new(Door::new(self.store.clone(), pbx.name.clone()));
         let (link, links) = watch::channel(Link::Connecting);
         let way = Way {
-            sink: Box::new(Door::new(self.store.clone())),
             link,
             policy: self.policy.clone(),
             offsets: self.offsets.clone(),
             stop: self.stop.clone(),
             cut: self.cut.clone(),
         };
-        (Intake::new(pbx.name.clone(), pbx.connection.clone(), reader, way), (pbx.name.clone(), links))
+        let intake = Intake::new(pbx.name.clone(), pbx.connection.clone(), reader, way, sink);
+        Ok((intake, (pbx.name.clone(), links)))
     }
 }
 

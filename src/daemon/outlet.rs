@@ -4,19 +4,21 @@ use std::collections::VecDeque;
 
 use tracing::warn;
 
-use crate::call::id::AccountId;
-use crate::call::record::{CallRecord, FinishedCall};
+use crate::call::id::{AccountId, PbxName};
+use crate::call::record::CallRecord;
 use crate::intake::task::Sink;
 use crate::ops::sides::Doubts;
 use crate::outbox::courier::task::Outbox;
+use crate::outbox::parcel::Parcel;
 use crate::outbox::queue::{BatchId, Error, Item, Seq, Settlement};
-use crate::outbox::store::handle::{Handle, Receipt};
+use crate::outbox::store::handle::{Handle, Receipt, Refused};
 use crate::time::HostTime;
 
 /// The store's door for the calls of one PBX.
 #[derive(Debug)]
 pub struct Door {
     store: Handle,
+    pbx: PbxName,
     /// What was taken and not answered yet; the store's own bound on commands bounds it.
     receipts: VecDeque<Receipt>,
     /// Endpoints whose side rests on little, each told once.
@@ -28,8 +30,8 @@ pub struct Door {
 pub struct Outlet(pub Handle);
 
 impl Door {
-    pub fn new(store: Handle) -> Self {
-        Self { store, receipts: VecDeque::new(), doubts: Doubts::default() }
+    pub fn new(store: Handle, pbx: PbxName) -> Self {
+        Self { store, pbx, receipts: VecDeque::new(), doubts: Doubts::default() }
     }
 }
 
@@ -47,21 +49,22 @@ impl Door {
 }
 
 impl Sink for Door {
-    fn offer(&mut self, calls: Vec<FinishedCall>) -> Result<(), Vec<FinishedCall>> {
-        for call in &calls {
+    fn offer(&mut self, parcel: Parcel) -> Result<(), Parcel> {
+        for call in &parcel.calls {
             self.tell_doubts(&call.record);
         }
-        self.receipts.push_back(self.store.try_enqueue(calls)?);
+        self.receipts.push_back(self.store.try_store(&self.pbx, parcel)?);
         Ok(())
     }
 
-    fn returned(&mut self) -> Vec<FinishedCall> {
-        let mut returned = Vec::new();
+    fn returned(&mut self) -> Parcel {
+        let mut returned = Parcel::default();
         // Answers come in the order of the questions, so the first that is missing ends the search.
         while let Some(answer) = self.receipts.front_mut().and_then(Receipt::try_answer) {
             self.receipts.pop_front();
-            if let Err(refused) = answer {
-                returned.extend(refused.calls);
+            if let Err(Refused { parcel: Parcel { calls, changes }, .. }) = answer {
+                returned.calls.extend(calls);
+                returned.changes.extend(changes);
             }
         }
         returned

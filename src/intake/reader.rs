@@ -154,6 +154,17 @@ impl Reader {
         self.tracker.take_changes(limit, self.clock.shift())
     }
 
+    /// What is to be written together with the calls that [`Reader::poll_finished`] gave, and not before
+    /// them: from then on they are in progress no more.
+    pub fn take_ended(&mut self) -> Vec<Change> {
+        self.tracker.take_ended()
+    }
+
+    /// What [`Reader::take_changes`] gave was lost: all of it is to be given again.
+    pub fn keep_all(&mut self) {
+        self.tracker.keep_all();
+    }
+
     /// Whether [`Reader::take_changes`] has something to give.
     pub fn has_changes(&self) -> bool {
         self.tracker.has_changes()
@@ -164,6 +175,7 @@ impl Reader {
         for value in &values {
             if let Value::Stream(stream) = value {
                 self.clock.restore(stream.now, stream.shift, stream.time);
+                self.stats.last = Some(stream.now);
             }
         }
         self.tracker.restore(values)
@@ -193,13 +205,6 @@ impl Reader {
     /// How far the calls' times are ahead of the PBX's clock, in microseconds.
     pub fn shift(&self) -> i64 {
         self.clock.shift()
-    }
-
-    /// As [`Reader::finish`], at a known time.
-    pub fn finish_at(&mut self, now: PbxTime) {
-        self.tracker.handle_timeout(now);
-        self.tracker.advance(now);
-        self.finish();
     }
 
     /// The input is at its end: what is open is closed and marked partial.

@@ -3,9 +3,10 @@
 //! All intakes run on a thread of their own (see `daemon`), so nothing that the rest of the process
 //! does can keep Asterisk's socket full. The task waits for its socket, its next deadline and the
 //! stop signal, for nothing else: calls leave by [`Sink::offer`], which never blocks; what is
-//! refused waits in a [`Backlog`]. When that is full the task stops reading, Asterisk ends the
+//! refused waits in a backlog. When that is full the task stops reading, Asterisk ends the
 //! session in time, and the task goes on when there is room again. No finished call
-//! is dropped without being named.
+//! is dropped without being named. Calls in progress are kept in the store once a second, and at
+//! the end: the next start goes on with them.
 //!
 //! ```text
 //!        ┌──────────── pause ◄───────────┐
@@ -36,12 +37,15 @@ use crate::call::policy::Policy;
 use crate::call::record::{CallRecord, FinishedCall};
 use crate::clock;
 use crate::intake::reader::Reader;
-use crate::intake::task::backlog::Backlog;
+use crate::intake::task::outgoing::{OFFER_AGAIN, Outgoing};
 use crate::intake::task::pbx_now::PbxNow;
 use crate::time::{MonoTime, PbxTime};
 
 pub mod backlog;
+mod outgoing;
 pub mod pbx_now;
+
+pub use outgoing::Sink;
 
 /// Follows one PBX until it is told to stop.
 pub struct Intake {
@@ -49,9 +53,7 @@ pub struct Intake {
     settings: Arc<connection::Settings>,
     reader: Reader,
     way: Way,
-    backlog: Backlog,
-    /// When the sink last refused; `None` when it takes calls.
-    refused: Option<MonoTime>,
+    out: Outgoing,
     clock: Option<PbxNow>,
     /// What the current connection's splitter had to drop so far.
     damage: Damage,
@@ -62,7 +64,6 @@ pub struct Intake {
 
 /// What connects an intake with the rest of the process.
 pub struct Way {
-    pub sink: Box<dyn Sink>,
     pub link: watch::Sender<Link>,
     /// Swapped on reload: a call is judged by the policy at its end.
     pub policy: watch::Receiver<Arc<Policy>>,
@@ -71,25 +72,6 @@ pub struct Way {
     pub stop: CancellationToken,
     /// Ends the wait for the sink after `stop`: the process has no more time.
     pub cut: CancellationToken,
-}
-
-/// Where finished calls go: the store's door.
-pub trait Sink: Send {
-    /// Hands `calls` over without waiting. Calls that were taken will be made durable; it is not
-    /// known here when.
-    ///
-    /// # Errors
-    /// The calls, in their order, when there is no room for them; none was taken.
-    fn offer(&mut self, calls: Vec<FinishedCall>) -> Result<(), Vec<FinishedCall>>;
-
-    /// Calls that were taken and then could not be stored: they wait again.
-    fn returned(&mut self) -> Vec<FinishedCall>;
-
-    /// Whether it is still to be heard what became of calls that were taken.
-    fn owes(&self) -> bool;
-
-    /// Whether nothing will ever be taken again.
-    fn is_dead(&self) -> bool;
 }
 
 /// Where the connection to a PBX stands.
@@ -105,9 +87,8 @@ pub enum Link {
     Stopped,
 }
 
-/// Refused calls are offered again after this time: a store that is slow for a moment is slow for
-/// some milliseconds, one that is in trouble for minutes. Nothing ticks while no call waits.
-const OFFER_AGAIN: Duration = Duration::from_millis(100);
+/// At the end it is asked this often what became of what the sink took.
+const DRAIN_AGAIN: Duration = Duration::from_millis(10);
 
 /// amoCRM's times are whole seconds: a tenth of one, in microseconds, is news enough.
 const OFFSET_STEP: u64 = 100_000;
@@ -128,14 +109,20 @@ struct Loss {
 }
 
 impl Intake {
-    pub fn new(pbx: PbxName, settings: connection::Settings, reader: Reader, way: Way) -> Self {
+    /// `reader` may know of calls in progress already.
+    pub fn new(
+        pbx: PbxName,
+        settings: connection::Settings,
+        reader: Reader,
+        way: Way,
+        sink: Box<dyn Sink>,
+    ) -> Self {
         Self {
             pbx,
             settings: Arc::new(settings),
             reader,
             way,
-            backlog: Backlog::new(backlog::BYTES_MAX),
-            refused: None,
+            out: Outgoing::new(sink, clock::mono()),
             clock: None,
             damage: Damage::default(),
             damage_told: None,
@@ -144,15 +131,13 @@ impl Intake {
         }
     }
 
-    /// Follows the PBX until the stop signal; then closes what is open and returns when the sink has
-    /// stored every call, has failed, or the wait for it is cut.
+    /// Follows the PBX until the stop signal; then returns when the sink has stored every finished call
+    /// and what is to be kept of the others, has failed, or the wait for it is cut.
     #[tracing::instrument(name = "intake", skip_all, fields(pbx = %self.pbx))]
     pub async fn run(mut self) {
+        // Calls of the time before a restart may be over by now, whether or not the PBX is there.
+        self.set_clock();
         while self.attempt().await.is_some() {}
-        match self.clock {
-            Some(clock) => self.reader.finish_at(clock.now(clock::mono())),
-            None => self.reader.finish(),
-        }
         self.collect();
         self.drain().await;
     }
@@ -247,9 +232,8 @@ impl Intake {
     }
 
     fn deadline(&self) -> Option<MonoTime> {
-        let again = self.refused.map(|refused| refused.after(OFFER_AGAIN));
         let due = self.reader.poll_timeout().zip(self.clock).map(|(due, clock)| clock.when(due));
-        [again, due].into_iter().flatten().min()
+        [self.out.due(&self.reader), due].into_iter().flatten().min()
     }
 
     fn set_clock(&mut self) {
@@ -272,43 +256,23 @@ impl Intake {
         if let Some(clock) = self.clock {
             self.reader.handle_timeout(clock.now(clock::mono()));
         }
-        while let Some(call) = self.reader.poll_finished() {
-            debug!(call = %call.record.call_id, outcome = ?call.record.outcome, "call ended");
-            self.backlog.push(call);
-        }
-        self.offer();
-    }
-
-    /// Offers what waits, unless the sink refused a moment ago.
-    fn offer(&mut self) {
-        self.way.sink.returned().into_iter().for_each(|call| self.backlog.push(call));
         let now = clock::mono();
-        if self.refused.is_some_and(|refused| now < refused.after(OFFER_AGAIN)) {
-            return;
-        }
-        self.refused = None;
-        while !self.backlog.is_empty() {
-            if self.backlog.offer(|calls| self.way.sink.offer(calls)).is_err() {
-                self.refused = Some(now);
-                return;
-            }
-        }
+        self.out.collect(&mut self.reader);
+        self.out.offer(now);
+        self.out.keep(&mut self.reader, now);
     }
 
     /// Returns at once unless the backlog is full. Then the socket is not read: the PBX ends the
     /// session after its `writetimeout`.
     async fn wait_for_room(&mut self) -> Option<()> {
-        if !self.backlog.is_full() {
+        if !self.out.is_full() {
             return Some(());
         }
-        error!(
-            waiting = self.backlog.len(),
-            "the store takes no calls and the backlog is full: reading stops"
-        );
+        error!(waiting = self.out.len(), "the store takes no calls and the backlog is full: reading stops");
         let before = self.way.link.send_replace(Link::Stopped);
-        while self.backlog.is_full() {
+        while self.out.is_full() {
             self.meanwhile(clock::sleep_until(Some(clock::mono().after(OFFER_AGAIN)))).await?;
-            self.offer();
+            self.out.offer(clock::mono());
         }
         info!("the store takes calls again: reading goes on");
         self.way.link.send_replace(before);
@@ -319,13 +283,13 @@ impl Intake {
     /// only the PBX's stream had it.
     async fn drain(&mut self) {
         let cut = self.way.cut.clone();
-        while self.way.sink.owes() || (!self.backlog.is_empty() && !self.way.sink.is_dead()) {
+        while self.out.drain(&mut self.reader, clock::mono()) {
             tokio::select! {
                 () = cut.cancelled() => break,
-                () = clock::sleep_until(Some(clock::mono().after(OFFER_AGAIN))) => self.offer(),
+                () = clock::sleep_until(Some(clock::mono().after(DRAIN_AGAIN))) => {}
             }
         }
-        self.backlog.take().iter().for_each(tell_lost);
+        self.out.take().iter().for_each(tell_lost);
     }
 
     fn tell(&mut self, notice: Notice) {

@@ -22,6 +22,7 @@ mod frame;
 pub mod fsync;
 pub mod handle;
 mod history;
+mod inflight;
 mod journal;
 mod load;
 mod lock;

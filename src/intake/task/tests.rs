@@ -7,9 +7,11 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use super::*;
 use crate::ami::connection::Secret;
 use crate::ami::session;
+use crate::call::checkpoint::Change;
 use crate::call::id::{AccountId, CallId};
 use crate::call::record::{Direction, Outcome, Seconds, Source, TimeSource, Timeline, VERSION};
 use crate::captured_log::Log;
+use crate::outbox::parcel::Parcel;
 
 /// A finished call with the id `t-N`.
 pub fn call(n: u32) -> FinishedCall {
@@ -58,11 +60,11 @@ pub fn call(n: u32) -> FinishedCall {
 
 /// A store with room for a while.
 #[derive(Clone, Default)]
-struct Shelf(Arc<Mutex<(usize, Vec<FinishedCall>)>>);
+struct Shelf(Arc<Mutex<(usize, Vec<FinishedCall>)>>, Arc<Mutex<BTreeMap<String, Vec<u8>>>>);
 
 impl Shelf {
     fn with_room(room: usize) -> Self {
-        Self(Arc::new(Mutex::new((room, vec![]))))
+        Self(Arc::new(Mutex::new((room, vec![]))), Arc::default())
     }
 
     fn make_room(&self, room: usize) {
@@ -75,17 +77,24 @@ impl Shelf {
 }
 
 impl Sink for Shelf {
-    fn offer(&mut self, calls: Vec<FinishedCall>) -> Result<(), Vec<FinishedCall>> {
+    fn offer(&mut self, parcel: Parcel) -> Result<(), Parcel> {
         let (room, shelf) = &mut *self.0.lock().unwrap();
-        if *room == DEAD || shelf.len() + calls.len() > *room {
-            return Err(calls);
+        if *room == DEAD || shelf.len() + parcel.calls.len() > *room {
+            return Err(parcel);
         }
-        shelf.extend(calls);
+        shelf.extend(parcel.calls);
+        let mut kept = self.1.lock().unwrap();
+        for Change { key, value } in parcel.changes {
+            match value {
+                Some(value) => kept.insert(key, value),
+                None => kept.remove(&key),
+            };
+        }
         Ok(())
     }
 
-    fn returned(&mut self) -> Vec<FinishedCall> {
-        vec![]
+    fn returned(&mut self) -> Parcel {
+        Parcel::default()
     }
 
     fn owes(&self) -> bool {
@@ -121,22 +130,18 @@ fn settings() -> connection::Settings {
 }
 
 fn office(shelf: Shelf) -> Office {
+    let policy: Arc<Policy> = Arc::default();
+    let pbx = PbxName::new("t").unwrap();
+    let kept: Vec<_> =
+        shelf.1.lock().unwrap().iter().map(|(key, json)| (key.clone(), json.clone())).collect();
+    let reader = crate::daemon::inflight::reader(&pbx, policy, &kept);
     let (sender, link) = watch::channel(Link::Connecting);
     let stop = CancellationToken::new();
-    let pbx = PbxName::new("t").unwrap();
-    let reader = Reader::new(pbx.clone(), Source::Ami, Arc::default());
     let offsets = watch::channel(Arc::default()).0;
     let (policy, policies) = watch::channel(Arc::default());
     let cut = CancellationToken::new();
-    let way = Way {
-        sink: Box::new(shelf.clone()),
-        link: sender,
-        policy: policies,
-        offsets,
-        stop: stop.clone(),
-        cut: cut.clone(),
-    };
-    let intake = Intake::new(pbx, settings(), reader, way);
+    let way = Way { link: sender, policy: policies, offsets, stop: stop.clone(), cut: cut.clone() };
+    let intake = Intake::new(pbx, settings(), reader, way, Box::new(shelf.clone()));
     Office { intake, shelf, link, policy, stop, cut }
 }
 
@@ -156,7 +161,7 @@ async fn passes(link: &mut watch::Receiver<Link>, wanted: Link) {
 #[tokio::test(start_paused = true)]
 async fn a_refused_call_is_offered_until_it_is_taken() {
     let mut office = office(Shelf::with_room(0));
-    (1..=3).for_each(|n| office.intake.backlog.push(call(n)));
+    (1..=3).for_each(|n| office.intake.out.push(call(n)));
     office.intake.collect();
     assert_eq!(office.shelf.ids(), Vec::<String>::new());
     let shelf = office.shelf.clone();
@@ -176,8 +181,8 @@ async fn a_refused_call_is_offered_until_it_is_taken() {
 #[tokio::test(start_paused = true)]
 async fn a_full_backlog_stops_the_reading_until_there_is_room() {
     let mut office = office(Shelf::with_room(0));
-    office.intake.backlog = Backlog::new(1);
-    office.intake.backlog.push(call(1));
+    office.intake.out = Outgoing::with_limit(Box::new(office.shelf.clone()), clock::mono(), 1);
+    office.intake.out.push(call(1));
     office.intake.collect();
     let (connection, mut theirs) = pipe();
     theirs.write_all(GREETING).await.unwrap();
@@ -238,6 +243,58 @@ async fn a_call_is_judged_by_the_policy_at_its_end() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_in_progress_goes_on_after_a_restart() {
+    let shelf = Shelf::with_room(1);
+    let [head, tail] = parts_of_a_call("OTHER");
+    for part in [head, tail] {
+        let mut office = office(shelf.clone());
+        let (connection, mut theirs) = pipe();
+        theirs.write_all(GREETING).await.unwrap();
+        theirs.write_all(part.as_bytes()).await.unwrap();
+        let follow = tokio::spawn(async move {
+            office.intake.set_clock();
+            let end = office.intake.follow(connection).await;
+            office.intake.collect();
+            office.intake.drain().await;
+            end.is_none()
+        });
+        passes(&mut office.link, Link::Up { asterisk_version: None }).await;
+        office.stop.cancel();
+        drop(theirs);
+        assert!(follow.await.unwrap());
+        assert_eq!(shelf.ids(), Vec::<String>::new(), "it is in progress still");
+        assert!(shelf.1.lock().unwrap().contains_key("c/1.1"));
+    }
+    // It hung up a moment before the last end; nothing more is heard of it.
+    let office = office(shelf.clone());
+    let run = tokio::spawn(office.intake.run());
+    clock::sleep_until(Some(clock::mono().after(Duration::from_secs(3)))).await;
+    office.stop.cancel();
+    run.await.unwrap();
+    assert_eq!(shelf.ids(), ["t-1.1"]);
+    let record = shelf.0.lock().unwrap().1[0].record.clone();
+    assert_eq!((record.started_at.micros(), record.partial), (1_795_339_565_000_001, false));
+    let kept = shelf.1.lock().unwrap();
+    assert!(kept.keys().all(|key| !key.starts_with(['c', 'g'])), "{:?}", kept.keys());
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_in_progress_are_kept_once_a_second() {
+    let mut office = office(Shelf::with_room(0));
+    let (connection, mut theirs) = pipe();
+    let [head, _] = parts_of_a_call("OTHER");
+    theirs.write_all(GREETING).await.unwrap();
+    let follow = tokio::spawn(async move { office.intake.follow(connection).await.is_none() });
+    passes(&mut office.link, Link::Up { asterisk_version: None }).await;
+    clock::sleep_until(Some(clock::mono().after(Duration::from_millis(1100)))).await;
+    theirs.write_all(head.as_bytes()).await.unwrap();
+    clock::sleep_until(Some(clock::mono().after(Duration::from_millis(1100)))).await;
+    assert!(office.shelf.1.lock().unwrap().contains_key("c/1.1"));
+    office.stop.cancel();
+    assert!(follow.await.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_line_that_goes_silent_is_left() {
     let mut office = office(Shelf::with_room(1));
     let (connection, mut theirs) = pipe();
@@ -251,7 +308,7 @@ async fn a_line_that_goes_silent_is_left() {
 #[tokio::test(start_paused = true)]
 async fn a_stop_returns_only_when_every_call_was_taken() {
     let mut office = office(Shelf::with_room(0));
-    office.intake.backlog.push(call(1));
+    office.intake.out.push(call(1));
     office.stop.cancel();
     let run = tokio::spawn(office.intake.run());
     clock::sleep_until(Some(clock::mono().after(Duration::from_secs(10)))).await;
@@ -265,7 +322,7 @@ async fn a_stop_returns_only_when_every_call_was_taken() {
 async fn lost(end: impl FnOnce(&Office)) -> String {
     let (log, _guard) = Log::capture(tracing::Level::ERROR);
     let mut office = office(Shelf::with_room(0));
-    (1..=2).for_each(|n| office.intake.backlog.push(call(n)));
+    (1..=2).for_each(|n| office.intake.out.push(call(n)));
     office.stop.cancel();
     end(&office);
     let begun = clock::mono();

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::call::id::{AccountId, CallId, PbxName};
 use crate::call::record::FinishedCall;
+use crate::outbox::parcel::Parcel;
 use crate::outbox::queue::{BatchId, Enqueued, Error, Item, Seq, Settlement, Stats};
 use crate::outbox::store::worker::{Command, Intake, Job, Order, Worker};
 use crate::outbox::store::{Shelf, Store};
@@ -36,12 +37,12 @@ pub struct Handle {
 #[derive(Debug)]
 pub struct Receipt(oneshot::Receiver<Result<Vec<Enqueued>, Refused>>);
 
-/// Calls that the store could not take, so that they may wait elsewhere.
+/// What the store could not take, so that it may wait elsewhere.
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]
 pub struct Refused {
-    /// Empty when the store's thread is gone with them.
-    pub calls: Vec<FinishedCall>,
+    /// Empty when the store's thread is gone with it.
+    pub parcel: Parcel,
     pub error: Error,
 }
 
@@ -83,18 +84,28 @@ impl Store {
 }
 
 impl Handle {
-    /// Hands calls over without waiting for anything: for whoever must not wait.
+    /// Hands over calls and what changed of those in progress of `pbx`, without waiting for anything:
+    /// for whoever must not wait.
     ///
     /// # Errors
-    /// Gives the calls back when the store has failed or too much waits for it.
-    pub fn try_enqueue(&self, calls: Vec<FinishedCall>) -> Result<Receipt, Vec<FinishedCall>> {
+    /// Gives all of it back when the store has failed or too much waits for it.
+    pub fn try_store(&self, pbx: &PbxName, parcel: Parcel) -> Result<Receipt, Parcel> {
         if self.failure().is_some() {
-            return Err(calls);
+            return Err(parcel);
         }
-        let Ok(place) = self.commands.try_reserve() else { return Err(calls) };
+        let Ok(place) = self.commands.try_reserve() else { return Err(parcel) };
         let (reply, answer) = oneshot::channel();
-        place.send(Command::Work(Box::new(Intake::new(calls, None, reply))));
+        place.send(Command::Work(Box::new(Intake::new(parcel, pbx.clone(), None, reply))));
         Ok(Receipt(answer))
+    }
+
+    /// As [`Store::checkpoints`].
+    ///
+    /// # Errors
+    /// When the store failed.
+    pub async fn checkpoints(&self, pbx: &PbxName) -> Result<Vec<(String, Vec<u8>)>, Error> {
+        let pbx = pbx.clone();
+        self.ask(move |store| store.checkpoints(&pbx)).await
     }
 
     /// As [`Queue::enqueue`](crate::outbox::queue::Queue::enqueue).
@@ -102,9 +113,12 @@ impl Handle {
     /// # Errors
     /// When the store failed; the calls come back with the error.
     pub async fn enqueue(&self, calls: Vec<FinishedCall>, now: HostTime) -> Result<Vec<Enqueued>, Refused> {
-        let Ok(place) = self.commands.reserve().await else { return Err(Refused { calls, error: closed() }) };
+        let parcel = Parcel::from(calls);
+        let Ok(place) = self.commands.reserve().await else {
+            return Err(Refused { parcel, error: closed() });
+        };
         let (reply, answer) = oneshot::channel();
-        place.send(Command::Work(Box::new(Intake::new(calls, Some(now), reply))));
+        place.send(Command::Work(Box::new(Intake::new(parcel, PbxName::default(), Some(now), reply))));
         Receipt(answer).await
     }
 
@@ -288,7 +302,7 @@ impl Future for Receipt {
 }
 
 fn gone() -> Refused {
-    Refused { calls: Vec::new(), error: closed() }
+    Refused { parcel: Parcel::default(), error: closed() }
 }
 
 fn closed() -> Error {

@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, info};
 
-use crate::call::record::FinishedCall;
+use crate::call::id::PbxName;
+use crate::outbox::parcel::Parcel;
 use crate::outbox::queue::{Enqueued, Error};
 use crate::outbox::store::Store;
 use crate::outbox::store::handle::Refused;
@@ -38,10 +39,13 @@ pub(super) trait Job: Send {
     fn answer(self: Box<Self>, failure: Option<&str>);
 }
 
-/// Calls to be taken in. They are held until they are durable, and go back when that fails.
+/// Calls to be taken in, and what changed of those in progress. They are held until they are durable,
+/// and go back when that fails.
 #[derive(Debug)]
 pub(super) struct Intake {
-    calls: Vec<FinishedCall>,
+    parcel: Parcel,
+    /// Whose the changes are.
+    pbx: PbxName,
     now: Option<HostTime>,
     outcome: Option<Result<Vec<Enqueued>, Error>>,
     reply: oneshot::Sender<Result<Vec<Enqueued>, Refused>>,
@@ -75,22 +79,24 @@ impl std::fmt::Debug for dyn Job {
 
 impl Intake {
     pub fn new(
-        calls: Vec<FinishedCall>,
+        parcel: Parcel,
+        pbx: PbxName,
         now: Option<HostTime>,
         reply: oneshot::Sender<Result<Vec<Enqueued>, Refused>>,
     ) -> Self {
-        Self { calls, now, outcome: None, reply }
+        Self { parcel, pbx, now, outcome: None, reply }
     }
 }
 
 impl Job for Intake {
     fn run(&mut self, store: &mut Store, now: HostTime) {
-        self.outcome = Some(store.take_in(&self.calls, self.now.unwrap_or(now)));
+        let Parcel { calls, changes } = &self.parcel;
+        self.outcome = Some(store.take_in_with(calls, &self.pbx, changes, self.now.unwrap_or(now)));
     }
 
     fn answer(self: Box<Self>, failure: Option<&str>) {
-        let calls = self.calls;
-        let outcome = conclude(self.outcome, failure).map_err(|error| Refused { calls, error });
+        let parcel = self.parcel;
+        let outcome = conclude(self.outcome, failure).map_err(|error| Refused { parcel, error });
         // Whoever asked may have gone.
         let _ = self.reply.send(outcome);
     }

@@ -5,6 +5,7 @@ use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 
 use super::{new, open};
+use crate::call::id::PbxName;
 use crate::call::record::FinishedCall;
 use crate::outbox::queue::contract::{account, at, call, sent, settlement};
 use crate::outbox::queue::{Enqueued, Error, Queue, Seq, State};
@@ -75,7 +76,7 @@ fn start() -> (Handle, Disk, tempfile::TempDir) {
 }
 
 fn hand_over(handle: &Handle, n: u32) -> Receipt {
-    handle.try_enqueue(vec![call(n)]).expect("the store takes it")
+    handle.try_store(&PbxName::default(), vec![call(n)].into()).expect("the store takes it")
 }
 
 fn seq(enqueued: &[Enqueued]) -> Seq {
@@ -193,13 +194,13 @@ fn a_store_whose_disk_failed_gives_calls_back_and_does_nothing_more() {
         has_begun.recv().unwrap();
         let second = hand_over(&handle, 2);
         let_go.send(()).unwrap();
-        assert_eq!(first.blocking_answer().unwrap_err().calls, [call(1)]);
+        assert_eq!(first.blocking_answer().unwrap_err().parcel.calls, [call(1)]);
         let refused = second.blocking_answer().unwrap_err();
-        assert_eq!(refused.calls, [call(2)]);
+        assert_eq!(refused.parcel.calls, [call(2)]);
         assert!(matches!(refused.error, Error::Store(_)));
         assert!(block_on(handle.failed()).contains("Input/output error"));
         let synced = disk.take();
-        assert_eq!(handle.try_enqueue(vec![call(3)]).unwrap_err(), [call(3)]);
+        assert_eq!(handle.try_store(&PbxName::default(), vec![call(3)].into()).unwrap_err().calls, [call(3)]);
         assert!(block_on(handle.stats()).is_err());
         assert!(block_on(handle.enqueue(vec![call(3)], at(1))).is_err());
         assert_eq!(disk.take(), [], "a disk that failed is not asked again, after {synced:?}");
@@ -217,9 +218,9 @@ fn a_store_that_cannot_keep_up_gives_calls_back_at_once() {
     has_begun.recv().unwrap();
     let mut receipts = Vec::new();
     let back: Vec<FinishedCall> = loop {
-        match handle.try_enqueue(vec![call(2)]) {
+        match handle.try_store(&PbxName::default(), vec![call(2)].into()) {
             Ok(receipt) => receipts.push(receipt),
-            Err(calls) => break calls,
+            Err(parcel) => break parcel.calls,
         }
     };
     assert_eq!(back, [call(2)]);
@@ -245,7 +246,7 @@ fn closing_does_all_that_waits_and_gives_the_lock_up() {
     for mut receipt in receipts {
         assert!(matches!(receipt.try_answer(), Some(Ok(_))));
     }
-    assert_eq!(handle.try_enqueue(vec![call(500)]).unwrap_err(), [call(500)]);
+    assert_eq!(handle.try_store(&PbxName::default(), vec![call(500)].into()).unwrap_err().calls, [call(500)]);
     assert!(block_on(handle.stats()).is_err());
     block_on(handle.close()).unwrap();
     let mut store = open(dir.path());
