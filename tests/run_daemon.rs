@@ -43,19 +43,6 @@ async fn a_call_is_stored_before_the_end() {
 }
 
 #[tokio::test]
-async fn a_call_in_progress_is_stored_at_the_end() {
-    let call = missed_call("1795339565.1");
-    let begin = call.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap() + 4;
-    let steps = vec![Step::Send(call[..begin].to_vec())];
-    let ami = FakeAmi::start(Script { steps, ..Script::default() }).await;
-    let host = Host::new(ami.port(), "");
-    let daemon = host.start();
-    ami.wait_for(LIMIT, |seen| seen.played == 1 && seen.pings > 0).await;
-    daemon.stopped().await;
-    assert_eq!(host.stored().ended, 1);
-}
-
-#[tokio::test]
 async fn a_pbx_that_is_away_is_told_once_and_tried_again() {
     // The discard port: nobody listens there.
     let host = Host::new(9, "");

@@ -159,7 +159,8 @@ impl Daemon {
             }
             self.child.wait().await.unwrap()
         };
-        let status = tokio::time::timeout(LIMIT, rest).await.expect("the daemon ends in time");
+        let status = tokio::time::timeout(LIMIT, rest).await;
+        let status = status.unwrap_or_else(|_| panic!("the daemon does not end in time: {:#?}", self.log));
         (status, self.log.join("\n"))
     }
 

@@ -133,6 +133,7 @@ impl Outgoing {
         self.kept = now;
         self.more = reader.has_changes();
         let changes = std::mem::take(&mut self.changes);
+        debug!(values = changes.len(), "calls in progress are kept");
         if let Err(parcel) = self.sink.offer(Parcel { calls: Vec::new(), changes }) {
             self.changes = parcel.changes;
             self.refused = Some(now);
