@@ -12,7 +12,7 @@
 //! next ones their turn.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, anyhow, bail};
@@ -31,6 +31,7 @@ use crate::daemon::crew::Crew;
 use crate::daemon::outlet::{Door, Outlet};
 use crate::daemon::stages::Stages;
 use crate::daemon::systemd::Notifier;
+use crate::intake::revive;
 use crate::intake::task::{Intake, Link, Way};
 use crate::outbox::courier::Rules;
 use crate::outbox::courier::standing::Standing;
@@ -40,7 +41,6 @@ use crate::outbox::store::error;
 use crate::outbox::store::handle::Handle;
 
 pub mod crew;
-pub mod inflight;
 pub mod outlet;
 pub mod stages;
 pub mod systemd;
@@ -60,7 +60,7 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let start = Arc::clone(&policy.borrow());
     let calls = watch::channel(Arc::clone(&start.calls)).0;
-    let ways = Ways::new(store.clone(), calls.subscribe());
+    let ways = Ways::new(store.clone(), calls.subscribe(), setup.store_dir.join("poison"));
     let mut courier = Delivery::start(&start, store.clone(), ways.offsets.subscribe())?;
     let (mut intakes, mut links) = (Vec::new(), Vec::new());
     for pbx in &setup.pbxs {
@@ -93,19 +93,20 @@ struct Ways {
     offsets: watch::Sender<Arc<BTreeMap<PbxName, i64>>>,
     stop: CancellationToken,
     cut: CancellationToken,
+    poison: PathBuf,
 }
 
 impl Ways {
-    fn new(store: Handle, policy: watch::Receiver<Arc<Calls>>) -> Self {
+    fn new(store: Handle, policy: watch::Receiver<Arc<Calls>>, poison: PathBuf) -> Self {
         let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
-        Self { store, policy, offsets: watch::channel(Arc::default()).0, stop, cut }
+        Self { store, policy, offsets: watch::channel(Arc::default()).0, stop, cut, poison }
     }
 
     /// The intake of one PBX, and where its connection stands.
     async fn intake(&self, pbx: &Pbx) -> Result<(Intake, (PbxName, watch::Receiver<Link>)), queue::Error> {
         let kept = self.store.checkpoints(&pbx.name).await?;
         let policy = Arc::clone(&self.policy.borrow());
-        let reader = inflight::reader(&pbx.name, policy, &kept);
+        let reader = revive::reader(&pbx.name, policy, &kept);
         let sink = Box::new(Door::new(self.store.clone(), pbx.name.clone()));
         let (link, links) = watch::channel(Link::Connecting);
         let way = Way {
@@ -114,6 +115,7 @@ impl Ways {
             offsets: self.offsets.clone(),
             stop: self.stop.clone(),
             cut: self.cut.clone(),
+            poison: self.poison.clone(),
         };
         let intake = Intake::new(pbx.name.clone(), pbx.connection.clone(), reader, way, sink);
         Ok((intake, (pbx.name.clone(), links)))

@@ -34,6 +34,7 @@ pub mod intake;
 #[cfg(feature = "daemon")]
 pub mod ops;
 pub mod outbox;
+pub mod panics;
 #[cfg(feature = "daemon")]
 pub mod replay;
 pub mod time;

@@ -68,6 +68,8 @@ pub struct Tracker {
     /// Groups by the time at which they are over.
     deadlines: BTreeSet<(PbxTime, u64, GroupIndex)>,
     finished: VecDeque<CallFacts>,
+    /// The first channel of the call that is being taken apart.
+    ending: Option<Box<str>>,
     /// Groups that end with the input, one at a time: their facts together may not fit in memory.
     closing: VecDeque<(GroupIndex, GroupEnd)>,
     tombs: Tombs,
@@ -123,6 +125,7 @@ impl Tracker {
             policy,
             deadlines: BTreeSet::new(),
             finished: VecDeque::new(),
+            ending: None,
             closing: VecDeque::new(),
             tombs: Tombs::default(),
             kept: Kept::default(),
@@ -296,6 +299,18 @@ impl Tracker {
             self.end_group(group, at, end);
         }
         self.finished.pop_front()
+    }
+
+    /// The call that is being taken apart, by its first channel: to be named when that panics.
+    pub fn working_on(&self) -> Option<&str> {
+        self.ending.as_deref()
+    }
+
+    /// Nothing that is still heard of these channels counts.
+    pub fn bury<'s>(&mut self, uniqueids: impl IntoIterator<Item = &'s str>) {
+        for uniqueid in uniqueids {
+            self.tombs.add(uniqueid.as_bytes(), self.now);
+        }
     }
 
     /// The input is at its end: every open call ends as it is, those of which nothing is heard any

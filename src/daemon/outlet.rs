@@ -1,12 +1,13 @@
 //! The store as the others need it: a door for the intakes, an outbox for the courier.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 
 use tracing::warn;
 
 use crate::call::id::{AccountId, PbxName};
 use crate::call::record::CallRecord;
-use crate::intake::task::Sink;
+use crate::intake::task::{Kept, Sink};
 use crate::ops::sides::Doubts;
 use crate::outbox::courier::task::Outbox;
 use crate::outbox::parcel::Parcel;
@@ -68,6 +69,11 @@ impl Sink for Door {
             }
         }
         returned
+    }
+
+    fn kept(&self) -> Pin<Box<dyn Future<Output = Result<Kept, String>> + Send>> {
+        let (store, pbx) = (self.store.clone(), self.pbx.clone());
+        Box::pin(async move { store.checkpoints(&pbx).await.map_err(|error| error.to_string()) })
     }
 
     fn owes(&self) -> bool {

@@ -17,12 +17,13 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
@@ -37,14 +38,18 @@ use crate::call::policy::Policy;
 use crate::call::record::{CallRecord, FinishedCall};
 use crate::clock;
 use crate::intake::reader::Reader;
+use crate::intake::task::guard::Guard;
 use crate::intake::task::outgoing::{OFFER_AGAIN, Outgoing};
 use crate::intake::task::pbx_now::PbxNow;
 use crate::time::{MonoTime, PbxTime};
 
 pub mod backlog;
+mod guard;
+mod mend;
 mod outgoing;
 pub mod pbx_now;
 
+pub use guard::Kept;
 pub use outgoing::Sink;
 
 /// Follows one PBX until it is told to stop.
@@ -54,6 +59,9 @@ pub struct Intake {
     reader: Reader,
     way: Way,
     out: Outgoing,
+    guard: Guard,
+    /// Why the process must end.
+    failed: Option<String>,
     clock: Option<PbxNow>,
     /// What the current connection's splitter had to drop so far.
     damage: Damage,
@@ -72,6 +80,8 @@ pub struct Way {
     pub stop: CancellationToken,
     /// Ends the wait for the sink after `stop`: the process has no more time.
     pub cut: CancellationToken,
+    /// Folder for what made the core panic.
+    pub poison: PathBuf,
 }
 
 /// Where the connection to a PBX stands.
@@ -117,12 +127,15 @@ impl Intake {
         way: Way,
         sink: Box<dyn Sink>,
     ) -> Self {
+        let guard = Guard::new(way.poison.clone());
         Self {
             pbx,
             settings: Arc::new(settings),
             reader,
             way,
             out: Outgoing::new(sink, clock::mono()),
+            guard,
+            failed: None,
             clock: None,
             damage: Damage::default(),
             damage_told: None,
@@ -134,12 +147,19 @@ impl Intake {
     /// Follows the PBX until the stop signal; then returns when the sink has stored every finished call
     /// and what is to be kept of the others, has failed, or the wait for it is cut.
     #[tracing::instrument(name = "intake", skip_all, fields(pbx = %self.pbx))]
-    pub async fn run(mut self) {
+    ///
+    /// # Errors
+    /// When the core panicked twice within a minute: why.
+    pub async fn run(mut self) -> Result<(), String> {
         // Calls of the time before a restart may be over by now, whether or not the PBX is there.
         self.set_clock();
         while self.attempt().await.is_some() {}
         self.collect();
+        if let Some(poison) = self.guard.take() {
+            self.mend(poison).await;
+        }
         self.drain().await;
+        self.failed.map_or(Ok(()), Err)
     }
 
     /// One connection, from the first try to its loss and the pause after it; `None` when the task
@@ -153,6 +173,12 @@ impl Intake {
             Ok(connection) => self.follow(connection).await?,
             Err(error) => error,
         };
+        if let Some(poison) = self.guard.take() {
+            self.mend(poison).await;
+        }
+        if self.failed.is_some() {
+            return None;
+        }
         if clock::mono().since(start) >= GOOD_CONNECTION {
             self.backoff.reset();
         }
@@ -171,7 +197,7 @@ impl Intake {
         let mut policy = self.way.policy.clone();
         loop {
             let waited = match self.wait_for_room().await {
-                Some(()) => self.meanwhile(connection.wait()).await,
+                Some(()) => self.meanwhile(heard(&mut connection, self.guard.news())).await,
                 None => None,
             };
             let Some(waited) = waited else {
@@ -194,7 +220,10 @@ impl Intake {
         connection: &mut Connection<S>,
     ) -> Result<(), connection::Error> {
         let arrived = arrival(connection);
-        let outcome = connection.handle(|frame| self.reader.handle_frame(frame, Some(arrived)));
+        let Self { guard, reader, .. } = self;
+        let outcome = connection.handle(|frame| {
+            guard.run(frame.block, || reader.handle_frame(frame, Some(arrived)));
+        });
         while let Some(notice) = connection.poll_notice() {
             self.tell(notice);
         }
@@ -204,14 +233,17 @@ impl Intake {
         }
         self.set_clock();
         self.collect();
-        outcome
+        if self.guard.has_caught() { Err(connection::Error::Panicked) } else { outcome }
     }
 
     /// Says good-bye to the PBX; what it still sends counts.
     async fn leave<S: AsyncRead + AsyncWrite>(&mut self, connection: Connection<S>) {
         let arrived = arrival(&connection);
-        let reader = &mut self.reader;
-        connection.log_off(|frame: &Frame<'_>| reader.handle_frame(frame, Some(arrived))).await;
+        let Self { guard, reader, .. } = self;
+        let take = |frame: &Frame<'_>| {
+            guard.run(frame.block, || reader.handle_frame(frame, Some(arrived)));
+        };
+        connection.log_off(take).await;
         self.set_clock();
     }
 
@@ -232,6 +264,9 @@ impl Intake {
     }
 
     fn deadline(&self) -> Option<MonoTime> {
+        if self.guard.has_caught() {
+            return None; // the core does nothing until it is made anew
+        }
         let due = self.reader.poll_timeout().zip(self.clock).map(|(due, clock)| clock.when(due));
         [self.out.due(&self.reader), due].into_iter().flatten().min()
     }
@@ -253,13 +288,16 @@ impl Intake {
     /// Lets deadlines fire, takes the calls that ended, and offers them.
     fn collect(&mut self) {
         self.take_policy();
-        if let Some(clock) = self.clock {
-            self.reader.handle_timeout(clock.now(clock::mono()));
-        }
         let now = clock::mono();
-        self.out.collect(&mut self.reader);
-        self.out.offer(now);
-        self.out.keep(&mut self.reader, now);
+        let Self { guard, reader, out, clock, .. } = self;
+        guard.run(&[], || {
+            if let Some(clock) = clock {
+                reader.handle_timeout(clock.now(now));
+            }
+            out.collect(reader);
+        });
+        out.offer(now);
+        guard.run(&[], || out.keep(reader, now));
     }
 
     /// Returns at once unless the backlog is full. Then the socket is not read: the PBX ends the
@@ -354,6 +392,17 @@ impl Intake {
             debug!(pause_s, "still cannot follow the PBX: {reason}");
         }
         self.way.link.send_replace(Link::Down { reason });
+    }
+}
+
+/// Waits for bytes, or for a panic of the core meanwhile.
+async fn heard<S: AsyncRead + AsyncWrite>(
+    connection: &mut Connection<S>,
+    panicked: Arc<Notify>,
+) -> Result<(), connection::Error> {
+    tokio::select! {
+        heard = connection.wait() => heard,
+        () = panicked.notified() => Err(connection::Error::Panicked),
     }
 }
 

@@ -208,11 +208,13 @@ impl Tracker {
     /// The group's time is over: hands out its facts and forgets what is not needed any more.
     pub(super) fn end_group(&mut self, index: GroupIndex, at: PbxTime, end: GroupEnd) {
         self.groups[index].deadline = None;
+        self.ending = Some(self.groups[index].first.clone());
         let facts = self.extract(index, at, end);
         if end == GroupEnd::Lingers {
             self.mark_reported(index);
         }
         self.finished.extend(facts);
+        self.ending = None;
     }
 
     /// How a group whose deadline fired ends.

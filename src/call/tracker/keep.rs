@@ -81,9 +81,13 @@ impl Tracker {
     pub fn keep_all(&mut self) {
         let channels: Vec<ChannelIndex> =
             self.groups.iter().flat_map(|(_, group)| group.members.clone()).collect();
-        channels.into_iter().for_each(|channel| self.changed(channel));
+        for channel in channels {
+            self.changed(channel);
+        }
         let calls: Vec<GroupIndex> = self.groups.iter().map(|(call, _)| call).collect();
-        calls.into_iter().for_each(|call| self.call_changed(call));
+        for call in calls {
+            self.call_changed(call);
+        }
         self.sides.keep_all();
     }
 

@@ -3,6 +3,7 @@
 //! A call's last word and the removal of what was kept of it go in one piece. What the sink refuses
 //! waits here, in its order.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use tracing::{debug, warn};
@@ -11,6 +12,7 @@ use crate::call::checkpoint::Change;
 use crate::call::record::FinishedCall;
 use crate::intake::reader::Reader;
 use crate::intake::task::backlog::{self, Backlog};
+use crate::intake::task::guard::Kept;
 use crate::outbox::parcel::Parcel;
 use crate::time::MonoTime;
 
@@ -25,6 +27,9 @@ pub trait Sink: Send {
 
     /// What was taken and then could not be stored: it waits again.
     fn returned(&mut self) -> Parcel;
+
+    /// What is kept of the calls in progress, once all that was taken before is stored.
+    fn kept(&self) -> Pin<Box<dyn Future<Output = Result<Kept, String>> + Send>>;
 
     /// Whether it is still to be heard what became of parcels that were taken.
     fn owes(&self) -> bool;
@@ -87,6 +92,16 @@ impl Outgoing {
         if self.backlog.len() > before {
             self.changes.extend(reader.take_ended());
         }
+    }
+
+    /// What the store keeps of the calls in progress.
+    pub fn kept(&self) -> Pin<Box<dyn Future<Output = Result<Kept, String>> + Send>> {
+        self.sink.kept()
+    }
+
+    /// The values under `keys` are to be kept no more.
+    pub fn forget(&mut self, keys: impl IntoIterator<Item = String>) {
+        self.changes.extend(keys.into_iter().map(|key| Change { key, value: None }));
     }
 
     pub fn push(&mut self, call: FinishedCall) {
@@ -186,7 +201,9 @@ impl Outgoing {
             return;
         }
         warn!(calls = calls.len(), "the store gave back what it could not keep: it is offered again");
-        calls.into_iter().for_each(|call| self.push(call));
+        for call in calls {
+            self.push(call);
+        }
         self.lost |= changes.iter().any(|change| change.value.is_some());
         let removed = changes.into_iter().filter(|change| change.value.is_none());
         self.changes = removed.chain(self.changes.drain(..)).collect();

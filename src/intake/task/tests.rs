@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 
+use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
 use super::*;
@@ -59,12 +60,13 @@ pub fn call(n: u32) -> FinishedCall {
 }
 
 /// A store with room for a while.
-#[derive(Clone, Default)]
-struct Shelf(Arc<Mutex<(usize, Vec<FinishedCall>)>>, Arc<Mutex<BTreeMap<String, Vec<u8>>>>);
+#[derive(Clone)]
+struct Shelf(Arc<Mutex<(usize, Vec<FinishedCall>)>>, Arc<Mutex<BTreeMap<String, Vec<u8>>>>, Arc<TempDir>);
 
 impl Shelf {
     fn with_room(room: usize) -> Self {
-        Self(Arc::new(Mutex::new((room, vec![]))), Arc::default())
+        let dir = Arc::new(tempfile::tempdir().unwrap());
+        Self(Arc::new(Mutex::new((room, vec![]))), Arc::default(), dir)
     }
 
     fn make_room(&self, room: usize) {
@@ -95,6 +97,11 @@ impl Sink for Shelf {
 
     fn returned(&mut self) -> Parcel {
         Parcel::default()
+    }
+
+    fn kept(&self) -> std::pin::Pin<Box<dyn Future<Output = Result<Kept, String>> + Send>> {
+        let kept = self.1.lock().unwrap().clone();
+        Box::pin(async { Ok(kept.into_iter().collect()) })
     }
 
     fn owes(&self) -> bool {
@@ -134,13 +141,20 @@ fn office(shelf: Shelf) -> Office {
     let pbx = PbxName::new("t").unwrap();
     let kept: Vec<_> =
         shelf.1.lock().unwrap().iter().map(|(key, json)| (key.clone(), json.clone())).collect();
-    let reader = crate::daemon::inflight::reader(&pbx, policy, &kept);
+    let reader = crate::intake::revive::reader(&pbx, policy, &kept);
     let (sender, link) = watch::channel(Link::Connecting);
     let stop = CancellationToken::new();
     let offsets = watch::channel(Arc::default()).0;
     let (policy, policies) = watch::channel(Arc::default());
     let cut = CancellationToken::new();
-    let way = Way { link: sender, policy: policies, offsets, stop: stop.clone(), cut: cut.clone() };
+    let way = Way {
+        link: sender,
+        policy: policies,
+        offsets,
+        stop: stop.clone(),
+        cut: cut.clone(),
+        poison: shelf.2.path().to_owned(),
+    };
     let intake = Intake::new(pbx, settings(), reader, way, Box::new(shelf.clone()));
     Office { intake, shelf, link, policy, stop, cut }
 }
@@ -270,7 +284,7 @@ async fn a_call_in_progress_goes_on_after_a_restart() {
     let run = tokio::spawn(office.intake.run());
     clock::sleep_until(Some(clock::mono().after(Duration::from_secs(3)))).await;
     office.stop.cancel();
-    run.await.unwrap();
+    run.await.unwrap().unwrap();
     assert_eq!(shelf.ids(), ["t-1.1"]);
     let record = shelf.0.lock().unwrap().1[0].record.clone();
     assert_eq!((record.started_at.micros(), record.partial), (1_795_339_565_000_001, false));
@@ -294,6 +308,89 @@ async fn calls_in_progress_are_kept_once_a_second() {
     assert!(follow.await.unwrap());
 }
 
+/// The begin of a call of its own.
+fn begin(uniqueid: &str, exten: &str) -> String {
+    let [head, _] = parts_of_a_call("OTHER");
+    head.replace("1.1", uniqueid).replace("74957000101", exten)
+}
+
+fn poisoned(uniqueid: &str) -> String {
+    format!("Event: UserEvent\r\nUserEvent: panic\r\nUniqueid: {uniqueid}\r\nLinkedid: {uniqueid}\r\n\r\n")
+}
+
+/// Follows one connection that sends `stream`, and what it led to.
+async fn followed(office: &mut Office, stream: String) {
+    let (connection, mut theirs) = pipe();
+    theirs.write_all(GREETING).await.unwrap();
+    let seconds = |seconds| clock::sleep_until(Some(clock::mono().after(Duration::from_secs(seconds))));
+    let (stop, cut) = (CancellationToken::new(), office.stop.clone());
+    office.intake.way.stop = stop.clone();
+    let playing = async {
+        seconds(2).await;
+        theirs.write_all(stream.as_bytes()).await.unwrap();
+        seconds(2).await;
+        stop.cancel();
+    };
+    let (_, ()) = tokio::join!(office.intake.follow(connection), playing);
+    office.intake.collect();
+    if let Some(poison) = office.intake.guard.take() {
+        office.intake.mend(poison).await;
+    }
+    office.intake.way.stop = cut;
+    office.intake.out.drain(&mut office.intake.reader, clock::mono());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_over_an_event_costs_its_call_and_no_other() {
+    let (log, _guard) = Log::capture(tracing::Level::ERROR);
+    let mut office = office(Shelf::with_room(9));
+    followed(&mut office, begin("1.1", "74957000101") + &begin("2.1", "74957000102")).await;
+    followed(&mut office, poisoned("1.1")).await;
+    assert_eq!(office.intake.failed, None);
+    let told = log.text();
+    assert!(told.contains("as the test wants") && told.contains("1.1") && !told.contains("2.1"), "{told}");
+    let files: Vec<_> =
+        std::fs::read_dir(office.shelf.2.path()).unwrap().map(|file| file.unwrap().path()).collect();
+    assert_eq!(files.len(), 1);
+    let kept = std::fs::read_to_string(&files[0]).unwrap();
+    assert!(
+        kept.starts_with("Event: UserEvent\r\nUserEvent: panic\r\n") && kept.contains("\n; c/1.1 {"),
+        "{kept}"
+    );
+    // Nothing that is still heard of it counts; the other one goes on to its end.
+    let [_, tail] = parts_of_a_call("OTHER");
+    followed(&mut office, tail.clone() + &tail.replace("1.1", "2.1")).await;
+    assert_eq!(office.shelf.ids(), ["t-2.1"]);
+    assert!(office.shelf.1.lock().unwrap().keys().all(|key| !key.starts_with(['c', 'g'])));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_over_the_end_of_a_call_costs_that_call() {
+    let mut office = office(Shelf::with_room(9));
+    let [_, tail] = parts_of_a_call("OTHER");
+    followed(&mut office, begin("1.1", "panic at the end") + &begin("2.1", "74957000102")).await;
+    followed(&mut office, tail.clone()).await;
+    assert_eq!((office.intake.failed.clone(), office.shelf.ids()), (None, vec![]));
+    followed(&mut office, tail.replace("1.1", "2.1")).await;
+    assert_eq!(office.shelf.ids(), ["t-2.1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_panic_within_a_minute_ends_the_process_and_the_calls_go_on_with_the_next() {
+    let mut office = office(Shelf::with_room(9));
+    let calls = ["1.1", "2.1", "3.1"].map(|uniqueid| begin(uniqueid, "74957000101")).concat();
+    followed(&mut office, calls).await;
+    followed(&mut office, poisoned("1.1")).await;
+    followed(&mut office, poisoned("2.1")).await;
+    assert!(office.intake.failed.as_ref().unwrap().contains("twice within a minute"));
+    office.stop.cancel();
+    let error = office.intake.run().await.unwrap_err();
+    assert!(error.contains("as the test wants"), "{error}");
+    let shelf = office.shelf.clone();
+    let kept: Vec<_> = shelf.1.lock().unwrap().keys().filter(|key| key.starts_with("c/")).cloned().collect();
+    assert_eq!(kept, ["c/3.1"]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_line_that_goes_silent_is_left() {
     let mut office = office(Shelf::with_room(1));
@@ -314,7 +411,7 @@ async fn a_stop_returns_only_when_every_call_was_taken() {
     clock::sleep_until(Some(clock::mono().after(Duration::from_secs(10)))).await;
     assert!(!run.is_finished());
     office.shelf.make_room(1);
-    run.await.unwrap();
+    run.await.unwrap().unwrap();
     assert_eq!(office.shelf.ids(), ["t-1"]);
 }
 
@@ -326,7 +423,7 @@ async fn lost(end: impl FnOnce(&Office)) -> String {
     office.stop.cancel();
     end(&office);
     let begun = clock::mono();
-    office.intake.run().await;
+    office.intake.run().await.unwrap();
     assert!(clock::mono().since(begun) < Duration::from_secs(1), "nothing is waited for in vain");
     log.text()
 }
@@ -348,7 +445,7 @@ async fn calls_that_the_end_leaves_no_time_for_are_named() {
 
 #[tokio::test(start_paused = true)]
 async fn a_loss_is_told_once_and_a_failed_login_each_time() {
-    let mut office = office(Shelf::default());
+    let mut office = office(Shelf::with_room(0));
     let closed = || connection::Error::Session(session::Error::Closed);
     office.intake.tell_loss(closed(), Duration::from_secs(1));
     let first = office.intake.last_loss.as_ref().unwrap().told;
@@ -364,10 +461,10 @@ async fn a_loss_is_told_once_and_a_failed_login_each_time() {
 
 #[tokio::test]
 async fn a_pbx_that_is_away_is_tried_with_pauses() {
-    let mut office = office(Shelf::default());
+    let mut office = office(Shelf::with_room(0));
     let run = tokio::spawn(office.intake.run());
     let down = |link: &Link| matches!(link, Link::Down { reason } if reason.contains("127.0.0.1:9"));
     tokio::time::timeout(Duration::from_secs(20), office.link.wait_for(down)).await.unwrap().unwrap();
     office.stop.cancel();
-    run.await.unwrap();
+    run.await.unwrap().unwrap();
 }

@@ -40,9 +40,9 @@ impl Store {
             let Some(bytes) = self.read(Tree::Inflight, &key)? else { continue };
             let name = String::from_utf8_lossy(&key);
             match frame::decode(&bytes) {
-                Ok(frame) => kept.push((name[prefix.len()..].to_owned(), frame.payload.to_vec())),
+                Ok(frame) => kept.push((name.replacen(&prefix, "", 1), frame.payload.to_vec())),
                 Err(error) => {
-                    error!(key = %name, %error, "a checkpoint of a call in progress cannot be read")
+                    error!(key = %name, %error, "a checkpoint of a call in progress cannot be read");
                 }
             }
         }

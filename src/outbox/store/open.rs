@@ -22,6 +22,7 @@ use crate::outbox::store::journal::{self, Journal};
 use crate::outbox::store::trees::{Change, Tree, Trees, seq_key, seq_of};
 use crate::outbox::store::value::{self, Head};
 use crate::outbox::store::{Error, Opened, Store, fit, frame, lock};
+use crate::panics;
 use crate::time::HostTime;
 
 /// The layout of trees and keys; see `trees`.
@@ -127,15 +128,9 @@ fn guarded_scan(queue: PathBuf, journal: &Path) -> Result<Scan, Error> {
     spawned.map_err(|error| Error::io(&queue, error))?;
     match reports.recv_timeout(OPEN_MAX) {
         Ok(Ok(outcome)) => outcome,
-        Ok(Err(panic)) => Err(Error::damaged(&queue, format!("sled panicked: {}", panic_text(&*panic)))),
+        Ok(Err(panic)) => Err(Error::damaged(&queue, format!("sled panicked: {}", panics::text(&*panic)))),
         Err(_) => Err(Error::Stuck { path: queue, seconds: OPEN_MAX.as_secs() }),
     }
-}
-
-/// What a panic said.
-pub(super) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic".to_owned())
 }
 
 fn scan(queue: &Path, journal: &Path) -> Result<Scan, Error> {

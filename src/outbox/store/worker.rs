@@ -13,8 +13,8 @@ use crate::outbox::queue::{Enqueued, Error};
 use crate::outbox::store::Store;
 use crate::outbox::store::handle::Refused;
 use crate::outbox::store::history::Limits;
-use crate::outbox::store::open::panic_text;
 use crate::outbox::store::rest::{self, Rest};
+use crate::panics;
 use crate::time::HostTime;
 
 /// Commands in one group: what one sync can be shared by, and how long the first of them waits.
@@ -208,7 +208,7 @@ impl Worker {
             Ok(Ok(())) => debug!(commands = group.len(), "a group is durable"),
             Ok(Err(_)) => {}
             Err(panic) => {
-                self.store.fail("the database panicked", panic_text(&*panic));
+                self.store.fail("the database panicked", panics::text(&*panic));
             }
         }
         self.store.failed.get().cloned()
