@@ -77,6 +77,7 @@ impl Store {
         draft.ids.insert(id);
         let stored = Stored::new(slip, call);
         self.note_enter(&stored)?;
+        self.note_intent(&stored)?;
         let phase = stored.slip().state.phase();
         if !waits(phase) {
             self.note_done(&stored.id)?;
@@ -152,8 +153,26 @@ impl Store {
                 self.note_done(&stored.id)
             }
             State::Pending if from == Phase::Expired => self.note_enter(stored),
-            State::Pending | State::Unknown { .. } | State::Parked { .. } | State::Dead { .. } => Ok(()),
+            // From here on the last intent says nothing: should the database forget this step, the
+            // call need not be looked for.
+            State::Pending | State::Parked { .. } => self.note_release(&stored.id),
+            State::Unknown { .. } | State::Dead { .. } => Ok(()),
         }
+    }
+
+    fn note_release(&mut self, id: &str) -> Result<(), Error> {
+        self.journal.release(id).map_err(|error| self.fail("a line has no JSON", error))
+    }
+
+    /// A call that enters the journal with an outcome that is unknown stays one, whatever the database
+    /// loses.
+    pub(super) fn note_intent(&mut self, stored: &Stored) -> Result<(), Error> {
+        let (State::Sending { batch, since } | State::Unknown { batch, since, .. }) = stored.slip().state
+        else {
+            return Ok(());
+        };
+        let noted = self.journal.intend(&stored.id, batch, since);
+        noted.map_err(|error| self.fail("a line has no JSON", error))
     }
 
     pub(super) fn note_enter(&mut self, stored: &Stored) -> Result<(), Error> {

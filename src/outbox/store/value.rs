@@ -18,7 +18,7 @@ use crate::outbox::store::frame::{self, Frame};
 /// Version of the payload; keys are only ever added within one.
 pub const VERSION: u32 = 1;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Stored {
     /// The call's id, which is the key of the frame.
     pub id: String,
@@ -27,7 +27,7 @@ pub struct Stored {
 }
 
 /// The first line.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Head {
     v: u32,
     #[serde(flatten)]

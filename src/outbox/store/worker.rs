@@ -12,7 +12,8 @@ use crate::outbox::queue::{Enqueued, Error};
 use crate::outbox::store::Store;
 use crate::outbox::store::handle::Refused;
 use crate::outbox::store::history::Limits;
-use crate::outbox::store::open::panic_text;
+use crate::outbox::store::error::Panicked;
+use crate::outbox::store::scan::panic_text;
 use crate::outbox::store::rest::{self, Rest};
 use crate::time::HostTime;
 
@@ -202,10 +203,10 @@ impl Worker {
             Ok(Ok(())) => debug!(commands = group.len(), "a group is durable"),
             Ok(Err(_)) => {}
             Err(panic) => {
-                self.store.fail("the database panicked", panic_text(&*panic));
+                self.store.fail("the database panicked", Panicked(panic_text(&*panic)));
             }
         }
-        self.store.failed.get().cloned()
+        self.store.failed.get().map(|failure| failure.reason.clone())
     }
 
     /// Ages the history: once an hour, and in every group while there is more to do.

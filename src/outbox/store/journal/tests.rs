@@ -1,4 +1,6 @@
+use super::read::{Intent, Open};
 use super::*;
+use crate::call::id::CallId;
 use crate::outbox::queue::contract::at;
 use crate::outbox::store::fsync::Kernel;
 
@@ -70,7 +72,10 @@ fn an_intent_is_remembered() {
     desk.journal.intend("a-1", BatchId(3), at(5)).unwrap();
     desk.sync(at(0));
     let entry = desk.open().entry(&CallId::from_text("a-1")).unwrap().unwrap();
-    assert_eq!(entry.intent, Some((BatchId(3), at(5))));
+    assert_eq!(entry.intent, Some(Intent { batch: BatchId(3), since: at(5) }));
+    desk.journal.release("a-1").unwrap();
+    desk.sync(at(0));
+    assert_eq!(desk.open().take("a-1"), Some(None));
 }
 
 #[test]
