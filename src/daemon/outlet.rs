@@ -2,10 +2,11 @@
 
 use std::collections::VecDeque;
 
-use tracing::warn;
+use tracing::{error, warn};
 
 use crate::call::id::AccountId;
 use crate::call::record::{CallRecord, FinishedCall};
+use crate::clock;
 use crate::intake::task::Sink;
 use crate::ops::sides::Doubts;
 use crate::outbox::courier::task::Outbox;
@@ -72,7 +73,14 @@ impl Sink for Door {
     }
 
     fn is_dead(&self) -> bool {
-        self.store.failure().is_some()
+        self.store.is_over() || self.store.failure().is_some()
+    }
+
+    fn spill(&mut self, calls: Vec<FinishedCall>) -> Result<(), Vec<FinishedCall>> {
+        self.store.spill(calls, clock::host()).map_err(|(calls, error)| {
+            error!(%error, count = calls.len(), "calls cannot be written to the emergency file, either");
+            calls
+        })
     }
 }
 

@@ -88,8 +88,15 @@ pub trait Sink: Send {
     /// Whether it is still to be heard what became of calls that were taken.
     fn owes(&self) -> bool;
 
-    /// Whether nothing will ever be taken again.
+    /// Whether nothing is taken now, and nobody knows for how long.
     fn is_dead(&self) -> bool;
+
+    /// Writes calls where the next process finds them, when this one must end while nothing is taken.
+    /// It may block.
+    ///
+    /// # Errors
+    /// The calls for which there was no room.
+    fn spill(&mut self, calls: Vec<FinishedCall>) -> Result<(), Vec<FinishedCall>>;
 }
 
 /// Where the connection to a PBX stands.
@@ -315,8 +322,8 @@ impl Intake {
         Some(())
     }
 
-    /// Offers what waits until the sink has stored it or never will. What is left then is named:
-    /// only the PBX's stream had it.
+    /// Offers what waits until the sink has stored it or takes nothing more. What is left then goes
+    /// where the next process finds it, or is named: only the PBX's stream had it.
     async fn drain(&mut self) {
         let cut = self.way.cut.clone();
         while self.way.sink.owes() || (!self.backlog.is_empty() && !self.way.sink.is_dead()) {
@@ -325,7 +332,15 @@ impl Intake {
                 () = clock::sleep_until(Some(clock::mono().after(OFFER_AGAIN))) => self.offer(),
             }
         }
-        self.backlog.take().iter().for_each(tell_lost);
+        let left = self.backlog.take();
+        let count = left.len();
+        if count == 0 {
+            return;
+        }
+        match self.way.sink.spill(left) {
+            Ok(()) => warn!(count, "calls that the store could not take wait in a file for the next start"),
+            Err(lost) => lost.iter().for_each(tell_lost),
+        }
     }
 
     fn tell(&mut self, notice: Notice) {

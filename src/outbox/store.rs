@@ -4,6 +4,9 @@
 //! <dir>/LOCK                        held while the store is open; the process id of its holder
 //! <dir>/queue/                      sled: meta, inflight, outbox, ids, dead, history, tokens
 //! <dir>/journal/YYYY-MM-DD.jsonl    every call that was taken in, see `journal`
+//! <dir>/ballast                     8 MiB of nothing, given up when the disk is full, see `space`
+//! <dir>/emergency.jsonl             calls of a process that ended while its store was dead
+//! <dir>/queue.…                     databases in the making or set aside, see `swap`
 //! ```
 //!
 //! A [`Store`] is used by one thread; [`Store::spawn`] gives it one of its own behind a
@@ -12,9 +15,10 @@
 //!
 //! The first error of sled or of a sync is the last: sled refuses all work from then on, and a
 //! failed sync tells nothing of what was written. The store then answers every call with that
-//! error until it is opened anew.
+//! error until it is opened anew, which its thread does by itself (`down`).
 
 mod desk;
+mod down;
 mod draft;
 mod emergency;
 pub mod error;
@@ -34,6 +38,7 @@ mod salvage;
 mod scan;
 pub mod search;
 mod shelf;
+mod space;
 mod swap;
 mod trees;
 mod value;
@@ -50,7 +55,7 @@ use crate::call::id::{AccountId, CallId, PbxName};
 use crate::call::record::FinishedCall;
 use crate::outbox::queue::{self, BatchId, Enqueued, Item, Queue, Seq, Settlement, Stats};
 use crate::outbox::schedule::{Ledger, Schedule};
-use crate::outbox::store::error::{Cause, Failure};
+use crate::outbox::store::error::{Cause, Failure, Kind};
 use crate::outbox::store::fsync::{Fsync, Kernel, Shared, Target};
 use crate::outbox::store::journal::Journal;
 use crate::outbox::store::open::{Care, Ground, Trust};
@@ -79,6 +84,8 @@ pub struct Store {
     dirty: bool,
     /// Something came to wait that was not leased before: couriers want to know.
     news: bool,
+    /// Room is scarce: calls at their end are kept without what explains them.
+    spare: bool,
     failed: OnceCell<Failure>,
     opened: Opened,
     /// Dropped last: until then nobody else may open the database.
@@ -239,7 +246,7 @@ impl Store {
         if self.dirty {
             self.trees.flush().map_err(|error| self.fail_unsynced("the database cannot be written", error))?;
             let synced = self.fsync.sync(Target::Db, &self.db);
-            synced.map_err(|error| self.fail_unsynced("the database cannot be synced", error))?;
+            synced.map_err(|error| self.die("the database cannot be synced", &error, true))?;
             self.dirty = false;
         }
         Ok(())
@@ -259,7 +266,8 @@ impl Store {
 
     /// As [`Self::fail`], where data was on its way to the disk.
     fn fail_unsynced(&self, what: &str, error: impl Cause) -> queue::Error {
-        self.die(what, &error, true)
+        // What there was no room for was refused at once, and is not in the files.
+        self.die(what, &error, error.kind() != Kind::Full)
     }
 
     fn die(&self, what: &str, error: &dyn Cause, unsynced: bool) -> queue::Error {

@@ -136,6 +136,9 @@ impl Store {
             }
             draft.news |= !waits(from) && waits(to);
             stored.set_slip(turn.slip);
+            if is == Tree::History && self.spare {
+                stored.strip();
+            }
             self.note_turn(&stored, from)?;
             self.lay(&mut draft, &stored)?;
         }
@@ -160,7 +163,7 @@ impl Store {
         }
     }
 
-    fn note_release(&mut self, id: &str) -> Result<(), Error> {
+    pub(super) fn note_release(&mut self, id: &str) -> Result<(), Error> {
         self.journal.release(id).map_err(|error| self.fail("a line has no JSON", error))
     }
 

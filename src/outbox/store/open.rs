@@ -29,7 +29,7 @@ use crate::outbox::store::salvage::Salvage;
 use crate::outbox::store::scan::{self, Depth, Scan, panic_text};
 use crate::outbox::store::swap::{self, Old};
 use crate::outbox::store::trees::{Change, SCHEMA_KEY, Tree, Trees};
-use crate::outbox::store::{Error, Opened, Repair, Store, frame, lock};
+use crate::outbox::store::{Error, Opened, Repair, Store, frame, lock, space};
 use crate::time::HostTime;
 
 /// The layout of trees and keys; see `trees`.
@@ -77,8 +77,18 @@ impl Ground {
         Ok(Self { dir: dir.to_owned(), fsync: Shared::new(fsync), _lock: Arc::new(lock) })
     }
 
-    /// Opens the database, up the ladder as far as it takes.
+    /// Opens the database, up the ladder as far as it takes. On a full disk the ballast goes first: what
+    /// cannot be opened cannot be delivered.
     pub fn open(&self, now: HostTime, trust: Trust, care: Care) -> Result<Store, Error> {
+        match self.open_once(now, trust, care) {
+            Err(Error::Full { .. }) if care == Care::Repair && space::drop_ballast(&self.dir) => {
+                self.open_once(now, trust, care)
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn open_once(&self, now: HostTime, trust: Trust, care: Care) -> Result<Store, Error> {
         make_dir(&self.journal())?;
         swap::settle(&self.dir, &mut self.fsync.clone())?;
         make_dir(&self.queue())?;
@@ -217,6 +227,7 @@ impl Ground {
             now,
             dirty: false,
             news: false,
+            spare: false,
             failed: OnceCell::new(),
             opened: Opened::default(),
             ground: self.clone(),

@@ -15,9 +15,9 @@ use std::path::{Path, PathBuf};
 
 use tracing::{info, warn};
 
-use crate::outbox::store::Error;
 use crate::outbox::store::fsync::{Fsync, Target};
 use crate::outbox::store::open::{make_dir, queue_of};
+use crate::outbox::store::{Error, space};
 use crate::time::HostTime;
 
 /// Largest file that is copied before it is opened: a twentieth of a second where the disk is fast.
@@ -59,7 +59,8 @@ pub fn settle(dir: &Path, fsync: &mut dyn Fsync) -> Result<(), Error> {
 pub fn preserve(dir: &Path) {
     let (before, half) = (before_of(dir), dir.join("queue.before.new"));
     let size = fs::metadata(queue_of(dir).join("db")).map_or(0, |meta| meta.len());
-    if size == 0 || size > BEFORE_MAX || before.exists() {
+    let room = space::free(dir).unwrap_or(0).saturating_sub(space::LOW);
+    if size == 0 || size > BEFORE_MAX.min(room) || before.exists() {
         return;
     }
     let copied = delete(&half)

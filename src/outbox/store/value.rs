@@ -9,7 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::call::record::FinishedCall;
+use crate::call::record::{FinishedCall, Timeline};
 use crate::outbox::queue::{Item, State};
 use crate::outbox::schedule::Slip;
 use crate::outbox::store::fit::{self, Fitted};
@@ -121,6 +121,17 @@ impl Stored {
             fit::cut_text(reason, fit::TEXT_MAX);
         }
         self.head.slip = slip;
+    }
+
+    /// Takes what explains the call away; one in other words stays as it is.
+    pub fn strip(&mut self) {
+        let Ok(mut call) = self.call() else { return };
+        call.timeline = Timeline::default();
+        call.record.why.clear();
+        if let Ok(json) = serde_json::to_string(&call) {
+            self.call = json;
+            self.head.trimmed = ["timeline", "why"].map(str::to_owned).to_vec();
+        }
     }
 
     /// # Errors
