@@ -76,6 +76,8 @@ pub struct Store {
     ledger: Ledger,
     /// The ledger as it was found has counted the calls before this one.
     counted_to: Seq,
+    /// There was no ledger: every call that is found counts.
+    is_uncounted: bool,
     /// Calls in `history`; sled counts only by reading them all.
     kept: u64,
     /// The latest time that a caller gave: the journal's day.
@@ -138,8 +140,6 @@ pub struct Opened {
     pub repair: Option<Repair>,
     /// Calls, at their end or not, that were found in the bytes of a database that opened no more.
     pub salvaged: u64,
-    /// The ledger is lost: it counts from here.
-    pub is_anew: bool,
 }
 
 /// What was done with a damaged database. It lies beside the store, for a look at it.

@@ -195,7 +195,6 @@ impl Ground {
         let salvage = Salvage::read(&ruins).map_err(|error| Error::io(&ruins, error))?;
         let trees = Trees::open(new).map_err(|error| Error::sled(new, error))?;
         let mut store = self.store(new, trees, now)?;
-        store.opened.is_anew = salvage.ledger().is_none();
         store.check_schema(new)?;
         store.fill_from(&salvage).map_err(|error| store.end(new, error))?;
         Ok(store.opened)
@@ -223,6 +222,7 @@ impl Ground {
             schedule: Schedule::default(),
             ledger: Ledger::default(),
             counted_to: Seq(0),
+            is_uncounted: false,
             kept: 0,
             now,
             dirty: false,

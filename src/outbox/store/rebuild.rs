@@ -87,7 +87,7 @@ impl Store {
             let mut draft = self.draft();
             let heard = hear(&mut open, &done, &stored.id);
             let phase = self.bring_in(&mut draft, &stored, heard)?;
-            if !waits(phase) && (self.opened.is_anew || self.unaccounted() > 0) {
+            if !waits(phase) && (self.is_uncounted || self.unaccounted() > 0) {
                 *draft.ledger.finals.entry(phase).or_default() += 1;
             }
             self.commit(draft)?;

@@ -44,7 +44,7 @@ impl Store {
     pub(super) fn recover(&mut self, findings: Findings, doubt: Doubt) -> Result<(), queue::Error> {
         let saved = self.meta::<Saved>(LEDGER)?;
         // A database that had calls has a ledger, and a journal unless somebody took it away.
-        self.opened.is_anew = saved.is_none() && doubt != Doubt::New;
+        self.is_uncounted = saved.is_none() && doubt != Doubt::New;
         let dig = match doubt {
             Doubt::New => false,
             Doubt::Old => saved.is_none() || findings.missing.is_empty(),
