@@ -20,6 +20,9 @@ const CALLS: u64 = 450;
 /// What is done to the files before the store is opened again.
 type Damage = Box<dyn Fn(&Path, &mut fastrand::Rng)>;
 
+/// What a crash between two steps of an exchange leaves.
+type Halt = fn(&Path);
+
 fn call(n: u64) -> FinishedCall {
     let mut call = samples::call(&format!("{n}.1"));
     call.record.skip = (n % 17 == 3).then_some(Skip::Anonymous);
@@ -100,7 +103,12 @@ fn check(dir: &Path, wanted: &BTreeSet<u64>, what: &str) -> Option<Repair> {
         let found = found.unwrap_or_else(|| panic!("{what}: call {n} is lost ({:?})", store.opened()));
         assert_eq!(found.call, call(n), "{what}");
         let is = found.state.phase();
-        assert!(may_be(fate(n), is), "{what}: call {n} was {:?} and is {is:?} ({:?})", fate(n), store.opened());
+        assert!(
+            may_be(fate(n), is),
+            "{what}: call {n} was {:?} and is {is:?} ({:?})",
+            fate(n),
+            store.opened()
+        );
     }
     let again = store.enqueue(wanted.iter().map(|n| call(*n)).collect(), time(11)).unwrap();
     assert!(again.iter().all(|answer| *answer == Enqueued::Known), "{what}");
@@ -132,6 +140,12 @@ fn edit(path: &Path, edit: impl FnOnce(&mut Vec<u8>)) {
 fn snapshots(dir: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(queue(dir)).unwrap().map(|entry| entry.unwrap().path());
     entries.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("snap.")).collect()
+}
+
+fn spoil_snapshots(dir: &Path) {
+    for path in snapshots(dir) {
+        fs::write(path, [b'x'; 256]).unwrap();
+    }
 }
 
 fn cut(keep: impl Fn(usize, &mut fastrand::Rng) -> usize + 'static) -> Damage {
@@ -175,23 +189,39 @@ fn damages() -> Vec<(&'static str, u64, Damage)> {
         ("4096 bits flipped", 3, flip(4096)),
         ("a page zeroed", 6, zero(4096)),
         ("a segment zeroed", 4, zero(512 << 10)),
-        ("noise for a database", 1, Box::new(|dir, random| {
-            edit(&queue(dir).join("db"), |bytes| bytes.iter_mut().for_each(|byte| *byte = random.u8(..)));
-        })),
+        (
+            "noise for a database",
+            1,
+            Box::new(|dir, random| {
+                edit(&queue(dir).join("db"), |bytes| bytes.iter_mut().for_each(|byte| *byte = random.u8(..)));
+            }),
+        ),
         ("the database deleted", 1, Box::new(|dir, _| fs::remove_file(queue(dir).join("db")).unwrap())),
         ("the folder deleted", 1, Box::new(|dir, _| fs::remove_dir_all(queue(dir)).unwrap())),
         ("snapshots deleted", 1, snaps(|path| fs::remove_file(path).unwrap())),
         ("snapshots emptied", 1, snaps(|path| fs::write(path, b"").unwrap())),
         ("snapshots cut", 1, snaps(|path| edit(path, |bytes| bytes.truncate(bytes.len() / 2)))),
         ("snapshots are noise", 1, snaps(|path| fs::write(path, [b'x'; 256]).unwrap())),
-        ("snapshots and a page", 3, Box::new(|dir, random| {
-            snapshots(dir).iter().for_each(|path| fs::write(path, [b'x'; 256]).unwrap());
-            zero(4096)(dir, random);
-        })),
-        ("half a snapshot", 1, Box::new(|dir, _| {
-            fs::write(queue(dir).join("snap.00000000000000FF.generating"), b"half").unwrap();
-        })),
-        ("no configuration of sled's", 1, Box::new(|dir, _| fs::remove_file(queue(dir).join("conf")).unwrap())),
+        (
+            "snapshots and a page",
+            3,
+            Box::new(|dir, random| {
+                spoil_snapshots(dir);
+                zero(4096)(dir, random);
+            }),
+        ),
+        (
+            "half a snapshot",
+            1,
+            Box::new(|dir, _| {
+                fs::write(queue(dir).join("snap.00000000000000FF.generating"), b"half").unwrap();
+            }),
+        ),
+        (
+            "no configuration of sled's",
+            1,
+            Box::new(|dir, _| fs::remove_file(queue(dir).join("conf")).unwrap()),
+        ),
     ]
 }
 
@@ -290,7 +320,7 @@ fn tokens_and_checkpoints_are_found_in_the_ruins_but_for_those_of_calls_that_end
     make(dir.path());
     // What sled reads first is gone, and the log with it is no log any more.
     edit(&queue(dir.path()).join("db"), |bytes| bytes[..4096].fill(0));
-    snapshots(dir.path()).iter().for_each(|path| fs::write(path, [b'x'; 256]).unwrap());
+    spoil_snapshots(dir.path());
     edit(&queue(dir.path()).join("conf"), |bytes| bytes.fill(b'x'));
     let store = Store::open(dir.path(), time(10)).unwrap();
     assert_eq!(store.opened().repair, Some(Repair::Rebuilt));
@@ -333,7 +363,7 @@ fn an_exchange_that_was_cut_short_is_finished_or_undone() {
     let whole = tempfile::tempdir().unwrap();
     make(whole.path());
     let all: BTreeSet<u64> = (0..CALLS).collect();
-    let states: [(&str, fn(&Path)); 5] = [
+    let states: [(&str, Halt); 5] = [
         ("a copy was begun", |dir| {
             fs::create_dir(dir.join("queue.new")).unwrap();
             fs::write(dir.join("queue.new/db"), b"half").unwrap();

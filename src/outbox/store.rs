@@ -76,8 +76,6 @@ pub struct Store {
     ledger: Ledger,
     /// The ledger as it was found has counted the calls before this one.
     counted_to: Seq,
-    /// There was no ledger: every call that is found counts.
-    is_uncounted: bool,
     /// Calls in `history`; sled counts only by reading them all.
     kept: u64,
     /// The latest time that a caller gave: the journal's day.
@@ -241,10 +239,13 @@ impl Store {
     /// Makes durable what was committed: the journal first, so that it is never behind.
     fn persist(&mut self) -> Result<(), queue::Error> {
         self.alive()?;
+        self.carry_over()?;
         let synced = self.journal.sync(self.now, &mut self.fsync);
         synced.map_err(|error| self.fail_unsynced("the journal cannot be written", error))?;
         if self.dirty {
-            self.trees.flush().map_err(|error| self.fail_unsynced("the database cannot be written", error))?;
+            self.trees
+                .flush()
+                .map_err(|error| self.fail_unsynced("the database cannot be written", error))?;
             let synced = self.fsync.sync(Target::Db, &self.db);
             synced.map_err(|error| self.die("the database cannot be synced", &error, true))?;
             self.dirty = false;
@@ -260,11 +261,13 @@ impl Store {
     }
 
     /// Ends the life of this store.
+    #[expect(clippy::needless_pass_by_value, reason = "it ends here, and `map_err` has it by value")]
     fn fail(&self, what: &str, error: impl Cause) -> queue::Error {
         self.die(what, &error, false)
     }
 
     /// As [`Self::fail`], where data was on its way to the disk.
+    #[expect(clippy::needless_pass_by_value, reason = "it ends here, and `map_err` has it by value")]
     fn fail_unsynced(&self, what: &str, error: impl Cause) -> queue::Error {
         // What there was no room for was refused at once, and is not in the files.
         self.die(what, &error, error.kind() != Kind::Full)

@@ -50,7 +50,9 @@ impl Record {
         let trust = match failure.kind {
             Kind::Damaged if self.damages >= DAMAGES_MAX => Trust::Ruined,
             Kind::Damaged => Trust::Damaged,
-            Kind::Full | Kind::ReadOnly | Kind::Permission | Kind::Other if failure.unsynced => Trust::Unsynced,
+            Kind::Full | Kind::ReadOnly | Kind::Permission | Kind::Other if failure.unsynced => {
+                Trust::Unsynced
+            }
             Kind::Full | Kind::ReadOnly | Kind::Permission | Kind::Other => Trust::Whole,
         };
         Down { trust, ..Down::new(failure.reason.clone()) }
@@ -59,7 +61,11 @@ impl Record {
 
 impl Down {
     pub fn new(reason: String) -> Self {
-        error!(reason, advice = advice(&reason), "the store takes nothing: calls wait in memory, and it is opened anew in a moment");
+        error!(
+            reason,
+            advice = advice(&reason),
+            "the store takes nothing: calls wait in memory, and it is opened anew in a moment"
+        );
         Self { reason, retry_at: clock::mono().after(FIRST), trust: Trust::Whole, tries: 0 }
     }
 

@@ -30,7 +30,7 @@ use crate::outbox::store::fsync::{Fsync, Target};
 use crate::time::HostTime;
 
 /// Day files that are kept. Files and not days are counted, so that a clock which jumps ahead
-/// takes no journal with it.
+/// takes no journal with it. Before a file goes, the store writes its open calls into the newest one.
 pub const FILES_MAX: usize = 14;
 
 /// Longest line that is read, in bytes: eight times what is ever written. Longer ones are damage.
@@ -45,6 +45,8 @@ pub struct Journal {
     dir: PathBuf,
     lines: Vec<u8>,
     file: Option<(String, File)>,
+    /// The file was opened since the last sync: older ones may be too many.
+    is_new: bool,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -78,11 +80,10 @@ struct DoneLine<'a> {
     id: std::borrow::Cow<'a, str>,
 }
 
-
 impl Journal {
     /// The journal in the folder `dir`, which exists.
     pub fn new(dir: PathBuf) -> Self {
-        Self { dir, lines: Vec::new(), file: None }
+        Self { dir, lines: Vec::new(), file: None, is_new: false }
     }
 
     pub fn dir(&self) -> &Path {
@@ -146,8 +147,30 @@ impl Journal {
         // A back-fill's memory is not kept for ever.
         self.lines.shrink_to(LINE_MAX);
         fsync.sync(Target::Journal, &file)?;
+        if std::mem::take(&mut self.is_new) {
+            delete_old(&self.dir)?;
+        }
         self.file = Some((day, file));
         Ok(())
+    }
+
+    /// The oldest day that is kept, when the next [`Self::sync`] begins a new file and files before that
+    /// day go: open calls from it or before must enter anew.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn expires_before(&self, now: HostTime) -> io::Result<Option<String>> {
+        let today = day(now);
+        let is_open = self.file.as_ref().is_some_and(|(open, _)| *open == today);
+        if self.lines.is_empty() || is_open {
+            return Ok(None);
+        }
+        let mut days: Vec<String> = day_files(&self.dir)?.iter().filter_map(|path| day_of(path)).collect();
+        days.push(today);
+        days.sort_unstable();
+        days.dedup();
+        let surplus = days.len().saturating_sub(FILES_MAX);
+        Ok((surplus > 0).then(|| days.swap_remove(surplus)))
     }
 
     /// Writes the newest file of the journal in `dir` anew and makes it durable. A crash leaves the old
@@ -168,13 +191,13 @@ impl Journal {
         write_line(&mut self.lines, line)
     }
 
-    fn open(&self, day: &str, fsync: &mut dyn Fsync) -> io::Result<File> {
+    fn open(&mut self, day: &str, fsync: &mut dyn Fsync) -> io::Result<File> {
         let path = self.dir.join(format!("{day}.jsonl"));
         let mut file = OpenOptions::new().create(true).append(true).read(true).mode(0o600).open(path)?;
         end_torn_line(&mut file)?;
         // A new file is durable when its folder is.
         fsync.sync(Target::Folder, &File::open(&self.dir)?)?;
-        delete_old(&self.dir)?;
+        self.is_new = true;
         Ok(file)
     }
 }
@@ -242,8 +265,12 @@ fn day_files(dir: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 fn is_day_file(path: &Path) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str());
-    name.and_then(|name| name.strip_suffix(".jsonl")).is_some_and(is_day)
+    day_of(path).is_some()
+}
+
+fn day_of(path: &Path) -> Option<String> {
+    let name = path.file_name()?.to_str()?;
+    name.strip_suffix(".jsonl").filter(|day| is_day(day)).map(str::to_owned)
 }
 
 /// Whether `text` looks like `2026-11-22`.
@@ -256,7 +283,7 @@ fn is_day(text: &str) -> bool {
 }
 
 /// The day of `at` in UTC.
-fn day(at: HostTime) -> String {
+pub fn day(at: HostTime) -> String {
     let mut text = at.to_string();
     text.truncate(10);
     // A clock beyond the calendar is printed as a bare number.

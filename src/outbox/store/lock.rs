@@ -37,7 +37,8 @@ pub fn take(dir: &Path) -> Result<File, Error> {
         }
         Err(TryLockError::Error(error)) => return Err(io(error)),
     }
-    let named = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
+    let named =
+        file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
     match named {
         // The lock holds without the name, and a full disk keeps nobody from delivering.
         Err(error) if error.kind() != std::io::ErrorKind::StorageFull => Err(io(error)),

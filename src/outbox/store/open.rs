@@ -17,9 +17,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
-use crate::outbox::queue::{self, Seq};
+use crate::outbox::queue::{self, Phase, Seq};
 use crate::outbox::schedule::{Ledger, Schedule};
 use crate::outbox::store::error::{Failure, Panicked};
 use crate::outbox::store::fsync::{Fsync, Shared};
@@ -29,11 +29,14 @@ use crate::outbox::store::salvage::Salvage;
 use crate::outbox::store::scan::{self, Depth, Scan, panic_text};
 use crate::outbox::store::swap::{self, Old};
 use crate::outbox::store::trees::{Change, SCHEMA_KEY, Tree, Trees};
-use crate::outbox::store::{Error, Opened, Repair, Store, frame, lock, space};
+use crate::outbox::store::{Error, Opened, Repair, Store, fit, frame, lock, space};
 use crate::time::HostTime;
 
 /// The layout of trees and keys; see `trees`.
 const SCHEMA: u32 = 1;
+
+/// Size of a database's file from which it is worth looking whether it is needed, in bytes.
+const LARGE: u64 = 64 << 20;
 
 /// The folder of the store, held by this process.
 #[derive(Clone, Debug)]
@@ -103,11 +106,14 @@ impl Ground {
         let doubt = if scan::size(&self.queue()) == 0 { Doubt::New } else { Doubt::Old };
         swap::preserve(&self.dir);
         let store = match self.attempt(now, depth, doubt) {
-            Err(error) if error.is_damage() && care == Care::Repair => self.climb(now, error),
+            Err(error) if error.is_damage() && care == Care::Repair => self.climb(now, &error),
             outcome => outcome,
         }?;
         swap::forget_before(&self.dir);
-        Ok(store)
+        match care {
+            Care::Repair => self.shrink(store, now, LARGE),
+            Care::Leave => Ok(store),
+        }
     }
 
     pub fn queue(&self) -> PathBuf {
@@ -135,13 +141,13 @@ impl Ground {
         let recovered = recovered.unwrap_or_else(|panic| {
             Ok(Err(store.fail("the database panicked", Panicked(panic_text(&*panic)))))
         })?;
-        recovered.map_err(|error| store.end(&queue, error))?;
+        recovered.map_err(|error| store.end(&queue, &error))?;
         Ok(store)
     }
 
     /// The other rungs.
-    fn climb(&self, now: HostTime, error: Error) -> Result<Store, Error> {
-        error!(%error, "the database is damaged: a copy of it without its snapshots is tried");
+    fn climb(&self, now: HostTime, damage: &Error) -> Result<Store, Error> {
+        error!(error = %damage, "the database is damaged: a copy of it without its snapshots is tried");
         let error = match self.mend(now) {
             Ok(aside) => match self.attempt(now, Depth::Waiting, Doubt::Damaged) {
                 Ok(mut store) => {
@@ -196,7 +202,7 @@ impl Ground {
         let trees = Trees::open(new).map_err(|error| Error::sled(new, error))?;
         let mut store = self.store(new, trees, now)?;
         store.check_schema(new)?;
-        store.fill_from(&salvage).map_err(|error| store.end(new, error))?;
+        store.fill_from(&salvage).map_err(|error| store.end(new, &error))?;
         Ok(store.opened)
     }
 
@@ -212,6 +218,47 @@ impl Ground {
         rewritten.map_err(|error| Error::io(&journal, error))
     }
 
+    /// Makes the database anew when its file has at least `large` bytes and little in it: sled gives no
+    /// room back that a long queue once took.
+    pub(super) fn shrink(&self, store: Store, now: HostTime, large: u64) -> Result<Store, Error> {
+        let bytes = scan::size(&self.queue());
+        if bytes < large || store.entries().saturating_mul(fit::VALUE_MAX as u64) >= bytes {
+            return Ok(store);
+        }
+        if let Err(error) = self.copy_out(&store.trees) {
+            swap::give_up(&self.dir);
+            warn!(%error, bytes, "a database that is larger than need be stays so");
+            return Ok(store);
+        }
+        let opened = store.opened;
+        drop(store);
+        if let Err(error) = swap::finish(&self.dir, Old::Delete, &mut self.fsync.clone()) {
+            warn!(%error, bytes, "a database that is larger than need be stays so");
+            swap::settle(&self.dir, &mut self.fsync.clone())?;
+        }
+        let store = self.attempt(now, Depth::Waiting, Doubt::Old)?;
+        info!(
+            before = bytes,
+            after = scan::size(&self.queue()),
+            "the database was made anew, and is small again"
+        );
+        Ok(Store { opened, ..store })
+    }
+
+    fn copy_out(&self, trees: &Trees) -> Result<(), Error> {
+        let new = swap::begin(&self.dir)?;
+        let copied = Trees::open(&new).and_then(|copy| {
+            trees.copy_into(&copy)?;
+            copy.flush()?;
+            trees.equals(&copy)
+        });
+        match copied {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Error::damaged(&new, "it differs from what was copied".to_owned())),
+            Err(error) => Err(Error::sled(&new, error)),
+        }
+    }
+
     /// A store on this database, as empty as memory is.
     fn store(&self, queue: &Path, trees: Trees, now: HostTime) -> Result<Store, Error> {
         Ok(Store {
@@ -222,7 +269,6 @@ impl Ground {
             schedule: Schedule::default(),
             ledger: Ledger::default(),
             counted_to: Seq(0),
-            is_uncounted: false,
             kept: 0,
             now,
             dirty: false,
@@ -238,7 +284,7 @@ impl Ground {
 impl Store {
     fn check_schema(&mut self, queue: &Path) -> Result<(), Error> {
         let schema = self.meta::<Schema>(SCHEMA_KEY);
-        match schema.map_err(|error| self.end(queue, error))? {
+        match schema.map_err(|error| self.end(queue, &error))? {
             Some(Schema { v }) if v > SCHEMA => {
                 Err(Error::Newer { path: queue.to_owned(), found: v, known: SCHEMA })
             }
@@ -247,17 +293,23 @@ impl Store {
                 let mut change = Change::default();
                 let json = format!("{{\"v\":{SCHEMA}}}");
                 change.put(Tree::Meta, SCHEMA_KEY, frame::encode(SCHEMA_KEY, json.as_bytes()));
-                self.write(&change).map_err(|error| self.end(queue, error))
+                self.write(&change).map_err(|error| self.end(queue, &error))
             }
         }
     }
 
     /// Why it could not be opened, by what ended it.
-    fn end(&self, queue: &Path, error: queue::Error) -> Error {
+    fn end(&self, queue: &Path, error: &queue::Error) -> Error {
         match self.failed.get() {
             Some(failure) => Error::of_failure(queue, failure),
             None => Error::damaged(queue, error.to_string()),
         }
+    }
+
+    /// Calls in the database, whatever became of them, and a little more.
+    fn entries(&self) -> u64 {
+        let dead = self.ledger.finals.get(&Phase::Dead).copied().unwrap_or_default();
+        self.schedule.len() as u64 + self.kept + dead
     }
 
     pub(super) fn failure(&self) -> Option<&Failure> {

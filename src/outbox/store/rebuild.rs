@@ -87,7 +87,8 @@ impl Store {
             let mut draft = self.draft();
             let heard = hear(&mut open, &done, &stored.id);
             let phase = self.bring_in(&mut draft, &stored, heard)?;
-            if !waits(phase) && (self.is_uncounted || self.unaccounted() > 0) {
+            let is_newer = stored.slip().seq >= self.counted_to;
+            if !waits(phase) && (is_newer || self.unaccounted() > 0) {
                 *draft.ledger.finals.entry(phase).or_default() += 1;
             }
             self.commit(draft)?;
@@ -166,7 +167,9 @@ fn hear(open: &mut Open, done: &HashSet<CallId>, id: &str) -> Heard {
 /// What may have been sent is looked up, what is done stays done.
 fn judged(slip: Slip, heard: Heard) -> Slip {
     let known = match slip.state {
-        State::Sending { batch, since } | State::Unknown { batch, since, .. } => Some(Intent { batch, since }),
+        State::Sending { batch, since } | State::Unknown { batch, since, .. } => {
+            Some(Intent { batch, since })
+        }
         State::Pending
         | State::Parked { .. }
         | State::Sent { .. }

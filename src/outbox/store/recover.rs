@@ -44,7 +44,6 @@ impl Store {
     pub(super) fn recover(&mut self, findings: Findings, doubt: Doubt) -> Result<(), queue::Error> {
         let saved = self.meta::<Saved>(LEDGER)?;
         // A database that had calls has a ledger, and a journal unless somebody took it away.
-        self.is_uncounted = saved.is_none() && doubt != Doubt::New;
         let dig = match doubt {
             Doubt::New => false,
             Doubt::Old => saved.is_none() || findings.missing.is_empty(),
@@ -285,7 +284,10 @@ impl Store {
         }
         let calls = self.opened.remembered;
         if calls > 0 {
-            warn!(calls, "the database had forgotten calls that are done: they are known again from the journal");
+            warn!(
+                calls,
+                "the database had forgotten calls that are done: they are known again from the journal"
+            );
         }
         Ok(remembered)
     }

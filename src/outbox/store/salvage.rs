@@ -5,7 +5,7 @@
 //! grows (`pagecache/logger.rs`: `SegmentHeader`), so that of two values the one in the later segment is
 //! newer, and in one segment the one that comes later. Blobs are named by that number.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
@@ -31,9 +31,9 @@ const HEADER: usize = 20;
 pub struct Salvage {
     files: Vec<PathBuf>,
     /// Calls by id.
-    calls: HashMap<Vec<u8>, Find>,
+    calls: BTreeMap<Vec<u8>, Find>,
     /// Values of the shelves by the key of their frame.
-    shelved: HashMap<Vec<u8>, Find>,
+    shelved: BTreeMap<Vec<u8>, Find>,
     ledger: Option<(Age, Saved)>,
     pinned: Pinned,
     /// Frames that are sound and hold nothing that this version understands.
@@ -171,7 +171,7 @@ impl Salvage {
     }
 }
 
-fn keep(finds: &mut HashMap<Vec<u8>, Find>, key: &[u8], find: Find) {
+fn keep(finds: &mut BTreeMap<Vec<u8>, Find>, key: &[u8], find: Find) {
     match finds.get_mut(key) {
         Some(known) if known.age < find.age => *known = find,
         Some(_) => {}

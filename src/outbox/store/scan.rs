@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::panic::{self, AssertUnwindSafe};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -87,7 +87,7 @@ fn limit(queue: &Path, depth: Depth) -> Duration {
     }
 }
 
-fn scan(queue: &PathBuf, journal: &Path, depth: Depth) -> Result<Scan, Error> {
+fn scan(queue: &Path, journal: &Path, depth: Depth) -> Result<Scan, Error> {
     let missing = Open::read(journal).map_err(|error| Error::io(journal, error))?;
     let trees = Trees::open(queue).map_err(|error| Error::sled(queue, error))?;
     let findings = Findings { missing, ..Findings::default() };

@@ -69,7 +69,8 @@ impl Guard {
             return None;
         }
         self.looked = Some(now);
-        let free = free(&self.dir).inspect_err(|error| warn!(%error, "the room on the store's disk is not known"));
+        let free =
+            free(&self.dir).inspect_err(|error| warn!(%error, "the room on the store's disk is not known"));
         let free = free.ok()?;
         let room = Room::of(free);
         self.tell(room, free, now);
@@ -183,12 +184,16 @@ mod tests {
         let at = |minutes: u64| begin.after(Duration::from_mins(minutes));
         guard.tell(Room::Ample, LOW, at(0));
         assert_eq!(log.text(), "");
-        [0, 1, 59].into_iter().for_each(|minute| guard.tell(Room::Low, 50 << 20, at(minute)));
+        for minute in [0, 1, 59] {
+            guard.tell(Room::Low, 50 << 20, at(minute));
+        }
         assert_eq!(log.text().matches("almost full").count(), 1);
         guard.tell(Room::Low, 50 << 20, at(60));
         assert_eq!(log.text().matches("almost full").count(), 2);
         guard.tell(Room::Scarce, 1 << 20, at(61));
-        [62, 63, 200].into_iter().for_each(|minute| guard.tell(Room::Ample, LOW, at(minute)));
+        for minute in [62, 63, 200] {
+            guard.tell(Room::Ample, LOW, at(minute));
+        }
         assert_eq!(log.text().matches("full but for a rest").count(), 1);
         assert_eq!(log.text().matches("room on the store's disk again").count(), 1);
     }

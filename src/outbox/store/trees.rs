@@ -129,6 +129,22 @@ impl Trees {
         Ok(())
     }
 
+    /// Whether both hold the same.
+    pub fn equals(&self, other: &Self) -> sled::Result<bool> {
+        for tree in TREES {
+            let mut theirs = other.iter(tree);
+            for ours in self.iter(tree) {
+                if theirs.next().transpose()? != Some(ours?) {
+                    return Ok(false);
+                }
+            }
+            if theirs.next().is_some() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Hands everything committed to the kernel, which is not yet the disk.
     pub fn flush(&self) -> sled::Result<()> {
         self.db.flush().map(|_bytes| ())

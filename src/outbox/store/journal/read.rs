@@ -89,7 +89,10 @@ impl Open {
     }
 
     /// Forgets a call that the store has. When it was open, its last intent comes back, if it had one.
-    #[expect(clippy::option_option, reason = "whether it is open, and whether it is on its way, are two questions")]
+    #[expect(
+        clippy::option_option,
+        reason = "whether it is open, and whether it is on its way, are two questions"
+    )]
     pub fn take(&mut self, id: &str) -> Option<Option<Intent>> {
         self.calls.remove(&CallId::from_text(id)).map(|place| place.intent)
     }

@@ -157,3 +157,17 @@ fn a_day_has_a_file_and_fourteen_files_are_kept() {
     assert!(desk.dir.path().join("notes.jsonl").exists());
     assert_eq!(day(HostTime::from_micros(i64::MAX)), "0000-00-00");
 }
+
+#[test]
+fn the_store_hears_which_days_are_about_to_go() {
+    let mut desk = desk();
+    for n in 0..14 {
+        desk.enter(&format!("a-{n}"));
+        assert_eq!(desk.journal.expires_before(at(n * DAY)).unwrap(), None);
+        desk.sync(at(n * DAY));
+    }
+    assert_eq!(desk.journal.expires_before(at(14 * DAY)).unwrap(), None, "nothing is to be written");
+    desk.enter("a-14");
+    assert_eq!(desk.journal.expires_before(at(13 * DAY)).unwrap(), None, "the file is open");
+    assert_eq!(desk.journal.expires_before(at(14 * DAY)).unwrap().unwrap(), "2026-11-23");
+}

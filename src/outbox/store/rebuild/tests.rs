@@ -1,8 +1,8 @@
 //! Judging what was found, and bringing it in.
 
 use super::*;
-use crate::outbox::queue::contract::{at, call};
 use crate::outbox::queue::EntityRef;
+use crate::outbox::queue::contract::{at, call};
 
 const INTENT: Intent = Intent { batch: BatchId(9), since: crate::time::HostTime::from_micros(9) };
 

@@ -352,3 +352,62 @@ fn copy_dir(from: &Path, to: &Path) {
         }
     }
 }
+
+#[test]
+fn a_call_that_is_open_stays_in_the_journal_however_old() {
+    const DAY: i64 = 86_400;
+    let (mut store, dir) = new();
+    let seqs = enqueue(&mut store, vec![call(1), call(2), call(3), call(4)], at(0));
+    store.intend(&seqs[1..2], at(1)).unwrap();
+    send(&mut store, seqs[2], at(1));
+    store.intend(&seqs[3..], at(1)).unwrap();
+    let dead = State::Dead { reason: "no".into(), at: at(2) };
+    let refused = Settlement { attempted: true, ..settlement(seqs[3], dead, at(2)) };
+    store.settle(vec![refused], at(2)).unwrap();
+    for day in 1..=40 {
+        enqueue(&mut store, vec![call(100 + u32::try_from(day).unwrap())], at(day * DAY));
+    }
+    drop(store);
+    assert_eq!(fs::read_dir(dir.path().join("journal")).unwrap().count(), 14);
+    fs::remove_dir_all(dir.path().join("queue")).unwrap();
+    let mut store = Store::open(dir.path(), at(41 * DAY)).unwrap();
+    assert_eq!(store.opened().refilled, 43);
+    assert_eq!(find(&mut store, 1).state, State::Pending);
+    assert_eq!(find(&mut store, 1).enqueued_at, at(0));
+    assert_eq!(find(&mut store, 2).state.phase(), Phase::Unknown);
+    assert!(store.find(&call(3).record.call_id).unwrap().is_none(), "it is done, and older than all files");
+    assert_eq!(find(&mut store, 4).state.phase(), Phase::Unknown, "it may have been stored");
+}
+
+#[test]
+fn a_database_that_was_large_once_is_made_small() {
+    let (mut store, dir) = new();
+    for hundred in 0..20 {
+        let seqs = enqueue(&mut store, (hundred * 100..hundred * 100 + 100).map(call).collect(), at(0));
+        store.intend(&seqs, at(1)).unwrap();
+        let settle = |seq: &Seq| settlement(*seq, sent(at(2)), at(2));
+        store.settle(seqs.iter().map(settle).collect(), at(2)).unwrap();
+    }
+    enqueue(&mut store, vec![call(5000)], at(3));
+    store.put(Shelf::Tokens, "default", b"t0ken").unwrap();
+    let limits = Limits { age: Duration::from_secs(1000), count: 10 };
+    while store.sweep(limits, at(3)).unwrap() {}
+    store.persist().unwrap();
+    let stats = store.stats().unwrap();
+    let size = |dir: &Path| fs::metadata(dir.join("queue/db")).unwrap().len();
+    let before = size(dir.path());
+    let ground = store.ground.clone();
+    // Earlier than that, the journal says what the history has forgotten.
+    let month = at(31 * 86_400);
+    let store = ground.shrink(store, month, before + 1).unwrap();
+    assert_eq!(size(dir.path()), before, "it is not large enough");
+    let mut store = ground.shrink(store, month, before).unwrap();
+    assert!(size(dir.path()) < before / 2, "{} of {before}", size(dir.path()));
+    assert_eq!(store.stats().unwrap(), stats);
+    assert_eq!(store.get(Shelf::Tokens, "default").unwrap().unwrap(), b"t0ken");
+    assert_eq!(find(&mut store, 5000).state, State::Pending);
+    assert_eq!(find(&mut store, 1999).state, sent(at(2)));
+    drop(ground);
+    drop(store);
+    assert_eq!(Store::open(dir.path(), month).unwrap().stats().unwrap(), stats);
+}

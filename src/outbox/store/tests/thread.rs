@@ -197,7 +197,7 @@ fn works_again(handle: &Handle) {
     let mut trouble = handle.trouble();
     let waited = async {
         let works = trouble.wait_for(Option::is_none);
-        tokio::time::timeout(std::time::Duration::from_secs(60), works).await.map(drop)
+        tokio::time::timeout(std::time::Duration::from_mins(1), works).await.map(drop)
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(waited).expect("the store is opened again");
