@@ -15,13 +15,18 @@ use ami2amo::time::HostTime;
 #[path = "support/samples.rs"]
 mod samples;
 
-const CALLS: u64 = 450;
+const CALLS: u64 = 300;
 
 /// What is done to the files before the store is opened again.
 type Damage = Box<dyn Fn(&Path, &mut fastrand::Rng)>;
 
 /// What a crash between two steps of an exchange leaves.
 type Halt = fn(&Path);
+
+/// In memory where that can be: no power is cut here, and every open syncs a dozen times.
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
 
 fn call(n: u64) -> FinishedCall {
     let mut call = samples::call(&format!("{n}.1"));
@@ -260,13 +265,13 @@ fn in_the_bytes(dir: &Path) -> BTreeSet<u64> {
 
 #[test]
 fn what_the_journal_has_is_never_lost_whatever_becomes_of_the_database() {
-    let whole = tempfile::tempdir().unwrap();
+    let whole = folder();
     make(whole.path());
     let all: BTreeSet<u64> = (0..CALLS).collect();
     let mut repairs: BTreeMap<String, u32> = BTreeMap::new();
     for (what, trials, damage) in damages() {
         for seed in 0..trials {
-            let dir = tempfile::tempdir().unwrap();
+            let dir = folder();
             copy_dir(whole.path(), dir.path());
             damage(dir.path(), &mut fastrand::Rng::with_seed(seed));
             let repair = check(dir.path(), &all, &format!("{what}, seed {seed}"));
@@ -279,12 +284,12 @@ fn what_the_journal_has_is_never_lost_whatever_becomes_of_the_database() {
 
 #[test]
 fn what_lies_in_the_bytes_is_never_lost_even_without_a_journal() {
-    let whole = tempfile::tempdir().unwrap();
+    let whole = folder();
     make(whole.path());
     let mut found = 0;
     for (what, trials, damage) in damages() {
         for seed in 0..trials {
-            let dir = tempfile::tempdir().unwrap();
+            let dir = folder();
             copy_dir(whole.path(), dir.path());
             damage(dir.path(), &mut fastrand::Rng::with_seed(seed));
             fs::remove_dir_all(dir.path().join("journal")).unwrap();
@@ -316,7 +321,7 @@ fn check_without_journal(dir: &Path, wanted: &BTreeSet<u64>, what: &str) {
 
 #[test]
 fn tokens_and_checkpoints_are_found_in_the_ruins_but_for_those_of_calls_that_ended() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = folder();
     make(dir.path());
     // What sled reads first is gone, and the log with it is no log any more.
     edit(&queue(dir.path()).join("db"), |bytes| bytes[..4096].fill(0));
@@ -333,7 +338,7 @@ fn tokens_and_checkpoints_are_found_in_the_ruins_but_for_those_of_calls_that_end
 
 #[test]
 fn three_damaged_databases_are_kept() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = folder();
     make(dir.path());
     for round in 0..5 {
         fs::write(queue(dir.path()).join("db"), b"").unwrap();
@@ -349,7 +354,7 @@ fn three_damaged_databases_are_kept() {
 
 #[test]
 fn a_lock_that_a_dead_process_left_is_no_lock() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = folder();
     make(dir.path());
     let mut dead = std::process::Command::new("true").spawn().unwrap();
     let pid = dead.id();
@@ -360,7 +365,7 @@ fn a_lock_that_a_dead_process_left_is_no_lock() {
 
 #[test]
 fn an_exchange_that_was_cut_short_is_finished_or_undone() {
-    let whole = tempfile::tempdir().unwrap();
+    let whole = folder();
     make(whole.path());
     let all: BTreeSet<u64> = (0..CALLS).collect();
     let states: [(&str, Halt); 5] = [
@@ -383,7 +388,7 @@ fn an_exchange_that_was_cut_short_is_finished_or_undone() {
         }),
     ];
     for (what, prepare) in states {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = folder();
         copy_dir(whole.path(), dir.path());
         prepare(dir.path());
         assert_eq!(check(dir.path(), &all, what), None);
@@ -395,7 +400,7 @@ fn an_exchange_that_was_cut_short_is_finished_or_undone() {
 fn a_folder_without_permission_is_no_damage() {
     // Root may write everywhere: for him the folder is mounted read-only, in tests/store_full.rs.
     use std::os::unix::fs::PermissionsExt;
-    let dir = tempfile::tempdir().unwrap();
+    let dir = folder();
     make(dir.path());
     let set = |mode| fs::set_permissions(queue(dir.path()), fs::Permissions::from_mode(mode)).unwrap();
     set(0o500);

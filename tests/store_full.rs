@@ -62,6 +62,16 @@ impl Disk {
         }
     }
 
+    /// Without its snapshot sled has something to write when it opens.
+    fn forget_snapshots(&self) {
+        for entry in fs::read_dir(self.store().join("queue")).unwrap() {
+            let path = entry.unwrap().path();
+            if path.file_name().unwrap().to_string_lossy().starts_with("snap.") {
+                fs::remove_file(path).unwrap();
+            }
+        }
+    }
+
     fn make_room(&self, name: &str) {
         fs::remove_file(self.dir.path().join(name)).unwrap();
     }
@@ -158,13 +168,7 @@ async fn a_store_that_finds_a_full_disk_at_the_start_waits_for_room() {
     let calls: BTreeSet<u32> = (0..500).collect();
     store.enqueue(calls.iter().map(|n| call(*n)).collect(), now()).unwrap();
     drop(store);
-    // Without its snapshot sled has something to write.
-    for entry in fs::read_dir(disk.store().join("queue")).unwrap() {
-        let path = entry.unwrap().path();
-        if path.file_name().unwrap().to_string_lossy().starts_with("snap.") {
-            fs::remove_file(path).unwrap();
-        }
-    }
+    disk.forget_snapshots();
     disk.fill("filler");
     for _ in 0..2 {
         let error = Store::open(&disk.store(), now()).err().expect("there is no room for a snapshot");
@@ -182,6 +186,27 @@ async fn a_store_that_finds_a_full_disk_at_the_start_waits_for_room() {
     let names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
     assert!(!names.iter().any(|name| name.starts_with("queue.")), "a full disk is no damage: {names:?}");
     check(&disk.store(), &calls);
+}
+
+#[tokio::test]
+async fn the_ballast_opens_a_store_on_a_full_disk() {
+    let Some(disk) = Disk::mount(100) else { return };
+    let handle = Store::open(&disk.store(), now()).unwrap().spawn_resting(now, rest::IDLE).unwrap();
+    handle.enqueue((0..500).map(call).collect(), now()).await.unwrap();
+    handle.close().await.unwrap();
+    disk.forget_snapshots();
+    disk.fill("filler");
+    let mut store = Store::open(&disk.store(), now()).unwrap();
+    assert!(!disk.store().join("ballast").exists());
+    let due = store.lease(&AccountId::default(), 1, now()).unwrap();
+    store.intend(&[due[0].seq], now()).unwrap();
+    drop(store);
+    disk.make_room("filler");
+    check(&disk.store(), &(0..500).collect());
+    let handle = Store::open(&disk.store(), now()).unwrap().spawn_resting(now, rest::IDLE).unwrap();
+    handle.stats().await.unwrap();
+    assert!(disk.store().join("ballast").exists(), "it is made again");
+    handle.close().await.unwrap();
 }
 
 #[test]

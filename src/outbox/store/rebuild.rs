@@ -17,6 +17,7 @@ use crate::outbox::store::shelf::Shelved;
 use crate::outbox::store::trees::{Tree, call_key};
 use crate::outbox::store::value::Stored;
 use crate::outbox::store::{Shelf, Store, history};
+use crate::time::HostTime;
 
 /// Calls brought in by one transaction.
 const CHUNK: usize = 128;
@@ -47,6 +48,9 @@ impl Store {
             let mut draft = self.draft();
             for stored in calls {
                 let heard = hear(&mut open, &done, &stored.id);
+                if is_forgotten(stored.slip(), heard, &open, self.now) {
+                    continue;
+                }
                 let phase = self.bring_in(&mut draft, stored, heard)?;
                 *found.entry(phase).or_default() += u64::from(!waits(phase));
             }
@@ -78,14 +82,12 @@ impl Store {
         let done = open.done_ids().map_err(|error| unread(self, error))?;
         let salvage = Salvage::read(ruins).map_err(|error| unread(self, error))?;
         for stored in salvage.calls().map_err(|error| unread(self, error))? {
-            // The history forgets by age, and its bytes stay for a while.
-            let is_old = self.now.since(stored.slip().enqueued_at) >= history::KEPT_FOR;
-            let is_over = is_old && !waits(stored.slip().state.phase());
-            if is_over || self.is_stored(&CallId::from_text(stored.id.as_str()))? {
+            let heard = hear(&mut open, &done, &stored.id);
+            let is_known = self.is_stored(&CallId::from_text(stored.id.as_str()))?;
+            if is_known || is_forgotten(stored.slip(), heard, &open, self.now) {
                 continue;
             }
             let mut draft = self.draft();
-            let heard = hear(&mut open, &done, &stored.id);
             let phase = self.bring_in(&mut draft, &stored, heard)?;
             let is_newer = stored.slip().seq >= self.counted_to;
             if !waits(phase) && (is_newer || self.unaccounted() > 0) {
@@ -161,6 +163,13 @@ fn hear(open: &mut Open, done: &HashSet<CallId>, id: &str) -> Heard {
         None if done.contains(&CallId::from_text(id)) => Heard::Done,
         None => Heard::Nothing,
     }
+}
+
+/// Whether the history has forgotten the call by its age: its bytes stay for a while, and may tell of a
+/// time when it waited. An open call is in the journal however old, where there is a journal.
+fn is_forgotten(slip: &Slip, heard: Heard, journal: &Open, now: HostTime) -> bool {
+    let is_old = now.since(slip.enqueued_at) >= history::KEPT_FOR;
+    is_old && heard == Heard::Nothing && !(journal.is_empty() && waits(slip.state.phase()))
 }
 
 /// What becomes of a call that was found as `slip`, in the light of the journal, which is never behind.

@@ -221,3 +221,15 @@ fn a_pbx_that_is_configured_no_more_is_named() {
     let mut store = reopen(store, dir.path());
     assert_eq!(store.pin_pbx(&[spb]).unwrap(), [msk]);
 }
+
+#[test]
+fn where_room_is_scarce_calls_at_their_end_are_kept_without_what_explains_them() {
+    let (mut store, _dir) = new();
+    let seqs = enqueue(&mut store, vec![call(1), call(2)], at(0));
+    store.spare = true;
+    send(&mut store, seqs[0], at(1));
+    let item = find(&mut store, 1);
+    assert!(item.call.timeline.is_empty() && item.call.record.why.is_empty());
+    assert_eq!(item.call.record.uniqueids, call(1).record.uniqueids);
+    assert_eq!(find(&mut store, 2).call, call(2), "what waits is whole");
+}

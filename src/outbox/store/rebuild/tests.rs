@@ -4,7 +4,7 @@ use super::*;
 use crate::outbox::queue::EntityRef;
 use crate::outbox::queue::contract::{at, call};
 
-const INTENT: Intent = Intent { batch: BatchId(9), since: crate::time::HostTime::from_micros(9) };
+const INTENT: Intent = Intent { batch: BatchId(9), since: HostTime::from_micros(9) };
 
 fn slip(state: State) -> Slip {
     Slip { state, ..Slip::new(Seq(1), &call(1).record, at(0)) }
@@ -69,4 +69,19 @@ fn a_dead_call_waits_for_a_person() {
     for heard in [Heard::Nothing, Heard::Open(None), Heard::Open(Some(INTENT))] {
         check(dead(), heard, Phase::Dead);
     }
+}
+
+#[test]
+fn bytes_of_calls_that_the_history_forgot_bring_nothing_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let none = Open::read(dir.path()).unwrap();
+    std::fs::write(dir.path().join("2026-11-22.jsonl"), "").unwrap();
+    let journal = Open::read(dir.path()).unwrap();
+    let (young, old) = (at(29 * 86_400), at(31 * 86_400));
+    let waiting = slip(State::Pending);
+    assert!(is_forgotten(&waiting, Heard::Nothing, &journal, old));
+    assert!(!is_forgotten(&waiting, Heard::Nothing, &journal, young));
+    assert!(!is_forgotten(&waiting, Heard::Open(None), &journal, old));
+    assert!(!is_forgotten(&waiting, Heard::Nothing, &none, old), "nothing else would have it");
+    assert!(is_forgotten(&slip(sent()), Heard::Nothing, &none, old));
 }
