@@ -8,7 +8,7 @@
 //!
 //! READY is told when the store is open and the tasks run; the peers may be away. The end goes with
 //! the stream: the intakes stop and hand over what they have, the courier finishes its request, the
-//! store closes. Each stage has its share of one deadline, so a stage that hangs does not cost the
+//! store closes. A store that fails ends nothing: it is opened anew, and calls wait. Each stage has its share of one deadline, so a stage that hangs does not cost the
 //! next ones their turn.
 
 use std::collections::BTreeMap;
@@ -195,7 +195,8 @@ async fn announce(mut news: watch::Receiver<u64>, arrivals: Arc<Notify>) {
     }
 }
 
-/// The daemon ends for it: a store that failed does nothing more until it is opened anew.
+/// The daemon ends for it: a store that failed is opened anew by its thread, but for one that will never
+/// open.
 fn store_failed(reason: &str, dir: &Path) -> anyhow::Error {
     let (advice, dir) = (error::advice(reason), dir.display());
     anyhow!(

@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 
-use tracing::warn;
+use tracing::{error, warn};
 
 use crate::call::id::{AccountId, PbxName};
-use crate::call::record::CallRecord;
+use crate::call::record::{CallRecord, FinishedCall};
+use crate::clock;
 use crate::intake::task::{Kept, Sink};
 use crate::ops::sides::Doubts;
 use crate::outbox::courier::task::Outbox;
@@ -81,7 +82,14 @@ impl Sink for Door {
     }
 
     fn is_dead(&self) -> bool {
-        self.store.failure().is_some()
+        self.store.is_over() || self.store.failure().is_some()
+    }
+
+    fn spill(&mut self, calls: Vec<FinishedCall>) -> Result<(), Vec<FinishedCall>> {
+        self.store.spill(calls, clock::host()).map_err(|(calls, error)| {
+            error!(%error, count = calls.len(), "calls cannot be written to the emergency file, either");
+            calls
+        })
     }
 }
 

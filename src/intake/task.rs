@@ -317,8 +317,8 @@ impl Intake {
         Some(())
     }
 
-    /// Offers what waits until the sink has stored it or never will. What is left then is named:
-    /// only the PBX's stream had it.
+    /// Offers what waits until the sink has stored it or takes nothing more. What is left then goes
+    /// where the next process finds it, or is named: only the PBX's stream had it.
     async fn drain(&mut self) {
         let cut = self.way.cut.clone();
         while self.out.drain(&mut self.reader, clock::mono()) {
@@ -327,7 +327,15 @@ impl Intake {
                 () = clock::sleep_until(Some(clock::mono().after(DRAIN_AGAIN))) => {}
             }
         }
-        self.out.take().iter().for_each(tell_lost);
+        let left = self.out.take();
+        let count = left.len();
+        if count == 0 {
+            return;
+        }
+        match self.out.spill(left) {
+            Ok(()) => warn!(count, "calls that the store could not take wait in a file for the next start"),
+            Err(lost) => lost.iter().for_each(tell_lost),
+        }
     }
 
     fn tell(&mut self, notice: Notice) {

@@ -146,8 +146,17 @@ impl Daemon {
 
     /// From here on no file of the daemon may grow.
     pub fn fill_disk(&self) {
+        self.limit_files("--fsize=0:unlimited");
+    }
+
+    /// Undoes [`Self::fill_disk`].
+    pub fn make_room(&self) {
+        self.limit_files("--fsize=unlimited:unlimited");
+    }
+
+    fn limit_files(&self, limit: &str) {
         let pid = self.child.id().unwrap().to_string();
-        let limited = std::process::Command::new("prlimit").args(["--pid", &pid, "--fsize=0"]).status();
+        let limited = std::process::Command::new("prlimit").args(["--pid", &pid, limit]).status();
         assert!(limited.unwrap().success());
     }
 

@@ -34,8 +34,15 @@ pub trait Sink: Send {
     /// Whether it is still to be heard what became of parcels that were taken.
     fn owes(&self) -> bool;
 
-    /// Whether nothing will ever be taken again.
+    /// Whether nothing is taken now, and nobody knows for how long.
     fn is_dead(&self) -> bool;
+
+    /// Writes calls where the next process finds them, when this one must end while nothing is taken.
+    /// It may block.
+    ///
+    /// # Errors
+    /// The calls for which there was no room.
+    fn spill(&mut self, calls: Vec<FinishedCall>) -> Result<(), Vec<FinishedCall>>;
 }
 
 /// Refused calls are offered again after this time: a store that is slow for a moment is slow for
@@ -184,6 +191,11 @@ impl Outgoing {
     /// Calls that nobody took, in their order.
     pub fn take(&mut self) -> Vec<FinishedCall> {
         self.backlog.take()
+    }
+
+    /// As [`Sink::spill`].
+    pub fn spill(&mut self, calls: Vec<FinishedCall>) -> Result<(), Vec<FinishedCall>> {
+        self.sink.spill(calls)
     }
 
     pub fn len(&self) -> usize {

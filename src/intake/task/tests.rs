@@ -81,7 +81,7 @@ impl Shelf {
 impl Sink for Shelf {
     fn offer(&mut self, parcel: Parcel) -> Result<(), Parcel> {
         let (room, shelf) = &mut *self.0.lock().unwrap();
-        if *room == DEAD || shelf.len() + parcel.calls.len() > *room {
+        if matches!(*room, DEAD | SPILLS) || shelf.len() + parcel.calls.len() > *room {
             return Err(parcel);
         }
         shelf.extend(parcel.calls);
@@ -109,12 +109,24 @@ impl Sink for Shelf {
     }
 
     fn is_dead(&self) -> bool {
-        self.0.lock().unwrap().0 == DEAD
+        matches!(self.0.lock().unwrap().0, DEAD | SPILLS)
+    }
+
+    fn spill(&mut self, calls: Vec<FinishedCall>) -> Result<(), Vec<FinishedCall>> {
+        let (room, shelf) = &mut *self.0.lock().unwrap();
+        if *room != SPILLS {
+            return Err(calls);
+        }
+        shelf.extend(calls);
+        Ok(())
     }
 }
 
 /// The room of a shelf that takes nothing any more.
 const DEAD: usize = 0xdead;
+
+/// The same, of one that spills.
+const SPILLS: usize = 0xdeae;
 
 struct Office {
     intake: Intake,
@@ -435,6 +447,18 @@ async fn calls_that_a_dead_store_cannot_take_are_named_and_not_waited_for() {
         assert!(log.contains(wanted), "{log}");
     }
     assert!(!log.contains("79161234568"), "{log}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_a_dead_store_cannot_take_wait_in_a_file() {
+    let mut office = office(Shelf::with_room(SPILLS));
+    (1..=2).for_each(|n| office.intake.out.push(call(n)));
+    office.stop.cancel();
+    let (log, _guard) = Log::capture(tracing::Level::WARN);
+    office.intake.run().await.unwrap();
+    assert_eq!(office.shelf.ids(), ["t-1", "t-2"]);
+    let log = log.text();
+    assert!(log.contains("wait in a file") && !log.contains("call lost"), "{log}");
 }
 
 #[tokio::test(start_paused = true)]

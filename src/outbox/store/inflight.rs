@@ -5,9 +5,10 @@ use tracing::error;
 
 use crate::call::checkpoint;
 use crate::call::id::PbxName;
+use crate::call::record::CallRecord;
 use crate::outbox::queue::Error;
 use crate::outbox::store::trees::{Change, Tree};
-use crate::outbox::store::{Store, frame};
+use crate::outbox::store::{Shelf, Store, frame};
 
 impl Change {
     /// Adds what changed of the calls in progress of `pbx`.
@@ -16,7 +17,7 @@ impl Change {
             let key = stored_key(pbx, key);
             match value {
                 Some(value) => {
-                    let framed = frame::encode(key.as_bytes(), value);
+                    let framed = frame::encode(&Shelf::Inflight.frame_key(&key), value);
                     self.put(Tree::Inflight, key.as_bytes(), framed);
                 }
                 None => self.remove(Tree::Inflight, key.as_bytes()),
@@ -48,6 +49,21 @@ impl Store {
         }
         Ok(kept)
     }
+}
+
+/// The channel or call that a key is of, as `ids` name it: `<pbx>-<uniqueid>`.
+pub(super) fn channel_of(key: &str) -> Option<String> {
+    let (pbx, rest) = key.split_once('/')?;
+    let uniqueid = rest.strip_prefix("c/").or_else(|| rest.strip_prefix("g/"))?;
+    Some(format!("{pbx}-{uniqueid}"))
+}
+
+/// The keys under which the channels of a call that ended may still be kept.
+pub(super) fn keys_of(record: &CallRecord) -> impl Iterator<Item = String> {
+    record.uniqueids.iter().flat_map(|uniqueid| {
+        let keys = [checkpoint::channel_key(uniqueid), checkpoint::call_key(uniqueid)];
+        keys.map(|key| stored_key(&record.pbx, &key))
+    })
 }
 
 fn stored_key(pbx: &PbxName, key: &str) -> String {

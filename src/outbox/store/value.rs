@@ -9,7 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::call::record::FinishedCall;
+use crate::call::record::{FinishedCall, Timeline};
 use crate::outbox::queue::{Item, State};
 use crate::outbox::schedule::Slip;
 use crate::outbox::store::fit::{self, Fitted};
@@ -18,7 +18,7 @@ use crate::outbox::store::frame::{self, Frame};
 /// Version of the payload; keys are only ever added within one.
 pub const VERSION: u32 = 1;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Stored {
     /// The call's id, which is the key of the frame.
     pub id: String,
@@ -27,7 +27,7 @@ pub struct Stored {
 }
 
 /// The first line.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Head {
     v: u32,
     #[serde(flatten)]
@@ -121,6 +121,17 @@ impl Stored {
             fit::cut_text(reason, fit::TEXT_MAX);
         }
         self.head.slip = slip;
+    }
+
+    /// Takes what explains the call away; one in other words stays as it is.
+    pub fn strip(&mut self) {
+        let Ok(mut call) = self.call() else { return };
+        call.timeline = Timeline::default();
+        call.record.why.clear();
+        if let Ok(json) = serde_json::to_string(&call) {
+            self.call = json;
+            self.head.trimmed = ["timeline", "why"].map(str::to_owned).to_vec();
+        }
     }
 
     /// # Errors
