@@ -327,6 +327,11 @@ impl Intake {
                 () = clock::sleep_until(Some(clock::mono().after(DRAIN_AGAIN))) => {}
             }
         }
+        if self.out.is_unkept(&self.reader) {
+            // What was kept of them is older, or nothing: the next start shall know more.
+            self.reader.finish();
+            self.out.collect(&mut self.reader);
+        }
         let left = self.out.take();
         let count = left.len();
         if count == 0 {

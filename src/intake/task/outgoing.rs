@@ -188,6 +188,11 @@ impl Outgoing {
         self.sink.owes() || (waits && !self.sink.is_dead())
     }
 
+    /// Whether something of the calls in progress is known here only.
+    pub fn is_unkept(&self, reader: &Reader) -> bool {
+        reader.has_changes() || self.lost || self.sink.owes() || !self.changes.is_empty()
+    }
+
     /// Calls that nobody took, in their order.
     pub fn take(&mut self) -> Vec<FinishedCall> {
         self.backlog.take()
