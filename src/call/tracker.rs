@@ -361,7 +361,8 @@ impl Tracker {
             return; // it has been running since before we lost it
         }
         let silent = self.groups.iter().filter(|(_, group)| group.silent_since.is_some());
-        let mut silent: Vec<_> = silent.map(|(index, group)| (group.seq, index, group.silent_since)).collect();
+        let mut silent: Vec<_> =
+            silent.map(|(index, group)| (group.seq, index, group.silent_since)).collect();
         silent.sort_unstable();
         for (_, group, since) in silent {
             // What was not heard of since an earlier loss was over by then, as far as anybody knows.
