@@ -65,7 +65,7 @@ fn half_a_call() -> Kept {
     };
     let caller = channel(1, "trunk", "CallerIDNum: 79161234567\r\nExten: 74957000101\r\n");
     let phone = channel(2, "101", "CallerIDNum: 101\r\nExten: s\r\n");
-    let dest: String = phone.lines().map(|line| format!("Dest{line}\r\n")).collect();
+    let dest = phone.lines().fold(String::new(), |dest, line| dest + "Dest" + line + "\r\n");
     let bridge = "BridgeUniqueid: b\r\nBridgeType: basic\r\n";
     let events = [
         ("Newchannel", caller.clone()),
