@@ -35,6 +35,54 @@ fn restore_then_continue_equals_no_restart() {
     assert!(count > 30_000 && compared > 500, "{count} events, {compared} captures");
 }
 
+#[test]
+fn a_call_that_was_written_without_its_channels_is_forgotten() {
+    let mut kept = half_a_call();
+    kept.retain(|key, _| !key.starts_with('c'));
+    assert!(kept.keys().any(|key| key.starts_with('g')));
+    let mut reader = start(&kept);
+    keep(&mut reader, &mut kept);
+    assert!(kept.keys().all(|key| !key.starts_with('g')), "{:?}", kept.keys());
+}
+
+#[test]
+fn a_call_whose_end_was_written_without_its_channels_ends_goes_on() {
+    let mut kept = half_a_call();
+    let call = kept.get_mut("g/1795000000.1").expect("the call is written by its first channel");
+    let mut value: serde_json::Value = serde_json::from_slice(call).expect("JSON");
+    value["deadline"] = 1_795_000_009_500_000_i64.into();
+    *call = value.to_string().into_bytes();
+    assert_eq!(start(&kept).poll_timeout(), None, "its channels are there");
+}
+
+/// What is written of a call in which two talk.
+fn half_a_call() -> Kept {
+    let channel = |number: u32, name: &str, rest: &str| {
+        format!(
+            "Channel: PJSIP/{name}-0000000{number}\r\nContext: x\r\n{rest}Uniqueid: 1795000000.{number}\r\n\
+             Linkedid: 1795000000.1\r\n"
+        )
+    };
+    let caller = channel(1, "trunk", "CallerIDNum: 79161234567\r\nExten: 74957000101\r\n");
+    let phone = channel(2, "101", "CallerIDNum: 101\r\nExten: s\r\n");
+    let dest = phone.lines().fold(String::new(), |dest, line| dest + "Dest" + line + "\r\n");
+    let bridge = "BridgeUniqueid: b\r\nBridgeType: basic\r\n";
+    let events = [
+        ("Newchannel", caller.clone()),
+        ("Newchannel", phone.clone()),
+        ("DialBegin", format!("{caller}{dest}")),
+        ("BridgeEnter", format!("{bridge}{phone}")),
+        ("BridgeEnter", format!("{bridge}{caller}")),
+    ];
+    let (mut reader, mut kept) = (start(&Kept::new()), Kept::new());
+    for (name, rest) in events {
+        let block = format!("Event: {name}\r\nTimestamp: 1795000001.000000\r\n{rest}\r\n");
+        reader.handle_frame(&Frame { kind: Kind::Event, block: block.as_bytes() }, None);
+    }
+    keep(&mut reader, &mut kept);
+    kept
+}
+
 /// What happens before every event.
 #[derive(Clone, Copy, Eq, PartialEq)]
 enum Break {

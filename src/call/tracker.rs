@@ -375,11 +375,18 @@ impl Tracker {
         if self.now.since(lost) <= Duration::from_secs(uptime) {
             return; // it has been running since before we lost it
         }
+        // The uptime is in whole seconds: what began in the first of them may be of this Asterisk.
+        let uptime = Duration::from_secs(uptime.saturating_add(1));
+        let is_older =
+            |member: &ChannelIndex| self.now.since(self.channels[*member as usize].facts.born) > uptime;
         let silent = self.groups.iter().filter(|(_, group)| group.silent_since.is_some());
-        let mut silent: Vec<_> = silent.map(|(index, group)| (group.seq, index)).collect();
+        let silent = silent.filter(|(_, group)| group.members.iter().any(is_older));
+        let mut silent: Vec<_> =
+            silent.map(|(index, group)| (group.seq, index, group.silent_since)).collect();
         silent.sort_unstable();
-        for (_, group) in silent {
-            self.end_group(group, lost, GroupEnd::Cut);
+        for (_, group, since) in silent {
+            // What was not heard of since an earlier loss was over by then, as far as anybody knows.
+            self.end_group(group, since.unwrap_or(lost).min(lost), GroupEnd::Cut);
         }
     }
 

@@ -42,10 +42,16 @@ impl Tracker {
             self.restore_references(*index, value);
         }
         self.restore_bridges(&restored);
-        for (first, group) in &groups {
-            if let Some(call) = calls.get(first) {
-                self.restore_links(*group, call);
+        for (first, call) in &calls {
+            match groups.get(first) {
+                Some(group) => self.restore_links(*group, call),
+                // Its channels were to be written next, or are gone: nobody else would remove it.
+                None => self.forgot_call(first, true),
             }
+        }
+        for group in groups.into_values() {
+            // A call may have been written when its channels were not yet.
+            self.reconsider(group);
         }
         self.groups.len()
     }
