@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use ami2amo::call::checkpoint::{Change, Value};
+use ami2amo::call::checkpoint::{Change, Value, call_key, channel_key};
 use ami2amo::call::id::{AccountId, CallId};
 use ami2amo::call::record::FinishedCall;
 use ami2amo::outbox::memory::MemoryQueue;
@@ -332,7 +332,13 @@ impl Store {
             Left::First | Left::Torn => self.disk.extend(group.into_iter().take(part)),
             Left::JournalAlone => {
                 self.disk.extend(group.into_iter().filter_map(|op| match op {
-                    Op::Enqueue(calls, _, now) => Some(Op::Enqueue(calls, Vec::new(), now)),
+                    Op::Enqueue(calls, _, now) => {
+                        // What is put back from the journal goes on in one place only.
+                        let ids = calls.iter().flat_map(|call| &call.record.uniqueids);
+                        let keys = ids.flat_map(|id| [channel_key(id), call_key(id)]);
+                        let removed = keys.map(|key| Change { key, value: None }).collect();
+                        Some(Op::Enqueue(calls, removed, now))
+                    }
                     Op::Intend(..) | Op::Settle(..) | Op::Adopt(_) | Op::Keep(_) => None,
                 }));
             }
