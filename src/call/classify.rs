@@ -94,7 +94,8 @@ impl<'f> Case<'f> {
         let started_at = opener.born.min(first.born).min(self.clicked_at().unwrap_or(first.born));
         let ended_at =
             self.conversation.legs.iter().map(|leg| self.end(*leg)).max().unwrap_or(self.facts.ended);
-        let ended_at = if answered_at.is_some() { ended_at } else { ended_at.max(self.given_up_at()) };
+        // Events that came in the wrong order may let someone talk after the end.
+        let ended_at = ended_at.max(answered_at.unwrap_or_else(|| self.given_up_at()));
         let phone_raw = self.phone_raw();
         let (number, no_phone) = self.number(phone_raw.as_deref(), setting.policy);
         let outcome = self.outcome();

@@ -17,12 +17,12 @@
 mod desk;
 mod draft;
 pub mod error;
-mod fit;
-mod frame;
+pub(crate) mod fit;
+pub(crate) mod frame;
 pub mod fsync;
 pub mod handle;
 mod history;
-mod journal;
+pub(crate) mod journal;
 mod load;
 mod lock;
 mod open;
@@ -30,7 +30,7 @@ pub mod rest;
 pub mod search;
 mod shelf;
 mod trees;
-mod value;
+pub(crate) mod value;
 mod worker;
 
 use std::cell::OnceCell;
