@@ -11,7 +11,7 @@ use crate::amo::answer::{self, Account, Fate, Reply};
 use crate::amo::notes::{self, KINDS, Page};
 use crate::call::record::FinishedCall;
 use crate::outbox::policy::{self, Policy, Sending};
-use crate::outbox::queue::{BatchId, Item, Phase, Seq, State};
+use crate::outbox::queue::{BatchId, Phase, Seq, State};
 use crate::outbox::schedule::{Slip, permit};
 use crate::time::HostTime;
 
@@ -76,7 +76,9 @@ fn told(fate: &Fate, status: u16) {
         Fate::NotFound | Fate::Suspect => assert!(judges, "{status}: {fate:?}"),
         Fate::Invalid { code, path, detail } => {
             assert!(judges, "{status}: {fate:?}");
-            [code, path, detail].into_iter().for_each(|text| tidy(text));
+            for text in [code, path, detail] {
+                tidy(text);
+            }
         }
         Fate::Untouched => assert!(matches!(status, 400 | 401 | 402 | 403 | 422 | 429), "{status}"),
         Fate::Unclear => {}
@@ -87,7 +89,7 @@ fn told(fate: &Fate, status: u16) {
 fn settled(fate: &Fate, words: &str) {
     let mut slip = Slip::new(Seq(1), &CALL.record, NOW);
     slip.state = State::Sending { batch: BatchId(1), since: NOW };
-    let item: Item = slip.into_item(CALL.clone());
+    let item = slip.into_item(CALL.clone());
     let sending = Sending { batch: BatchId(1), since: NOW, request_timeout: Duration::from_secs(30) };
     let settled = policy::after_answer(&Policy::default(), &item, fate, words, &sending, NOW);
     let phase = settled.state.phase();

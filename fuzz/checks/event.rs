@@ -3,6 +3,7 @@
 
 use crate::ami::banner;
 use crate::ami::event::{self, Event};
+use crate::ami::interest;
 use crate::ami::wire::{Frame, Kind};
 
 use super::wire::frames;
@@ -78,8 +79,6 @@ fn is_plain(block: &[u8]) -> bool {
 
 /// A variable that no call depends on is read where it stands and stepped over where it comes.
 fn waits_for_nothing(event: &Event<'_>) -> bool {
-    match event.what {
-        event::What::Variable { name, .. } => !crate::ami::interest::wants_variable(name, b"AMI2AMO_"),
-        _ => false,
-    }
+    let event::What::Variable { name, .. } = event.what else { return false };
+    !interest::wants_variable(name, b"AMI2AMO_")
 }

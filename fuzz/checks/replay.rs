@@ -54,7 +54,9 @@ impl Run {
                 Act::Restart => run.restart(),
                 Act::Wait(time) => {
                     let now = run.reader.stats().last.map(|last| last.after(*time));
-                    now.into_iter().for_each(|now| run.reader.handle_timeout(now));
+                    if let Some(now) = now {
+                        run.reader.handle_timeout(now);
+                    }
                     run.collect();
                 }
             }

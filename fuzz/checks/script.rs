@@ -127,7 +127,7 @@ impl Writer {
     fn step(&mut self, op: Op, ab: [u8; 2], c: u8) {
         let at = usize::from(u16::from_le_bytes(ab)) % BLOCKS.len();
         match op {
-            Op::Copy => self.blocks((at..at + usize::from(c) + 1).step_by(1)),
+            Op::Copy => self.blocks(at..=at + usize::from(c)),
             Op::Thin => self.blocks((at..at + usize::from(c)).step_by(2)),
             Op::Double => self.put(&self.last.clone()),
             Op::Swap => self.blocks([at, at.saturating_sub(1)].into_iter()),
@@ -135,7 +135,7 @@ impl Writer {
             Op::Cut => self.put(&BLOCKS[at][..BLOCKS[at].len() * usize::from(c) / 256]),
             Op::Bytes => self.put(&[ab[0], ab[1], c]),
             Op::Clock => {
-                let unit = if c % 2 == 0 { 1 } else { 3600 };
+                let unit = if c.is_multiple_of(2) { 1 } else { 3600 };
                 self.shift = i64::from(i16::from_le_bytes(ab)) * unit;
             }
             Op::Connect => self.put(BANNER),

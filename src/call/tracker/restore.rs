@@ -54,6 +54,7 @@ impl Tracker {
         self.now = self.now.max(stream.now);
         self.begun = stream.begun;
         self.time = stream.time;
+        self.kept.unknown.clone_from(&stream.unknown);
         for uniqueid in &stream.ended {
             self.tombs.add(uniqueid.as_bytes(), stream.now);
         }

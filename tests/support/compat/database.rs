@@ -1,5 +1,6 @@
 //! The database's trees as rows, written and read without the store: an eye of its own on what lies there.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -94,7 +95,10 @@ fn part(bytes: &[u8]) -> (&[u8], &[u8]) {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}"); // a string takes everything
+        text
+    })
 }
 
 fn unhex(text: &str) -> Vec<u8> {

@@ -65,7 +65,7 @@ pub fn go_on(lines: &[Value], change: fn(&mut Value)) -> Followed {
     };
     let mut reader = reader();
     reader.restore(values.iter().map(read).collect());
-    let first = head["events"].as_u64().expect("a number") as usize;
+    let first = head["events"].as_u64().and_then(|first| usize::try_from(first).ok()).expect("a number");
     let events = events(head["capture"].as_str().expect("a capture"));
     let mut written = BTreeMap::new();
     let mut calls = Vec::new();

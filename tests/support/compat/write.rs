@@ -164,7 +164,7 @@ fn calls() -> Vec<FinishedCall> {
 }
 
 fn write_lines(path: &Path, lines: &[Value]) {
-    write(path, &lines.iter().map(|line| format!("{line}\n")).collect::<String>());
+    write(path, &lines.iter().map(Value::to_string).chain([String::new()]).collect::<Vec<_>>().join("\n"));
 }
 
 fn write(path: &Path, text: &str) {
