@@ -16,7 +16,7 @@ use crate::ami::wire::{Frame, Kind, Splitter, Step};
 pub(super) static BLOCKS: LazyLock<Vec<&[u8]>> = LazyLock::new(|| blocks(include_bytes!("../blocks.ami")));
 
 /// Longest stream of a script, in bytes: a capture of one call has 50 KiB.
-const STREAM_MAX: usize = 192 << 10;
+const STREAM_MAX: usize = 96 << 10;
 
 const BANNER: &[u8] = b"Asterisk Call Manager/11.0.0\r\n";
 
