@@ -55,6 +55,12 @@ fn any_mix_of_line_ends_ends_a_block_once() {
 }
 
 #[test]
+fn a_variable_smuggled_behind_another_hides_nothing() {
+    let block = "Event: VarSet\r\nVariable: FROM_DID\r\nValue: 7\r\nVariable: X\r\n";
+    check(&format!("{block}\r\n"), &[&format!("Event: {}", block.replace("\r\n", "|"))]);
+}
+
+#[test]
 fn events_and_variables_that_nobody_needs_are_stepped_over() {
     check("Event: Newexten\r\nX: 1\r\n\r\nEvent: VarSet\r\nVariable: EXT\r\nValue: 1\r\n\r\n", &[]);
     check(
