@@ -115,7 +115,8 @@ fn kept(value: &Value, json: &[u8]) {
     let Change { key, value: again } = value.change();
     let again = again.expect("a value is no removal");
     assert_eq!(Value::read(&key, &again).expect("what was written is read"), *value);
-    let before: Json = serde_json::from_slice(json).expect("it was read");
+    // What is stepped over within a value need not be sound.
+    let Ok(before) = serde_json::from_slice::<Json>(json) else { return };
     let after: Json = serde_json::from_slice(&again).expect("it was written");
     for (key, told) in before.as_object().expect("a value is an object") {
         let same = after.get(key).is_some_and(|now| now.is_object() || now.is_array() || now == told);
