@@ -312,7 +312,7 @@ impl Scan {
                     interest::wants_variable(line[b"Variable:".len()..].trim_ascii(), &own_variables.0);
             }
             Some(b'T' | b't') if starts_with(line, b"Timestamp:") => self.timed = true,
-            Some(b'A') if self.lines == 0 && is_banner(line) => {
+            Some(b'A' | b'a') if self.lines == 0 && is_banner(line) => {
                 self.lines = 1;
                 return Some(End::Whole { block: start + line.len(), next });
             }

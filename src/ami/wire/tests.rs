@@ -40,6 +40,7 @@ fn a_banner_is_a_line_of_its_own() {
         "Asterisk Call Manager/11.0.0\r\nResponse: Success\r\nMessage: ok\r\n\r\n",
         &["Banner: Asterisk Call Manager/11.0.0", "Response: Response: Success|Message: ok|"],
     );
+    check("asterisk call manager/11.0.0\n\n", &["Banner: asterisk call manager/11.0.0"]);
 }
 
 #[test]
