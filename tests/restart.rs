@@ -13,6 +13,7 @@ use ami2amo::call::id::PbxName;
 use ami2amo::call::policy::Policy;
 use ami2amo::call::record::Source;
 use ami2amo::intake::reader::Reader;
+use ami2amo::time::PbxTime;
 use support::captures;
 
 /// What the store holds of calls in progress.
@@ -81,6 +82,31 @@ fn half_a_call() -> Kept {
     }
     keep(&mut reader, &mut kept);
     kept
+}
+
+/// Values are written at their own times: a conference that was left and entered anew may have an old label in one
+/// of them and a new one in another.
+#[test]
+fn a_conference_with_two_labels_is_one() {
+    let channel = |n: u32, label: u32| {
+        let json = serde_json::json!({
+            "v": 1, "uniqueid": format!("1.{n}"), "call": format!("1.{n}"), "name": format!("PJSIP/{n}-1"),
+            "linkedid": format!("1.{n}"), "announced": true, "origin": "incoming", "born": n,
+            "stays": [{"label": label, "id": "room", "kind": "conference", "from": 10 + n}], "in_bridge": true,
+        });
+        (format!("c/1.{n}"), json.to_string().into_bytes())
+    };
+    let kept = Kept::from([channel(101, 1), channel(102, 2), channel(103, 1)]);
+    let (mut reader, mut calls) = (start(&kept), Vec::new());
+    for n in [102, 101, 103] {
+        let block = format!("Event: Hangup\r\nTimestamp: {n}.0\r\nUniqueid: 1.{n}\r\nCause: 16\r\n");
+        reader.handle_frame(&Frame { kind: Kind::Event, block: block.as_bytes() }, None);
+        reader.handle_timeout(PbxTime::from_micros((n + 2) * 1_000_000));
+        collect(&mut reader, &mut calls);
+    }
+    reader.finish();
+    collect(&mut reader, &mut calls);
+    assert_eq!((calls.len(), reader.stats().open), (3, 0));
 }
 
 /// What happens before every event.

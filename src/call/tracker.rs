@@ -265,6 +265,12 @@ impl Tracker {
         for (_, _, group) in lost {
             self.set_deadline(group, Some(at.after(GRACE)));
         }
+        let early = self.channels.iter().filter(|(_, tracked)| tracked.facts.born > at);
+        let early: Vec<_> = early.filter_map(|(entry, _)| ChannelIndex::try_from(entry).ok()).collect();
+        for index in early {
+            self.channels[index as usize].facts.born = at;
+            self.changed(index);
+        }
     }
 
     /// Another stretch of time begins; nothing is open.

@@ -25,6 +25,8 @@ pub(super) struct Kept {
     removed: Vec<String>,
     /// Something happened since the stream's own value was written.
     stream: bool,
+    /// What a later program wrote in that value.
+    pub(super) unknown: Unknown,
 }
 
 impl Tracker {
@@ -93,7 +95,7 @@ impl Tracker {
 
     /// Whether [`Tracker::take_changes`] has something to give.
     pub fn has_changes(&self) -> bool {
-        let Kept { channels, calls, removed, stream, on: _ } = &self.kept;
+        let Kept { channels, calls, removed, stream, on: _, unknown: _ } = &self.kept;
         *stream
             || !channels.is_empty()
             || !calls.is_empty()
@@ -164,7 +166,7 @@ impl Tracker {
             shift,
             time: self.time,
             ended: self.tombs.recent(),
-            unknown: Unknown::default(),
+            unknown: self.kept.unknown.clone(),
         })
     }
 

@@ -60,6 +60,7 @@ impl Tracker {
         self.now = self.now.max(stream.now);
         self.begun = stream.begun;
         self.time = stream.time;
+        self.kept.unknown.clone_from(&stream.unknown);
         for uniqueid in &stream.ended {
             self.tombs.add(uniqueid.as_bytes(), stream.now);
         }
@@ -127,12 +128,18 @@ impl Tracker {
             .flat_map(|(index, value)| {
                 let last = value.stays.len();
                 let place = move |at: usize| value.in_bridge && at + 1 == last;
-                value.stays.iter().enumerate().map(move |(at, stay)| (*index, stay, place(at), value))
+                value.stays.iter().enumerate().map(move |(at, stay)| (*index, at, stay, place(at), value))
             })
             .collect();
-        stays.sort_by_key(|(_, stay, ..)| stay.from);
-        for (index, stay, is_there, value) in stays {
+        stays.sort_by_key(|(_, _, stay, ..)| stay.from);
+        self.bridges.count_from(stays.iter().map(|(_, _, stay, ..)| stay.label).max());
+        for (index, at, stay, is_there, value) in stays {
             let entry = self.bridges.restore(stay, is_there.then_some(index), index);
+            if let Some(entry) = entry {
+                // Values that were not written at one time may call one bridge by two labels.
+                let stay = &mut self.channels[index as usize].facts.stays[at];
+                (stay.bridge, stay.kind) = (self.bridges.label(entry), self.bridges.kind(entry));
+            }
             if is_there {
                 self.channels[index as usize].bridge = entry;
             } else if stay.id.is_some() && stay.id == value.late {

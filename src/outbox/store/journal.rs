@@ -14,7 +14,7 @@
 //! clock, `crc` is the CRC-32 of the call's JSON as it stands in the line.
 
 pub(super) mod past;
-pub(super) mod read;
+pub(crate) mod read;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};

@@ -197,6 +197,7 @@ mod tests {
     fn keys_of_a_later_program_outlive_a_rewrite() {
         let mut later = json(&stored());
         later[0]["priority"] = 7.into();
+        later[0]["weight"] = 1.795_339_64e134.into();
         later[1]["record"]["mood"] = "cheerful".into();
         let mut back = Stored::decode(&framed(&later)).unwrap();
         let slip = Slip { attempts: 5, ..back.slip().clone() };
