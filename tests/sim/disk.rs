@@ -331,11 +331,13 @@ impl Store {
             // A half written transaction fails its checksum: it is as if it had not been begun.
             Left::First | Left::Torn => self.disk.extend(group.into_iter().take(part)),
             Left::JournalAlone => {
+                let twice = self.mutant == Some(Mutant::TakenInTwice);
                 self.disk.extend(group.into_iter().filter_map(|op| match op {
                     Op::Enqueue(calls, _, now) => {
                         // What is put back from the journal goes on in one place only.
                         let ids = calls.iter().flat_map(|call| &call.record.uniqueids);
-                        let keys = ids.flat_map(|id| [channel_key(id), call_key(id)]);
+                        // The planted bug takes what goes on all the same for another call.
+                        let keys = ids.flat_map(|id| [channel_key(id), call_key(id)]).filter(|_| !twice);
                         let removed = keys.map(|key| Change { key, value: None }).collect();
                         Some(Op::Enqueue(calls, removed, now))
                     }
