@@ -23,6 +23,7 @@ use ami2amo::outbox::store::{Opened, Repair, Store};
 
 use disk::Disk;
 use told::Told;
+use worker::Syncs;
 
 #[path = "power_cut/disk.rs"]
 mod disk;
@@ -38,6 +39,9 @@ const ROUNDS: &str = "AMI2AMO_POWER_CUT";
 
 /// Kills in the place of power cuts that nobody asked for.
 const KILLS: u32 = 4;
+
+/// Power cuts of a store that syncs nothing: it shows that what is not on the disk is missed.
+const CONTROLS: u32 = 5;
 
 /// Rounds that one store lives: long enough for several segments of sled, short enough for many beginnings.
 const ROUNDS_A_STORE: u32 = 10;
@@ -63,60 +67,65 @@ struct Score {
     closed_again: u64,
     remembered: u64,
     damaged_lines: u64,
+    faults: Vec<String>,
 }
 
 #[test]
 fn a_power_cut_loses_nothing_that_was_acknowledged() {
-    let score = match env::var(ROUNDS) {
-        Ok(rounds) => {
-            let rounds =
-                rounds.parse().unwrap_or_else(|_| panic!("{ROUNDS}={rounds} is no number of rounds"));
-            run(&mut Disk::image(), rounds)
-        }
-        Err(_) => {
-            println!(
-                "NOT TESTED: power cuts, for which {ROUNDS}=ROUNDS must be set; {KILLS} kills in their place"
-            );
-            run(&mut Disk::folder(), KILLS)
-        }
+    let score = if let Ok(rounds) = env::var(ROUNDS) {
+        let rounds = rounds.parse().unwrap_or_else(|_| panic!("{ROUNDS}={rounds} is no number of rounds"));
+        let control = run(&mut Disk::image(), CONTROLS, Syncs::Nothing);
+        println!("\nwithout syncs: {control}");
+        assert!(!control.faults.is_empty(), "a store that syncs nothing must lose something: {control}");
+        run(&mut Disk::image(), rounds, Syncs::All)
+    } else {
+        println!(
+            "NOT TESTED: power cuts, for which {ROUNDS}=ROUNDS must be set; {KILLS} kills in their place"
+        );
+        run(&mut Disk::folder(), KILLS, Syncs::All)
     };
     println!("\npower cut: {score}");
-    assert!(
-        score.steps > u64::from(score.rounds) * 10,
-        "too little was acknowledged to prove anything: {score}"
-    );
+    assert!(score.faults.is_empty(), "{score}:\n  {}", score.faults.join("\n  "));
+    assert!(score.steps > u64::from(score.rounds) * 10, "too little was told to prove anything: {score}");
     assert!(score.settled > 0 && score.kept > 0, "every kind of step is wanted: {score}");
 }
 
-fn run(disk: &mut Disk, rounds: u32) -> Score {
+fn run(disk: &mut Disk, rounds: u32, syncs: Syncs) -> Score {
     let seed = fastrand::u64(..);
     let mut random = fastrand::Rng::with_seed(seed);
-    let (mut score, mut told) = (Score::default(), Told::default());
+    let (mut score, mut told, mut store) = (Score::default(), Told::default(), 0);
     for round in 0..rounds {
-        let name = format!("store-{}", round / ROUNDS_A_STORE);
-        if round % ROUNDS_A_STORE == 0 {
-            score.add(&told);
-            told = Told::default();
-        }
         disk.mount();
-        let dir = disk.path().join(name);
+        let dir = disk.path().join(format!("store-{store}"));
         let pause = if round % 2 == 0 { 0 } else { random.u64(1..10) };
-        let mut child = worker::start(&dir, told.next(), pause);
-        let mut news = BufReader::new(child.stdout.take().expect("it is piped"));
+        let child = worker::start(&dir, told.next(), pause, syncs);
         let lines = if round % EARLY == EARLY - 1 { 0 } else { random.u32(1..200) };
-        listen(&mut news, lines, &mut told);
+        let linger = Duration::from_millis(if round % LINGERING == LINGERING - 1 { 1_500 } else { 20 });
         // A random moment, within whatever the disk is doing.
-        thread::sleep(Duration::from_micros(random.u64(0..20_000)));
-        disk.cut();
-        thread::sleep(Duration::from_millis(if round % LINGERING == LINGERING - 1 { 1_500 } else { 20 }));
-        kill(child, news, &mut told);
+        let moment = Duration::from_micros(random.u64(0..20_000));
+        interrupt(child, disk, &mut told, lines, [moment, linger]);
         disk.unmount();
         disk.mount();
-        check(&dir, &told, &mut score, &format!("round {round}, seed {seed}"));
+        let faults = check(&dir, &told, &mut score);
         disk.unmount();
+        let is_lost = !faults.is_empty();
+        score.faults.extend(faults.into_iter().map(|fault| format!("round {round}, seed {seed}: {fault}")));
+        if is_lost || round % ROUNDS_A_STORE == ROUNDS_A_STORE - 1 || round == rounds - 1 {
+            score.add(&std::mem::take(&mut told));
+            store += 1;
+        }
     }
-    score.add(&told);
     score
+}
+
+/// Listens to a worker, cuts its power, and ends it.
+fn interrupt(mut child: Child, disk: &Disk, told: &mut Told, lines: u32, [moment, linger]: [Duration; 2]) {
+    let mut news = BufReader::new(child.stdout.take().expect("it is piped"));
+    listen(&mut news, lines, told);
+    thread::sleep(moment);
+    disk.cut();
+    thread::sleep(linger);
+    kill(child, news, told);
 }
 
 /// Reads `lines` acknowledgements.
@@ -140,16 +149,21 @@ fn kill(mut child: Child, mut news: BufReader<ChildStdout>, told: &mut Told) {
     }
 }
 
-fn check(dir: &Path, told: &Told, score: &mut Score, round: &str) {
-    let mut store = Store::open(dir, worker::now()).unwrap_or_else(|error| panic!("{round}: {error:?}"));
-    score.note(store.opened());
-    let faults = told.faults(&mut store);
-    assert!(faults.is_empty(), "{round}, {:?}:\n  {}", store.opened(), faults.join("\n  "));
+/// What of all that was told is missing.
+fn check(dir: &Path, told: &Told, score: &mut Score) -> Vec<String> {
+    score.rounds += 1;
+    let opened = Store::open(dir, worker::now());
+    match opened {
+        Ok(mut store) => {
+            score.note(store.opened());
+            told.faults(&mut store)
+        }
+        Err(error) => vec![format!("the store cannot be opened: {error:?}")],
+    }
 }
 
 impl Score {
     fn note(&mut self, opened: Opened) {
-        self.rounds += 1;
         self.mended += u32::from(opened.repair == Some(Repair::Mended));
         self.rebuilt += u32::from(opened.repair == Some(Repair::Rebuilt));
         self.refilled += opened.refilled;
@@ -171,10 +185,11 @@ impl fmt::Display for Score {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} rounds, {} steps acknowledged, 0 lost ({} calls, {} of them sent, {} calls in progress); \
+            "{} rounds, {} steps acknowledged, {} lost ({} calls, {} of them sent, {} calls in progress); \
              opened again: {} mended, {} rebuilt, {} refilled, {} doubted, {} closed, {} remembered, {} lines torn",
             self.rounds,
             self.steps,
+            self.faults.len(),
             self.calls,
             self.settled,
             self.kept,

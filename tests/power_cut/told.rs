@@ -33,7 +33,7 @@ impl Told {
     /// Takes a line in; half a line, and what the test harness says on the same pipe, is none.
     pub fn hear(&mut self, line: &str) -> bool {
         let Some(line) = line.strip_suffix('\n') else { return false };
-        let mut words = line.split(' ');
+        let mut words = line.split_whitespace();
         let what = words.next().unwrap_or_default();
         let Ok(numbers) = words.map(str::parse).collect::<Result<Vec<u64>, _>>() else { return false };
         let phase = match what {
@@ -116,7 +116,7 @@ impl Told {
 }
 
 /// How far a call must have come at least.
-fn least(n: u64, phase: Phase) -> u8 {
+fn least(n: u64, phase: Phase) -> i8 {
     match phase {
         // It may have been taken back without having been told.
         Phase::Sending if worker::is_refused_once(n) => rank(Phase::Pending),
@@ -124,15 +124,14 @@ fn least(n: u64, phase: Phase) -> u8 {
     }
 }
 
-fn rank(phase: Phase) -> u8 {
+fn rank(phase: Phase) -> i8 {
     match phase {
         Phase::Pending => 0,
         // At the start what was under way is taken over as unknown.
         Phase::Sending | Phase::Unknown => 1,
         Phase::Sent => 2,
-        Phase::Parked | Phase::Unsorted | Phase::Skipped | Phase::Expired | Phase::Dead => {
-            panic!("nothing brings a call to {phase:?}")
-        }
+        // Nothing brings a call there, but damage.
+        Phase::Parked | Phase::Unsorted | Phase::Skipped | Phase::Expired | Phase::Dead => -1,
     }
 }
 

@@ -10,7 +10,8 @@
 //! ```
 
 use std::env;
-use std::io::Write as _;
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio, exit};
 use std::thread;
@@ -21,6 +22,7 @@ use ami2amo::call::id::{AccountId, CallId, PbxName};
 use ami2amo::call::record::FinishedCall;
 use ami2amo::outbox::parcel::Parcel;
 use ami2amo::outbox::queue::{Item, Settlement, State};
+use ami2amo::outbox::store::fsync::{Fsync, Kernel, Target};
 use ami2amo::outbox::store::handle::Handle;
 use ami2amo::outbox::store::{Store, rest};
 use ami2amo::time::HostTime;
@@ -37,6 +39,9 @@ const FIRST: &str = "AMI2AMO_TEST_CUT_FIRST";
 /// Milliseconds between two turns: slow writers meet other moments of the disk than fast ones.
 const PAUSE: &str = "AMI2AMO_TEST_CUT_PAUSE";
 
+/// Whether it syncs; any value means no.
+const SYNCS_NOTHING: &str = "AMI2AMO_TEST_CUT_SYNCS_NOTHING";
+
 /// Nobody waits longer for a worker that hangs.
 const LIFE_MAX: Duration = Duration::from_mins(2);
 
@@ -46,8 +51,28 @@ const CALLS: u64 = 8;
 /// How long ago what is unknown began, for the store: everything is due.
 const LATER: Duration = Duration::from_hours(1);
 
-pub fn start(dir: &Path, first: u64, pause: u64) -> Child {
-    Command::new(env::current_exe().unwrap())
+/// What the worker makes durable.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Syncs {
+    All,
+    /// It says so and does nothing: sled's own flush is all there is.
+    Nothing,
+}
+
+struct Forgetful;
+
+impl Fsync for Forgetful {
+    fn sync(&mut self, _target: Target, _file: &File) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+pub fn start(dir: &Path, first: u64, pause: u64, syncs: Syncs) -> Child {
+    let mut command = Command::new(env::current_exe().unwrap());
+    if syncs == Syncs::Nothing {
+        command.env(SYNCS_NOTHING, "1");
+    }
+    command
         .args(["--exact", "child", "--nocapture"])
         .env(DIR, dir)
         .env(FIRST, first.to_string())
@@ -65,7 +90,10 @@ pub fn run_if_asked() {
         thread::sleep(LIFE_MAX);
         exit(3);
     });
-    let handle = Store::open(Path::new(&dir), now()).unwrap().spawn_resting(now, rest::IDLE).unwrap();
+    let fsync: Box<dyn Fsync> =
+        if env::var_os(SYNCS_NOTHING).is_some() { Box::new(Forgetful) } else { Box::new(Kernel) };
+    let store = Store::open_with(Path::new(&dir), now(), fsync).unwrap();
+    let handle = store.spawn_resting(now, rest::IDLE).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(work(&handle, number(FIRST), Duration::from_millis(number(PAUSE))));
 }
@@ -102,7 +130,7 @@ pub fn value_of(json: &[u8]) -> u64 {
 
 /// Calls whose first POST amoCRM does not take.
 pub fn is_refused_once(n: u64) -> bool {
-    n % 5 == 0
+    n.is_multiple_of(5)
 }
 
 fn uniqueid(n: u64) -> String {
@@ -200,8 +228,8 @@ fn number(item: &Item) -> u64 {
 
 /// One write a line, past the harness's buffer: what is in the pipe outlives the process.
 fn tell(what: &str, numbers: impl IntoIterator<Item = u64>) {
-    let numbers: String = numbers.into_iter().map(|n| format!(" {n}")).collect();
-    let mut out = std::io::stdout().lock();
-    out.write_all(format!("{what}{numbers}\n").as_bytes()).unwrap();
+    let words: Vec<_> = numbers.into_iter().map(|n| n.to_string()).collect();
+    let mut out = io::stdout().lock();
+    out.write_all(format!("{what} {}\n", words.join(" ")).as_bytes()).unwrap();
     out.flush().unwrap();
 }
