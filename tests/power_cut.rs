@@ -9,7 +9,7 @@
 //! Otherwise the same worker is killed with SIGKILL on a plain folder, in few rounds: no power cut, but it shows
 //! that worker and check do their part. What the image itself was given stays: a drive that loses its cache is
 //! worse than this, and only a drive can show it.
-#![expect(clippy::panic, clippy::unwrap_used, reason = "what fails here fails the test")]
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 use std::env;
 use std::fmt;
