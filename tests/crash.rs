@@ -140,7 +140,7 @@ impl Trial {
         self.spoil();
         let (events, mut daemon) = self.live();
         let logins = self.ami.seen().logins;
-        let quiet = if round % 2 == 0 { QUIET } else { Duration::ZERO };
+        let quiet = if round.is_multiple_of(2) { QUIET } else { Duration::ZERO };
         let rest = Instant::now() + life;
         let death = tokio::time::sleep(life + quiet);
         tokio::pin!(death);
