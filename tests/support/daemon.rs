@@ -138,6 +138,24 @@ impl Daemon {
         found.unwrap_or_else(|_| panic!("no {wanted:?} in the log: {:#?}", self.log))
     }
 
+    /// The next line of the log; `None` when the daemon has ended. Cancel safe.
+    pub async fn next_line(&mut self) -> Option<String> {
+        let line = self.stderr.next_line().await.unwrap()?;
+        self.log.push(line.clone());
+        Some(line)
+    }
+
+    /// Ends it by SIGKILL; returns the whole log.
+    pub async fn killed(mut self) -> String {
+        self.child.start_kill().unwrap();
+        self.ended().await.1
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
     pub fn signal(&self, name: &str) {
         let pid = self.child.id().unwrap().to_string();
         let sent = std::process::Command::new("kill").args([name, &pid]).status().unwrap();
