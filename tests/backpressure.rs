@@ -7,7 +7,6 @@
 //! `AMI2AMO_BURST_MB` sends as many megabytes (and `AMI2AMO_WRITE_MS` says how long a write may take).
 #![expect(clippy::panic, clippy::unwrap_used, reason = "what fails here fails the test")]
 
-use std::fmt::Write as _;
 use std::sync::mpsc as thread_mpsc;
 use std::time::{Duration, Instant};
 
@@ -22,6 +21,8 @@ mod crowd;
 mod daemon;
 #[path = "support/fake_ami.rs"]
 mod fake_ami;
+#[path = "support/noise.rs"]
+mod noise;
 
 /// What `cargo test` sends.
 const BURST_MB: u64 = 10;
@@ -103,7 +104,7 @@ async fn send(pieces: tokio::sync::mpsc::Sender<Vec<u8>>, burst: u64) -> (u64, u
     while bytes < burst {
         let mut text = String::new();
         crowd::begin(n, &mut text);
-        noise(n, &mut text);
+        noise::noise(NOISE, &mut text);
         if let Some(over) = n.checked_sub(AT_ONCE) {
             crowd::end(over, &mut text);
         }
@@ -119,27 +120,6 @@ async fn send(pieces: tokio::sync::mpsc::Sender<Vec<u8>>, burst: u64) -> (u64, u
         pieces.send(text.into_bytes()).await.unwrap();
     }
     (n, bytes)
-}
-
-/// What a busy dial plan says of call `n`.
-fn noise(n: u64, text: &mut String) {
-    let seconds = 1_795_000_000 + n / 1000;
-    for step in 0..NOISE {
-        let (name, rest) = match step % 3 {
-            0 => ("VarSet", "Variable: MACRO_DEPTH\r\nValue: 1\r\n"),
-            1 => ("Newexten", "Extension: s\r\nApplication: GotoIf\r\nAppData: 0?exten,1\r\n"),
-            _ => ("RTCPSent", "To: 192.0.2.7:4001\r\nSSRC: 0x2a\r\nPT: 200(SR)\r\nReportCount: 1\r\n"),
-        };
-        write!(
-            text,
-            "Event: {name}\r\nPrivilege: dialplan,all\r\nTimestamp: {seconds}.{:06}\r\n\
-             Channel: PJSIP/trunk-msk-{:08x}\r\nUniqueid: 1795000000.{}\r\n{rest}\r\n",
-            n % 1000,
-            n * 2,
-            n * 2
-        )
-        .unwrap();
-    }
 }
 
 /// The most memory that the process ever had.
