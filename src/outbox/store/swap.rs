@@ -78,10 +78,8 @@ pub fn preserve(dir: &Path) {
 
 /// The folder with the bytes of the database as they were before it was opened, or as they are.
 pub fn ruins_of(dir: &Path) -> PathBuf {
-    let size = |folder: &Path| fs::metadata(folder.join("db")).map_or(0, |meta| meta.len());
-    let (before, queue) = (before_of(dir), queue_of(dir));
-    // The copy is not synced: after a power cut it may be short, or empty.
-    if before.exists() && size(&before) >= size(&queue) { before } else { queue }
+    let before = before_of(dir);
+    if before.exists() { before } else { queue_of(dir) }
 }
 
 /// The database is open and nothing is missing: its copy is of no use.
