@@ -52,7 +52,7 @@ const EVENTS_A_SECOND: u64 = 20_000;
 const NOISE: u64 = 9;
 
 /// From one call to the next, in microseconds: a call has some 17 events.
-const EVERY: i64 = 8_500;
+const EVERY: i64 = 8_300;
 
 /// The day's first part is played at once: after it as many calls end as begin.
 const WARM_UP: Duration = Duration::from_secs(75);

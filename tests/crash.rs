@@ -54,6 +54,9 @@ const QUIET: Duration = Duration::from_millis(1_300);
 /// Pieces on their way to the socket.
 const UNDER_WAY: usize = 4_096;
 
+/// How long after the last hang-up the last call may come.
+const PATIENCE: Duration = Duration::from_secs(15);
+
 /// Behind "call ended" so many groups must have been made durable before its own is sure to be among them:
 /// the one under way, one that was gathered between the word and the deed, and its own.
 const GROUPS: usize = 3;
@@ -242,10 +245,12 @@ impl Trial {
             let have: BTreeSet<&str> = state.notes.iter().map(phone).collect();
             due.is_subset(&have)
         });
+        // What does not come, the verdict names.
+        let delivered = tokio::time::timeout(PATIENCE, delivered);
         tokio::pin!(delivered);
         loop {
             tokio::select! {
-                () = &mut delivered => break,
+                _ = &mut delivered => break,
                 line = daemon.next_line() => assert!(line.is_some(), "it ended by itself"),
             }
         }
@@ -263,6 +268,8 @@ impl Trial {
         for note in self.amo.calls() {
             notes.entry(phone(&note).to_owned()).or_default().push(note);
         }
+        let missing = self.due().find(|(call, _)| !notes.contains_key(&call.phone));
+        assert!(missing.is_none(), "never delivered: {missing:#?}");
         let twice: Vec<_> = notes.iter().filter(|(_, notes)| notes.len() > 1).collect();
         assert!(twice.is_empty(), "delivered twice: {twice:#?}");
         assert_eq!(self.amo.violations(), Vec::<String>::new());
@@ -283,8 +290,6 @@ impl Trial {
             }
         }
         let due = self.due().count();
-        let missing = self.due().find(|(call, _)| !notes.contains_key(&call.phone));
-        assert!(missing.is_none(), "never delivered: {missing:#?}");
         assert!(survived >= rounds, "{survived} calls in progress at {rounds} kills prove little");
         let harmed = self.fates.iter().filter(|fate| fate.lacks(&[Part::Begin, Part::Answer, Part::End]));
         format!(
