@@ -32,7 +32,7 @@ use crate::daemon::outlet::{Door, Outlet};
 use crate::daemon::stages::Stages;
 use crate::daemon::systemd::Notifier;
 use crate::intake::revive;
-use crate::intake::task::{Intake, Link, Way};
+use crate::intake::task::{Intake, Kept, Link, Way};
 use crate::outbox::courier::Rules;
 use crate::outbox::courier::standing::Standing;
 use crate::outbox::courier::task::Task;
@@ -104,7 +104,14 @@ impl Ways {
 
     /// The intake of one PBX, and where its connection stands.
     async fn intake(&self, pbx: &Pbx) -> Result<(Intake, (PbxName, watch::Receiver<Link>)), queue::Error> {
-        let kept = self.store.checkpoints(&pbx.name).await?;
+        let kept = match self.store.failure() {
+            None => self.store.checkpoints(&pbx.name).await?,
+            // The calls are followed all the same: those of now must not wait for those of before.
+            Some(reason) => {
+                error!(pbx = %pbx.name, reason, "calls that were in progress at the last end cannot be read: what they did before is lost");
+                Kept::new()
+            }
+        };
         let policy = Arc::clone(&self.policy.borrow());
         let reader = revive::reader(&pbx.name, policy, &kept);
         let sink = Box::new(Door::new(self.store.clone(), pbx.name.clone()));
@@ -227,4 +234,32 @@ async fn shut_down(setup: &Setup, crew: Crew, courier: Delivery, store: Handle) 
     }
     info!("stopped");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ami::connection::{Secret, Settings};
+    use crate::ami::session;
+    use crate::outbox::store::Store;
+    use crate::outbox::store::{self, rest};
+
+    #[tokio::test]
+    async fn a_store_that_waits_for_room_holds_no_intake_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let full = store::Error::Full { path: dir.path().to_owned(), source: full };
+        let handle = Store::spawn_waiting(dir.path(), &full, clock::host, rest::IDLE).unwrap();
+        let ways = Ways::new(handle.clone(), watch::channel(Arc::default()).1, dir.path().to_owned());
+        let session = session::Settings {
+            username: "ami2amo".to_owned(),
+            login: session::Login::Plain,
+            ping_interval: std::time::Duration::from_secs(10),
+        };
+        let secret = Secret::new(b"s".to_vec());
+        let connection = Settings { host: "127.0.0.1".to_owned(), port: 9, secret, session };
+        assert!(ways.intake(&Pbx { name: PbxName::default(), connection }).await.is_ok());
+        // Closed while it waits: it says so.
+        assert!(handle.close().await.is_err());
+    }
 }

@@ -21,8 +21,9 @@ use crate::time::HostTime;
 pub struct Door {
     store: Handle,
     pbx: PbxName,
-    /// What was taken and not answered yet; the store's own bound on commands bounds it.
-    receipts: VecDeque<Receipt>,
+    /// What was taken and not answered yet, and whether it had no call; the store's own bound on commands
+    /// bounds it.
+    receipts: VecDeque<(Receipt, bool)>,
     /// Endpoints whose side rests on little, each told once.
     doubts: Doubts,
 }
@@ -55,14 +56,15 @@ impl Sink for Door {
         for call in &parcel.calls {
             self.tell_doubts(&call.record);
         }
-        self.receipts.push_back(self.store.try_store(&self.pbx, parcel)?);
+        let is_values = parcel.calls.is_empty();
+        self.receipts.push_back((self.store.try_store(&self.pbx, parcel)?, is_values));
         Ok(())
     }
 
     fn returned(&mut self) -> Parcel {
         let mut returned = Parcel::default();
         // Answers come in the order of the questions, so the first that is missing ends the search.
-        while let Some(answer) = self.receipts.front_mut().and_then(Receipt::try_answer) {
+        while let Some(answer) = self.receipts.front_mut().and_then(|(receipt, _)| receipt.try_answer()) {
             self.receipts.pop_front();
             if let Err(Refused { parcel: Parcel { calls, changes }, .. }) = answer {
                 returned.calls.extend(calls);
@@ -79,6 +81,10 @@ impl Sink for Door {
 
     fn owes(&self) -> bool {
         !self.receipts.is_empty()
+    }
+
+    fn owes_values(&self) -> bool {
+        self.receipts.iter().any(|(_, is_values)| *is_values)
     }
 
     fn is_dead(&self) -> bool {

@@ -34,6 +34,9 @@ pub trait Sink: Send {
     /// Whether it is still to be heard what became of parcels that were taken.
     fn owes(&self) -> bool;
 
+    /// Whether one of those had values of calls in progress and no call.
+    fn owes_values(&self) -> bool;
+
     /// Whether nothing is taken now, and nobody knows for how long.
     fn is_dead(&self) -> bool;
 
@@ -66,7 +69,7 @@ pub(super) struct Outgoing {
     refused: Option<MonoTime>,
     /// When values of calls in progress were last handed over.
     kept: MonoTime,
-    /// There was more to keep than one parcel holds.
+    /// There was more to keep than one parcel holds, or it was not yet time for the next.
     more: bool,
     /// Values that were handed over came back: newer ones are to be written.
     lost: bool,
@@ -146,7 +149,13 @@ impl Outgoing {
             reader.keep_all();
         }
         let due = self.keep_due(reader).is_some_and(|due| due <= now);
-        if due && self.backlog.is_empty() && self.refused.is_none() && !(self.more && self.sink.owes()) {
+        if !due || !self.backlog.is_empty() || self.refused.is_some() {
+            return;
+        }
+        if self.sink.owes_values() || self.sink.is_dead() {
+            // One parcel of values at a time: a disk that hangs for hours shall not fill the memory.
+            (self.kept, self.more) = (now, true);
+        } else {
             self.keep_now(reader, now);
         }
     }
@@ -158,15 +167,15 @@ impl Outgoing {
         let changes = std::mem::take(&mut self.changes);
         debug!(values = changes.len(), "calls in progress are kept");
         if let Err(parcel) = self.sink.offer(Parcel { calls: Vec::new(), changes }) {
-            self.changes = parcel.changes;
+            self.put_back(parcel.changes);
             self.refused = Some(now);
         }
     }
 
     /// When something is to be done though nothing comes in.
     pub fn due(&self, reader: &Reader) -> Option<MonoTime> {
-        let again = self.refused.map(|refused| refused.after(OFFER_AGAIN));
-        [again, self.keep_due(reader)].into_iter().flatten().min()
+        // Before a refused parcel is offered again, nothing else is.
+        self.refused.map(|refused| refused.after(OFFER_AGAIN)).or_else(|| self.keep_due(reader))
     }
 
     fn keep_due(&self, reader: &Reader) -> Option<MonoTime> {
@@ -185,7 +194,7 @@ impl Outgoing {
         if idle && (reader.has_changes() || !self.changes.is_empty()) {
             self.keep_now(reader, now);
         }
-        let waits = !self.backlog.is_empty() || reader.has_changes() || !self.changes.is_empty();
+        let waits = !self.backlog.is_empty() || reader.has_changes() || !self.changes.is_empty() || self.lost;
         self.sink.owes() || (waits && !self.sink.is_dead())
     }
 
@@ -212,7 +221,6 @@ impl Outgoing {
         self.backlog.is_full()
     }
 
-    /// Values that come back are old by now; what was removed is to be removed still.
     fn take_back(&mut self) {
         let Parcel { calls, changes } = self.sink.returned();
         if calls.is_empty() && changes.is_empty() {
@@ -222,6 +230,11 @@ impl Outgoing {
         for call in calls {
             self.push(call);
         }
+        self.put_back(changes);
+    }
+
+    /// Values that come back are old by now; what was removed is to be removed still.
+    fn put_back(&mut self, changes: Vec<Change>) {
         self.lost |= changes.iter().any(|change| change.value.is_some());
         let removed = changes.into_iter().filter(|change| change.value.is_none());
         self.changes = removed.chain(self.changes.drain(..)).collect();

@@ -14,6 +14,7 @@ use crate::call::record::{Direction, Outcome, Seconds, Source, TimeSource, Timel
 use crate::captured_log::Log;
 use crate::outbox::parcel::Parcel;
 
+mod outgoing;
 mod restart;
 
 /// A finished call with the id `t-N`.
@@ -107,6 +108,10 @@ impl Sink for Shelf {
     }
 
     fn owes(&self) -> bool {
+        false
+    }
+
+    fn owes_values(&self) -> bool {
         false
     }
 

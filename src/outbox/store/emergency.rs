@@ -10,6 +10,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tracing::{error, warn};
 
@@ -22,12 +23,20 @@ use crate::outbox::store::recover::with_call;
 use crate::outbox::store::{Error, Store, fit};
 use crate::time::HostTime;
 
+/// Whose turn it is: a store that opens again takes the file away while an intake may still write into it.
+static TURN: Mutex<()> = Mutex::new(());
+
+fn turn() -> MutexGuard<'static, ()> {
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Appends calls and makes them durable; returns those for which there was no room, and why.
 pub fn append(
     dir: &Path,
     calls: Vec<FinishedCall>,
     now: HostTime,
 ) -> Result<(), (Vec<FinishedCall>, io::Error)> {
+    let _turn = turn();
     let mut file = match open(dir) {
         Ok(file) => file,
         Err(error) => return Err((calls, error)),
@@ -74,6 +83,7 @@ fn append_one(file: &mut File, call: &FinishedCall, now: HostTime) -> io::Result
 impl Store {
     /// Takes in what an earlier process could not store.
     pub(super) fn take_emergency(&mut self, now: HostTime) -> Result<(), Error> {
+        let _turn = turn();
         let path = path(&self.ground.dir);
         let io = |error| Error::io(&path, error);
         if !path.try_exists().map_err(io)? {

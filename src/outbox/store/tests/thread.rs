@@ -304,6 +304,22 @@ fn calls_that_were_spilled_are_taken_in_by_the_next_start() {
 }
 
 #[test]
+fn what_is_spilled_while_a_store_opens_is_not_removed_with_what_it_took() {
+    let (mut store, dir) = new();
+    let folder = dir.path().to_owned();
+    let spilling = std::thread::spawn(move || {
+        (1..=100)
+            .for_each(|n| crate::outbox::store::emergency::append(&folder, vec![call(n)], at(5)).unwrap());
+    });
+    while !spilling.is_finished() {
+        store.take_emergency(at(6)).unwrap();
+    }
+    spilling.join().unwrap();
+    store.take_emergency(at(6)).unwrap();
+    assert_eq!(store.stats().unwrap().ended, 100);
+}
+
+#[test]
 fn what_cannot_be_read_of_spilled_calls_is_kept_for_a_person() {
     let (handle, _disk, dir) = start();
     handle.spill(vec![call(1), call(2)], at(5)).unwrap();
