@@ -31,6 +31,8 @@ struct Disk {
 /// Set where these tests must be able to mount a small tmpfs.
 const MUST_MOUNT: &str = "AMI2AMO_MUST_MOUNT";
 
+const TRY_AGAIN: Duration = Duration::from_millis(50);
+
 impl Disk {
     /// `None`, loudly, where nothing may be mounted.
     fn mount(megabytes: u32) -> Option<Self> {
@@ -52,8 +54,11 @@ impl Disk {
 
     fn remount(&self, option: &str) {
         let options = format!("remount,{option}");
-        let done = Command::new("mount").args(["-o", &options]).arg(self.dir.path()).status().unwrap();
-        assert!(done.success());
+        let remount = || Command::new("mount").args(["-o", &options]).arg(self.dir.path()).output().unwrap();
+        // A store that was dropped has its files open until sled's own threads are through.
+        let mut tries = std::iter::repeat_with(remount).inspect(|_| std::thread::sleep(TRY_AGAIN)).take(100);
+        let last = tries.find(|done| done.status.success());
+        assert!(last.is_some(), "it cannot be mounted with {option}");
     }
 
     /// Takes all the room there is.
