@@ -84,6 +84,8 @@ struct Timed {
     durable: mpsc::Sender<Durable>,
     /// Parcels that are under way.
     owed: Arc<AtomicUsize>,
+    /// Those without a call.
+    owed_values: Arc<AtomicUsize>,
     runtime: tokio::runtime::Handle,
 }
 
@@ -237,6 +239,7 @@ fn intake(
         offered: BTreeMap::new(),
         durable,
         owed: Arc::default(),
+        owed_values: Arc::default(),
         runtime: tokio::runtime::Handle::current(),
     };
     let reader = revive::reader(&pbx, policy, &[]);
@@ -254,12 +257,15 @@ impl Sink for Timed {
         let receipt = self.store.try_store(&self.pbx, parcel)?;
         let ended = ids.iter().filter_map(|id| self.offered.remove(id)).collect();
         self.owed.fetch_add(1, Ordering::Relaxed);
+        let (is_values, owed_values) = (usize::from(ids.is_empty()), Arc::clone(&self.owed_values));
+        owed_values.fetch_add(is_values, Ordering::Relaxed);
         let (durable, owed) = (self.durable.clone(), Arc::clone(&self.owed));
         self.runtime.spawn(async move {
             receipt.await.expect("the disk works");
             // Whoever asked may have gone.
             let _ = durable.send(Durable { ended, at: Instant::now(), kept });
             owed.fetch_sub(1, Ordering::Relaxed);
+            owed_values.fetch_sub(is_values, Ordering::Relaxed);
         });
         Ok(())
     }
@@ -275,6 +281,10 @@ impl Sink for Timed {
 
     fn owes(&self) -> bool {
         self.owed.load(Ordering::Relaxed) > 0
+    }
+
+    fn owes_values(&self) -> bool {
+        self.owed_values.load(Ordering::Relaxed) > 0
     }
 
     fn is_dead(&self) -> bool {
