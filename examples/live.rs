@@ -84,6 +84,8 @@ struct Timed {
     durable: mpsc::Sender<Durable>,
     /// Parcels that are under way.
     owed: Arc<AtomicUsize>,
+    /// Those of them that had values and no call.
+    owed_values: Arc<AtomicUsize>,
     runtime: tokio::runtime::Handle,
 }
 
@@ -237,6 +239,7 @@ fn intake(
         offered: BTreeMap::new(),
         durable,
         owed: Arc::default(),
+        owed_values: Arc::default(),
         runtime: tokio::runtime::Handle::current(),
     };
     let reader = revive::reader(&pbx, policy, &[]);
@@ -251,15 +254,19 @@ impl Sink for Timed {
         for id in &ids {
             self.offered.entry(id.clone()).or_insert(now);
         }
+        let values = usize::from(parcel.calls.is_empty());
         let receipt = self.store.try_store(&self.pbx, parcel)?;
         let ended = ids.iter().filter_map(|id| self.offered.remove(id)).collect();
         self.owed.fetch_add(1, Ordering::Relaxed);
-        let (durable, owed) = (self.durable.clone(), Arc::clone(&self.owed));
+        self.owed_values.fetch_add(values, Ordering::Relaxed);
+        let durable = self.durable.clone();
+        let (owed, owed_values) = (Arc::clone(&self.owed), Arc::clone(&self.owed_values));
         self.runtime.spawn(async move {
             receipt.await.expect("the disk works");
             // Whoever asked may have gone.
             let _ = durable.send(Durable { ended, at: Instant::now(), kept });
             owed.fetch_sub(1, Ordering::Relaxed);
+            owed_values.fetch_sub(values, Ordering::Relaxed);
         });
         Ok(())
     }
@@ -275,6 +282,10 @@ impl Sink for Timed {
 
     fn owes(&self) -> bool {
         self.owed.load(Ordering::Relaxed) > 0
+    }
+
+    fn owes_values(&self) -> bool {
+        self.owed_values.load(Ordering::Relaxed) > 0
     }
 
     fn is_dead(&self) -> bool {
