@@ -242,7 +242,7 @@ fn intake(
         owed_values: Arc::default(),
         runtime: tokio::runtime::Handle::current(),
     };
-    let reader = revive::reader(&pbx, policy, &[]);
+    let reader = revive::reader(&pbx, &policy, &[]);
     Intake::new(pbx, settings, reader, way, Box::new(sink))
 }
 

@@ -179,6 +179,8 @@ impl Reader {
     /// Takes up what was written down before the first event; returns how many calls go on.
     pub fn restore(&mut self, values: Vec<Value>) -> usize {
         for value in &values {
+            #[cfg(test)]
+            panic_on(matches!(value, Value::Channel(channel) if channel.exten == "panic at the start"));
             if let Value::Stream(stream) = value {
                 self.clock.restore(stream.now, stream.shift, stream.time);
                 self.stats.last = Some(stream.now);
