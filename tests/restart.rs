@@ -175,3 +175,31 @@ fn events(stream: &[u8]) -> Vec<Vec<u8>> {
         }
     }
 }
+
+/// What a merge leaves when a kill comes between two of its values.
+#[test]
+fn a_call_that_was_half_united_is_one() {
+    let channel = |n: u32| {
+        let json = serde_json::json!({
+            "v": 1, "uniqueid": format!("1.{n}"), "call": format!("1.{n}"), "name": format!("PJSIP/{n}-1"),
+            "linkedid": format!("1.{n}"), "announced": true, "origin": "incoming", "born": n,
+        });
+        (format!("c/1.{n}"), json.to_string().into_bytes())
+    };
+    let call = |n: u32, order: u32, linkedids: &[&str]| {
+        let json =
+            serde_json::json!({"v": 1, "first": format!("1.{n}"), "order": order, "linkedids": linkedids});
+        (format!("g/1.{n}"), json.to_string().into_bytes())
+    };
+    let all = ["1.1", "1.2", "1.3"];
+    let channels = || Kept::from([channel(1), channel(2), channel(3)]);
+    for calls in [
+        vec![call(1, 1, &all)],
+        vec![call(1, 1, &all), call(2, 2, &["1.2"])],
+        vec![call(1, 3, &all), call(2, 2, &["1.2", "1.3"])],
+    ] {
+        let mut kept = channels();
+        kept.extend(calls);
+        assert_eq!(start(&kept).stats().open, 1, "{:?}", kept.keys());
+    }
+}
