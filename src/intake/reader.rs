@@ -186,7 +186,14 @@ impl Reader {
                 self.stats.last = Some(stream.now);
             }
         }
-        self.tracker.restore(values)
+        let calls = self.tracker.restore(values);
+        if calls == 0 && self.clock.shift() != 0 {
+            // No call needs the time that the PBX had before its clock was set back: a restart heals it.
+            self.tracker.restart();
+            self.clock.restart();
+            self.stats.last = None;
+        }
+        calls
     }
 
     /// Lets deadlines fire up to `now`.
