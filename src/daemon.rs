@@ -113,7 +113,7 @@ impl Ways {
             }
         };
         let policy = Arc::clone(&self.policy.borrow());
-        let reader = revive::reader(&pbx.name, policy, &kept);
+        let reader = revive::reader(&pbx.name, &policy, &kept);
         let sink = Box::new(Door::new(self.store.clone(), pbx.name.clone()));
         let (link, links) = watch::channel(Link::Connecting);
         let way = Way {

@@ -175,3 +175,55 @@ fn events(stream: &[u8]) -> Vec<Vec<u8>> {
         }
     }
 }
+
+/// What a merge leaves when a kill comes between two of its values.
+#[test]
+fn a_call_that_was_half_united_is_one() {
+    let channel = |n: u32| {
+        let json = serde_json::json!({
+            "v": 1, "uniqueid": format!("1.{n}"), "call": format!("1.{n}"), "name": format!("PJSIP/{n}-1"),
+            "linkedid": format!("1.{n}"), "announced": true, "origin": "incoming", "born": n,
+        });
+        (format!("c/1.{n}"), json.to_string().into_bytes())
+    };
+    let call = |n: u32, order: u32, linkedids: &[&str]| {
+        let json =
+            serde_json::json!({"v": 1, "first": format!("1.{n}"), "order": order, "linkedids": linkedids});
+        (format!("g/1.{n}"), json.to_string().into_bytes())
+    };
+    let all = ["1.1", "1.2", "1.3"];
+    let channels = || Kept::from([channel(1), channel(2), channel(3)]);
+    for calls in [
+        vec![call(1, 1, &all)],
+        vec![call(1, 1, &all), call(2, 2, &["1.2"])],
+        vec![call(1, 3, &all), call(2, 2, &["1.2", "1.3"])],
+    ] {
+        let mut kept = channels();
+        kept.extend(calls);
+        assert_eq!(start(&kept).stats().open, 1, "{:?}", kept.keys());
+    }
+}
+
+#[test]
+fn a_clock_that_was_set_back_is_right_again_after_a_restart_without_calls() {
+    let stream = |now: i64, shift: i64| {
+        let json = serde_json::json!({"v": 1, "now": now, "shift": shift, "time": "event"});
+        ("s".to_owned(), json.to_string().into_bytes())
+    };
+    let open = serde_json::json!({"v": 1, "uniqueid": "9.1", "call": "9.1", "born": 3_600_000_000_i64});
+    let open = ("c/9.1".to_owned(), open.to_string().into_bytes());
+    let hour = 3_600_000_000;
+    let begins_at = |kept: Kept| {
+        let mut reader = start(&kept);
+        let block = "Event: Newchannel\r\nTimestamp: 105.0\r\nChannel: PJSIP/x-1\r\nUniqueid: 1.1\r\n\r\n";
+        reader.handle_frame(&Frame { kind: Kind::Event, block: block.as_bytes() }, None);
+        reader.stats().last.map(PbxTime::micros)
+    };
+    let was = stream(hour + 100_000_000, hour);
+    assert_eq!(begins_at(Kept::from([was.clone()])), Some(105_000_000));
+    assert_eq!(
+        begins_at(Kept::from([was, open])),
+        Some(hour + 105_000_000),
+        "a call goes on in its own time"
+    );
+}

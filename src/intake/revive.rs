@@ -1,24 +1,37 @@
 //! Calls in progress at the last end of the process: what the store kept of them, back into a reader.
 
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::call::checkpoint::{Error, Value};
 use crate::call::id::PbxName;
 use crate::call::policy::Policy;
 use crate::call::record::Source;
 use crate::intake::reader::Reader;
+use crate::panics;
 
 /// A reader for `pbx` that goes on with the calls in `kept`. What it cannot use stays in the store, and
 /// is told.
-pub fn reader(pbx: &PbxName, policy: Arc<Policy>, kept: &[(String, Vec<u8>)]) -> Reader {
-    let mut reader = Reader::new(pbx.clone(), Source::Ami, policy);
-    reader.keep_changes();
+pub fn reader(pbx: &PbxName, policy: &Arc<Policy>, kept: &[(String, Vec<u8>)]) -> Reader {
+    let new = || {
+        let mut reader = Reader::new(pbx.clone(), Source::Ami, Arc::clone(policy));
+        reader.keep_changes();
+        reader
+    };
+    let mut reader = new();
     let values: Vec<Value> = kept.iter().filter_map(|(key, json)| value(pbx, key, json)).collect();
     if !values.is_empty() {
-        let calls = reader.restore(values);
-        info!(%pbx, calls, "calls that were in progress at the last end go on");
+        // It would panic at the next start as well.
+        match panic::catch_unwind(AssertUnwindSafe(|| reader.restore(values))) {
+            Ok(calls) => info!(%pbx, calls, "calls that were in progress at the last end go on"),
+            Err(panic) => {
+                let words = panics::text(&*panic);
+                error!(%pbx, "calls in progress are lost: the core panicked over what was kept of them ({words}); please report it");
+                return new();
+            }
+        }
     }
     reader
 }

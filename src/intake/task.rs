@@ -184,7 +184,7 @@ impl Intake {
         }
         let pause = self.backoff.pause(error.retry(), fastrand::f64());
         self.tell_loss(error, pause);
-        self.meanwhile(clock::sleep_until(Some(clock::mono().after(pause)))).await
+        self.pause(clock::mono().after(pause)).await
     }
 
     /// Reads a connection to its end and returns why it ended; `None` when the task is to stop.
@@ -329,8 +329,7 @@ impl Intake {
         }
         if self.out.is_unkept(&self.reader) {
             // What was kept of them is older, or nothing: the next start shall know more.
-            self.reader.finish();
-            self.out.collect(&mut self.reader);
+            self.close_all();
         }
         let left = self.out.take();
         let count = left.len();

@@ -26,16 +26,18 @@ impl Tracker {
             }
         }
         channels.sort_by(|a, b| a.born.cmp(&b.born).then_with(|| a.uniqueid.cmp(&b.uniqueid)));
-        let mut groups: BTreeMap<String, GroupIndex> = BTreeMap::new();
+        // Each call by its first channel: as links come back, one call may take another in.
+        let mut firsts: BTreeMap<String, ChannelIndex> = BTreeMap::new();
         let mut restored = Vec::new();
         for channel in channels {
             if self.find_uniqueid(channel.uniqueid.as_bytes()).is_none() {
-                let group = match groups.get(&channel.call) {
-                    Some(group) => *group,
+                let group = match firsts.get(&channel.call) {
+                    Some(first) => self.channels[*first as usize].group,
                     None => self.restore_call(&channel.call, calls.get(&channel.call).map(|call| &**call)),
                 };
-                groups.insert(channel.call.clone(), group);
-                restored.push((self.restore_channel(&channel, group), channel));
+                let index = self.restore_channel(&channel, group);
+                firsts.entry(channel.call.clone()).or_insert(index);
+                restored.push((index, channel));
             }
         }
         for (index, value) in &restored {
@@ -43,15 +45,19 @@ impl Tracker {
         }
         self.restore_bridges(&restored);
         for (first, call) in &calls {
-            match groups.get(first) {
-                Some(group) => self.restore_links(*group, call),
+            match firsts.get(first) {
+                Some(index) => self.restore_links(*index, call),
                 // Its channels were to be written next, or are gone: nobody else would remove it.
                 None => self.forgot_call(first, true),
             }
         }
-        for group in groups.into_values() {
+        for (index, value) in &restored {
+            // Of a call that was taken in, the channels may have been written before that.
+            self.link(self.channels[*index as usize].group, value.linkedid.as_bytes());
+        }
+        for index in firsts.into_values() {
             // A call may have been written when its channels were not yet.
-            self.reconsider(group);
+            self.reconsider(self.channels[index as usize].group);
         }
         self.groups.len()
     }
@@ -149,9 +155,9 @@ impl Tracker {
         }
     }
 
-    fn restore_links(&mut self, group: GroupIndex, call: &CallV1) {
+    fn restore_links(&mut self, member: ChannelIndex, call: &CallV1) {
         for linkedid in &call.linkedids {
-            self.link(group, linkedid.as_bytes());
+            self.link(self.channels[member as usize].group, linkedid.as_bytes());
         }
         for guest in &call.guests {
             let facts = self.restored_guest(guest);

@@ -160,7 +160,7 @@ fn office(shelf: Shelf) -> Office {
     let pbx = PbxName::new("t").unwrap();
     let kept: Vec<_> =
         shelf.1.lock().unwrap().iter().map(|(key, json)| (key.clone(), json.clone())).collect();
-    let reader = crate::intake::revive::reader(&pbx, policy, &kept);
+    let reader = crate::intake::revive::reader(&pbx, &policy, &kept);
     let (sender, link) = watch::channel(Link::Connecting);
     let stop = CancellationToken::new();
     let offsets = watch::channel(Arc::default()).0;

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! emergency.jsonl            one line a call, as the journal writes them
-//! emergency.jsonl.damaged    one with lines that could not be read, for a person
+//! emergency.jsonl.damaged    one with lines that could not be read, for a person; the next is `.damaged.2`
 //! ```
 
 use std::fs::{self, File, OpenOptions};
@@ -67,6 +67,17 @@ fn open(dir: &Path) -> io::Result<File> {
     Ok(file)
 }
 
+/// `path`, or with a number behind it where that is taken: what waits there for a person stays.
+fn unused(path: &Path) -> PathBuf {
+    let mut free = path.to_owned();
+    let mut number = 1;
+    while free.exists() {
+        number += 1;
+        free = path.with_added_extension(number.to_string());
+    }
+    free
+}
+
 /// A line of which a part was written is taken back.
 fn append_one(file: &mut File, call: &FinishedCall, now: HostTime) -> io::Result<()> {
     let fitted = fit::fit(call)?;
@@ -99,7 +110,7 @@ impl Store {
         }
         self.opened.rescued = self.rescue(calls, now)?;
         if damaged > 0 {
-            let aside = path.with_extension("jsonl.damaged");
+            let aside = unused(&path.with_extension("jsonl.damaged"));
             error!(lines = damaged, file = %aside.display(), "calls are lost: an emergency file has lines that cannot be read; a person may");
             fs::rename(&path, aside).map_err(io)?;
         } else {

@@ -136,3 +136,55 @@ async fn a_second_panic_within_a_minute_ends_the_process_and_the_calls_go_on_wit
     let kept: Vec<_> = shelf.1.lock().unwrap().keys().filter(|key| key.starts_with("c/")).cloned().collect();
     assert_eq!(kept, ["c/3.1"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_over_what_was_kept_costs_no_start() {
+    let (log, _guard) = Log::capture(tracing::Level::ERROR);
+    let shelf = Shelf::with_room(9);
+    let mut before = office(shelf.clone());
+    followed(&mut before, begin("1.1", "panic at the start")).await;
+    assert!(shelf.1.lock().unwrap().contains_key("c/1.1"));
+    let mut after = office(shelf.clone());
+    assert!(log.text().contains("as the test wants"), "{}", log.text());
+    let [_, tail] = parts_of_a_call("OTHER");
+    followed(&mut after, begin("2.1", "74957000102") + &tail.replace("1.1", "2.1")).await;
+    followed(&mut after, String::new()).await;
+    assert_eq!(shelf.ids(), ["t-2.1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_at_the_end_costs_one_call_and_not_those_that_wait() {
+    let (log, _guard) = Log::capture(tracing::Level::ERROR);
+    let mut office = office(Shelf::with_room(9));
+    let calls = begin("1.1", "panic at the end") + &begin("2.1", "74957000102");
+    followed(&mut office, calls).await;
+    office.shelf.make_room(SPILLS);
+    office.intake.out.push(call(3));
+    let [tail, _] = parts_of_a_call("OTHER");
+    let block = tail.replace("1.1", "2.1").replace("Newchannel", "Newstate");
+    let frame = Frame { kind: crate::ami::wire::Kind::Event, block: block.as_bytes() };
+    office.intake.reader.handle_frame(&frame, None);
+    office.stop.cancel();
+    let shelf = office.shelf.clone();
+    office.intake.run().await.unwrap();
+    assert_eq!(shelf.ids(), ["t-3", "t-2.1"]);
+    assert!(log.text().contains("call lost") && log.text().contains("1.1"), "{}", log.text());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_while_the_pbx_is_away_is_mended_at_once() {
+    let mut office = office(Shelf::with_room(9));
+    followed(&mut office, begin("1.1", "panic at the end") + &begin("2.1", "74957000102")).await;
+    let [_, tail] = parts_of_a_call("OTHER");
+    let hangup = tail.split_once("\r\n\r\n").unwrap().1;
+    for block in [hangup.to_owned(), hangup.replace("1.1", "2.1").replace("1795339575", "1795339576")] {
+        let frame = Frame { kind: crate::ami::wire::Kind::Event, block: block.as_bytes() };
+        office.intake.reader.handle_frame(&frame, None);
+    }
+    office.intake.set_clock();
+    office.intake.out.drain(&mut office.intake.reader, clock::mono());
+    let shelf = office.shelf.clone();
+    assert_eq!(shelf.ids(), Vec::<String>::new());
+    assert!(office.intake.pause(clock::mono().after(Duration::from_hours(1))).await.is_some());
+    assert_eq!(shelf.ids(), ["t-2.1"]);
+}

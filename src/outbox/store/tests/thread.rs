@@ -326,10 +326,14 @@ fn what_cannot_be_read_of_spilled_calls_is_kept_for_a_person() {
     block_on(handle.close()).unwrap();
     let file = dir.path().join("emergency.jsonl");
     let text = std::fs::read_to_string(&file).unwrap().replacen("79161234568", "79161234569", 1);
-    std::fs::write(&file, text).unwrap();
-    let mut store = open(dir.path());
-    assert_eq!((store.opened().rescued, store.stats().unwrap().ended), (1, 2));
-    assert!(!file.exists() && dir.path().join("emergency.jsonl.damaged").exists());
+    for name in ["emergency.jsonl.damaged", "emergency.jsonl.damaged.2"] {
+        std::fs::write(&file, &text).unwrap();
+        let mut store = open(dir.path());
+        assert_eq!(store.stats().unwrap().ended, 2);
+        assert!(!file.exists());
+        assert_eq!(std::fs::read_to_string(dir.path().join(name)).unwrap(), text);
+    }
+    assert_eq!(open(dir.path()).find(&call(2).record.call_id).unwrap().map(|item| item.call), Some(call(2)));
 }
 
 #[test]
