@@ -254,7 +254,6 @@ impl Sink for Timed {
         for id in &ids {
             self.offered.entry(id.clone()).or_insert(now);
         }
-        let values = usize::from(parcel.calls.is_empty());
         let receipt = self.store.try_store(&self.pbx, parcel)?;
         let ended = ids.iter().filter_map(|id| self.offered.remove(id)).collect();
         self.owed.fetch_add(1, Ordering::Relaxed);
