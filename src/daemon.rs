@@ -8,11 +8,11 @@
 //!
 //! READY is told when the store is open and the tasks run; the peers may be away. The end goes with
 //! the stream: the intakes stop and hand over what they have, the courier finishes its request, the
-//! store closes. Each stage has its share of one deadline, so a stage that hangs does not cost the
+//! store closes. A store that fails ends nothing: it is opened anew, and calls wait. Each stage has its share of one deadline, so a stage that hangs does not cost the
 //! next ones their turn.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, anyhow, bail};
@@ -25,18 +25,18 @@ use crate::amo::client::{Client, Clock, TOKEN_VARIABLE, TokenSource};
 use crate::amo::pace::Pace;
 use crate::call::id::{AccountId, PbxName};
 use crate::call::policy::Policy as Calls;
-use crate::call::record::Source;
 use crate::clock;
 use crate::config::{Pbx, Policy, Setup};
 use crate::daemon::crew::Crew;
 use crate::daemon::outlet::{Door, Outlet};
 use crate::daemon::stages::Stages;
 use crate::daemon::systemd::Notifier;
-use crate::intake::reader::Reader;
-use crate::intake::task::{Intake, Link, Way};
+use crate::intake::revive;
+use crate::intake::task::{Intake, Kept, Link, Way};
 use crate::outbox::courier::Rules;
 use crate::outbox::courier::standing::Standing;
 use crate::outbox::courier::task::Task;
+use crate::outbox::queue;
 use crate::outbox::store::error;
 use crate::outbox::store::handle::Handle;
 
@@ -60,9 +60,14 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let start = Arc::clone(&policy.borrow());
     let calls = watch::channel(Arc::clone(&start.calls)).0;
-    let ways = Ways::new(store.clone(), calls.subscribe());
+    let ways = Ways::new(store.clone(), calls.subscribe(), setup.store_dir.join("poison"));
     let mut courier = Delivery::start(&start, store.clone(), ways.offsets.subscribe())?;
-    let (intakes, links) = setup.pbxs.iter().map(|pbx| ways.intake(pbx)).unzip::<_, _, Vec<_>, Vec<_>>();
+    let (mut intakes, mut links) = (Vec::new(), Vec::new());
+    for pbx in &setup.pbxs {
+        let (intake, link) = ways.intake(pbx).await.context("cannot read the calls in progress")?;
+        intakes.push(intake);
+        links.push(link);
+    }
     let crew = Crew::start(intakes, ways.stop, ways.cut);
     let mut crew = crew.context("cannot start the intake's thread")?;
     let mut duties = notifier.on_duty(&links, crew.runtime());
@@ -88,28 +93,39 @@ struct Ways {
     offsets: watch::Sender<Arc<BTreeMap<PbxName, i64>>>,
     stop: CancellationToken,
     cut: CancellationToken,
+    poison: PathBuf,
 }
 
 impl Ways {
-    fn new(store: Handle, policy: watch::Receiver<Arc<Calls>>) -> Self {
+    fn new(store: Handle, policy: watch::Receiver<Arc<Calls>>, poison: PathBuf) -> Self {
         let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
-        Self { store, policy, offsets: watch::channel(Arc::default()).0, stop, cut }
+        Self { store, policy, offsets: watch::channel(Arc::default()).0, stop, cut, poison }
     }
 
     /// The intake of one PBX, and where its connection stands.
-    fn intake(&self, pbx: &Pbx) -> (Intake, (PbxName, watch::Receiver<Link>)) {
+    async fn intake(&self, pbx: &Pbx) -> Result<(Intake, (PbxName, watch::Receiver<Link>)), queue::Error> {
+        let kept = match self.store.failure() {
+            None => self.store.checkpoints(&pbx.name).await?,
+            // The calls are followed all the same: those of now must not wait for those of before.
+            Some(reason) => {
+                error!(pbx = %pbx.name, reason, "calls that were in progress at the last end cannot be read: what they did before is lost");
+                Kept::new()
+            }
+        };
         let policy = Arc::clone(&self.policy.borrow());
-        let reader = Reader::new(pbx.name.clone(), Source::Ami, policy);
+        let reader = revive::reader(&pbx.name, &policy, &kept);
+        let sink = Box::new(Door::new(self.store.clone(), pbx.name.clone()));
         let (link, links) = watch::channel(Link::Connecting);
         let way = Way {
-            sink: Box::new(Door::new(self.store.clone())),
             link,
             policy: self.policy.clone(),
             offsets: self.offsets.clone(),
             stop: self.stop.clone(),
             cut: self.cut.clone(),
+            poison: self.poison.clone(),
         };
-        (Intake::new(pbx.name.clone(), pbx.connection.clone(), reader, way), (pbx.name.clone(), links))
+        let intake = Intake::new(pbx.name.clone(), pbx.connection.clone(), reader, way, sink);
+        Ok((intake, (pbx.name.clone(), links)))
     }
 }
 
@@ -186,7 +202,8 @@ async fn announce(mut news: watch::Receiver<u64>, arrivals: Arc<Notify>) {
     }
 }
 
-/// The daemon ends for it: a store that failed does nothing more until it is opened anew.
+/// The daemon ends for it: a store that failed is opened anew by its thread, but for one that will never
+/// open.
 fn store_failed(reason: &str, dir: &Path) -> anyhow::Error {
     let (advice, dir) = (error::advice(reason), dir.display());
     anyhow!(
@@ -217,4 +234,32 @@ async fn shut_down(setup: &Setup, crew: Crew, courier: Delivery, store: Handle) 
     }
     info!("stopped");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ami::connection::{Secret, Settings};
+    use crate::ami::session;
+    use crate::outbox::store::Store;
+    use crate::outbox::store::{self, rest};
+
+    #[tokio::test]
+    async fn a_store_that_waits_for_room_holds_no_intake_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let full = store::Error::Full { path: dir.path().to_owned(), source: full };
+        let handle = Store::spawn_waiting(dir.path(), &full, clock::host, rest::IDLE).unwrap();
+        let ways = Ways::new(handle.clone(), watch::channel(Arc::default()).1, dir.path().to_owned());
+        let session = session::Settings {
+            username: "ami2amo".to_owned(),
+            login: session::Login::Plain,
+            ping_interval: std::time::Duration::from_secs(10),
+        };
+        let secret = Secret::new(b"s".to_vec());
+        let connection = Settings { host: "127.0.0.1".to_owned(), port: 9, secret, session };
+        assert!(ways.intake(&Pbx { name: PbxName::default(), connection }).await.is_ok());
+        // Closed while it waits: it says so.
+        assert!(handle.close().await.is_err());
+    }
 }

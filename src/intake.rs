@@ -3,4 +3,6 @@
 pub mod clock;
 pub mod reader;
 #[cfg(feature = "daemon")]
+pub mod revive;
+#[cfg(feature = "daemon")]
 pub mod task;

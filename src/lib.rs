@@ -34,6 +34,7 @@ pub mod intake;
 #[cfg(feature = "daemon")]
 pub mod ops;
 pub mod outbox;
+pub mod panics;
 #[cfg(feature = "daemon")]
 pub mod replay;
 pub mod time;
@@ -41,3 +42,9 @@ pub mod time;
 #[cfg(all(test, feature = "daemon"))]
 #[path = "../tests/support/captured_log.rs"]
 mod captured_log;
+
+/// What must hold of any bytes from outside: the fuzz targets, which the tests try on their corpus.
+#[cfg(any(fuzzing, all(test, feature = "daemon")))]
+#[doc(hidden)]
+#[path = "../fuzz/checks.rs"]
+pub mod fuzzing;

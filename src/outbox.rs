@@ -2,6 +2,7 @@
 
 pub mod courier;
 pub mod memory;
+pub mod parcel;
 pub mod policy;
 pub mod queue;
 pub mod schedule;

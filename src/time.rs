@@ -134,6 +134,10 @@ impl Serialize for PbxTime {
 impl<'de> Deserialize<'de> for PbxTime {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        // As `write_utc` writes what no calendar has.
+        if let Some(micros) = text.strip_suffix("us").and_then(|micros| micros.parse().ok()) {
+            return Ok(Self(micros));
+        }
         let at: jiff::Timestamp = text.parse().map_err(serde::de::Error::custom)?;
         Ok(Self(at.as_microsecond()))
     }
@@ -187,6 +191,15 @@ mod tests {
         assert_eq!(at.to_string(), "2026-11-22T09:13:11.389Z");
         let back: PbxTime = serde_json::from_str("\"2026-11-22T09:13:11.389Z\"").unwrap();
         assert_eq!(back, PbxTime::from_micros(1_795_338_791_389_000));
+    }
+
+    #[test]
+    fn a_time_that_no_calendar_has_is_read_as_it_was_written() {
+        for micros in [i64::MIN, -400_000_000_000_000_000, 300_000_000_000_000_000, i64::MAX] {
+            let at = PbxTime::from_micros(micros);
+            let json = serde_json::to_string(&at).unwrap();
+            assert_eq!(serde_json::from_str::<PbxTime>(&json).unwrap(), at, "{json}");
+        }
     }
 
     #[test]

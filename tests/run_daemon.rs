@@ -43,19 +43,6 @@ async fn a_call_is_stored_before_the_end() {
 }
 
 #[tokio::test]
-async fn a_call_in_progress_is_stored_at_the_end() {
-    let call = missed_call("1795339565.1");
-    let begin = call.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap() + 4;
-    let steps = vec![Step::Send(call[..begin].to_vec())];
-    let ami = FakeAmi::start(Script { steps, ..Script::default() }).await;
-    let host = Host::new(ami.port(), "");
-    let daemon = host.start();
-    ami.wait_for(LIMIT, |seen| seen.played == 1 && seen.pings > 0).await;
-    daemon.stopped().await;
-    assert_eq!(host.stored().ended, 1);
-}
-
-#[tokio::test]
 async fn a_pbx_that_is_away_is_told_once_and_tried_again() {
     // The discard port: nobody listens there.
     let host = Host::new(9, "");
@@ -167,22 +154,41 @@ async fn a_second_daemon_on_the_same_store_says_so() {
 }
 
 #[tokio::test]
-async fn a_call_that_a_full_disk_has_no_room_for_is_named_at_once() {
+async fn a_call_that_a_full_disk_has_no_room_for_waits_until_there_is_some() {
     let steps = vec![Step::Hold, Step::Send(missed_call("1795339565.1"))];
     let ami = FakeAmi::start(Script { steps, ..Script::default() }).await;
     let host = Host::new(ami.port(), "");
-    let daemon = host.start_with_small_disk();
+    let mut daemon = host.start_with_small_disk();
     host.notified("STATUS=default: up").await;
     daemon.fill_disk();
     ami.go_on();
+    let line = daemon.logs("the store takes nothing").await;
+    assert!(line.contains("ERROR") && line.contains("advice="), "{line}");
+    daemon.logs("the store cannot be opened again yet").await;
+    daemon.make_room();
+    daemon.logs("the store works again").await;
+    let log = daemon.stopped().await;
+    assert!(!log.contains("call lost"), "{log}");
+    assert_eq!(host.stored().ended, 1);
+}
+
+#[tokio::test]
+async fn a_call_that_a_full_disk_has_no_room_for_is_named_at_the_end() {
+    let steps = vec![Step::Hold, Step::Send(missed_call("1795339565.1"))];
+    let ami = FakeAmi::start(Script { steps, ..Script::default() }).await;
+    let host = Host::new(ami.port(), "");
+    let mut daemon = host.start_with_small_disk();
+    host.notified("STATUS=default: up").await;
+    daemon.fill_disk();
+    ami.go_on();
+    daemon.logs("the store takes nothing").await;
+    daemon.signal("-TERM");
     let begun = clock::mono();
     let (status, log) = daemon.ended().await;
     assert_eq!(status.code(), Some(1), "{log}");
     assert!(clock::mono().since(begun) < Duration::from_secs(8), "nothing is waited for in vain: {log}");
     let lost = log.lines().find(|line| line.contains("call lost")).unwrap_or_else(|| panic!("{log}"));
     assert!(lost.contains("ERROR") && lost.contains("default-1795339565.1"), "{lost}");
-    let last = log.lines().last().unwrap();
-    assert!(last.starts_with("ami2amo: the store in ") && last.contains("start ami2amo again"), "{last}");
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-use ami2amo::call::id::{AccountId, CallId};
+use ami2amo::call::id::{AccountId, CallId, PbxName};
 use ami2amo::call::record::FinishedCall;
 use ami2amo::outbox::queue::{Enqueued, Phase, Queue, Seq, Settlement, State};
 use ami2amo::outbox::store::Store;
@@ -162,8 +162,9 @@ async fn work(handle: &Handle, first: u64) {
         let list: Vec<u64> = (n + 1..n + 8).collect();
         let listed = handle.enqueue(list.iter().map(|n| call(*n)).collect(), now()).await.unwrap();
         tell("@enqueued", &list);
-        let receipts: Vec<_> =
-            (n + 8..n + 16).map(|n| (n, handle.try_enqueue(vec![call(n)]).unwrap())).collect();
+        let receipts: Vec<_> = (n + 8..n + 16)
+            .map(|n| (n, handle.try_store(&PbxName::default(), vec![call(n)].into()).unwrap()))
+            .collect();
         send(handle, &seqs(&alone), &[n]).await;
         send(handle, &seqs(&listed[..3]), &list[..3]).await;
         for (n, receipt) in receipts {

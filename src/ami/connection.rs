@@ -61,6 +61,9 @@ pub enum Error {
     Io(#[source] io::Error),
     #[error(transparent)]
     Session(#[from] session::Error),
+    /// The core panicked over an event: the stream is to be begun anew.
+    #[error("the connection is made anew after a panic")]
+    Panicked,
     #[error("cannot send {action}")]
     Unsendable { action: &'static str, source: action::Error },
 }
@@ -231,6 +234,7 @@ impl Error {
             | Self::NoAddress { .. }
             | Self::Connect { .. }
             | Self::ConnectTimeout { .. }
+            | Self::Panicked
             | Self::Io(_) => Retry::Soon,
         }
     }

@@ -307,11 +307,12 @@ impl Scan {
                 }
             }
             Some(b'V' | b'v') if self.head == Head::VarSet && starts_with(line, b"Variable:") => {
-                self.variable =
+                // Of two it is the event's business which one counts.
+                self.variable |=
                     interest::wants_variable(line[b"Variable:".len()..].trim_ascii(), &own_variables.0);
             }
             Some(b'T' | b't') if starts_with(line, b"Timestamp:") => self.timed = true,
-            Some(b'A') if self.lines == 0 && is_banner(line) => {
+            Some(b'A' | b'a') if self.lines == 0 && is_banner(line) => {
                 self.lines = 1;
                 return Some(End::Whole { block: start + line.len(), next });
             }

@@ -104,9 +104,11 @@ impl<'f> Case<'f> {
         let (first, last) = (self.leg(), self.last_leg());
         let answered_at = self.talks.first().map(|talk| talk.from);
         let started_at = opener.born.min(first.born).min(self.clicked_at().unwrap_or(first.born));
+        // Events in the wrong order, or a clock that was set, may let a talk come before its call, or after.
+        let started_at = started_at.min(answered_at.unwrap_or(started_at));
         let ended_at =
             self.conversation.legs.iter().map(|leg| self.end(*leg)).max().unwrap_or(self.facts.ended);
-        let ended_at = if answered_at.is_some() { ended_at } else { ended_at.max(self.given_up_at()) };
+        let ended_at = ended_at.max(answered_at.unwrap_or_else(|| self.given_up_at())).max(started_at);
         let phone_raw = self.phone_raw();
         let (number, no_phone) = self.number(phone_raw.as_deref(), setting.policy);
         let outcome = self.outcome();

@@ -227,6 +227,13 @@ impl Channel {
         }
     }
 
+    /// The first that it is known to have done, apart from being made.
+    pub fn first_sign(&self) -> Option<PbxTime> {
+        let dialled = self.dials.first().map(|dial| dial.at);
+        let entered = self.stays.first().map(|stay| stay.from);
+        [dialled, entered, self.gone.map(|gone| gone.at)].into_iter().flatten().min()
+    }
+
     /// The end of the channel, or `otherwise` while it lives.
     pub fn end(&self, otherwise: PbxTime) -> PbxTime {
         self.gone.map_or(otherwise, |gone| gone.at)

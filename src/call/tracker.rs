@@ -68,6 +68,8 @@ pub struct Tracker {
     /// Groups by the time at which they are over.
     deadlines: BTreeSet<(PbxTime, u64, GroupIndex)>,
     finished: VecDeque<CallFacts>,
+    /// The first channel of the call that is being taken apart.
+    ending: Option<Box<str>>,
     /// Groups that end with the input, one at a time: their facts together may not fit in memory.
     closing: VecDeque<(GroupIndex, GroupEnd)>,
     tombs: Tombs,
@@ -123,6 +125,7 @@ impl Tracker {
             policy,
             deadlines: BTreeSet::new(),
             finished: VecDeque::new(),
+            ending: None,
             closing: VecDeque::new(),
             tombs: Tombs::default(),
             kept: Kept::default(),
@@ -262,6 +265,12 @@ impl Tracker {
         for (_, _, group) in lost {
             self.set_deadline(group, Some(at.after(GRACE)));
         }
+        let early = self.channels.iter().filter(|(_, tracked)| tracked.facts.born > at);
+        let early: Vec<_> = early.filter_map(|(entry, _)| ChannelIndex::try_from(entry).ok()).collect();
+        for index in early {
+            self.channels[index as usize].facts.born = at;
+            self.changed(index);
+        }
     }
 
     /// Another stretch of time begins; nothing is open.
@@ -296,6 +305,18 @@ impl Tracker {
             self.end_group(group, at, end);
         }
         self.finished.pop_front()
+    }
+
+    /// The call that is being taken apart, by its first channel: to be named when that panics.
+    pub fn working_on(&self) -> Option<&str> {
+        self.ending.as_deref()
+    }
+
+    /// Nothing that is still heard of these channels counts.
+    pub fn bury<'s>(&mut self, uniqueids: impl IntoIterator<Item = &'s str>) {
+        for uniqueid in uniqueids {
+            self.tombs.add(uniqueid.as_bytes(), self.now);
+        }
     }
 
     /// The input is at its end: every open call ends as it is, those of which nothing is heard any
@@ -360,11 +381,18 @@ impl Tracker {
         if self.now.since(lost) <= Duration::from_secs(uptime) {
             return; // it has been running since before we lost it
         }
+        // The uptime is in whole seconds: what began in the first of them may be of this Asterisk.
+        let uptime = Duration::from_secs(uptime.saturating_add(1));
+        let is_older =
+            |member: &ChannelIndex| self.now.since(self.channels[*member as usize].facts.born) > uptime;
         let silent = self.groups.iter().filter(|(_, group)| group.silent_since.is_some());
-        let mut silent: Vec<_> = silent.map(|(index, group)| (group.seq, index)).collect();
+        let silent = silent.filter(|(_, group)| group.members.iter().any(is_older));
+        let mut silent: Vec<_> =
+            silent.map(|(index, group)| (group.seq, index, group.silent_since)).collect();
         silent.sort_unstable();
-        for (_, group) in silent {
-            self.end_group(group, lost, GroupEnd::Cut);
+        for (_, group, since) in silent {
+            // What was not heard of since an earlier loss was over by then, as far as anybody knows.
+            self.end_group(group, since.unwrap_or(lost).min(lost), GroupEnd::Cut);
         }
     }
 

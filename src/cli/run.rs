@@ -17,7 +17,7 @@ use crate::config::{self, Config, Setup};
 use crate::daemon::systemd::Notifier;
 use crate::ops::log::{self, Format};
 use crate::outbox::store::handle::Handle;
-use crate::outbox::store::{Opened, Store, rest};
+use crate::outbox::store::{Error, Opened, Store, rest};
 use crate::{clock, daemon};
 
 mod reload;
@@ -34,7 +34,7 @@ pub fn run(path: &Path, log_format: Option<Format>) -> anyhow::Result<()> {
     for finding in findings.iter().filter(|finding| finding.grade == Grade::Warn) {
         warn!("{finding}");
     }
-    let store = open_store(&config.setup)?;
+    let store = Notifier::while_starting(|| open_store(&config.setup))?;
     // One thread does all but the intake and the store: what it does is small, and memory is kept small.
     let runtime = Builder::new_current_thread().enable_io().enable_time().build();
     runtime.context("cannot start the runtime")?.block_on(serve(path, config, store))
@@ -53,11 +53,13 @@ async fn serve(path: &Path, config: Config, store: Handle) -> anyhow::Result<()>
 
 fn open_store(setup: &Setup) -> anyhow::Result<Handle> {
     let dir = setup.store_dir.display();
-    let mut store = Store::open(&setup.store_dir, clock::host())
-        .with_context(|| format!("cannot open the store in {dir}"))?;
+    let mut store = match Store::open(&setup.store_dir, clock::host()) {
+        Err(error @ Error::Full { .. }) => return wait_for_room(setup, &error),
+        store => store.with_context(|| format!("cannot open the store in {dir}"))?,
+    };
     let opened = store.opened();
     if opened != Opened::default() {
-        warn!(?opened, "the store was repaired: waiting calls were put back from its journal");
+        warn!(?opened, "the store was repaired: what it had lost was put back");
     }
     let names: Vec<_> = setup.pbxs.iter().map(|pbx| pbx.name.clone()).collect();
     let gone = store.pin_pbx(&names).with_context(|| format!("cannot write to the store in {dir}"))?;
@@ -65,6 +67,12 @@ fn open_store(setup: &Setup) -> anyhow::Result<Handle> {
         warn!(%name, "the store has calls of a PBX that is not configured: a name is part of its calls' ids");
     }
     store.spawn_resting(clock::host, rest::IDLE).context("cannot start the store's thread")
+}
+
+/// On a full disk the calls are followed all the same: they wait in memory until there is room.
+fn wait_for_room(setup: &Setup, error: &Error) -> anyhow::Result<Handle> {
+    let handle = Store::spawn_waiting(&setup.store_dir, error, clock::host, rest::IDLE);
+    handle.with_context(|| format!("cannot open the store in {}", setup.store_dir.display()))
 }
 
 struct Signals {

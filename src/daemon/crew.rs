@@ -74,14 +74,15 @@ impl Crew {
 fn work(runtime: &Runtime, intakes: Vec<Intake>, stop: &CancellationToken) -> Result<(), String> {
     runtime.block_on(async {
         let mut outcome = Ok(());
-        let mut tasks: JoinSet<()> = JoinSet::new();
+        let mut tasks: JoinSet<Result<(), String>> = JoinSet::new();
         for intake in intakes {
             tasks.spawn(intake.run());
         }
         while let Some(ended) = tasks.join_next().await {
-            if let Err(panic) = ended {
-                error!(%panic, "an intake panicked: the others are stopped");
-                outcome = Err(format!("an intake failed: {panic}"));
+            let ended = ended.unwrap_or_else(|panic| Err(panic.to_string()));
+            if let Err(reason) = ended {
+                error!(reason, "an intake failed: the others are stopped");
+                outcome = Err(format!("an intake failed: {reason}"));
                 stop.cancel();
             }
         }

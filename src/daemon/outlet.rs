@@ -1,24 +1,29 @@
 //! The store as the others need it: a door for the intakes, an outbox for the courier.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 
-use tracing::warn;
+use tracing::{error, warn};
 
-use crate::call::id::AccountId;
+use crate::call::id::{AccountId, PbxName};
 use crate::call::record::{CallRecord, FinishedCall};
-use crate::intake::task::Sink;
+use crate::clock;
+use crate::intake::task::{Kept, Sink};
 use crate::ops::sides::Doubts;
 use crate::outbox::courier::task::Outbox;
+use crate::outbox::parcel::Parcel;
 use crate::outbox::queue::{BatchId, Error, Item, Seq, Settlement};
-use crate::outbox::store::handle::{Handle, Receipt};
+use crate::outbox::store::handle::{Handle, Receipt, Refused};
 use crate::time::HostTime;
 
 /// The store's door for the calls of one PBX.
 #[derive(Debug)]
 pub struct Door {
     store: Handle,
-    /// What was taken and not answered yet; the store's own bound on commands bounds it.
-    receipts: VecDeque<Receipt>,
+    pbx: PbxName,
+    /// What was taken and not answered yet, and whether it had no call; the store's own bound on commands
+    /// bounds it.
+    receipts: VecDeque<(Receipt, bool)>,
     /// Endpoints whose side rests on little, each told once.
     doubts: Doubts,
 }
@@ -28,8 +33,8 @@ pub struct Door {
 pub struct Outlet(pub Handle);
 
 impl Door {
-    pub fn new(store: Handle) -> Self {
-        Self { store, receipts: VecDeque::new(), doubts: Doubts::default() }
+    pub fn new(store: Handle, pbx: PbxName) -> Self {
+        Self { store, pbx, receipts: VecDeque::new(), doubts: Doubts::default() }
     }
 }
 
@@ -47,32 +52,50 @@ impl Door {
 }
 
 impl Sink for Door {
-    fn offer(&mut self, calls: Vec<FinishedCall>) -> Result<(), Vec<FinishedCall>> {
-        for call in &calls {
+    fn offer(&mut self, parcel: Parcel) -> Result<(), Parcel> {
+        for call in &parcel.calls {
             self.tell_doubts(&call.record);
         }
-        self.receipts.push_back(self.store.try_enqueue(calls)?);
+        let is_values = parcel.calls.is_empty();
+        self.receipts.push_back((self.store.try_store(&self.pbx, parcel)?, is_values));
         Ok(())
     }
 
-    fn returned(&mut self) -> Vec<FinishedCall> {
-        let mut returned = Vec::new();
+    fn returned(&mut self) -> Parcel {
+        let mut returned = Parcel::default();
         // Answers come in the order of the questions, so the first that is missing ends the search.
-        while let Some(answer) = self.receipts.front_mut().and_then(Receipt::try_answer) {
+        while let Some(answer) = self.receipts.front_mut().and_then(|(receipt, _)| receipt.try_answer()) {
             self.receipts.pop_front();
-            if let Err(refused) = answer {
-                returned.extend(refused.calls);
+            if let Err(Refused { parcel: Parcel { calls, changes }, .. }) = answer {
+                returned.calls.extend(calls);
+                returned.changes.extend(changes);
             }
         }
         returned
+    }
+
+    fn kept(&self) -> Pin<Box<dyn Future<Output = Result<Kept, String>> + Send>> {
+        let (store, pbx) = (self.store.clone(), self.pbx.clone());
+        Box::pin(async move { store.checkpoints(&pbx).await.map_err(|error| error.to_string()) })
     }
 
     fn owes(&self) -> bool {
         !self.receipts.is_empty()
     }
 
+    fn owes_values(&self) -> bool {
+        self.receipts.iter().any(|(_, is_values)| *is_values)
+    }
+
     fn is_dead(&self) -> bool {
-        self.store.failure().is_some()
+        self.store.is_over() || self.store.failure().is_some()
+    }
+
+    fn spill(&mut self, calls: Vec<FinishedCall>) -> Result<(), Vec<FinishedCall>> {
+        self.store.spill(calls, clock::host()).map_err(|(calls, error)| {
+            error!(%error, count = calls.len(), "calls cannot be written to the emergency file, either");
+            calls
+        })
     }
 }
 

@@ -1,6 +1,8 @@
 //! What systemd is told: ready, status, signs of life, stopping. Without `NOTIFY_SOCKET` nothing is.
 
 use std::fmt::Write as _;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -12,6 +14,12 @@ use tracing::{debug, error};
 use crate::call::id::PbxName;
 use crate::clock;
 use crate::intake::task::Link;
+
+/// How often a long start asks for more time, for three times as much.
+const EXTEND_EVERY: Duration = Duration::from_secs(10);
+
+/// A start that takes longer hangs, and systemd may end it.
+const START_MAX: Duration = Duration::from_mins(30);
 
 /// The line to the service manager.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +36,12 @@ impl Notifier {
     /// One that tells nothing of life; READY and the like still go where `NOTIFY_SOCKET` says.
     pub fn without_watchdog() -> Self {
         Self { watchdog: None }
+    }
+
+    /// Does what comes before READY, and asks systemd for more time as long as that lasts: a store that
+    /// is repaired may take longer than a start should.
+    pub fn while_starting<T>(work: impl FnOnce() -> T) -> T {
+        patiently(EXTEND_EVERY, |time| tell(&[NotifyState::ExtendTimeoutUsec(micros(time))]), work)
     }
 
     /// Tells READY, and then, until the returned set is dropped, each change of a link, and signs of
@@ -47,6 +61,30 @@ impl Notifier {
     pub fn stopping(&self) {
         tell(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
     }
+}
+
+/// Does `work`, and meanwhile calls `extend` now and then with the time that is needed until the next
+/// call.
+fn patiently<T>(every: Duration, extend: impl Fn(Duration) + Send, work: impl FnOnce() -> T) -> T {
+    let (done, waiting) = mpsc::sync_channel::<()>(1);
+    let calls = u32::try_from(START_MAX.as_micros() / every.as_micros().max(1)).unwrap_or(u32::MAX);
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            for _ in 0..calls {
+                if waiting.recv_timeout(every) != Err(RecvTimeoutError::Timeout) {
+                    return;
+                }
+                extend(every * 3);
+            }
+        });
+        let outcome = work();
+        drop(done);
+        outcome
+    })
+}
+
+fn micros(time: Duration) -> u32 {
+    u32::try_from(time.as_micros()).unwrap_or(u32::MAX)
 }
 
 async fn tell_status(mut link: watch::Receiver<Link>, links: Vec<(PbxName, watch::Receiver<Link>)>) {
@@ -98,6 +136,19 @@ fn tell(states: &[NotifyState<'_>]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_start_asks_for_more_time_until_it_is_over() {
+        let (asked, asks) = mpsc::sync_channel(1000);
+        let ask = |time| asked.try_send(time).unwrap_or_default();
+        let output = patiently(Duration::from_millis(1), ask, || {
+            let times: Vec<_> = asks.iter().take(3).collect();
+            assert_eq!(times, [Duration::from_millis(3); 3]);
+            7
+        });
+        assert_eq!(output, 7);
+        patiently(Duration::from_hours(1), |_| panic!("a short start needs no more time"), || ());
+    }
 
     #[test]
     fn the_status_line_names_each_pbx() {

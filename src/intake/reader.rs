@@ -8,6 +8,7 @@ use crate::ami::event::{Event, What};
 use crate::ami::wire::{Frame, Kind};
 use crate::call::checkpoint::{Change, Value};
 use crate::call::classify::{self, Setting};
+use crate::call::facts::CallFacts;
 use crate::call::id::PbxName;
 use crate::call::policy::Policy;
 use crate::call::record::{FinishedCall, Source, TimeSource};
@@ -29,6 +30,8 @@ pub struct Reader {
     /// The stream is of an Asterisk that is too old: nothing of it is taken.
     too_old: Option<String>,
     finished: VecDeque<FinishedCall>,
+    /// What is being judged.
+    judged: Option<CallFacts>,
     stats: Stats,
 }
 
@@ -62,6 +65,7 @@ impl Reader {
             begins: true,
             too_old: None,
             finished: VecDeque::new(),
+            judged: None,
             stats: Stats::default(),
         }
     }
@@ -106,6 +110,8 @@ impl Reader {
             let at = self.clock.begin(at);
             self.begin(Some(at));
         }
+        #[cfg(test)]
+        panic_on(frame.header("UserEvent") == Some(b"panic"));
         let Some(event) = Event::parse(frame) else { return };
         self.stats.events += 1;
         let at = self.clock.time_of(&event, arrived);
@@ -154,6 +160,17 @@ impl Reader {
         self.tracker.take_changes(limit, self.clock.shift())
     }
 
+    /// What is to be written together with the calls that [`Reader::poll_finished`] gave, and not before
+    /// them: from then on they are in progress no more.
+    pub fn take_ended(&mut self) -> Vec<Change> {
+        self.tracker.take_ended()
+    }
+
+    /// What [`Reader::take_changes`] gave was lost: all of it is to be given again.
+    pub fn keep_all(&mut self) {
+        self.tracker.keep_all();
+    }
+
     /// Whether [`Reader::take_changes`] has something to give.
     pub fn has_changes(&self) -> bool {
         self.tracker.has_changes()
@@ -162,11 +179,21 @@ impl Reader {
     /// Takes up what was written down before the first event; returns how many calls go on.
     pub fn restore(&mut self, values: Vec<Value>) -> usize {
         for value in &values {
+            #[cfg(test)]
+            panic_on(matches!(value, Value::Channel(channel) if channel.exten == "panic at the start"));
             if let Value::Stream(stream) = value {
                 self.clock.restore(stream.now, stream.shift, stream.time);
+                self.stats.last = Some(stream.now);
             }
         }
-        self.tracker.restore(values)
+        let calls = self.tracker.restore(values);
+        if calls == 0 && self.clock.shift() != 0 {
+            // No call needs the time that the PBX had before its clock was set back: a restart heals it.
+            self.tracker.restart();
+            self.clock.restart();
+            self.stats.last = None;
+        }
+        calls
     }
 
     /// Lets deadlines fire up to `now`.
@@ -182,24 +209,32 @@ impl Reader {
     /// The next call that ended, in order of end.
     pub fn poll_finished(&mut self) -> Option<FinishedCall> {
         while self.finished.is_empty() {
-            let facts = self.tracker.poll_finished()?;
+            let facts = self.judged.insert(self.tracker.poll_finished()?);
+            #[cfg(test)]
+            panic_on(facts.channels.iter().any(|channel| &*channel.exten == "panic at the end"));
             let setting = Setting { pbx: &self.pbx, source: self.source, policy: &self.policy };
-            self.finished.extend(classify::classify(&facts, setting));
+            self.finished.extend(classify::classify(facts, setting));
+            self.judged = None;
         }
         self.stats.finished += 1;
         self.finished.pop_front()
     }
 
+    /// After a panic: channels of the call that was being worked on, where it was no event.
+    pub fn working_on(&self) -> Vec<String> {
+        let judged = self.judged.iter().flat_map(|facts| &facts.channels).filter(|channel| !channel.guest);
+        let judged = judged.map(|channel| channel.uniqueid.to_string());
+        judged.chain(self.tracker.working_on().map(str::to_owned)).collect()
+    }
+
+    /// Nothing that is still heard of these channels counts.
+    pub fn bury<'s>(&mut self, uniqueids: impl IntoIterator<Item = &'s str>) {
+        self.tracker.bury(uniqueids);
+    }
+
     /// How far the calls' times are ahead of the PBX's clock, in microseconds.
     pub fn shift(&self) -> i64 {
         self.clock.shift()
-    }
-
-    /// As [`Reader::finish`], at a known time.
-    pub fn finish_at(&mut self, now: PbxTime) {
-        self.tracker.handle_timeout(now);
-        self.tracker.advance(now);
-        self.finish();
     }
 
     /// The input is at its end: what is open is closed and marked partial.
@@ -220,4 +255,10 @@ impl Reader {
     pub fn portraits(&self) -> impl Iterator<Item = Portrait> {
         self.tracker.portraits()
     }
+}
+
+/// What a test of the shell wants from the core.
+#[cfg(test)]
+fn panic_on(wanted: bool) {
+    assert!(!wanted, "as the test wants");
 }

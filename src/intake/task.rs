@@ -3,9 +3,10 @@
 //! All intakes run on a thread of their own (see `daemon`), so nothing that the rest of the process
 //! does can keep Asterisk's socket full. The task waits for its socket, its next deadline and the
 //! stop signal, for nothing else: calls leave by [`Sink::offer`], which never blocks; what is
-//! refused waits in a [`Backlog`]. When that is full the task stops reading, Asterisk ends the
+//! refused waits in a backlog. When that is full the task stops reading, Asterisk ends the
 //! session in time, and the task goes on when there is room again. No finished call
-//! is dropped without being named.
+//! is dropped without being named. Calls in progress are kept in the store once a second, and at
+//! the end: the next start goes on with them.
 //!
 //! ```text
 //!        ┌──────────── pause ◄───────────┐
@@ -16,12 +17,13 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
@@ -36,12 +38,19 @@ use crate::call::policy::Policy;
 use crate::call::record::{CallRecord, FinishedCall};
 use crate::clock;
 use crate::intake::reader::Reader;
-use crate::intake::task::backlog::Backlog;
+use crate::intake::task::guard::Guard;
+use crate::intake::task::outgoing::{OFFER_AGAIN, Outgoing};
 use crate::intake::task::pbx_now::PbxNow;
 use crate::time::{MonoTime, PbxTime};
 
 pub mod backlog;
+mod guard;
+mod mend;
+mod outgoing;
 pub mod pbx_now;
+
+pub use guard::Kept;
+pub use outgoing::Sink;
 
 /// Follows one PBX until it is told to stop.
 pub struct Intake {
@@ -49,9 +58,10 @@ pub struct Intake {
     settings: Arc<connection::Settings>,
     reader: Reader,
     way: Way,
-    backlog: Backlog,
-    /// When the sink last refused; `None` when it takes calls.
-    refused: Option<MonoTime>,
+    out: Outgoing,
+    guard: Guard,
+    /// Why the process must end.
+    failed: Option<String>,
     clock: Option<PbxNow>,
     /// What the current connection's splitter had to drop so far.
     damage: Damage,
@@ -62,7 +72,6 @@ pub struct Intake {
 
 /// What connects an intake with the rest of the process.
 pub struct Way {
-    pub sink: Box<dyn Sink>,
     pub link: watch::Sender<Link>,
     /// Swapped on reload: a call is judged by the policy at its end.
     pub policy: watch::Receiver<Arc<Policy>>,
@@ -71,25 +80,8 @@ pub struct Way {
     pub stop: CancellationToken,
     /// Ends the wait for the sink after `stop`: the process has no more time.
     pub cut: CancellationToken,
-}
-
-/// Where finished calls go: the store's door.
-pub trait Sink: Send {
-    /// Hands `calls` over without waiting. Calls that were taken will be made durable; it is not
-    /// known here when.
-    ///
-    /// # Errors
-    /// The calls, in their order, when there is no room for them; none was taken.
-    fn offer(&mut self, calls: Vec<FinishedCall>) -> Result<(), Vec<FinishedCall>>;
-
-    /// Calls that were taken and then could not be stored: they wait again.
-    fn returned(&mut self) -> Vec<FinishedCall>;
-
-    /// Whether it is still to be heard what became of calls that were taken.
-    fn owes(&self) -> bool;
-
-    /// Whether nothing will ever be taken again.
-    fn is_dead(&self) -> bool;
+    /// Folder for what made the core panic.
+    pub poison: PathBuf,
 }
 
 /// Where the connection to a PBX stands.
@@ -105,9 +97,8 @@ pub enum Link {
     Stopped,
 }
 
-/// Refused calls are offered again after this time: a store that is slow for a moment is slow for
-/// some milliseconds, one that is in trouble for minutes. Nothing ticks while no call waits.
-const OFFER_AGAIN: Duration = Duration::from_millis(100);
+/// At the end it is asked this often what became of what the sink took.
+const DRAIN_AGAIN: Duration = Duration::from_millis(10);
 
 /// amoCRM's times are whole seconds: a tenth of one, in microseconds, is news enough.
 const OFFSET_STEP: u64 = 100_000;
@@ -128,14 +119,23 @@ struct Loss {
 }
 
 impl Intake {
-    pub fn new(pbx: PbxName, settings: connection::Settings, reader: Reader, way: Way) -> Self {
+    /// `reader` may know of calls in progress already.
+    pub fn new(
+        pbx: PbxName,
+        settings: connection::Settings,
+        reader: Reader,
+        way: Way,
+        sink: Box<dyn Sink>,
+    ) -> Self {
+        let guard = Guard::new(way.poison.clone());
         Self {
             pbx,
             settings: Arc::new(settings),
             reader,
             way,
-            backlog: Backlog::new(backlog::BYTES_MAX),
-            refused: None,
+            out: Outgoing::new(sink, clock::mono()),
+            guard,
+            failed: None,
             clock: None,
             damage: Damage::default(),
             damage_told: None,
@@ -144,17 +144,22 @@ impl Intake {
         }
     }
 
-    /// Follows the PBX until the stop signal; then closes what is open and returns when the sink has
-    /// stored every call, has failed, or the wait for it is cut.
+    /// Follows the PBX until the stop signal; then returns when the sink has stored every finished call
+    /// and what is to be kept of the others, has failed, or the wait for it is cut.
     #[tracing::instrument(name = "intake", skip_all, fields(pbx = %self.pbx))]
-    pub async fn run(mut self) {
+    ///
+    /// # Errors
+    /// When the core panicked twice within a minute: why.
+    pub async fn run(mut self) -> Result<(), String> {
+        // Calls of the time before a restart may be over by now, whether or not the PBX is there.
+        self.set_clock();
         while self.attempt().await.is_some() {}
-        match self.clock {
-            Some(clock) => self.reader.finish_at(clock.now(clock::mono())),
-            None => self.reader.finish(),
-        }
         self.collect();
+        if let Some(poison) = self.guard.take() {
+            self.mend(poison).await;
+        }
         self.drain().await;
+        self.failed.map_or(Ok(()), Err)
     }
 
     /// One connection, from the first try to its loss and the pause after it; `None` when the task
@@ -168,12 +173,18 @@ impl Intake {
             Ok(connection) => self.follow(connection).await?,
             Err(error) => error,
         };
+        if let Some(poison) = self.guard.take() {
+            self.mend(poison).await;
+        }
+        if self.failed.is_some() {
+            return None;
+        }
         if clock::mono().since(start) >= GOOD_CONNECTION {
             self.backoff.reset();
         }
         let pause = self.backoff.pause(error.retry(), fastrand::f64());
         self.tell_loss(error, pause);
-        self.meanwhile(clock::sleep_until(Some(clock::mono().after(pause)))).await
+        self.pause(clock::mono().after(pause)).await
     }
 
     /// Reads a connection to its end and returns why it ended; `None` when the task is to stop.
@@ -186,7 +197,7 @@ impl Intake {
         let mut policy = self.way.policy.clone();
         loop {
             let waited = match self.wait_for_room().await {
-                Some(()) => self.meanwhile(connection.wait()).await,
+                Some(()) => self.meanwhile(heard(&mut connection, self.guard.news())).await,
                 None => None,
             };
             let Some(waited) = waited else {
@@ -209,7 +220,10 @@ impl Intake {
         connection: &mut Connection<S>,
     ) -> Result<(), connection::Error> {
         let arrived = arrival(connection);
-        let outcome = connection.handle(|frame| self.reader.handle_frame(frame, Some(arrived)));
+        let Self { guard, reader, .. } = self;
+        let outcome = connection.handle(|frame| {
+            guard.run(frame.block, || reader.handle_frame(frame, Some(arrived)));
+        });
         while let Some(notice) = connection.poll_notice() {
             self.tell(notice);
         }
@@ -219,14 +233,17 @@ impl Intake {
         }
         self.set_clock();
         self.collect();
-        outcome
+        if self.guard.has_caught() { Err(connection::Error::Panicked) } else { outcome }
     }
 
     /// Says good-bye to the PBX; what it still sends counts.
     async fn leave<S: AsyncRead + AsyncWrite>(&mut self, connection: Connection<S>) {
         let arrived = arrival(&connection);
-        let reader = &mut self.reader;
-        connection.log_off(|frame: &Frame<'_>| reader.handle_frame(frame, Some(arrived))).await;
+        let Self { guard, reader, .. } = self;
+        let take = |frame: &Frame<'_>| {
+            guard.run(frame.block, || reader.handle_frame(frame, Some(arrived)));
+        };
+        connection.log_off(take).await;
         self.set_clock();
     }
 
@@ -247,9 +264,11 @@ impl Intake {
     }
 
     fn deadline(&self) -> Option<MonoTime> {
-        let again = self.refused.map(|refused| refused.after(OFFER_AGAIN));
+        if self.guard.has_caught() {
+            return None; // the core does nothing until it is made anew
+        }
         let due = self.reader.poll_timeout().zip(self.clock).map(|(due, clock)| clock.when(due));
-        [again, due].into_iter().flatten().min()
+        [self.out.due(&self.reader), due].into_iter().flatten().min()
     }
 
     fn set_clock(&mut self) {
@@ -269,63 +288,58 @@ impl Intake {
     /// Lets deadlines fire, takes the calls that ended, and offers them.
     fn collect(&mut self) {
         self.take_policy();
-        if let Some(clock) = self.clock {
-            self.reader.handle_timeout(clock.now(clock::mono()));
-        }
-        while let Some(call) = self.reader.poll_finished() {
-            debug!(call = %call.record.call_id, outcome = ?call.record.outcome, "call ended");
-            self.backlog.push(call);
-        }
-        self.offer();
-    }
-
-    /// Offers what waits, unless the sink refused a moment ago.
-    fn offer(&mut self) {
-        self.way.sink.returned().into_iter().for_each(|call| self.backlog.push(call));
         let now = clock::mono();
-        if self.refused.is_some_and(|refused| now < refused.after(OFFER_AGAIN)) {
-            return;
-        }
-        self.refused = None;
-        while !self.backlog.is_empty() {
-            if self.backlog.offer(|calls| self.way.sink.offer(calls)).is_err() {
-                self.refused = Some(now);
-                return;
+        let Self { guard, reader, out, clock, .. } = self;
+        guard.run(&[], || {
+            if let Some(clock) = clock {
+                reader.handle_timeout(clock.now(now));
             }
-        }
+            out.collect(reader);
+        });
+        out.offer(now);
+        guard.run(&[], || out.keep(reader, now));
     }
 
     /// Returns at once unless the backlog is full. Then the socket is not read: the PBX ends the
     /// session after its `writetimeout`.
     async fn wait_for_room(&mut self) -> Option<()> {
-        if !self.backlog.is_full() {
+        if !self.out.is_full() {
             return Some(());
         }
-        error!(
-            waiting = self.backlog.len(),
-            "the store takes no calls and the backlog is full: reading stops"
-        );
+        error!(waiting = self.out.len(), "the store takes no calls and the backlog is full: reading stops");
         let before = self.way.link.send_replace(Link::Stopped);
-        while self.backlog.is_full() {
+        while self.out.is_full() {
             self.meanwhile(clock::sleep_until(Some(clock::mono().after(OFFER_AGAIN)))).await?;
-            self.offer();
+            self.out.offer(clock::mono());
         }
         info!("the store takes calls again: reading goes on");
         self.way.link.send_replace(before);
         Some(())
     }
 
-    /// Offers what waits until the sink has stored it or never will. What is left then is named:
-    /// only the PBX's stream had it.
+    /// Offers what waits until the sink has stored it or takes nothing more. What is left then goes
+    /// where the next process finds it, or is named: only the PBX's stream had it.
     async fn drain(&mut self) {
         let cut = self.way.cut.clone();
-        while self.way.sink.owes() || (!self.backlog.is_empty() && !self.way.sink.is_dead()) {
+        while self.out.drain(&mut self.reader, clock::mono()) {
             tokio::select! {
                 () = cut.cancelled() => break,
-                () = clock::sleep_until(Some(clock::mono().after(OFFER_AGAIN))) => self.offer(),
+                () = clock::sleep_until(Some(clock::mono().after(DRAIN_AGAIN))) => {}
             }
         }
-        self.backlog.take().iter().for_each(tell_lost);
+        if self.out.is_unkept(&self.reader) {
+            // What was kept of them is older, or nothing: the next start shall know more.
+            self.close_all();
+        }
+        let left = self.out.take();
+        let count = left.len();
+        if count == 0 {
+            return;
+        }
+        match self.out.spill(left) {
+            Ok(()) => warn!(count, "calls that the store could not take wait in a file for the next start"),
+            Err(lost) => lost.iter().for_each(tell_lost),
+        }
     }
 
     fn tell(&mut self, notice: Notice) {
@@ -390,6 +404,17 @@ impl Intake {
             debug!(pause_s, "still cannot follow the PBX: {reason}");
         }
         self.way.link.send_replace(Link::Down { reason });
+    }
+}
+
+/// Waits for bytes, or for a panic of the core meanwhile.
+async fn heard<S: AsyncRead + AsyncWrite>(
+    connection: &mut Connection<S>,
+    panicked: Arc<Notify>,
+) -> Result<(), connection::Error> {
+    tokio::select! {
+        heard = connection.wait() => heard,
+        () = panicked.notified() => Err(connection::Error::Panicked),
     }
 }
 

@@ -344,8 +344,9 @@ impl Courier {
         self.step = if together { Step::Begin } else { rest_of(rulings) };
     }
 
-    /// The store failed: the same is asked again after a pause. What it refuses for good is asked
-    /// call by call, and given up: a person changed the call meanwhile.
+    /// The store failed: the same is asked again after a pause. An intent may be durable nevertheless,
+    /// and no POST follows it: it is taken over, as after a restart. What the store refuses for good is
+    /// asked call by call, and given up: a person changed the call meanwhile.
     fn store_failed(&mut self, error: &queue::Error, now: Now) {
         let pause = policy::delay(self.store_failures, STORE_FIRST, STORE_MAX, self.jitter.draw());
         self.store_failures = self.store_failures.saturating_add(1);
@@ -354,6 +355,7 @@ impl Courier {
             queue::Error::Absent(_) | queue::Error::Transition { .. } => {
                 self.step = given_up(mem::take(&mut self.step));
             }
+            queue::Error::Store(_) if matches!(self.step, Step::Intend(_)) => self.step = Step::Adopt,
             queue::Error::Store(_) => {}
         }
     }

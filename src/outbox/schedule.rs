@@ -278,6 +278,11 @@ impl Schedule {
         sending.map(|(seq, _)| *seq).collect()
     }
 
+    /// The waiting calls, and when each was enqueued.
+    pub fn enqueued(&self) -> impl Iterator<Item = (Seq, HostTime)> {
+        self.entries.iter().map(|(seq, entry)| (*seq, entry.enqueued_at))
+    }
+
     pub fn len(&self) -> usize {
         self.entries.len()
     }

@@ -4,6 +4,9 @@
 //! <dir>/LOCK                        held while the store is open; the process id of its holder
 //! <dir>/queue/                      sled: meta, inflight, outbox, ids, dead, history, tokens
 //! <dir>/journal/YYYY-MM-DD.jsonl    every call that was taken in, see `journal`
+//! <dir>/ballast                     8 MiB of nothing, given up when the disk is full, see `space`
+//! <dir>/emergency.jsonl             calls of a process that ended while its store was dead
+//! <dir>/queue.…                     databases in the making or set aside, see `swap`
 //! ```
 //!
 //! A [`Store`] is used by one thread; [`Store::spawn`] gives it one of its own behind a
@@ -12,29 +15,37 @@
 //!
 //! The first error of sled or of a sync is the last: sled refuses all work from then on, and a
 //! failed sync tells nothing of what was written. The store then answers every call with that
-//! error until it is opened anew.
+//! error until it is opened anew, which its thread does by itself (`down`).
 
 mod desk;
+mod down;
 mod draft;
+mod emergency;
 pub mod error;
-mod fit;
-mod frame;
+pub(crate) mod fit;
+pub(crate) mod frame;
 pub mod fsync;
 pub mod handle;
 mod history;
-mod journal;
+mod inflight;
+pub(crate) mod journal;
 mod load;
 mod lock;
 mod open;
+mod rebuild;
+mod recover;
 pub mod rest;
+mod salvage;
+mod scan;
 pub mod search;
 mod shelf;
+mod space;
+mod swap;
 mod trees;
-mod value;
+pub(crate) mod value;
 mod worker;
 
 use std::cell::OnceCell;
-use std::fmt::Display;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -45,8 +56,10 @@ use crate::call::id::{AccountId, CallId, PbxName};
 use crate::call::record::FinishedCall;
 use crate::outbox::queue::{self, BatchId, Enqueued, Item, Queue, Seq, Settlement, Stats};
 use crate::outbox::schedule::{Ledger, Schedule};
-use crate::outbox::store::fsync::{Fsync, Kernel, Target};
+use crate::outbox::store::error::{Cause, Failure, Kind};
+use crate::outbox::store::fsync::{Fsync, Kernel, Shared, Target};
 use crate::outbox::store::journal::Journal;
+use crate::outbox::store::open::{Care, Ground, Trust};
 use crate::outbox::store::trees::{Tree, Trees};
 use crate::time::HostTime;
 
@@ -59,9 +72,11 @@ pub struct Store {
     /// A descriptor of our own on sled's file, for the sync that sled leaves out.
     db: File,
     journal: Journal,
-    fsync: Box<dyn Fsync>,
+    fsync: Shared,
     schedule: Schedule,
     ledger: Ledger,
+    /// The ledger as it was found has counted the calls before this one.
+    counted_to: Seq,
     /// Calls in `history`; sled counts only by reading them all.
     kept: u64,
     /// The latest time that a caller gave: the journal's day.
@@ -70,10 +85,12 @@ pub struct Store {
     dirty: bool,
     /// Something came to wait that was not leased before: couriers want to know.
     news: bool,
-    failed: OnceCell<String>,
+    /// Room is scarce: calls at their end are kept without what explains them.
+    spare: bool,
+    failed: OnceCell<Failure>,
     opened: Opened,
     /// Dropped last: until then nobody else may open the database.
-    _lock: File,
+    ground: Ground,
 }
 
 /// Why the store cannot be opened.
@@ -91,7 +108,7 @@ pub enum Error {
     ReadOnly { path: PathBuf, source: io::Error },
     #[error("the disk of {} is full: nothing is lost, make room and start again", path.display())]
     Full { path: PathBuf, source: io::Error },
-    #[error("the database in {} is damaged and was left as it is: {detail}", path.display())]
+    #[error("the database in {} is damaged: {detail}", path.display())]
     Damaged { path: PathBuf, detail: String },
     #[error("the database in {} was not open after {seconds} seconds", path.display())]
     Stuck { path: PathBuf, seconds: u64 },
@@ -110,6 +127,27 @@ pub struct Opened {
     pub unreadable: u64,
     /// Damaged lines in the journal.
     pub damaged_lines: u64,
+    /// Calls of which the database had forgotten that they were on their way: they are looked up.
+    pub doubted: u64,
+    /// Waiting calls of which the database had forgotten that they are at their end.
+    pub closed_again: u64,
+    /// Calls at their end that the database had forgotten.
+    pub remembered: u64,
+    /// Calls of an earlier process that found the store dead, taken from `emergency.jsonl`.
+    pub rescued: u64,
+    /// What had to be done with a damaged database.
+    pub repair: Option<Repair>,
+    /// Calls, at their end or not, that were found in the bytes of a database that opened no more.
+    pub salvaged: u64,
+}
+
+/// What was done with a damaged database. It lies beside the store, for a look at it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Repair {
+    /// A copy without its snapshots opened, and took its place.
+    Mended,
+    /// A new one took its place, made from the journal and from what was found in its bytes.
+    Rebuilt,
 }
 
 /// The trees whose values are the business of others.
@@ -122,11 +160,11 @@ pub enum Shelf {
 }
 
 impl Store {
-    /// Opens the store in `dir`, or makes it. What the database lost is put back from the journal.
+    /// Opens the store in `dir`, or makes it. What the database lost is put back from the journal; a
+    /// damaged one is set aside and replaced, which [`Store::opened`] tells.
     ///
     /// # Errors
-    /// When another process holds it, the disk is full or read-only, or the database is damaged;
-    /// nothing is ever deleted then.
+    /// When another process holds it, or the disk is full, read-only or fails; nothing is touched then.
     pub fn open(dir: &Path, now: HostTime) -> Result<Self, Error> {
         Self::open_with(dir, now, Box::new(Kernel))
     }
@@ -136,7 +174,17 @@ impl Store {
     /// # Errors
     /// As [`Self::open`].
     pub fn open_with(dir: &Path, now: HostTime, fsync: Box<dyn Fsync>) -> Result<Self, Error> {
-        open::open(dir, now, fsync)
+        let mut store = Ground::take(dir, fsync)?.open(now, Trust::Whole, Care::Repair)?;
+        store.take_emergency(now)?;
+        Ok(store)
+    }
+
+    /// As [`Self::open`], for a look only: a damaged database is left as it is.
+    ///
+    /// # Errors
+    /// As [`Self::open`], and when the database is damaged.
+    pub fn open_unrepaired(dir: &Path, now: HostTime) -> Result<Self, Error> {
+        Ground::take(dir, Box::new(Kernel))?.open(now, Trust::Whole, Care::Leave)
     }
 
     /// What opening it found.
@@ -192,12 +240,15 @@ impl Store {
     /// Makes durable what was committed: the journal first, so that it is never behind.
     fn persist(&mut self) -> Result<(), queue::Error> {
         self.alive()?;
-        let synced = self.journal.sync(self.now, self.fsync.as_mut());
-        synced.map_err(|error| self.fail("the journal cannot be written", error))?;
+        self.carry_over()?;
+        let synced = self.journal.sync(self.now, &mut self.fsync);
+        synced.map_err(|error| self.fail_unsynced("the journal cannot be written", error))?;
         if self.dirty {
-            self.trees.flush().map_err(|error| self.fail("the database cannot be written", error))?;
+            self.trees
+                .flush()
+                .map_err(|error| self.fail_unsynced("the database cannot be written", error))?;
             let synced = self.fsync.sync(Target::Db, &self.db);
-            synced.map_err(|error| self.fail("the database cannot be synced", error))?;
+            synced.map_err(|error| self.die("the database cannot be synced", &error, true))?;
             self.dirty = false;
         }
         Ok(())
@@ -205,18 +256,30 @@ impl Store {
 
     fn alive(&self) -> Result<(), queue::Error> {
         match self.failed.get() {
-            Some(reason) => Err(queue::Error::Store(reason.clone())),
+            Some(failure) => Err(queue::Error::Store(failure.reason.clone())),
             None => Ok(()),
         }
     }
 
     /// Ends the life of this store.
-    fn fail(&self, what: &str, error: impl Display) -> queue::Error {
-        let reason = self.failed.get_or_init(|| {
+    #[expect(clippy::needless_pass_by_value, reason = "it ends here, and `map_err` has it by value")]
+    fn fail(&self, what: &str, error: impl Cause) -> queue::Error {
+        self.die(what, &error, false)
+    }
+
+    /// As [`Self::fail`], where data was on its way to the disk.
+    #[expect(clippy::needless_pass_by_value, reason = "it ends here, and `map_err` has it by value")]
+    fn fail_unsynced(&self, what: &str, error: impl Cause) -> queue::Error {
+        // What there was no room for was refused at once, and is not in the files.
+        self.die(what, &error, error.kind() != Kind::Full)
+    }
+
+    fn die(&self, what: &str, error: &dyn Cause, unsynced: bool) -> queue::Error {
+        let failure = self.failed.get_or_init(|| {
             error!(%error, what, "the store failed and does nothing more until it is opened anew");
-            format!("{what}: {error}")
+            Failure { reason: format!("{what}: {error}"), kind: error.kind(), unsynced }
         });
-        queue::Error::Store(reason.clone())
+        queue::Error::Store(failure.reason.clone())
     }
 }
 

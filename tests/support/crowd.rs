@@ -1,5 +1,7 @@
 //! Any number of answered calls as AMI text: what a very large PBX sends.
 
+#![allow(clippy::allow_attributes, dead_code, reason = "each test binary uses its own part of this")]
+
 use std::fmt::Write as _;
 
 use ami2amo::ami::wire::{Splitter, Step};

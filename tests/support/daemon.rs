@@ -138,6 +138,24 @@ impl Daemon {
         found.unwrap_or_else(|_| panic!("no {wanted:?} in the log: {:#?}", self.log))
     }
 
+    /// The next line of the log; `None` when the daemon has ended. Cancel safe.
+    pub async fn next_line(&mut self) -> Option<String> {
+        let line = self.stderr.next_line().await.unwrap()?;
+        self.log.push(line.clone());
+        Some(line)
+    }
+
+    /// Ends it by SIGKILL; returns the whole log.
+    pub async fn killed(mut self) -> String {
+        self.child.start_kill().unwrap();
+        self.ended().await.1
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
     pub fn signal(&self, name: &str) {
         let pid = self.child.id().unwrap().to_string();
         let sent = std::process::Command::new("kill").args([name, &pid]).status().unwrap();
@@ -146,8 +164,17 @@ impl Daemon {
 
     /// From here on no file of the daemon may grow.
     pub fn fill_disk(&self) {
+        self.limit_files("--fsize=0:unlimited");
+    }
+
+    /// Undoes [`Self::fill_disk`].
+    pub fn make_room(&self) {
+        self.limit_files("--fsize=unlimited:unlimited");
+    }
+
+    fn limit_files(&self, limit: &str) {
         let pid = self.child.id().unwrap().to_string();
-        let limited = std::process::Command::new("prlimit").args(["--pid", &pid, "--fsize=0"]).status();
+        let limited = std::process::Command::new("prlimit").args(["--pid", &pid, limit]).status();
         assert!(limited.unwrap().success());
     }
 
@@ -159,7 +186,8 @@ impl Daemon {
             }
             self.child.wait().await.unwrap()
         };
-        let status = tokio::time::timeout(LIMIT, rest).await.expect("the daemon ends in time");
+        let status = tokio::time::timeout(LIMIT, rest).await;
+        let status = status.unwrap_or_else(|_| panic!("the daemon does not end in time: {:#?}", self.log));
         (status, self.log.join("\n"))
     }
 

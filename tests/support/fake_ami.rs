@@ -5,12 +5,12 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use md5::{Digest as _, Md5};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 /// What the server does with each connection.
@@ -34,9 +34,15 @@ pub enum Step {
     Pace { bytes: Vec<u8>, slice: usize, pause: Duration },
     /// The first of a connection waits for the first [`FakeAmi::go_on`], the second for the second.
     Hold,
+    /// Bytes as the test hands them over, until it hands over no more.
+    Feed(Feed),
     /// Closes the connection, without a word.
     Cut,
 }
+
+/// The far end of a [`feed`]; the connections that have it in their script take turns.
+#[derive(Clone, Debug)]
+pub struct Feed(Arc<tokio::sync::Mutex<mpsc::Receiver<Vec<u8>>>>);
 
 /// The running server; it ends when this is dropped.
 #[derive(Debug)]
@@ -56,6 +62,8 @@ pub struct Seen {
     pub log_offs: usize,
     /// Connections that have played all their steps.
     pub played: usize,
+    /// The longest that a client let one write wait.
+    pub slowest_write: Duration,
     /// Names of all actions, in order.
     pub actions: Vec<String>,
 }
@@ -84,10 +92,29 @@ impl Default for Script {
     }
 }
 
+/// A [`Step::Feed`] of at most `limit` pieces under way.
+pub fn feed(limit: usize) -> (mpsc::Sender<Vec<u8>>, Step) {
+    let (pieces, receiver) = mpsc::channel(limit);
+    (pieces, Step::Feed(Feed(Arc::new(tokio::sync::Mutex::new(receiver)))))
+}
+
 impl FakeAmi {
     /// Listens on a free port of loopback.
     pub async fn start(script: Script) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has free ports");
+        Self::listen(listener, script)
+    }
+
+    /// As [`Self::start`], with so small a buffer that a client which does not read is felt at once.
+    pub fn start_narrow(script: Script, send_buffer: u32) -> Self {
+        let socket = TcpSocket::new_v4().expect("there is a socket");
+        socket.set_send_buffer_size(send_buffer).expect("the kernel takes any size");
+        socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("loopback has free ports");
+        // What it accepts has the listener's buffer.
+        Self::listen(socket.listen(16).expect("a bound socket listens"), script)
+    }
+
+    fn listen(listener: TcpListener, script: Script) -> Self {
         let address = listener.local_addr().expect("a bound socket has an address");
         let state = Arc::new(State {
             script: Mutex::new(script),
@@ -164,7 +191,7 @@ async fn serve(mut stream: TcpStream, script: &Script, state: &State) -> std::io
         }
     }
     // Steps and answers share the connection as they do in Asterisk.
-    let (steps, mut outgoing) = tokio::sync::mpsc::channel::<Vec<u8>>(16);
+    let (steps, mut outgoing) = mpsc::channel::<Vec<u8>>(16);
     let playing = play(script, state, steps.clone());
     let answering = async {
         loop {
@@ -185,7 +212,14 @@ async fn serve(mut stream: TcpStream, script: &Script, state: &State) -> std::io
             if bytes.is_empty() {
                 return writing.shutdown().await;
             }
+            let begun = Instant::now();
             writing.write_all(&bytes).await?;
+            let took = begun.elapsed();
+            state.seen.send_if_modified(|seen| {
+                let slower = took > seen.slowest_write;
+                seen.slowest_write = seen.slowest_write.max(took);
+                slower
+            });
         }
         Ok(())
     };
@@ -197,7 +231,7 @@ async fn serve(mut stream: TcpStream, script: &Script, state: &State) -> std::io
 }
 
 /// An empty message is the order to close.
-async fn play(script: &Script, state: &State, out: tokio::sync::mpsc::Sender<Vec<u8>>) {
+async fn play(script: &Script, state: &State, out: mpsc::Sender<Vec<u8>>) {
     let mut holds = 0;
     for step in &script.steps {
         match step {
@@ -212,6 +246,12 @@ async fn play(script: &Script, state: &State, out: tokio::sync::mpsc::Sender<Vec
                 let mut passes = state.passes.subscribe();
                 holds += 1;
                 drop(passes.wait_for(|passes| *passes >= holds).await);
+            }
+            Step::Feed(Feed(pieces)) => {
+                let mut pieces = pieces.lock().await;
+                while let Some(bytes) = pieces.recv().await {
+                    drop(out.send(bytes).await);
+                }
             }
             Step::Cut => {
                 state.see(|seen| seen.played += 1);

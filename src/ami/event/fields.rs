@@ -126,7 +126,7 @@ impl<'b> Fields<'b> {
     /// Asterisk writes some keys differently from version to version (`UniqueID`, `BridgeId`).
     #[cold]
     fn take_in_any_case(&mut self, key: &[u8], value: &'b [u8]) {
-        const KNOWN: [&[u8]; 34] = [
+        const KNOWN: [&[u8]; 40] = [
             b"Channel",
             b"Uniqueid",
             b"Linkedid",
@@ -134,6 +134,7 @@ impl<'b> Fields<'b> {
             b"Context",
             b"Exten",
             b"AccountCode",
+            b"Priority",
             b"ChannelState",
             b"DestChannel",
             b"DestUniqueid",
@@ -142,6 +143,7 @@ impl<'b> Fields<'b> {
             b"DestContext",
             b"DestExten",
             b"DestAccountCode",
+            b"DestPriority",
             b"DestChannelState",
             b"BridgeUniqueid",
             b"BridgeType",
@@ -160,7 +162,11 @@ impl<'b> Fields<'b> {
             b"Value",
             b"Extension",
             b"Result",
+            b"Hint",
             b"Mailbox",
+            b"New",
+            b"Uptime",
+            b"UserEvent",
         ];
         let known = KNOWN.iter().find(|known| known.eq_ignore_ascii_case(key));
         if let Some(known) = known.filter(|known| **known != key) {

@@ -35,6 +35,25 @@ fn keys_match_in_any_case_and_order() {
 }
 
 #[test]
+fn keys_of_every_event_match_in_any_case() {
+    for block in [
+        "Event: FullyBooted\nUptime: 7\n",
+        "Event: ExtensionStatus\nExten: 101\nHint: PJSIP/101\n",
+        "Event: MessageWaiting\nMailbox: 101@default\nNew: 1\n",
+        "Event: UserEvent\nUserEvent: ami2amo\nUniqueid: 1.1\nSend: no\n",
+        "Event: Newstate\nUniqueid: 1.1\nPriority: 2\nChannelState: 6\n",
+        "Event: DialBegin\nDestUniqueid: 1.1\nDestPriority: 2\nDestChannelState: 5\n",
+    ] {
+        let shout = |line: &str| {
+            line.split_once(": ").map(|(key, value)| format!("{}: {value}\n", key.to_uppercase()))
+        };
+        let loud: String = block.lines().filter_map(shout).collect();
+        assert!(parse(block).is_some(), "{block}");
+        assert_eq!(parse(&loud), parse(block), "{block}");
+    }
+}
+
+#[test]
 fn the_first_of_two_equal_headers_wins() {
     let event = parse("Event: Hangup\r\nUniqueid: 1.1\r\nUniqueid: 1.2\r\nEvent: Newchannel\r\n");
     let Some(Event { what: What::Hangup { channel, .. }, .. }) = event else { panic!("{event:?}") };

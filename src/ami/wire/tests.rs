@@ -40,6 +40,7 @@ fn a_banner_is_a_line_of_its_own() {
         "Asterisk Call Manager/11.0.0\r\nResponse: Success\r\nMessage: ok\r\n\r\n",
         &["Banner: Asterisk Call Manager/11.0.0", "Response: Response: Success|Message: ok|"],
     );
+    check("asterisk call manager/11.0.0\n\n", &["Banner: asterisk call manager/11.0.0"]);
 }
 
 #[test]
@@ -52,6 +53,12 @@ fn any_mix_of_line_ends_ends_a_block_once() {
         "Event: Hangup\r\nCause: 16\r\n\n\r\nEvent: Hold\r\n\n",
         &["Event: Event: Hangup|Cause: 16|", "Event: Event: Hold|"],
     );
+}
+
+#[test]
+fn a_variable_smuggled_behind_another_hides_nothing() {
+    let block = "Event: VarSet\r\nVariable: FROM_DID\r\nValue: 7\r\nVariable: X\r\n";
+    check(&format!("{block}\r\n"), &[&format!("Event: {}", block.replace("\r\n", "|"))]);
 }
 
 #[test]

@@ -32,7 +32,9 @@ fn record(facts: &CallFacts, opener: &Channel, talks: &[Talk], setting: Setting<
     let unknown = own(facts).any(|(_, channel)| channel.side == Side::Unknown);
     let answered_at = talks.first().map(|talk| talk.from);
     let outcome = if answered_at.is_some() { Outcome::Answered } else { unanswered(facts) };
+    let started_at = opener.born.min(answered_at.unwrap_or(opener.born));
     let ended_at = own(facts).map(|(_, channel)| channel.end(facts.ended)).max().unwrap_or(facts.ended);
+    let ended_at = ended_at.max(answered_at.unwrap_or(started_at));
     let segments = segments(facts, talks);
     let answered_by = in_order(segments.iter().map(|segment| &*segment.extension));
     let rang = in_order(rang(facts));
@@ -63,10 +65,10 @@ fn record(facts: &CallFacts, opener: &Channel, talks: &[Talk], setting: Setting<
         rang,
         talk_seconds: Seconds::from_duration(talk::length(talks)),
         bridged_seconds: Seconds::from_duration(talk::covered(talks)),
-        wait_seconds: Seconds::from_duration(answered_at.unwrap_or(ended_at).since(opener.born)),
+        wait_seconds: Seconds::from_duration(answered_at.unwrap_or(ended_at).since(started_at)),
         hold_seconds: Seconds::ZERO,
         segments,
-        started_at: opener.born,
+        started_at,
         answered_at,
         ended_at,
         time: facts.time,

@@ -12,6 +12,15 @@ impl Sides {
         changed.into_iter().map(|index| self.endpoints[index as usize].take()).collect()
     }
 
+    /// Every endpoint is to be written anew.
+    pub fn keep_all(&mut self) {
+        let all = (0..).zip(&mut self.endpoints).filter(|(_, endpoint)| !endpoint.dirty);
+        self.changed.extend(all.map(|(index, endpoint)| {
+            endpoint.dirty = true;
+            index
+        }));
+    }
+
     /// Whether [`Sides::take_changed`] has something to give.
     pub fn has_changed(&self) -> bool {
         !self.changed.is_empty()

@@ -203,6 +203,15 @@ impl Bridges {
         self.slab[entry].number
     }
 
+    pub(super) fn kind(&self, entry: usize) -> BridgeKind {
+        self.slab[entry].kind
+    }
+
+    /// No new bridge gets a label up to `last`.
+    pub(super) fn count_from(&mut self, last: Option<u32>) {
+        self.count = self.count.max(last.unwrap_or_default());
+    }
+
     /// Asterisk's name of a conference that somebody's call was in.
     pub(super) fn id_of(&self, number: u32, kind: BridgeKind) -> Option<String> {
         let entry = self.conferences.get(&number).filter(|_| kind == BridgeKind::Conference)?;
@@ -222,12 +231,11 @@ impl Bridges {
         there: Option<ChannelIndex>,
         visitor: ChannelIndex,
     ) -> Option<usize> {
-        self.count = self.count.max(stay.label);
         let id = stay.id.as_deref()?;
         let entry = self.restored_entry(id, stay);
         let bridge = &mut self.slab[entry];
         bridge.members.extend(there);
-        if stay.kind == BridgeKind::Conference && !bridge.visitors.contains(&visitor) {
+        if bridge.kind == BridgeKind::Conference && !bridge.visitors.contains(&visitor) {
             bridge.visitors.push(visitor);
         }
         Some(entry)
@@ -252,9 +260,14 @@ impl Bridges {
         if let Some(entry) = self.find(id.as_bytes()) {
             return entry;
         }
+        let mut number = stay.label;
+        if self.conferences.contains_key(&number) {
+            self.count = self.count.wrapping_add(1);
+            number = self.count;
+        }
         let entry = self.slab.insert(Bridge {
             id: id.as_bytes().into(),
-            number: stay.label,
+            number,
             kind: stay.kind,
             members: Vec::new(),
             late: Vec::new(),
@@ -263,7 +276,7 @@ impl Bridges {
         });
         self.by_id.insert(id.as_bytes(), entry);
         if stay.kind == BridgeKind::Conference {
-            self.conferences.insert(stay.label, entry);
+            self.conferences.insert(number, entry);
         }
         entry
     }

@@ -34,7 +34,7 @@ impl Tracker {
         }
         // However late it comes: this is what the channel was like at first.
         facts.announced = true;
-        facts.born = facts.dials.first().map_or(at, |dial| dial.at.min(at));
+        facts.born = facts.first_sign().map_or(at, |first| first.min(at));
         if std::mem::take(guessed) {
             facts.origin = Origin::Unknown;
         }

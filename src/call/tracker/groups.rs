@@ -207,12 +207,18 @@ impl Tracker {
 
     /// The group's time is over: hands out its facts and forgets what is not needed any more.
     pub(super) fn end_group(&mut self, index: GroupIndex, at: PbxTime, end: GroupEnd) {
-        self.groups[index].deadline = None;
+        let group = &mut self.groups[index];
+        if let Some(due) = group.deadline.take() {
+            // It may end for another reason, and its place is another's then.
+            self.deadlines.remove(&(due, group.seq, index));
+        }
+        self.ending = Some(self.groups[index].first.clone());
         let facts = self.extract(index, at, end);
         if end == GroupEnd::Lingers {
             self.mark_reported(index);
         }
         self.finished.extend(facts);
+        self.ending = None;
     }
 
     /// How a group whose deadline fired ends.

@@ -25,6 +25,8 @@ pub(super) struct Kept {
     removed: Vec<String>,
     /// Something happened since the stream's own value was written.
     stream: bool,
+    /// What a later program wrote in that value.
+    pub(super) unknown: Unknown,
 }
 
 impl Tracker {
@@ -56,9 +58,44 @@ impl Tracker {
         changes
     }
 
+    /// What belongs with the calls that ended: their values are removed, and what is left of a call that
+    /// was told already says so.
+    pub fn take_ended(&mut self) -> Vec<Change> {
+        let mut changes: Vec<Change> =
+            self.kept.removed.drain(..).map(|key| Change { key, value: None }).collect();
+        let told: Vec<GroupIndex> =
+            self.kept.calls.iter().copied().filter(|call| self.is_told(*call)).collect();
+        self.kept.calls.retain(|call| !told.contains(call));
+        for call in told {
+            changes.extend(self.call_change(call));
+            for member in self.groups[call].members.clone() {
+                changes.extend(self.channel_change(member));
+            }
+        }
+        changes
+    }
+
+    fn is_told(&self, call: GroupIndex) -> bool {
+        self.groups.get(call).is_some_and(|group| group.reported)
+    }
+
+    /// Everything is to be written anew: what was handed out is lost.
+    pub fn keep_all(&mut self) {
+        let channels: Vec<ChannelIndex> =
+            self.groups.iter().flat_map(|(_, group)| group.members.clone()).collect();
+        for channel in channels {
+            self.changed(channel);
+        }
+        let calls: Vec<GroupIndex> = self.groups.iter().map(|(call, _)| call).collect();
+        for call in calls {
+            self.call_changed(call);
+        }
+        self.sides.keep_all();
+    }
+
     /// Whether [`Tracker::take_changes`] has something to give.
     pub fn has_changes(&self) -> bool {
-        let Kept { channels, calls, removed, stream, on: _ } = &self.kept;
+        let Kept { channels, calls, removed, stream, on: _, unknown: _ } = &self.kept;
         *stream
             || !channels.is_empty()
             || !calls.is_empty()
@@ -129,7 +166,7 @@ impl Tracker {
             shift,
             time: self.time,
             ended: self.tombs.recent(),
-            unknown: Unknown::default(),
+            unknown: self.kept.unknown.clone(),
         })
     }
 

@@ -26,26 +26,38 @@ impl Tracker {
             }
         }
         channels.sort_by(|a, b| a.born.cmp(&b.born).then_with(|| a.uniqueid.cmp(&b.uniqueid)));
-        let mut groups: BTreeMap<String, GroupIndex> = BTreeMap::new();
+        // Each call by its first channel: as links come back, one call may take another in.
+        let mut firsts: BTreeMap<String, ChannelIndex> = BTreeMap::new();
         let mut restored = Vec::new();
         for channel in channels {
             if self.find_uniqueid(channel.uniqueid.as_bytes()).is_none() {
-                let group = match groups.get(&channel.call) {
-                    Some(group) => *group,
+                let group = match firsts.get(&channel.call) {
+                    Some(first) => self.channels[*first as usize].group,
                     None => self.restore_call(&channel.call, calls.get(&channel.call).map(|call| &**call)),
                 };
-                groups.insert(channel.call.clone(), group);
-                restored.push((self.restore_channel(&channel, group), channel));
+                let index = self.restore_channel(&channel, group);
+                firsts.entry(channel.call.clone()).or_insert(index);
+                restored.push((index, channel));
             }
         }
         for (index, value) in &restored {
             self.restore_references(*index, value);
         }
         self.restore_bridges(&restored);
-        for (first, group) in &groups {
-            if let Some(call) = calls.get(first) {
-                self.restore_links(*group, call);
+        for (first, call) in &calls {
+            match firsts.get(first) {
+                Some(index) => self.restore_links(*index, call),
+                // Its channels were to be written next, or are gone: nobody else would remove it.
+                None => self.forgot_call(first, true),
             }
+        }
+        for (index, value) in &restored {
+            // Of a call that was taken in, the channels may have been written before that.
+            self.link(self.channels[*index as usize].group, value.linkedid.as_bytes());
+        }
+        for index in firsts.into_values() {
+            // A call may have been written when its channels were not yet.
+            self.reconsider(self.channels[index as usize].group);
         }
         self.groups.len()
     }
@@ -54,6 +66,7 @@ impl Tracker {
         self.now = self.now.max(stream.now);
         self.begun = stream.begun;
         self.time = stream.time;
+        self.kept.unknown.clone_from(&stream.unknown);
         for uniqueid in &stream.ended {
             self.tombs.add(uniqueid.as_bytes(), stream.now);
         }
@@ -121,12 +134,18 @@ impl Tracker {
             .flat_map(|(index, value)| {
                 let last = value.stays.len();
                 let place = move |at: usize| value.in_bridge && at + 1 == last;
-                value.stays.iter().enumerate().map(move |(at, stay)| (*index, stay, place(at), value))
+                value.stays.iter().enumerate().map(move |(at, stay)| (*index, at, stay, place(at), value))
             })
             .collect();
-        stays.sort_by_key(|(_, stay, ..)| stay.from);
-        for (index, stay, is_there, value) in stays {
+        stays.sort_by_key(|(_, _, stay, ..)| stay.from);
+        self.bridges.count_from(stays.iter().map(|(_, _, stay, ..)| stay.label).max());
+        for (index, at, stay, is_there, value) in stays {
             let entry = self.bridges.restore(stay, is_there.then_some(index), index);
+            if let Some(entry) = entry {
+                // Values that were not written at one time may call one bridge by two labels.
+                let stay = &mut self.channels[index as usize].facts.stays[at];
+                (stay.bridge, stay.kind) = (self.bridges.label(entry), self.bridges.kind(entry));
+            }
             if is_there {
                 self.channels[index as usize].bridge = entry;
             } else if stay.id.is_some() && stay.id == value.late {
@@ -136,9 +155,9 @@ impl Tracker {
         }
     }
 
-    fn restore_links(&mut self, group: GroupIndex, call: &CallV1) {
+    fn restore_links(&mut self, member: ChannelIndex, call: &CallV1) {
         for linkedid in &call.linkedids {
-            self.link(group, linkedid.as_bytes());
+            self.link(self.channels[member as usize].group, linkedid.as_bytes());
         }
         for guest in &call.guests {
             let facts = self.restored_guest(guest);

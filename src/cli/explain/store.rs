@@ -55,7 +55,7 @@ pub fn look(dir: &Path, wanted: &Wanted) -> anyhow::Result<Looked> {
 }
 
 fn open(dir: &Path) -> Result<Store, Obstacle> {
-    Store::open(dir, clock::host()).map_err(|error| match error {
+    Store::open_unrepaired(dir, clock::host()).map_err(|error| match error {
         Error::Locked { holder, .. } => Obstacle::Held(holder.unwrap_or(0)),
         Error::Permission { .. }
         | Error::ReadOnly { .. }

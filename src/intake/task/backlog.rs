@@ -37,16 +37,17 @@ impl Backlog {
         self.calls.push_back((weight, call));
     }
 
-    /// Gives the oldest calls to `offer`, which returns those it has no room for: all or none.
+    /// Gives the oldest calls to `offer`, and whether they are the last ones; it returns those it has no
+    /// room for: all or none.
     ///
     /// # Errors
     /// When they were refused; then they stand in front again.
     pub fn offer(
         &mut self,
-        offer: impl FnOnce(Vec<FinishedCall>) -> Result<(), Vec<FinishedCall>>,
+        offer: impl FnOnce(Vec<FinishedCall>, bool) -> Result<(), Vec<FinishedCall>>,
     ) -> Result<(), Refused> {
         let (weights, calls): (Vec<_>, Vec<_>) = self.calls.drain(..self.calls.len().min(OFFER_MAX)).unzip();
-        let Err(refused) = offer(calls) else {
+        let Err(refused) = offer(calls, self.calls.is_empty()) else {
             self.bytes -= weights.iter().sum::<usize>();
             return Ok(());
         };
@@ -102,7 +103,7 @@ mod tests {
     fn taken(backlog: &mut Backlog) -> Vec<String> {
         let mut ids = Vec::new();
         while !backlog.is_empty() {
-            let take = |calls: Vec<FinishedCall>| {
+            let take = |calls: Vec<FinishedCall>, _last: bool| {
                 ids.extend(calls.iter().map(|call| call.record.call_id.to_string()));
                 Ok(())
             };
@@ -115,7 +116,7 @@ mod tests {
     fn refused_calls_keep_their_order() {
         let mut backlog = Backlog::new(10_000);
         (1..=3).for_each(|n| backlog.push(call(n)));
-        assert_eq!(backlog.offer(Err), Err(Refused));
+        assert_eq!(backlog.offer(|calls, _| Err(calls)), Err(Refused));
         backlog.push(call(4));
         assert_eq!(taken(&mut backlog), ["t-1", "t-2", "t-3", "t-4"]);
     }
@@ -124,7 +125,7 @@ mod tests {
     fn an_empty_backlog_weighs_nothing() {
         let mut backlog = Backlog::new(10_000);
         (0..1000).for_each(|n| backlog.push(call(n)));
-        assert_eq!(backlog.offer(Err), Err(Refused));
+        assert_eq!(backlog.offer(|calls, _| Err(calls)), Err(Refused));
         assert_eq!(taken(&mut backlog).len(), 1000);
         assert_eq!(backlog.bytes, 0);
     }

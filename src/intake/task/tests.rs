@@ -2,14 +2,20 @@
 
 use std::sync::Mutex;
 
+use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
 use super::*;
 use crate::ami::connection::Secret;
 use crate::ami::session;
+use crate::call::checkpoint::Change;
 use crate::call::id::{AccountId, CallId};
 use crate::call::record::{Direction, Outcome, Seconds, Source, TimeSource, Timeline, VERSION};
 use crate::captured_log::Log;
+use crate::outbox::parcel::Parcel;
+
+mod outgoing;
+mod restart;
 
 /// A finished call with the id `t-N`.
 pub fn call(n: u32) -> FinishedCall {
@@ -57,12 +63,13 @@ pub fn call(n: u32) -> FinishedCall {
 }
 
 /// A store with room for a while.
-#[derive(Clone, Default)]
-struct Shelf(Arc<Mutex<(usize, Vec<FinishedCall>)>>);
+#[derive(Clone)]
+struct Shelf(Arc<Mutex<(usize, Vec<FinishedCall>)>>, Arc<Mutex<BTreeMap<String, Vec<u8>>>>, Arc<TempDir>);
 
 impl Shelf {
     fn with_room(room: usize) -> Self {
-        Self(Arc::new(Mutex::new((room, vec![]))))
+        let dir = Arc::new(tempfile::tempdir().unwrap());
+        Self(Arc::new(Mutex::new((room, vec![]))), Arc::default(), dir)
     }
 
     fn make_room(&self, room: usize) {
@@ -75,30 +82,58 @@ impl Shelf {
 }
 
 impl Sink for Shelf {
-    fn offer(&mut self, calls: Vec<FinishedCall>) -> Result<(), Vec<FinishedCall>> {
+    fn offer(&mut self, parcel: Parcel) -> Result<(), Parcel> {
         let (room, shelf) = &mut *self.0.lock().unwrap();
-        if *room == DEAD || shelf.len() + calls.len() > *room {
-            return Err(calls);
+        if matches!(*room, DEAD | SPILLS) || shelf.len() + parcel.calls.len() > *room {
+            return Err(parcel);
         }
-        shelf.extend(calls);
+        shelf.extend(parcel.calls);
+        let mut kept = self.1.lock().unwrap();
+        for Change { key, value } in parcel.changes {
+            match value {
+                Some(value) => kept.insert(key, value),
+                None => kept.remove(&key),
+            };
+        }
         Ok(())
     }
 
-    fn returned(&mut self) -> Vec<FinishedCall> {
-        vec![]
+    fn returned(&mut self) -> Parcel {
+        Parcel::default()
+    }
+
+    fn kept(&self) -> std::pin::Pin<Box<dyn Future<Output = Result<Kept, String>> + Send>> {
+        let kept = self.1.lock().unwrap().clone();
+        Box::pin(async { Ok(kept.into_iter().collect()) })
     }
 
     fn owes(&self) -> bool {
         false
     }
 
+    fn owes_values(&self) -> bool {
+        false
+    }
+
     fn is_dead(&self) -> bool {
-        self.0.lock().unwrap().0 == DEAD
+        matches!(self.0.lock().unwrap().0, DEAD | SPILLS)
+    }
+
+    fn spill(&mut self, calls: Vec<FinishedCall>) -> Result<(), Vec<FinishedCall>> {
+        let (room, shelf) = &mut *self.0.lock().unwrap();
+        if *room != SPILLS {
+            return Err(calls);
+        }
+        shelf.extend(calls);
+        Ok(())
     }
 }
 
 /// The room of a shelf that takes nothing any more.
 const DEAD: usize = 0xdead;
+
+/// The same, of one that spills.
+const SPILLS: usize = 0xdeae;
 
 struct Office {
     intake: Intake,
@@ -121,22 +156,25 @@ fn settings() -> connection::Settings {
 }
 
 fn office(shelf: Shelf) -> Office {
+    let policy: Arc<Policy> = Arc::default();
+    let pbx = PbxName::new("t").unwrap();
+    let kept: Vec<_> =
+        shelf.1.lock().unwrap().iter().map(|(key, json)| (key.clone(), json.clone())).collect();
+    let reader = crate::intake::revive::reader(&pbx, &policy, &kept);
     let (sender, link) = watch::channel(Link::Connecting);
     let stop = CancellationToken::new();
-    let pbx = PbxName::new("t").unwrap();
-    let reader = Reader::new(pbx.clone(), Source::Ami, Arc::default());
     let offsets = watch::channel(Arc::default()).0;
     let (policy, policies) = watch::channel(Arc::default());
     let cut = CancellationToken::new();
     let way = Way {
-        sink: Box::new(shelf.clone()),
         link: sender,
         policy: policies,
         offsets,
         stop: stop.clone(),
         cut: cut.clone(),
+        poison: shelf.2.path().to_owned(),
     };
-    let intake = Intake::new(pbx, settings(), reader, way);
+    let intake = Intake::new(pbx, settings(), reader, way, Box::new(shelf.clone()));
     Office { intake, shelf, link, policy, stop, cut }
 }
 
@@ -156,7 +194,7 @@ async fn passes(link: &mut watch::Receiver<Link>, wanted: Link) {
 #[tokio::test(start_paused = true)]
 async fn a_refused_call_is_offered_until_it_is_taken() {
     let mut office = office(Shelf::with_room(0));
-    (1..=3).for_each(|n| office.intake.backlog.push(call(n)));
+    (1..=3).for_each(|n| office.intake.out.push(call(n)));
     office.intake.collect();
     assert_eq!(office.shelf.ids(), Vec::<String>::new());
     let shelf = office.shelf.clone();
@@ -176,8 +214,8 @@ async fn a_refused_call_is_offered_until_it_is_taken() {
 #[tokio::test(start_paused = true)]
 async fn a_full_backlog_stops_the_reading_until_there_is_room() {
     let mut office = office(Shelf::with_room(0));
-    office.intake.backlog = Backlog::new(1);
-    office.intake.backlog.push(call(1));
+    office.intake.out = Outgoing::with_limit(Box::new(office.shelf.clone()), clock::mono(), 1);
+    office.intake.out.push(call(1));
     office.intake.collect();
     let (connection, mut theirs) = pipe();
     theirs.write_all(GREETING).await.unwrap();
@@ -251,13 +289,13 @@ async fn a_line_that_goes_silent_is_left() {
 #[tokio::test(start_paused = true)]
 async fn a_stop_returns_only_when_every_call_was_taken() {
     let mut office = office(Shelf::with_room(0));
-    office.intake.backlog.push(call(1));
+    office.intake.out.push(call(1));
     office.stop.cancel();
     let run = tokio::spawn(office.intake.run());
     clock::sleep_until(Some(clock::mono().after(Duration::from_secs(10)))).await;
     assert!(!run.is_finished());
     office.shelf.make_room(1);
-    run.await.unwrap();
+    run.await.unwrap().unwrap();
     assert_eq!(office.shelf.ids(), ["t-1"]);
 }
 
@@ -265,11 +303,11 @@ async fn a_stop_returns_only_when_every_call_was_taken() {
 async fn lost(end: impl FnOnce(&Office)) -> String {
     let (log, _guard) = Log::capture(tracing::Level::ERROR);
     let mut office = office(Shelf::with_room(0));
-    (1..=2).for_each(|n| office.intake.backlog.push(call(n)));
+    (1..=2).for_each(|n| office.intake.out.push(call(n)));
     office.stop.cancel();
     end(&office);
     let begun = clock::mono();
-    office.intake.run().await;
+    office.intake.run().await.unwrap();
     assert!(clock::mono().since(begun) < Duration::from_secs(1), "nothing is waited for in vain");
     log.text()
 }
@@ -284,6 +322,18 @@ async fn calls_that_a_dead_store_cannot_take_are_named_and_not_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn calls_that_a_dead_store_cannot_take_wait_in_a_file() {
+    let mut office = office(Shelf::with_room(SPILLS));
+    (1..=2).for_each(|n| office.intake.out.push(call(n)));
+    office.stop.cancel();
+    let (log, _guard) = Log::capture(tracing::Level::WARN);
+    office.intake.run().await.unwrap();
+    assert_eq!(office.shelf.ids(), ["t-1", "t-2"]);
+    let log = log.text();
+    assert!(log.contains("wait in a file") && !log.contains("call lost"), "{log}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn calls_that_the_end_leaves_no_time_for_are_named() {
     let log = lost(|office| office.cut.cancel()).await;
     assert!(log.contains("call_id=t-1") && log.contains("call_id=t-2"), "{log}");
@@ -291,7 +341,7 @@ async fn calls_that_the_end_leaves_no_time_for_are_named() {
 
 #[tokio::test(start_paused = true)]
 async fn a_loss_is_told_once_and_a_failed_login_each_time() {
-    let mut office = office(Shelf::default());
+    let mut office = office(Shelf::with_room(0));
     let closed = || connection::Error::Session(session::Error::Closed);
     office.intake.tell_loss(closed(), Duration::from_secs(1));
     let first = office.intake.last_loss.as_ref().unwrap().told;
@@ -307,10 +357,10 @@ async fn a_loss_is_told_once_and_a_failed_login_each_time() {
 
 #[tokio::test]
 async fn a_pbx_that_is_away_is_tried_with_pauses() {
-    let mut office = office(Shelf::default());
+    let mut office = office(Shelf::with_room(0));
     let run = tokio::spawn(office.intake.run());
     let down = |link: &Link| matches!(link, Link::Down { reason } if reason.contains("127.0.0.1:9"));
     tokio::time::timeout(Duration::from_secs(20), office.link.wait_for(down)).await.unwrap().unwrap();
     office.stop.cancel();
-    run.await.unwrap();
+    run.await.unwrap().unwrap();
 }

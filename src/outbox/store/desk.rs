@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use tracing::{debug, info};
 
+use crate::call::checkpoint;
 use crate::call::id::{AccountId, CallId, PbxName};
 use crate::call::phone;
 use crate::call::record::{CallRecord, FinishedCall, Skip};
@@ -14,7 +15,7 @@ use crate::outbox::store::Store;
 use crate::outbox::store::draft::{Draft, Entering};
 use crate::outbox::store::fit;
 use crate::outbox::store::load::unreadable;
-use crate::outbox::store::trees::{Tree, seq_key, seq_of, uniqueid_prefix};
+use crate::outbox::store::trees::{Change, Tree, seq_key, seq_of, uniqueid_prefix};
 use crate::outbox::store::value::Stored;
 use crate::time::HostTime;
 
@@ -27,12 +28,34 @@ const WAITING_MAX: usize = 4 << 20;
 
 impl Store {
     pub(super) fn take_in(&mut self, calls: &[FinishedCall], now: HostTime) -> Result<Vec<Enqueued>, Error> {
+        self.take_in_with(calls, &PbxName::default(), &[], now)
+    }
+
+    /// Takes calls in, and with the last of them what changed of those in progress of `pbx`.
+    pub(super) fn take_in_with(
+        &mut self,
+        calls: &[FinishedCall],
+        pbx: &PbxName,
+        changes: &[checkpoint::Change],
+        now: HostTime,
+    ) -> Result<Vec<Enqueued>, Error> {
         self.begin(now)?;
         let mut answers = Vec::with_capacity(calls.len());
-        for calls in calls.chunks(CALLS_A_CHANGE) {
+        if calls.is_empty() && !changes.is_empty() {
+            let mut change = Change::default();
+            change.keep(pbx, changes);
+            self.write(&change)?;
+        }
+        let mut rest = calls;
+        while !rest.is_empty() {
+            let (calls, later) = rest.split_at(rest.len().min(CALLS_A_CHANGE));
+            rest = later;
             let mut draft = self.draft();
             for call in calls {
                 answers.push(self.take_one(&mut draft, call, now)?);
+            }
+            if rest.is_empty() {
+                draft.change.keep(pbx, changes);
             }
             self.commit(draft)?;
             if self.journal.waiting() > WAITING_MAX {

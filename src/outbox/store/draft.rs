@@ -8,12 +8,13 @@ use tracing::{error, warn};
 
 use crate::call::id::CallId;
 use crate::call::record::CallRecord;
-use crate::outbox::queue::{Error, Phase, Seq, State};
+use crate::outbox::queue::{BatchId, Error, Phase, Seq, State};
 use crate::outbox::schedule::{Ledger, Slip, Turn, waits};
 use crate::outbox::store::Store;
 use crate::outbox::store::fit::Fitted;
-use crate::outbox::store::trees::{Change, Tree, call_key, seq_key, uniqueid_key};
-use crate::outbox::store::value::{self, Stored};
+use crate::outbox::store::journal;
+use crate::outbox::store::trees::{Change, Tree, call_key, seq_key, seq_of, uniqueid_key};
+use crate::outbox::store::value::{self, Head, Stored};
 use crate::time::HostTime;
 
 /// Where the ledger lies in `meta`.
@@ -77,6 +78,7 @@ impl Store {
         draft.ids.insert(id);
         let stored = Stored::new(slip, call);
         self.note_enter(&stored)?;
+        self.note_intent(&stored)?;
         let phase = stored.slip().state.phase();
         if !waits(phase) {
             self.note_done(&stored.id)?;
@@ -135,6 +137,9 @@ impl Store {
             }
             draft.news |= !waits(from) && waits(to);
             stored.set_slip(turn.slip);
+            if is == Tree::History && self.spare {
+                stored.strip();
+            }
             self.note_turn(&stored, from)?;
             self.lay(&mut draft, &stored)?;
         }
@@ -152,8 +157,58 @@ impl Store {
                 self.note_done(&stored.id)
             }
             State::Pending if from == Phase::Expired => self.note_enter(stored),
-            State::Pending | State::Unknown { .. } | State::Parked { .. } | State::Dead { .. } => Ok(()),
+            // From here on the last intent says nothing: should the database forget this step, the
+            // call need not be looked for.
+            State::Pending | State::Parked { .. } => self.note_release(&stored.id),
+            State::Unknown { .. } | State::Dead { .. } => Ok(()),
         }
+    }
+
+    pub(super) fn note_release(&mut self, id: &str) -> Result<(), Error> {
+        self.journal.release(id).map_err(|error| self.fail("a line has no JSON", error))
+    }
+
+    /// A call that enters the journal with an outcome that is unknown stays one, whatever the database
+    /// loses.
+    pub(super) fn note_intent(&mut self, stored: &Stored) -> Result<(), Error> {
+        let slip = stored.slip();
+        let (batch, since) = match slip.state {
+            State::Sending { batch, since } | State::Unknown { batch, since, .. } => (batch, since),
+            // It is not known any more in which batch it was, and it is not sent blindly either.
+            State::Dead { .. } if slip.attempts > 0 => (BatchId(0), slip.enqueued_at),
+            State::Dead { .. }
+            | State::Pending
+            | State::Parked { .. }
+            | State::Sent { .. }
+            | State::Unsorted { .. }
+            | State::Skipped { .. }
+            | State::Expired { .. } => return Ok(()),
+        };
+        let noted = self.journal.intend(&stored.id, batch, since);
+        noted.map_err(|error| self.fail("a line has no JSON", error))
+    }
+
+    /// Before days leave the journal: calls from them that are still open enter anew.
+    pub(super) fn carry_over(&mut self) -> Result<(), Error> {
+        let unread = |store: &Self, error| store.fail("the journal cannot be read", error);
+        let Some(oldest) = self.journal.expires_before(self.now).map_err(|error| unread(self, error))? else {
+            return Ok(());
+        };
+        let is_old = |at: HostTime| journal::day(at) <= oldest;
+        let mut open: Vec<Seq> =
+            self.schedule.enqueued().filter(|(_, at)| is_old(*at)).map(|(seq, _)| seq).collect();
+        for entry in self.trees.iter(Tree::Dead) {
+            let (key, bytes) = entry.map_err(|error| self.fail("the database cannot be read", error))?;
+            let at = Head::decode(&bytes).map(|(_, head)| head.slip.enqueued_at);
+            open.extend(seq_of(&key).filter(|_| at.is_ok_and(is_old)));
+        }
+        for seq in &open {
+            // What cannot be read has no line in the journal either, or the start has found it there.
+            let Ok(Some((_, stored))) = self.load(*seq) else { continue };
+            self.note_enter(&stored)?;
+            self.note_intent(&stored)?;
+        }
+        self.alive()
     }
 
     pub(super) fn note_enter(&mut self, stored: &Stored) -> Result<(), Error> {

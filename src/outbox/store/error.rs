@@ -1,5 +1,7 @@
-//! Sorts what goes wrong when the store is opened, so that the message can say what to do.
+//! Sorts what goes wrong with the store, so that the message can say what to do, and so that nothing
+//! but damage is taken for damage.
 
+use std::fmt::Display;
 use std::io;
 use std::path::Path;
 
@@ -21,7 +23,106 @@ pub fn advice(reason: &str) -> &'static str {
     }
 }
 
+/// Why an open store is dead.
+#[derive(Clone, Debug)]
+pub(super) struct Failure {
+    pub reason: String,
+    pub kind: Kind,
+    /// What was written before may be lost, although it can still be read: the kernel drops what a
+    /// disk refused, and tells it once.
+    pub unsynced: bool,
+}
+
+/// What a failure calls for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Kind {
+    Full,
+    ReadOnly,
+    Permission,
+    /// The files are not what sled wrote.
+    Damaged,
+    /// The disk, or a program that is wrong.
+    Other,
+}
+
+/// An error that ends a store.
+pub(super) trait Cause: Display {
+    fn kind(&self) -> Kind;
+}
+
+impl Cause for io::Error {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the kinds are the system's and grow; the rest has one answer"
+    )]
+    fn kind(&self) -> Kind {
+        match Self::kind(self) {
+            io::ErrorKind::PermissionDenied => Kind::Permission,
+            io::ErrorKind::ReadOnlyFilesystem => Kind::ReadOnly,
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Kind::Full,
+            _ => Kind::Other,
+        }
+    }
+}
+
+impl Cause for sled::Error {
+    fn kind(&self) -> Kind {
+        match self {
+            // A file that ends too early is damage, not a fault of the disk.
+            Self::Io(source) if source.kind() != io::ErrorKind::UnexpectedEof => Cause::kind(source),
+            Self::CollectionNotFound(_)
+            | Self::Unsupported(_)
+            | Self::ReportableBug(_)
+            | Self::Io(_)
+            | Self::Corruption { .. } => Kind::Damaged,
+        }
+    }
+}
+
+impl Cause for serde_json::Error {
+    fn kind(&self) -> Kind {
+        Kind::Other
+    }
+}
+
+/// What sled said when it panicked, which it does on files that it does not understand.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Panicked(pub String);
+
+impl Cause for Panicked {
+    fn kind(&self) -> Kind {
+        Kind::Damaged
+    }
+}
+
 impl Error {
+    /// What ended a store that was open, or almost.
+    pub(super) fn of_failure(path: &Path, failure: &Failure) -> Self {
+        let source = || io::Error::other(failure.reason.clone());
+        let path = path.to_owned();
+        match failure.kind {
+            Kind::Full => Self::Full { path, source: source() },
+            Kind::ReadOnly => Self::ReadOnly { path, source: source() },
+            Kind::Permission => Self::Permission { path, source: source() },
+            Kind::Damaged => Self::Damaged { path, detail: failure.reason.clone() },
+            Kind::Other => Self::Io { path, source: source() },
+        }
+    }
+
+    /// Whether the files are to blame, and nothing that a person or time will change.
+    pub(super) fn is_damage(&self) -> bool {
+        match self {
+            Self::Damaged { .. } | Self::Stuck { .. } => true,
+            Self::Locked { .. }
+            | Self::Permission { .. }
+            | Self::ReadOnly { .. }
+            | Self::Full { .. }
+            | Self::Newer { .. }
+            | Self::Io { .. } => false,
+        }
+    }
+
     #[expect(
         clippy::wildcard_enum_match_arm,
         reason = "the kinds are the system's and grow; the rest has one answer"
@@ -41,7 +142,6 @@ impl Error {
             return Self::Locked { path: path.join("db"), holder: None };
         }
         match error {
-            // A file that ends too early is damage, not a fault of the disk.
             sled::Error::Io(source) if source.kind() != io::ErrorKind::UnexpectedEof => {
                 Self::io(path, source)
             }

@@ -7,7 +7,7 @@
 //! Numbers are little-endian. The key is the call's id (the tree's key in the small trees), the
 //! payload JSON with a version `"v"`.
 
-const MAGIC: &[u8; 4] = b"A2Q1";
+pub const MAGIC: &[u8; 4] = b"A2Q1";
 
 /// What a frame costs beyond its key and payload, in bytes.
 pub const OVERHEAD: usize = 16;

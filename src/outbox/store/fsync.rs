@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What is made durable.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -12,6 +13,30 @@ pub enum Target {
     Db,
     /// A folder that has a new file.
     Folder,
+    /// A file of a database that is about to take the place of another.
+    Copy,
+}
+
+/// A way to make files durable that is asked in several places.
+#[derive(Clone)]
+pub(super) struct Shared(Arc<Mutex<Box<dyn Fsync>>>);
+
+impl Shared {
+    pub fn new(fsync: Box<dyn Fsync>) -> Self {
+        Self(Arc::new(Mutex::new(fsync)))
+    }
+}
+
+impl Fsync for Shared {
+    fn sync(&mut self, target: Target, file: &File) -> io::Result<()> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).sync(target, file)
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Shared")
+    }
 }
 
 /// Waits until the disk has a file's data.
@@ -30,7 +55,7 @@ impl Fsync for Kernel {
     fn sync(&mut self, target: Target, file: &File) -> io::Result<()> {
         match target {
             Target::Journal | Target::Db => file.sync_data(),
-            Target::Folder => file.sync_all(),
+            Target::Folder | Target::Copy => file.sync_all(),
         }
     }
 }

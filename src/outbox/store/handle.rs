@@ -4,6 +4,7 @@
 //! store does what it was asked, and nobody hears of it.
 
 use std::future::Future;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -14,9 +15,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::call::id::{AccountId, CallId, PbxName};
 use crate::call::record::FinishedCall;
+use crate::outbox::parcel::Parcel;
 use crate::outbox::queue::{BatchId, Enqueued, Error, Item, Seq, Settlement, Stats};
-use crate::outbox::store::worker::{Command, Intake, Job, Order, Worker};
-use crate::outbox::store::{Shelf, Store};
+use crate::outbox::store::down::Down;
+use crate::outbox::store::fsync::Kernel;
+use crate::outbox::store::open::Ground;
+use crate::outbox::store::worker::{Command, Intake, Job, Life, Order, Trouble, Worker};
+use crate::outbox::store::{Shelf, Store, emergency};
 use crate::time::HostTime;
 
 /// Commands that wait for the store's thread. A disk that hangs shall be felt by whoever asks, and
@@ -28,7 +33,8 @@ const COMMANDS_MAX: usize = 1024;
 pub struct Handle {
     commands: mpsc::Sender<Command>,
     news: watch::Receiver<u64>,
-    failed: watch::Receiver<Option<String>>,
+    trouble: watch::Receiver<Option<Trouble>>,
+    dir: PathBuf,
     thread: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
@@ -36,12 +42,12 @@ pub struct Handle {
 #[derive(Debug)]
 pub struct Receipt(oneshot::Receiver<Result<Vec<Enqueued>, Refused>>);
 
-/// Calls that the store could not take, so that they may wait elsewhere.
+/// What the store could not take, so that it may wait elsewhere.
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]
 pub struct Refused {
-    /// Empty when the store's thread is gone with them.
-    pub calls: Vec<FinishedCall>,
+    /// Empty when the store's thread is gone with it.
+    pub parcel: Parcel,
     pub error: Error,
 }
 
@@ -52,7 +58,7 @@ impl Store {
     /// # Errors
     /// When the system has no thread to give.
     pub fn spawn(self, clock: impl Fn() -> HostTime + Send + 'static) -> std::io::Result<Handle> {
-        self.spawn_with(clock, None)
+        spawn(self.ground.clone(), Life::Open(Box::new(self)), clock, None)
     }
 
     /// As [`Store::spawn`], and lets sled's threads rest after `idle` without work. For a process
@@ -65,36 +71,68 @@ impl Store {
         clock: impl Fn() -> HostTime + Send + 'static,
         idle: Duration,
     ) -> std::io::Result<Handle> {
-        self.spawn_with(clock, Some(idle))
+        spawn(self.ground.clone(), Life::Open(Box::new(self)), clock, Some(idle))
     }
 
-    fn spawn_with(
-        self,
+    /// As [`Store::spawn_resting`], for a store whose disk is full: the thread opens it as soon as there is
+    /// room, and takes nothing until then.
+    ///
+    /// # Errors
+    /// When another process holds the store, or the system has no thread to give.
+    pub fn spawn_waiting(
+        dir: &Path,
+        reason: &super::Error,
         clock: impl Fn() -> HostTime + Send + 'static,
-        idle: Option<Duration>,
-    ) -> std::io::Result<Handle> {
-        let (sender, commands) = mpsc::channel(COMMANDS_MAX);
-        let (news_sender, news) = watch::channel(0);
-        let (failed_sender, failed) = watch::channel(None);
-        let worker = Worker::new(self, commands, Box::new(clock), news_sender, failed_sender, idle);
-        let thread = thread::Builder::new().name("store".into()).spawn(|| worker.run())?;
-        Ok(Handle { commands: sender, news, failed, thread: Arc::new(Mutex::new(Some(thread))) })
+        idle: Duration,
+    ) -> Result<Handle, super::Error> {
+        let ground = Ground::take(dir, Box::new(Kernel))?;
+        let handle = spawn(ground, Life::Down(Down::new(reason.to_string())), clock, Some(idle));
+        handle.map_err(|error| super::Error::io(dir, error))
     }
 }
 
+fn spawn(
+    ground: Ground,
+    life: Life,
+    clock: impl Fn() -> HostTime + Send + 'static,
+    idle: Option<Duration>,
+) -> std::io::Result<Handle> {
+    let (sender, commands) = mpsc::channel(COMMANDS_MAX);
+    let (news_sender, news) = watch::channel(0);
+    let down = match &life {
+        Life::Open(_) => None,
+        Life::Down(down) => Some(Trouble { reason: down.reason.clone(), is_final: false }),
+    };
+    let (trouble_sender, trouble) = watch::channel(down);
+    let dir = ground.dir.clone();
+    let worker = Worker::new(life, ground, commands, Box::new(clock), news_sender, trouble_sender, idle);
+    let thread = thread::Builder::new().name("store".into()).spawn(|| worker.run())?;
+    Ok(Handle { commands: sender, news, trouble, dir, thread: Arc::new(Mutex::new(Some(thread))) })
+}
+
 impl Handle {
-    /// Hands calls over without waiting for anything: for whoever must not wait.
+    /// Hands over calls and what changed of those in progress of `pbx`, without waiting for anything:
+    /// for whoever must not wait.
     ///
     /// # Errors
-    /// Gives the calls back when the store has failed or too much waits for it.
-    pub fn try_enqueue(&self, calls: Vec<FinishedCall>) -> Result<Receipt, Vec<FinishedCall>> {
+    /// Gives all of it back when the store has failed or too much waits for it.
+    pub fn try_store(&self, pbx: &PbxName, parcel: Parcel) -> Result<Receipt, Parcel> {
         if self.failure().is_some() {
-            return Err(calls);
+            return Err(parcel);
         }
-        let Ok(place) = self.commands.try_reserve() else { return Err(calls) };
+        let Ok(place) = self.commands.try_reserve() else { return Err(parcel) };
         let (reply, answer) = oneshot::channel();
-        place.send(Command::Work(Box::new(Intake::new(calls, None, reply))));
+        place.send(Command::Work(Box::new(Intake::new(parcel, pbx.clone(), None, reply))));
         Ok(Receipt(answer))
+    }
+
+    /// As [`Store::checkpoints`].
+    ///
+    /// # Errors
+    /// When the store failed.
+    pub async fn checkpoints(&self, pbx: &PbxName) -> Result<Vec<(String, Vec<u8>)>, Error> {
+        let pbx = pbx.clone();
+        self.ask(move |store| store.checkpoints(&pbx)).await
     }
 
     /// As [`Queue::enqueue`](crate::outbox::queue::Queue::enqueue).
@@ -102,9 +140,12 @@ impl Handle {
     /// # Errors
     /// When the store failed; the calls come back with the error.
     pub async fn enqueue(&self, calls: Vec<FinishedCall>, now: HostTime) -> Result<Vec<Enqueued>, Refused> {
-        let Ok(place) = self.commands.reserve().await else { return Err(Refused { calls, error: closed() }) };
+        let parcel = Parcel::from(calls);
+        let Ok(place) = self.commands.reserve().await else {
+            return Err(Refused { parcel, error: closed() });
+        };
         let (reply, answer) = oneshot::channel();
-        place.send(Command::Work(Box::new(Intake::new(calls, Some(now), reply))));
+        place.send(Command::Work(Box::new(Intake::new(parcel, PbxName::default(), Some(now), reply))));
         Receipt(answer).await
     }
 
@@ -223,19 +264,38 @@ impl Handle {
         self.news.clone()
     }
 
-    /// Why the store does nothing more, if so: the process must end, or open it anew.
+    /// Why the store takes nothing now, if so. It is opened anew by its thread.
     pub fn failure(&self) -> Option<String> {
-        self.failed.borrow().clone()
+        self.trouble.borrow().as_ref().map(|trouble| trouble.reason.clone())
     }
 
-    /// Waits until the store has failed and says why; for ever when it was closed without.
+    /// Whether nothing will ever be taken again.
+    pub fn is_over(&self) -> bool {
+        self.commands.is_closed() || self.trouble.borrow().as_ref().is_some_and(|trouble| trouble.is_final)
+    }
+
+    /// Waits until the store is given up and says why; for ever when it was closed without.
     pub async fn failed(&self) -> String {
-        let mut failed = self.failed.clone();
-        let reason = failed.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
+        let mut trouble = self.trouble.clone();
+        let is_final = |trouble: &Option<Trouble>| trouble.as_ref().is_some_and(|trouble| trouble.is_final);
+        let reason = trouble.wait_for(is_final).await.ok().and_then(|trouble| trouble.clone());
         match reason {
-            Some(reason) => reason,
+            Some(trouble) => trouble.reason,
             None => std::future::pending().await,
         }
+    }
+
+    /// The last resort of a process that must end while its store is dead: writes calls to a file, of
+    /// which the next start takes them. It blocks.
+    ///
+    /// # Errors
+    /// The calls for which there was no room, and why.
+    pub fn spill(
+        &self,
+        calls: Vec<FinishedCall>,
+        now: HostTime,
+    ) -> Result<(), (Vec<FinishedCall>, std::io::Error)> {
+        emergency::append(&self.dir, calls, now)
     }
 
     /// Does all that waits, closes the database and ends the thread. Clones of this handle get
@@ -288,7 +348,7 @@ impl Future for Receipt {
 }
 
 fn gone() -> Refused {
-    Refused { calls: Vec::new(), error: closed() }
+    Refused { parcel: Parcel::default(), error: closed() }
 }
 
 fn closed() -> Error {
@@ -297,6 +357,10 @@ fn closed() -> Error {
 
 #[cfg(test)]
 impl Handle {
+    pub(super) fn trouble(&self) -> watch::Receiver<Option<Trouble>> {
+        self.trouble.clone()
+    }
+
     /// The thread itself, for a test of its end.
     pub(super) fn thread(&self) -> JoinHandle<()> {
         self.thread.lock().unwrap().take().expect("nobody closed the store")

@@ -15,7 +15,7 @@ use crate::time::HostTime;
 pub const KEPT_FOR: Duration = Duration::from_hours(30 * 24);
 
 /// Calls kept at most: some 300 MB, a month of a call every 13 seconds.
-const KEPT_MAX: u64 = 200_000;
+pub const KEPT_MAX: u64 = 200_000;
 
 /// Calls looked at in one sweep: a few milliseconds, which whoever commits next must wait.
 const SWEEP_MAX: usize = 256;

@@ -37,9 +37,13 @@ pub fn take(dir: &Path) -> Result<File, Error> {
         }
         Err(TryLockError::Error(error)) => return Err(io(error)),
     }
-    file.set_len(0).and_then(|()| file.rewind()).map_err(io)?;
-    writeln!(file, "{}", std::process::id()).map_err(io)?;
-    Ok(file)
+    let named =
+        file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
+    match named {
+        // The lock holds without the name, and a full disk keeps nobody from delivering.
+        Err(error) if error.kind() != std::io::ErrorKind::StorageFull => Err(io(error)),
+        Ok(()) | Err(_) => Ok(file),
+    }
 }
 
 /// The process that holds the store, 0 when it does not say which; `None` when nobody does. Looking is

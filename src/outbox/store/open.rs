@@ -1,50 +1,71 @@
-//! Opening the store: the lock, the known faults of sled's start, what the journal knows better.
+//! Opening the store: its folder and lock, then the ladder, on which nothing is ever deleted that holds
+//! a call:
+//!
+//! ```text
+//! 1  open, and put right from the journal what the database lost
+//! 2  damaged or stuck: open a copy without snapshots, which sled makes anew from its log
+//! 3  damaged still: a new database from the journal and from what lies in the old one's bytes
+//! ```
+//! On the rungs 2 and 3 the old database is set aside as `queue.quarantine-<time>`. A full disk, one that
+//! is read-only, a lock that is held: none of them is damage, and nothing is touched.
 
 use std::cell::OnceCell;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::os::unix::fs::DirBuilderExt;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
-use std::thread;
-use std::time::Duration;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tracing::{error, info, warn};
 
-use crate::call::id::CallId;
-use crate::call::record::FinishedCall;
-use crate::outbox::queue::{self, BatchId, Seq, State};
-use crate::outbox::schedule::{Ledger, Schedule, Slip, waits};
-use crate::outbox::store::draft::{Draft, Entering, LEDGER, Saved};
-use crate::outbox::store::fsync::{Fsync, Target};
-use crate::outbox::store::journal::{self, Journal};
-use crate::outbox::store::trees::{Change, Tree, Trees, seq_key, seq_of};
-use crate::outbox::store::value::{self, Head};
-use crate::outbox::store::{Error, Opened, Store, fit, frame, lock};
+use crate::outbox::queue::{self, Phase, Seq};
+use crate::outbox::schedule::{Ledger, Schedule};
+use crate::outbox::store::error::{Failure, Panicked};
+use crate::outbox::store::fsync::{Fsync, Shared};
+use crate::outbox::store::journal::Journal;
+use crate::outbox::store::recover::Doubt;
+use crate::outbox::store::salvage::Salvage;
+use crate::outbox::store::scan::{self, Depth, Scan};
+use crate::outbox::store::swap::{self, Old};
+use crate::outbox::store::trees::{Change, SCHEMA_KEY, Tree, Trees};
+use crate::outbox::store::{Error, Opened, Repair, Store, fit, frame, lock, space};
+use crate::panics;
 use crate::time::HostTime;
 
 /// The layout of trees and keys; see `trees`.
 const SCHEMA: u32 = 1;
 
-/// Where the layout's version lies in `meta`.
-const SCHEMA_KEY: &[u8] = b"schema";
+/// Size of a database's file from which it is worth looking whether it is needed, in bytes.
+const LARGE: u64 = 64 << 20;
 
-/// sled opens 100,000 calls in well under a second; on damaged files it may never end.
-const OPEN_MAX: Duration = Duration::from_secs(30);
+/// The folder of the store, held by this process.
+#[derive(Clone, Debug)]
+pub(super) struct Ground {
+    pub dir: PathBuf,
+    pub fsync: Shared,
+    /// Nobody else may open the database while any copy of this lives.
+    _lock: Arc<File>,
+}
 
-/// Calls put back in one transaction.
-const REFILL_CHUNK: usize = 128;
+/// What is known of the database before it is opened.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Trust {
+    /// It was closed, or its process ended.
+    Whole,
+    /// It failed and named damage.
+    Damaged,
+    /// It did so again and again, although it opened each time.
+    Ruined,
+    /// It failed while it was made durable: what can be read of it need not be on the disk.
+    Unsynced,
+}
 
-/// What a look at every waiting call gave.
-struct Scan {
-    trees: Trees,
-    schedule: Schedule,
-    unreadable: Vec<(Seq, sled::IVec, value::Error)>,
-    /// Calls that are open in the journal and do not wait in the database.
-    missing: journal::Open,
-    /// The last batch that a waiting call names.
-    last_batch: Option<BatchId>,
+/// Whether a damaged database may be repaired.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Care {
+    Repair,
+    Leave,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -52,44 +73,257 @@ struct Schema {
     v: u32,
 }
 
-pub(super) fn open(dir: &Path, now: HostTime, mut fsync: Box<dyn Fsync>) -> Result<Store, Error> {
-    make_dir(dir)?;
-    let lock = lock::take(dir)?;
-    let (queue, journal) = (dir.join("queue"), dir.join("journal"));
-    make_dir(&queue)?;
-    make_dir(&journal)?;
-    delete_half_made_snapshots(&queue)?;
-    let journal = Journal::new(journal);
-    let Scan { trees, schedule, unreadable, missing, last_batch } =
-        guarded_scan(queue.clone(), journal.dir())?;
-    let db = open_db_file(&queue)?;
-    for folder in [queue.as_path(), dir] {
-        let synced = File::open(folder).and_then(|folder| fsync.sync(Target::Folder, &folder));
-        synced.map_err(|error| Error::io(folder, error))?;
+impl Ground {
+    /// Makes the folder where it is missing, and takes the lock.
+    pub fn take(dir: &Path, fsync: Box<dyn Fsync>) -> Result<Self, Error> {
+        make_dir(dir)?;
+        let lock = lock::take(dir)?;
+        Ok(Self { dir: dir.to_owned(), fsync: Shared::new(fsync), _lock: Arc::new(lock) })
     }
-    let mut store = Store {
-        trees,
-        db,
-        journal,
-        fsync,
-        schedule,
-        ledger: Ledger::default(),
-        kept: 0,
-        now,
-        dirty: false,
-        news: false,
-        failed: OnceCell::new(),
-        opened: Opened::default(),
-        _lock: lock,
-    };
-    store.check_schema(&queue)?;
-    let recovered = store.recover(last_batch, unreadable, &missing);
-    recovered.map_err(|error| Error::damaged(&queue, error.to_string()))?;
-    Ok(store)
+
+    /// Opens the database, up the ladder as far as it takes. On a full disk the ballast goes first: what
+    /// cannot be opened cannot be delivered.
+    pub fn open(&self, now: HostTime, trust: Trust, care: Care) -> Result<Store, Error> {
+        match self.open_once(now, trust, care) {
+            Err(Error::Full { .. }) if care == Care::Repair && space::drop_ballast(&self.dir) => {
+                self.open_once(now, trust, care)
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn open_once(&self, now: HostTime, trust: Trust, care: Care) -> Result<Store, Error> {
+        make_dir(&self.journal())?;
+        swap::settle(&self.dir, &mut self.fsync.clone())?;
+        make_dir(&self.queue())?;
+        if trust == Trust::Unsynced {
+            self.rewrite()?;
+        }
+        if trust == Trust::Ruined && care == Care::Repair {
+            error!("the database fails again and again: a new one is made of what can be found in it");
+            return self.rebuild(now);
+        }
+        let depth = if trust == Trust::Whole { Depth::Waiting } else { Depth::All };
+        let doubt = if scan::size(&self.queue()) == 0 { Doubt::New } else { Doubt::Old };
+        swap::preserve(&self.dir);
+        let store = match self.attempt(now, depth, doubt) {
+            Err(error) if error.is_damage() && care == Care::Repair => self.climb(now, &error),
+            outcome => outcome,
+        }?;
+        swap::forget_before(&self.dir);
+        match care {
+            Care::Repair => self.shrink(store, now, LARGE),
+            Care::Leave => Ok(store),
+        }
+    }
+
+    pub fn queue(&self) -> PathBuf {
+        queue_of(&self.dir)
+    }
+
+    pub fn journal(&self) -> PathBuf {
+        self.dir.join("journal")
+    }
+
+    /// The first rung: the database as it is.
+    fn attempt(&self, now: HostTime, depth: Depth, doubt: Doubt) -> Result<Store, Error> {
+        let queue = self.queue();
+        delete_half_made_snapshots(&queue)?;
+        let Scan { trees, schedule, findings } = scan::guarded(&queue, &self.journal(), depth)?;
+        for folder in [queue.as_path(), &self.dir] {
+            swap::sync_folder(folder, &mut self.fsync.clone())?;
+        }
+        let mut store = Store { schedule, ..self.store(&queue, trees, now)? };
+        // sled reads a page when it is asked for, and may panic then.
+        let recovered = panic::catch_unwind(AssertUnwindSafe(|| {
+            store.check_schema(&queue)?;
+            Ok(store.recover(findings, doubt))
+        }));
+        let recovered = recovered.unwrap_or_else(|panic| {
+            Ok(Err(store.fail("the database panicked", Panicked(panics::text(&*panic)))))
+        })?;
+        recovered.map_err(|error| store.end(&queue, &error))?;
+        Ok(store)
+    }
+
+    /// The other rungs.
+    fn climb(&self, now: HostTime, damage: &Error) -> Result<Store, Error> {
+        error!(error = %damage, "the database is damaged: a copy of it without its snapshots is tried");
+        let error = match self.mend(now) {
+            Ok(aside) => match self.attempt(now, Depth::Waiting, Doubt::Damaged) {
+                Ok(mut store) => {
+                    store.opened.repair = Some(Repair::Mended);
+                    error!(
+                        damaged = %aside.display(),
+                        "the database is mended and nothing is known to be lost; the damaged one is kept for \
+                         a look at it: check the disk (dmesg, smartctl)"
+                    );
+                    return Ok(store);
+                }
+                Err(error) => error,
+            },
+            Err(error) => error,
+        };
+        swap::give_up(&self.dir);
+        if !error.is_damage() {
+            return Err(error);
+        }
+        error!(%error, "the copy is damaged, too: a new database is made from the journal and what can be found in the old one");
+        self.rebuild(now)
+    }
+
+    /// The second rung. Returns where the damaged database lies.
+    fn mend(&self, now: HostTime) -> Result<PathBuf, Error> {
+        let new = swap::begin(&self.dir)?;
+        swap::copy(&self.queue(), &new)?;
+        // Closed again here: where it lies it will not stay.
+        drop(scan::guarded(&new, &self.journal(), Depth::All)?.trees);
+        swap::finish(&self.dir, Old::Quarantine(now), &mut self.fsync.clone())
+    }
+
+    /// The third rung.
+    fn rebuild(&self, now: HostTime) -> Result<Store, Error> {
+        let new = swap::begin(&self.dir)?;
+        let opened = self.fill(&new, now).inspect_err(|_| swap::give_up(&self.dir))?;
+        let aside = swap::finish(&self.dir, Old::Quarantine(now), &mut self.fsync.clone())?;
+        let mut store = self.attempt(now, Depth::Waiting, Doubt::Old)?;
+        store.opened = Opened { repair: Some(Repair::Rebuilt), ..opened };
+        error!(
+            opened = ?store.opened, damaged = %aside.display(),
+            "the database was made anew; the damaged one is kept for a look at it: check the disk (dmesg, \
+             smartctl), and compare amoCRM with the PBX for the last minutes before the damage"
+        );
+        Ok(store)
+    }
+
+    /// Makes a new database in `new` of all that the old one's bytes and the journal know.
+    fn fill(&self, new: &Path, now: HostTime) -> Result<Opened, Error> {
+        let ruins = swap::ruins_of(&self.dir);
+        let salvage = Salvage::read(&ruins).map_err(|error| Error::io(&ruins, error))?;
+        let trees = Trees::open(new).map_err(|error| Error::sled(new, error))?;
+        let mut store = self.store(new, trees, now)?;
+        store.check_schema(new)?;
+        store.fill_from(&salvage).map_err(|error| store.end(new, &error))?;
+        Ok(store.opened)
+    }
+
+    /// After a sync that failed: what the kernel still shows may never have reached the disk, and it
+    /// says so once. What is written anew and synced then is there.
+    fn rewrite(&self) -> Result<(), Error> {
+        let new = swap::begin(&self.dir)?;
+        let copied = swap::copy(&self.queue(), &new);
+        let copied = copied.and_then(|()| swap::finish(&self.dir, Old::Delete, &mut self.fsync.clone()));
+        copied.inspect_err(|_| swap::give_up(&self.dir))?;
+        let journal = self.journal();
+        let rewritten = Journal::rewrite_last(&journal, &mut self.fsync.clone());
+        rewritten.map_err(|error| Error::io(&journal, error))
+    }
+
+    /// Makes the database anew when its file has at least `large` bytes and little in it: sled gives no
+    /// room back that a long queue once took.
+    pub(super) fn shrink(&self, store: Store, now: HostTime, large: u64) -> Result<Store, Error> {
+        let bytes = scan::size(&self.queue());
+        if bytes < large || store.entries().saturating_mul(fit::VALUE_MAX as u64) >= bytes {
+            return Ok(store);
+        }
+        if let Err(error) = self.copy_out(&store.trees) {
+            swap::give_up(&self.dir);
+            warn!(%error, bytes, "a database that is larger than need be stays so");
+            return Ok(store);
+        }
+        let opened = store.opened;
+        drop(store);
+        if let Err(error) = swap::finish(&self.dir, Old::Delete, &mut self.fsync.clone()) {
+            warn!(%error, bytes, "a database that is larger than need be stays so");
+            swap::settle(&self.dir, &mut self.fsync.clone())?;
+        }
+        let store = self.attempt(now, Depth::Waiting, Doubt::Old)?;
+        info!(
+            before = bytes,
+            after = scan::size(&self.queue()),
+            "the database was made anew, and is small again"
+        );
+        Ok(Store { opened, ..store })
+    }
+
+    fn copy_out(&self, trees: &Trees) -> Result<(), Error> {
+        let new = swap::begin(&self.dir)?;
+        let copied = Trees::open(&new).and_then(|copy| {
+            trees.copy_into(&copy)?;
+            copy.flush()?;
+            trees.equals(&copy)
+        });
+        match copied {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Error::damaged(&new, "it differs from what was copied".to_owned())),
+            Err(error) => Err(Error::sled(&new, error)),
+        }
+    }
+
+    /// A store on this database, as empty as memory is.
+    fn store(&self, queue: &Path, trees: Trees, now: HostTime) -> Result<Store, Error> {
+        Ok(Store {
+            db: open_db_file(queue)?,
+            trees,
+            journal: Journal::new(self.journal()),
+            fsync: self.fsync.clone(),
+            schedule: Schedule::default(),
+            ledger: Ledger::default(),
+            counted_to: Seq(0),
+            kept: 0,
+            now,
+            dirty: false,
+            news: false,
+            spare: false,
+            failed: OnceCell::new(),
+            opened: Opened::default(),
+            ground: self.clone(),
+        })
+    }
+}
+
+impl Store {
+    fn check_schema(&mut self, queue: &Path) -> Result<(), Error> {
+        let schema = self.meta::<Schema>(SCHEMA_KEY);
+        match schema.map_err(|error| self.end(queue, &error))? {
+            Some(Schema { v }) if v > SCHEMA => {
+                Err(Error::Newer { path: queue.to_owned(), found: v, known: SCHEMA })
+            }
+            Some(_) => Ok(()),
+            None => {
+                let mut change = Change::default();
+                let json = format!("{{\"v\":{SCHEMA}}}");
+                change.put(Tree::Meta, SCHEMA_KEY, frame::encode(SCHEMA_KEY, json.as_bytes()));
+                self.write(&change).map_err(|error| self.end(queue, &error))
+            }
+        }
+    }
+
+    /// Why it could not be opened, by what ended it.
+    fn end(&self, queue: &Path, error: &queue::Error) -> Error {
+        match self.failed.get() {
+            Some(failure) => Error::of_failure(queue, failure),
+            None => Error::damaged(queue, error.to_string()),
+        }
+    }
+
+    /// Calls in the database, whatever became of them, and a little more.
+    fn entries(&self) -> u64 {
+        let dead = self.ledger.finals.get(&Phase::Dead).copied().unwrap_or_default();
+        self.schedule.len() as u64 + self.kept + dead
+    }
+
+    pub(super) fn failure(&self) -> Option<&Failure> {
+        self.failed.get()
+    }
+}
+
+pub(super) fn queue_of(dir: &Path) -> PathBuf {
+    dir.join("queue")
 }
 
 /// Makes a folder that only its owner may read: there are telephone numbers in it.
-fn make_dir(dir: &Path) -> Result<(), Error> {
+pub(super) fn make_dir(dir: &Path) -> Result<(), Error> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
     made.map_err(|error| Error::io(dir, error))
 }
@@ -112,220 +346,4 @@ fn delete_half_made_snapshots(queue: &Path) -> Result<(), Error> {
 fn open_db_file(queue: &Path) -> Result<File, Error> {
     let path = queue.join("db");
     OpenOptions::new().read(true).write(true).open(&path).map_err(|error| Error::io(&path, error))
-}
-
-/// Opens and reads the database on a thread of its own: on damaged files sled may panic or hang.
-fn guarded_scan(queue: PathBuf, journal: &Path) -> Result<Scan, Error> {
-    let (report, reports) = mpsc::sync_channel(1);
-    let (path, journal) = (queue.clone(), journal.to_owned());
-    let work = move || {
-        let outcome = panic::catch_unwind(AssertUnwindSafe(|| scan(&path, &journal)));
-        // Nobody listens any more when it took too long.
-        let _ = report.send(outcome);
-    };
-    let spawned = thread::Builder::new().name("store-open".into()).spawn(work);
-    spawned.map_err(|error| Error::io(&queue, error))?;
-    match reports.recv_timeout(OPEN_MAX) {
-        Ok(Ok(outcome)) => outcome,
-        Ok(Err(panic)) => Err(Error::damaged(&queue, format!("sled panicked: {}", panic_text(&*panic)))),
-        Err(_) => Err(Error::Stuck { path: queue, seconds: OPEN_MAX.as_secs() }),
-    }
-}
-
-/// What a panic said.
-pub(super) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic".to_owned())
-}
-
-fn scan(queue: &Path, journal: &Path) -> Result<Scan, Error> {
-    let missing = journal::Open::read(journal).map_err(|error| Error::io(journal, error))?;
-    let trees = Trees::open(queue).map_err(|error| Error::sled(queue, error))?;
-    let mut scan =
-        Scan { trees, schedule: Schedule::default(), unreadable: Vec::new(), missing, last_batch: None };
-    scan.read_outbox().map_err(|error| Error::sled(queue, error))?;
-    Ok(scan)
-}
-
-impl Scan {
-    fn read_outbox(&mut self) -> sled::Result<()> {
-        for entry in self.trees.iter(Tree::Outbox) {
-            let (key, bytes) = entry?;
-            let Some(seq) = seq_of(&key) else { continue };
-            match Head::decode(&bytes) {
-                Ok((id, Head { slip, .. })) => {
-                    self.missing.remove(&String::from_utf8_lossy(id));
-                    self.last_batch = self.last_batch.max(batch(&slip.state));
-                    // The key is where the call lies, whatever the value says.
-                    self.schedule.put(&Slip { seq, ..slip });
-                }
-                Err(error) => self.unreadable.push((seq, bytes, error)),
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Store {
-    fn check_schema(&mut self, queue: &Path) -> Result<(), Error> {
-        let damaged = |error: queue::Error| Error::damaged(queue, error.to_string());
-        match self.meta::<Schema>(SCHEMA_KEY).map_err(damaged)? {
-            Some(Schema { v }) if v > SCHEMA => {
-                Err(Error::Newer { path: queue.to_owned(), found: v, known: SCHEMA })
-            }
-            Some(_) => Ok(()),
-            None => {
-                let mut change = Change::default();
-                let json = format!("{{\"v\":{SCHEMA}}}");
-                change.put(Tree::Meta, SCHEMA_KEY, frame::encode(SCHEMA_KEY, json.as_bytes()));
-                self.write(&change).map_err(damaged)
-            }
-        }
-    }
-
-    /// Brings the ledger back, moves aside what cannot be read, and puts back what was lost.
-    fn recover(
-        &mut self,
-        last_batch: Option<BatchId>,
-        unreadable: Vec<(Seq, sled::IVec, value::Error)>,
-        missing: &journal::Open,
-    ) -> Result<(), queue::Error> {
-        if let Some(saved) = self.meta::<Saved>(LEDGER)? {
-            (self.ledger, self.kept) = (saved.ledger, saved.kept);
-        }
-        self.ledger.next_seq = self.ledger.next_seq.max(self.first_free_seq()?);
-        self.ledger.next_batch = self.ledger.next_batch.max(last_batch.map_or(0, |batch| batch.0 + 1));
-        self.opened.unreadable = unreadable.len() as u64;
-        for (seq, bytes, error) in unreadable {
-            self.set_aside(seq, &bytes, &error, self.now)?;
-        }
-        self.opened.damaged_lines = missing.damaged;
-        if missing.damaged > 0 {
-            warn!(lines = missing.damaged, "the journal has lines that cannot be read");
-        }
-        self.refill(missing)?;
-        self.balance();
-        self.persist()
-    }
-
-    fn first_free_seq(&self) -> Result<u64, queue::Error> {
-        let mut free = 0;
-        for tree in [Tree::Outbox, Tree::Dead, Tree::History] {
-            let last = self.trees.last_seq(tree);
-            let last = last.map_err(|error| self.fail("the database cannot be read", error))?;
-            free = free.max(last.map_or(0, |seq| seq.0 + 1));
-        }
-        Ok(free)
-    }
-
-    fn refill(&mut self, missing: &journal::Open) -> Result<(), queue::Error> {
-        for ids in missing.ids().chunks(REFILL_CHUNK) {
-            let mut draft = self.draft();
-            for id in ids {
-                if !self.is_stored(id)? {
-                    self.refill_one(&mut draft, id, missing)?;
-                }
-            }
-            if !draft.slips.is_empty() {
-                self.commit(draft)?;
-            }
-        }
-        if self.opened.refilled > 0 {
-            let calls = self.opened.refilled;
-            warn!(calls, "calls that the database did not have were put back from the journal");
-        }
-        Ok(())
-    }
-
-    fn refill_one(
-        &mut self,
-        draft: &mut Draft,
-        id: &CallId,
-        missing: &journal::Open,
-    ) -> Result<(), queue::Error> {
-        let entry = missing.entry(id).map_err(|error| self.fail("the journal cannot be read", error))?;
-        let Some((entry, call)) = entry.and_then(with_call) else {
-            error!(call_id = %id, "a call is lost: neither database nor journal can be read");
-            return Ok(());
-        };
-        let slip = self.refilled_slip(draft, &entry, &call)?;
-        let call = fit::fit(&call).map_err(|error| self.fail("a call has no JSON", error))?;
-        self.opened.refilled += 1;
-        self.enter(draft, Entering { slip, call })
-    }
-
-    fn is_stored(&self, id: &CallId) -> Result<bool, queue::Error> {
-        match self.seq_of_call(id)? {
-            Some(seq) => self.holds(seq, id),
-            None => Ok(false),
-        }
-    }
-
-    /// Whether the entry is there and can be read.
-    fn holds(&self, seq: Seq, id: &CallId) -> Result<bool, queue::Error> {
-        for tree in [Tree::Dead, Tree::History, Tree::Outbox] {
-            let bytes = self.trees.get(tree, &seq_key(seq));
-            let bytes = bytes.map_err(|error| self.fail("the database cannot be read", error))?;
-            let Some(bytes) = bytes else { continue };
-            return Ok(frame::decode(&bytes).is_ok_and(|frame| frame.key == id.as_str().as_bytes()));
-        }
-        Ok(false)
-    }
-
-    /// The slip of a lost call: at its old place in the queue when that is free, and with an
-    /// unknown outcome when it may have been sent, so that it is looked up and not sent blindly.
-    fn refilled_slip(
-        &self,
-        draft: &mut Draft,
-        entry: &journal::Entry,
-        call: &FinishedCall,
-    ) -> Result<Slip, queue::Error> {
-        let is_free = self.tree_of(entry.seq)?.is_none() && !draft.has(entry.seq);
-        let ledger = &mut draft.ledger;
-        let seq = if is_free { entry.seq } else { ledger.take_seq() };
-        ledger.next_seq = ledger.next_seq.max(seq.0 + 1);
-        let mut slip = Slip::new(seq, &call.record, entry.enqueued_at);
-        if let Some((batch, since)) = entry.intent
-            && slip.state == State::Pending
-        {
-            slip.state = State::Unknown { batch, since, looked: 0 };
-            slip.attempts = 1;
-            ledger.next_batch = ledger.next_batch.max(batch.0 + 1);
-        }
-        if !waits(slip.state.phase()) {
-            *ledger.finals.entry(slip.state.phase()).or_default() += 1;
-        }
-        Ok(slip)
-    }
-
-    /// The ledger never says that fewer calls came than can be shown. That more came than can be
-    /// shown is a loss, and stays visible.
-    fn balance(&mut self) {
-        let stats = self.ledger.stats(&self.schedule);
-        let shown: u64 = stats.by_phase.values().sum();
-        self.ledger.ended = stats.ended.max(shown);
-        if stats.ended > shown {
-            let calls = stats.ended - shown;
-            error!(calls, "calls are unaccounted for: database and journal have lost them");
-        }
-    }
-}
-
-/// The batch in which a call is being sent, or was.
-fn batch(state: &State) -> Option<BatchId> {
-    match state {
-        State::Sending { batch, .. } | State::Unknown { batch, .. } => Some(*batch),
-        State::Pending
-        | State::Sent { .. }
-        | State::Parked { .. }
-        | State::Unsorted { .. }
-        | State::Skipped { .. }
-        | State::Expired { .. }
-        | State::Dead { .. } => None,
-    }
-}
-
-fn with_call(entry: journal::Entry) -> Option<(journal::Entry, FinishedCall)> {
-    let call = serde_json::from_str(entry.call.get()).ok()?;
-    Some((entry, call))
 }

@@ -7,17 +7,64 @@ use tracing::error;
 
 use crate::call::id::PbxName;
 use crate::outbox::queue::Error;
+use crate::outbox::store::frame::Frame;
 use crate::outbox::store::trees::{Change, Tree};
 use crate::outbox::store::value;
 use crate::outbox::store::{Shelf, Store, frame};
 
 /// Where the names of the PBXs lie in `meta`.
-const PBX_NAMES: &[u8] = b"pbx";
+pub(super) const PBX_NAMES: &[u8] = b"pbx";
 
-#[derive(Debug, Default, Deserialize, Serialize)]
-struct Pinned {
+/// The PBXs whose calls the store ever had.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub(super) struct Pinned {
     v: u32,
     names: BTreeSet<PbxName>,
+}
+
+/// A value of a shelf that was found in the ruins of a database.
+#[derive(Debug)]
+pub(super) struct Shelved {
+    pub shelf: Shelf,
+    pub key: String,
+    pub value: Vec<u8>,
+}
+
+impl Pinned {
+    pub fn add(&mut self, other: Self) {
+        self.names.extend(other.names);
+    }
+
+    pub fn names(&self) -> Vec<PbxName> {
+        self.names.iter().cloned().collect()
+    }
+}
+
+impl Shelved {
+    /// A value that [`Store::place`] framed; `None` when it is another's.
+    pub fn read(frame: Frame<'_>) -> Option<Self> {
+        let key = std::str::from_utf8(frame.key).ok()?;
+        let read = |shelf: Shelf| {
+            let key = key.strip_prefix(shelf.mark())?.to_owned();
+            Some(Self { shelf, key, value: frame.payload.to_vec() })
+        };
+        read(Shelf::Inflight).or_else(|| read(Shelf::Tokens))
+    }
+}
+
+impl Shelf {
+    /// What the keys of its frames begin with, and no name of a PBX: in the ruins of a database nothing
+    /// else says to which shelf a value belongs.
+    fn mark(self) -> &'static str {
+        match self {
+            Self::Inflight => "inflight/",
+            Self::Tokens => "tokens/",
+        }
+    }
+
+    pub(super) fn frame_key(self, key: &str) -> Vec<u8> {
+        [self.mark(), key].concat().into_bytes()
+    }
 }
 
 impl Store {
@@ -25,7 +72,7 @@ impl Store {
         self.alive()?;
         let mut change = Change::default();
         match value {
-            Some(value) => change.put(shelf.tree(), key, frame::encode(key.as_bytes(), value)),
+            Some(value) => change.put(shelf.tree(), key, frame::encode(&shelf.frame_key(key), value)),
             None => change.remove(shelf.tree(), key),
         }
         self.write(&change)

@@ -169,7 +169,9 @@ fn the_history_forgets_by_age() {
     assert!(store.sweep(limits, at(115)).unwrap());
     assert!(!store.sweep(limits, at(115)).unwrap());
     store.persist().unwrap();
-    let mut store = reopen(store, dir.path());
+    drop(store);
+    // Earlier than that, the journal says what the history has forgotten.
+    let mut store = Store::open(dir.path(), at(31 * 86_400)).unwrap();
     assert_eq!(store.find(&call(1).record.call_id).unwrap(), None);
     assert_eq!(store.find_uniqueid(&PbxName::default(), "1.2").unwrap(), []);
     assert_eq!(find(&mut store, 2).state, sent(at(20)));
@@ -218,4 +220,16 @@ fn a_pbx_that_is_configured_no_more_is_named() {
     assert_eq!(store.pin_pbx(&[msk.clone(), spb.clone()]).unwrap(), []);
     let mut store = reopen(store, dir.path());
     assert_eq!(store.pin_pbx(&[spb]).unwrap(), [msk]);
+}
+
+#[test]
+fn where_room_is_scarce_calls_at_their_end_are_kept_without_what_explains_them() {
+    let (mut store, _dir) = new();
+    let seqs = enqueue(&mut store, vec![call(1), call(2)], at(0));
+    store.spare = true;
+    send(&mut store, seqs[0], at(1));
+    let item = find(&mut store, 1);
+    assert!(item.call.timeline.is_empty() && item.call.record.why.is_empty());
+    assert_eq!(item.call.record.uniqueids, call(1).record.uniqueids);
+    assert_eq!(find(&mut store, 2).call, call(2), "what waits is whole");
 }

@@ -11,8 +11,14 @@ use crate::call::id::{CallId, PbxName};
 use crate::outbox::queue::{Phase, Seq};
 use crate::outbox::store::lock;
 
+/// Where the layout's version lies in `meta`.
+pub const SCHEMA_KEY: &[u8] = b"schema";
+
 /// Memory for pages, in bytes: the queue is short when all is well, and a scan needs no cache.
 const CACHE_BYTES: u64 = 8 << 20;
+
+/// Entries that are copied in one write.
+const COPIED_AT_ONCE: usize = 256;
 
 /// A tree by its purpose. Keys are big-endian, so that their order is the numbers' order.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -35,6 +41,10 @@ pub enum Tree {
 
 /// In the order of [`Tree`].
 const NAMES: [&str; 7] = ["meta", "inflight", "outbox", "ids", "dead", "history", "tokens"];
+
+/// All of them.
+pub const TREES: [Tree; 7] =
+    [Tree::Meta, Tree::Inflight, Tree::Outbox, Tree::Ids, Tree::Dead, Tree::History, Tree::Tokens];
 
 /// The open database.
 #[derive(Debug)]
@@ -101,6 +111,38 @@ impl Trees {
             TransactionError::Storage(error) => error,
             TransactionError::Abort(()) => sled::Error::ReportableBug("nothing here aborts".into()),
         })
+    }
+
+    /// Copies every tree into `to`, which is empty.
+    pub fn copy_into(&self, to: &Self) -> sled::Result<()> {
+        for tree in TREES {
+            let mut batch = Batch::default();
+            for (number, entry) in self.iter(tree).enumerate() {
+                let (key, value) = entry?;
+                batch.insert(key, value);
+                if number % COPIED_AT_ONCE == COPIED_AT_ONCE - 1 {
+                    to.tree(tree).apply_batch(std::mem::take(&mut batch))?;
+                }
+            }
+            to.tree(tree).apply_batch(batch)?;
+        }
+        Ok(())
+    }
+
+    /// Whether both hold the same.
+    pub fn equals(&self, other: &Self) -> sled::Result<bool> {
+        for tree in TREES {
+            let mut theirs = other.iter(tree);
+            for ours in self.iter(tree) {
+                if theirs.next().transpose()? != Some(ours?) {
+                    return Ok(false);
+                }
+            }
+            if theirs.next().is_some() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Hands everything committed to the kernel, which is not yet the disk.

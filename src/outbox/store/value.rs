@@ -9,7 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::call::record::FinishedCall;
+use crate::call::record::{FinishedCall, Timeline};
 use crate::outbox::queue::{Item, State};
 use crate::outbox::schedule::Slip;
 use crate::outbox::store::fit::{self, Fitted};
@@ -18,7 +18,7 @@ use crate::outbox::store::frame::{self, Frame};
 /// Version of the payload; keys are only ever added within one.
 pub const VERSION: u32 = 1;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Stored {
     /// The call's id, which is the key of the frame.
     pub id: String,
@@ -27,7 +27,7 @@ pub struct Stored {
 }
 
 /// The first line.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Head {
     v: u32,
     #[serde(flatten)]
@@ -123,6 +123,17 @@ impl Stored {
         self.head.slip = slip;
     }
 
+    /// Takes what explains the call away; one in other words stays as it is.
+    pub fn strip(&mut self) {
+        let Ok(mut call) = self.call() else { return };
+        call.timeline = Timeline::default();
+        call.record.why.clear();
+        if let Ok(json) = serde_json::to_string(&call) {
+            self.call = json;
+            self.head.trimmed = ["timeline", "why"].map(str::to_owned).to_vec();
+        }
+    }
+
     /// # Errors
     /// When the call was written by a version with other words for it.
     pub fn call(&self) -> serde_json::Result<FinishedCall> {
@@ -186,6 +197,7 @@ mod tests {
     fn keys_of_a_later_program_outlive_a_rewrite() {
         let mut later = json(&stored());
         later[0]["priority"] = 7.into();
+        later[0]["weight"] = 1.795_339_64e134.into();
         later[1]["record"]["mood"] = "cheerful".into();
         let mut back = Stored::decode(&framed(&later)).unwrap();
         let slip = Slip { attempts: 5, ..back.slip().clone() };

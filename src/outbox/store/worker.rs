@@ -1,19 +1,26 @@
 //! The store's thread: takes what waits as one group, does it, makes it durable by one `persist`,
-//! and only then answers. A panic of sled ends the store and not the process.
+//! and only then answers. A panic of sled ends the store and not the process; a store that failed is
+//! dropped and opened again.
 
 use std::panic::{self, AssertUnwindSafe};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tracing::{debug, info};
+use tracing::{debug, error, info};
 
-use crate::call::record::FinishedCall;
+use crate::call::id::PbxName;
+use crate::clock;
+use crate::outbox::parcel::Parcel;
 use crate::outbox::queue::{Enqueued, Error};
 use crate::outbox::store::Store;
+use crate::outbox::store::down::{Down, Record};
+use crate::outbox::store::error::{Failure, Panicked};
 use crate::outbox::store::handle::Refused;
 use crate::outbox::store::history::Limits;
-use crate::outbox::store::open::panic_text;
+use crate::outbox::store::open::Ground;
 use crate::outbox::store::rest::{self, Rest};
+use crate::outbox::store::space::{Guard, Room};
+use crate::panics;
 use crate::time::HostTime;
 
 /// Commands in one group: what one sync can be shared by, and how long the first of them waits.
@@ -38,10 +45,13 @@ pub(super) trait Job: Send {
     fn answer(self: Box<Self>, failure: Option<&str>);
 }
 
-/// Calls to be taken in. They are held until they are durable, and go back when that fails.
+/// Calls to be taken in, and what changed of those in progress. They are held until they are durable,
+/// and go back when that fails.
 #[derive(Debug)]
 pub(super) struct Intake {
-    calls: Vec<FinishedCall>,
+    parcel: Parcel,
+    /// Whose the changes are.
+    pbx: PbxName,
     now: Option<HostTime>,
     outcome: Option<Result<Vec<Enqueued>, Error>>,
     reply: oneshot::Sender<Result<Vec<Enqueued>, Refused>>,
@@ -55,16 +65,35 @@ pub(super) struct Order<W, T> {
 }
 
 pub(super) struct Worker {
-    store: Store,
+    life: Life,
+    ground: Ground,
     commands: mpsc::Receiver<Command>,
     clock: Box<dyn Fn() -> HostTime + Send>,
     news: watch::Sender<u64>,
-    failed: watch::Sender<Option<String>>,
+    trouble: watch::Sender<Option<Trouble>>,
     swept_at: Option<HostTime>,
     closers: Vec<oneshot::Sender<()>>,
     /// After how long without work sled's threads rest; never, when `None`.
     idle: Option<Duration>,
     rest: Rest,
+    record: Record,
+    /// The first batch that was acknowledged to nobody yet.
+    next_batch: u64,
+    guard: Guard,
+}
+
+/// The store, or what there is in its place.
+pub(super) enum Life {
+    Open(Box<Store>),
+    Down(Down),
+}
+
+/// Why nothing is taken.
+#[derive(Clone, Debug)]
+pub(super) struct Trouble {
+    pub reason: String,
+    /// It will not be opened again.
+    pub is_final: bool,
 }
 
 impl std::fmt::Debug for dyn Job {
@@ -75,22 +104,24 @@ impl std::fmt::Debug for dyn Job {
 
 impl Intake {
     pub fn new(
-        calls: Vec<FinishedCall>,
+        parcel: Parcel,
+        pbx: PbxName,
         now: Option<HostTime>,
         reply: oneshot::Sender<Result<Vec<Enqueued>, Refused>>,
     ) -> Self {
-        Self { calls, now, outcome: None, reply }
+        Self { parcel, pbx, now, outcome: None, reply }
     }
 }
 
 impl Job for Intake {
     fn run(&mut self, store: &mut Store, now: HostTime) {
-        self.outcome = Some(store.take_in(&self.calls, self.now.unwrap_or(now)));
+        let Parcel { calls, changes } = &self.parcel;
+        self.outcome = Some(store.take_in_with(calls, &self.pbx, changes, self.now.unwrap_or(now)));
     }
 
     fn answer(self: Box<Self>, failure: Option<&str>) {
-        let calls = self.calls;
-        let outcome = conclude(self.outcome, failure).map_err(|error| Refused { calls, error });
+        let parcel = self.parcel;
+        let outcome = conclude(self.outcome, failure).map_err(|error| Refused { parcel, error });
         // Whoever asked may have gone.
         let _ = self.reply.send(outcome);
     }
@@ -126,15 +157,35 @@ fn conclude<T>(outcome: Option<Result<T, Error>>, failure: Option<&str>) -> Resu
 
 impl Worker {
     pub fn new(
-        store: Store,
+        life: Life,
+        ground: Ground,
         commands: mpsc::Receiver<Command>,
         clock: Box<dyn Fn() -> HostTime + Send>,
         news: watch::Sender<u64>,
-        failed: watch::Sender<Option<String>>,
+        trouble: watch::Sender<Option<Trouble>>,
         idle: Option<Duration>,
     ) -> Self {
-        let rest = Rest::default();
-        Self { store, commands, clock, news, failed, swept_at: None, closers: Vec::new(), idle, rest }
+        let next_batch = match &life {
+            Life::Open(store) => store.ledger.next_batch,
+            // Nothing was asked yet: what is found on its way is of another process.
+            Life::Down(_) => u64::MAX,
+        };
+        let guard = Guard::new(ground.dir.clone());
+        Self {
+            life,
+            ground,
+            commands,
+            clock,
+            news,
+            trouble,
+            swept_at: None,
+            closers: Vec::new(),
+            idle,
+            rest: Rest::default(),
+            record: Record::default(),
+            next_batch,
+            guard,
+        }
     }
 
     /// Works until the store is closed or every handle is gone.
@@ -143,7 +194,6 @@ impl Worker {
             self.rest.wake();
             let mut group = self.gather(first);
             let failure = self.carry_out(&mut group);
-            self.tell(failure.as_deref());
             for job in group {
                 job.answer(failure.as_deref());
             }
@@ -160,11 +210,22 @@ impl Worker {
 
     /// Waits for work; when none comes for a while, sled rests meanwhile.
     fn next(&mut self) -> Option<Command> {
-        let mut all_rest = self.idle.is_none() || self.store.failed.get().is_some();
-        while !all_rest {
-            match rest::receive(&mut self.commands, self.idle.unwrap_or(rest::IDLE)) {
-                Ok(command) => return command,
-                Err(rest::Elapsed) => all_rest = self.rest.settle(&self.store.trees),
+        loop {
+            match &mut self.life {
+                Life::Open(store) => {
+                    let Some(idle) = self.idle else { break };
+                    match rest::receive(&mut self.commands, idle) {
+                        Ok(command) => return command,
+                        Err(rest::Elapsed) if self.rest.settle(&store.trees) => break,
+                        Err(rest::Elapsed) => {}
+                    }
+                }
+                Life::Down(down) => {
+                    match rest::receive(&mut self.commands, down.retry_at.since(clock::mono())) {
+                        Ok(command) => return command,
+                        Err(rest::Elapsed) => self.open_again(),
+                    }
+                }
             }
         }
         self.commands.blocking_recv()
@@ -188,45 +249,96 @@ impl Worker {
         group
     }
 
-    /// Does the group and makes it durable; returns why the store is dead, when it is.
+    /// Does the group and makes it durable; returns why nothing of it may be taken for done.
     fn carry_out(&mut self, group: &mut [Box<dyn Job>]) -> Option<String> {
         let now = (self.clock)();
+        let swept_at = &mut self.swept_at;
+        let store = match &mut self.life {
+            Life::Open(store) => store,
+            Life::Down(down) => return Some(down.reason.clone()),
+        };
+        if self.idle.is_some()
+            && let Some(room) = self.guard.look(clock::mono())
+        {
+            store.spare = room == Room::Scarce;
+        }
         let outcome = panic::catch_unwind(AssertUnwindSafe(|| {
             for job in &mut *group {
-                job.run(&mut self.store, now);
+                job.run(store, now);
             }
-            self.sweep(now);
-            self.store.persist()
+            sweep(store, swept_at, now);
+            store.persist()
         }));
         match outcome {
             Ok(Ok(())) => debug!(commands = group.len(), "a group is durable"),
             Ok(Err(_)) => {}
             Err(panic) => {
-                self.store.fail("the database panicked", panic_text(&*panic));
+                store.fail("the database panicked", Panicked(panics::text(&*panic)));
             }
         }
-        self.store.failed.get().cloned()
+        let Some(failure) = store.failure().cloned() else {
+            self.next_batch = store.ledger.next_batch;
+            self.record.works();
+            if std::mem::take(&mut store.news) {
+                self.news.send_modify(|count| *count += 1);
+            }
+            return None;
+        };
+        self.give_up(&failure);
+        Some(failure.reason)
     }
 
-    /// Ages the history: once an hour, and in every group while there is more to do.
-    fn sweep(&mut self, now: HostTime) {
-        if self.swept_at.is_some_and(|at| now.since(at) < SWEEP_EVERY && at <= now) {
-            return;
+    /// Drops a store that failed.
+    fn give_up(&mut self, failure: &Failure) {
+        let down = self.record.failed(failure);
+        self.trouble.send_replace(Some(Trouble { reason: failure.reason.clone(), is_final: false }));
+        let dead = std::mem::replace(&mut self.life, Life::Down(down));
+        // sled writes when it is dropped, and has its own opinion of errors.
+        if panic::catch_unwind(AssertUnwindSafe(|| drop(dead))).is_err() {
+            debug!("the dead database panicked once more");
         }
-        // An error is in `failed` already.
-        let more = self.store.sweep(Limits::default(), now).unwrap_or(false);
-        self.swept_at = (!more).then_some(now);
     }
 
-    fn tell(&mut self, failure: Option<&str>) {
-        if let Some(reason) = failure {
-            self.failed.send_if_modified(|told| {
-                let first = told.is_none();
-                told.get_or_insert_with(|| reason.to_owned());
-                first
-            });
-        } else if std::mem::take(&mut self.store.news) {
-            self.news.send_modify(|count| *count += 1);
+    fn open_again(&mut self) {
+        let now = (self.clock)();
+        let Life::Down(down) = &mut self.life else { return };
+        let opened = down.retry(&self.ground, now);
+        let reason = down.reason.clone();
+        match opened {
+            Ok(Some(store)) => self.work_again(Box::new(store)),
+            Ok(None) => {
+                self.trouble.send_replace(Some(Trouble { reason, is_final: false }));
+            }
+            Err(error) => {
+                error!(%error, "the store is given up");
+                self.trouble.send_replace(Some(Trouble { reason: error.to_string(), is_final: true }));
+                self.commands.close();
+            }
         }
     }
+
+    fn work_again(&mut self, mut store: Box<Store>) {
+        let released = panic::catch_unwind(AssertUnwindSafe(|| store.release_intents(self.next_batch)));
+        if !matches!(released, Ok(Ok(()))) {
+            store.fail("the database panicked", Panicked("it was open for a moment".to_owned()));
+        }
+        if let Some(failure) = store.failure().cloned() {
+            self.life = Life::Open(store);
+            return self.give_up(&failure);
+        }
+        info!(opened = ?store.opened(), "the store works again");
+        self.life = Life::Open(store);
+        self.trouble.send_replace(None);
+        self.news.send_modify(|count| *count += 1);
+    }
+}
+
+/// Ages the history: once an hour, and in every group while there is more to do.
+fn sweep(store: &mut Store, swept_at: &mut Option<HostTime>, now: HostTime) {
+    if swept_at.is_some_and(|at| now.since(at) < SWEEP_EVERY && at <= now) {
+        return;
+    }
+    // An error is in `failed` already.
+    let more = store.sweep(Limits::default(), now).unwrap_or(false);
+    *swept_at = (!more).then_some(now);
 }

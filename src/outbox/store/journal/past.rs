@@ -8,7 +8,8 @@ use memchr::memmem::Finder;
 
 use crate::call::record::FinishedCall;
 use crate::outbox::search::{Found, Noted, Wanted, Whereabouts};
-use crate::outbox::store::journal::{Line, Lines, TORN, day_files, entry, line};
+use crate::outbox::store::journal::read::{Line, Lines, entry, line};
+use crate::outbox::store::journal::{TORN, day_files};
 use crate::outbox::store::search::Newest;
 
 /// Takes what the day files in `dir` tell of the calls that are meant; the last line of a call counts.
@@ -41,6 +42,7 @@ fn take(bytes: &[u8], wanted: &Wanted, mark: &Finder<'_>, newest: &mut Newest) {
             return;
         }
         Some(Line::Intent(intent)) => (intent.id, Noted::Sending { since: intent.at }),
+        Some(Line::Release(id)) => (id, Noted::Waiting),
         Some(Line::Done(id)) => (id, Noted::Done),
         None => return,
     };

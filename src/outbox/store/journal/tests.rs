@@ -1,4 +1,6 @@
+use super::read::{Intent, Open};
 use super::*;
+use crate::call::id::CallId;
 use crate::outbox::queue::contract::at;
 use crate::outbox::store::fsync::Kernel;
 
@@ -70,7 +72,10 @@ fn an_intent_is_remembered() {
     desk.journal.intend("a-1", BatchId(3), at(5)).unwrap();
     desk.sync(at(0));
     let entry = desk.open().entry(&CallId::from_text("a-1")).unwrap().unwrap();
-    assert_eq!(entry.intent, Some((BatchId(3), at(5))));
+    assert_eq!(entry.intent, Some(Intent { batch: BatchId(3), since: at(5) }));
+    desk.journal.release("a-1").unwrap();
+    desk.sync(at(0));
+    assert_eq!(desk.open().take("a-1"), Some(None));
 }
 
 #[test]
@@ -151,4 +156,18 @@ fn a_day_has_a_file_and_fourteen_files_are_kept() {
     assert_eq!([&names[0], &names[13]], ["2026-11-28.jsonl", "2026-12-11.jsonl"]);
     assert!(desk.dir.path().join("notes.jsonl").exists());
     assert_eq!(day(HostTime::from_micros(i64::MAX)), "0000-00-00");
+}
+
+#[test]
+fn the_store_hears_which_days_are_about_to_go() {
+    let mut desk = desk();
+    for n in 0..14 {
+        desk.enter(&format!("a-{n}"));
+        assert_eq!(desk.journal.expires_before(at(n * DAY)).unwrap(), None);
+        desk.sync(at(n * DAY));
+    }
+    assert_eq!(desk.journal.expires_before(at(14 * DAY)).unwrap(), None, "nothing is to be written");
+    desk.enter("a-14");
+    assert_eq!(desk.journal.expires_before(at(13 * DAY)).unwrap(), None, "the file is open");
+    assert_eq!(desk.journal.expires_before(at(14 * DAY)).unwrap().unwrap(), "2026-11-23");
 }

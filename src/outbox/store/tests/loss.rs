@@ -72,7 +72,8 @@ fn a_new_database_is_filled_from_the_journal() {
     let mut store = open(dir.path());
     assert_eq!(store.opened().refilled, 299);
     let stats = store.stats().unwrap();
-    assert_eq!((stats.ended, stats.by_phase[&Phase::Pending]), (299, 299));
+    assert_eq!((stats.ended, stats.by_phase[&Phase::Pending]), (300, 299));
+    assert_eq!((store.opened().remembered, stats.by_phase[&Phase::Sent]), (1, 1));
     assert_eq!(store.lease(&account(), 500, at(1)).unwrap().len(), 299);
     assert_eq!(find(&mut store, 300).seq, seqs[299]);
     assert!(store.enqueue(vec![call(7)], at(2)).unwrap() == [Enqueued::Known]);
@@ -95,15 +96,41 @@ fn a_revived_call_is_in_the_journal_again() {
 }
 
 #[test]
-fn a_loss_that_nothing_can_mend_stays_visible() {
+fn a_loss_that_the_journal_cannot_mend_is_dug_for() {
     let (mut store, dir) = new();
     let seqs = enqueue(&mut store, vec![call(1), call(2)], at(0));
     drop(store);
     tamper(dir.path(), |trees| erase(trees, Tree::Outbox, seqs[0]));
     fs::remove_dir_all(dir.path().join("journal")).unwrap();
     let mut store = open(dir.path());
+    assert_eq!(store.opened().salvaged, 1);
+    // Nothing says that it was not sent.
+    assert_eq!(find(&mut store, 1).state.phase(), Phase::Unknown);
+    assert_eq!(find(&mut store, 2).state, State::Pending);
+    assert!(balances(&store.stats().unwrap()));
+    assert_eq!(reopen(store, dir.path()).opened(), Opened::default());
+}
+
+#[test]
+fn a_loss_that_nothing_can_mend_stays_visible() {
+    let (mut store, dir) = new();
+    enqueue(&mut store, vec![call(1)], at(0));
+    drop(store);
+    // The ledger knows of a call of which nothing else does.
+    tamper(dir.path(), |trees| {
+        let bytes = trees.get(Tree::Meta, b"ledger").unwrap().unwrap();
+        let payload = frame::decode(&bytes).unwrap().payload;
+        let mut ledger: serde_json::Value = serde_json::from_slice(payload).unwrap();
+        ledger["ended"] = 2.into();
+        let mut change = Change::default();
+        change.put(Tree::Meta, b"ledger", frame::encode(b"ledger", ledger.to_string().as_bytes()));
+        trees.commit(&change).unwrap();
+    });
+    let (log, _guard) = Log::capture(tracing::Level::ERROR);
+    let mut store = open(dir.path());
     let stats = store.stats().unwrap();
     assert_eq!((stats.ended, stats.by_phase[&Phase::Pending]), (2, 1));
+    assert!(log.text().contains("unaccounted for"), "{}", log.text());
 }
 
 #[test]
@@ -201,7 +228,7 @@ fn a_store_of_a_later_program_is_left_alone() {
 }
 
 #[test]
-fn a_damaged_database_is_reported_and_left_as_it_is() {
+fn a_damaged_database_is_left_as_it_is_by_whoever_only_looks_and_mended_by_a_start() {
     let (mut store, dir) = new();
     enqueue(&mut store, vec![call(1)], at(0));
     // sled writes a snapshot when it opens a log that it has not seen whole.
@@ -213,15 +240,85 @@ fn a_damaged_database_is_reported_and_left_as_it_is() {
         }
     }
     for _ in 0..2 {
-        let Err(error) = Store::open(dir.path(), at(0)) else { panic!("it was opened") };
+        let Err(error) = Store::open_unrepaired(dir.path(), at(0)) else { panic!("it was opened") };
         assert!(matches!(error, Error::Damaged { .. }), "{error:?}");
         assert!(error.to_string().contains("queue"));
     }
-    assert!(dir.path().join("journal/2026-11-22.jsonl").exists());
+    let (log, _guard) = Log::capture(tracing::Level::ERROR);
+    let mut store = open(dir.path());
+    assert_eq!(store.opened(), Opened { repair: Some(Repair::Mended), ..Opened::default() });
+    assert_eq!(find(&mut store, 1).state, State::Pending);
+    let aside = dir.path().join("queue.quarantine-20261122T085320Z");
+    assert!(aside.is_dir(), "{:?}", fs::read_dir(dir.path()).unwrap().collect::<Vec<_>>());
+    let text = log.text();
+    assert!(text.contains("queue.quarantine-") && text.contains("check the disk"), "{text}");
+    assert_eq!(reopen(store, dir.path()).opened(), Opened::default());
 }
 
 #[test]
-fn a_database_that_was_cut_is_refused_or_mended() {
+fn a_database_that_fell_back_sends_nothing_twice() {
+    let (mut store, dir) = new();
+    let seqs = enqueue(&mut store, vec![call(1), call(2), call(3)], at(0));
+    let mut before = Vec::new();
+    drop(store);
+    tamper(dir.path(), |trees| {
+        before.extend(seqs.iter().map(|seq| trees.get(Tree::Outbox, &seq_key(*seq)).unwrap().unwrap()));
+    });
+    let mut store = open(dir.path());
+    send(&mut store, seqs[0], at(1));
+    let batch = store.intend(&seqs[1..2], at(2)).unwrap();
+    store.intend(&seqs[2..], at(2)).unwrap();
+    store.settle(vec![settlement(seqs[2], State::Pending, at(3))], at(3)).unwrap();
+    drop(store);
+    tamper(dir.path(), |trees| {
+        erase(trees, Tree::History, seqs[0]);
+        for (seq, bytes) in seqs.iter().zip(&before) {
+            let mut change = Change::default();
+            change.put(Tree::Outbox, &seq_key(*seq), bytes);
+            trees.commit(&change).unwrap();
+        }
+    });
+    let mut store = open(dir.path());
+    assert_eq!((store.opened().closed_again, store.opened().doubted), (1, 1));
+    assert_eq!(find(&mut store, 1).state.phase(), Phase::Sent);
+    assert_eq!(find(&mut store, 2).state, State::Unknown { batch, since: at(2), looked: 0 });
+    assert_eq!(leased(&mut store, at(3)), seqs[2..], "its intent was released");
+    assert_eq!(reopen(store, dir.path()).opened(), Opened::default());
+}
+
+#[test]
+fn a_call_that_was_put_back_in_doubt_stays_in_doubt() {
+    let (mut store, dir) = new();
+    let seqs = enqueue(&mut store, vec![call(1)], at(0));
+    store.intend(&seqs, at(2)).unwrap();
+    drop(store);
+    for _ in 0..3 {
+        fs::remove_dir_all(dir.path().join("queue")).unwrap();
+        let mut store = open(dir.path());
+        assert_eq!(find(&mut store, 1).state.phase(), Phase::Unknown);
+    }
+}
+
+#[test]
+fn what_is_done_is_known_after_the_database_is_lost() {
+    let (mut store, dir) = new();
+    let seqs = enqueue(&mut store, (1..=300).map(call).collect(), at(0));
+    for seq in &seqs[..200] {
+        send(&mut store, *seq, at(1));
+    }
+    drop(store);
+    fs::remove_dir_all(dir.path().join("queue")).unwrap();
+    let mut store = open(dir.path());
+    assert_eq!((store.opened().refilled, store.opened().remembered), (100, 200));
+    let again = store.enqueue((1..=300).map(call).collect(), at(2)).unwrap();
+    assert!(again.iter().all(|answer| *answer == Enqueued::Known));
+    assert_eq!(leased(&mut store, at(2)).len(), 50);
+    assert!(balances(&store.stats().unwrap()));
+    assert_eq!(reopen(store, dir.path()).opened(), Opened::default());
+}
+
+#[test]
+fn a_database_that_was_cut_is_mended() {
     let (mut store, dir) = new();
     enqueue(&mut store, (0..500).map(call).collect(), at(0));
     drop(store);
@@ -231,10 +328,7 @@ fn a_database_that_was_cut_is_refused_or_mended() {
         let copy = tempfile::tempdir().unwrap();
         copy_dir(dir.path(), copy.path());
         fs::write(copy.path().join("queue/db"), &whole[..whole.len() / 8 * eighths]).unwrap();
-        match Store::open(copy.path(), at(0)) {
-            Ok(mut store) => assert_mended(&mut store),
-            Err(error) => assert!(matches!(error, Error::Damaged { .. }), "{error:?}"),
-        }
+        assert_mended(&mut open(copy.path()));
     }
 }
 
@@ -257,4 +351,63 @@ fn copy_dir(from: &Path, to: &Path) {
             fs::copy(entry.path(), target).unwrap();
         }
     }
+}
+
+#[test]
+fn a_call_that_is_open_stays_in_the_journal_however_old() {
+    const DAY: i64 = 86_400;
+    let (mut store, dir) = new();
+    let seqs = enqueue(&mut store, vec![call(1), call(2), call(3), call(4)], at(0));
+    store.intend(&seqs[1..2], at(1)).unwrap();
+    send(&mut store, seqs[2], at(1));
+    store.intend(&seqs[3..], at(1)).unwrap();
+    let dead = State::Dead { reason: "no".into(), at: at(2) };
+    let refused = Settlement { attempted: true, ..settlement(seqs[3], dead, at(2)) };
+    store.settle(vec![refused], at(2)).unwrap();
+    for day in 1..=40 {
+        enqueue(&mut store, vec![call(100 + u32::try_from(day).unwrap())], at(day * DAY));
+    }
+    drop(store);
+    assert_eq!(fs::read_dir(dir.path().join("journal")).unwrap().count(), 14);
+    fs::remove_dir_all(dir.path().join("queue")).unwrap();
+    let mut store = Store::open(dir.path(), at(41 * DAY)).unwrap();
+    assert_eq!(store.opened().refilled, 43);
+    assert_eq!(find(&mut store, 1).state, State::Pending);
+    assert_eq!(find(&mut store, 1).enqueued_at, at(0));
+    assert_eq!(find(&mut store, 2).state.phase(), Phase::Unknown);
+    assert!(store.find(&call(3).record.call_id).unwrap().is_none(), "it is done, and older than all files");
+    assert_eq!(find(&mut store, 4).state.phase(), Phase::Unknown, "it may have been stored");
+}
+
+#[test]
+fn a_database_that_was_large_once_is_made_small() {
+    let (mut store, dir) = new();
+    for hundred in 0..20 {
+        let seqs = enqueue(&mut store, (hundred * 100..hundred * 100 + 100).map(call).collect(), at(0));
+        store.intend(&seqs, at(1)).unwrap();
+        let settle = |seq: &Seq| settlement(*seq, sent(at(2)), at(2));
+        store.settle(seqs.iter().map(settle).collect(), at(2)).unwrap();
+    }
+    enqueue(&mut store, vec![call(5000)], at(3));
+    store.put(Shelf::Tokens, "default", b"t0ken").unwrap();
+    let limits = Limits { age: Duration::from_secs(1000), count: 10 };
+    while store.sweep(limits, at(3)).unwrap() {}
+    store.persist().unwrap();
+    let stats = store.stats().unwrap();
+    let size = |dir: &Path| fs::metadata(dir.join("queue/db")).unwrap().len();
+    let before = size(dir.path());
+    let ground = store.ground.clone();
+    // Earlier than that, the journal says what the history has forgotten.
+    let month = at(31 * 86_400);
+    let store = ground.shrink(store, month, before + 1).unwrap();
+    assert_eq!(size(dir.path()), before, "it is not large enough");
+    let mut store = ground.shrink(store, month, before).unwrap();
+    assert!(size(dir.path()) < before / 2, "{} of {before}", size(dir.path()));
+    assert_eq!(store.stats().unwrap(), stats);
+    assert_eq!(store.get(Shelf::Tokens, "default").unwrap().unwrap(), b"t0ken");
+    assert_eq!(find(&mut store, 5000).state, State::Pending);
+    assert_eq!(find(&mut store, 1999).state, sent(at(2)));
+    drop(ground);
+    drop(store);
+    assert_eq!(Store::open(dir.path(), month).unwrap().stats().unwrap(), stats);
 }

@@ -5,6 +5,7 @@ use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 
 use super::{new, open};
+use crate::call::id::PbxName;
 use crate::call::record::FinishedCall;
 use crate::outbox::queue::contract::{account, at, call, sent, settlement};
 use crate::outbox::queue::{Enqueued, Error, Queue, Seq, State};
@@ -17,7 +18,7 @@ use crate::time::HostTime;
 #[derive(Clone, Default)]
 struct Disk {
     synced: Arc<Mutex<Vec<Target>>>,
-    broken: Arc<Mutex<Option<Target>>>,
+    broken: Arc<Mutex<Option<(Target, i32)>>>,
     gate: Arc<Mutex<Option<Gate>>>,
 }
 
@@ -33,7 +34,16 @@ impl Disk {
     }
 
     fn break_at(&self, target: Target) {
-        *self.broken.lock().unwrap() = Some(target);
+        *self.broken.lock().unwrap() = Some((target, libc::EIO));
+    }
+
+    /// As a disk without room.
+    fn fill_up(&self, target: Target) {
+        *self.broken.lock().unwrap() = Some((target, libc::ENOSPC));
+    }
+
+    fn mend(&self) {
+        *self.broken.lock().unwrap() = None;
     }
 
     fn hold_up(&self) -> (mpsc::Receiver<()>, mpsc::SyncSender<()>) {
@@ -52,10 +62,10 @@ impl Fsync for Disk {
             gate.go.recv().unwrap();
         }
         self.synced.lock().unwrap().push(target);
-        if *self.broken.lock().unwrap() == Some(target) {
-            return Err(io::Error::from_raw_os_error(libc::EIO));
+        match *self.broken.lock().unwrap() {
+            Some((broken, error)) if broken == target => Err(io::Error::from_raw_os_error(error)),
+            Some(_) | None => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -75,7 +85,7 @@ fn start() -> (Handle, Disk, tempfile::TempDir) {
 }
 
 fn hand_over(handle: &Handle, n: u32) -> Receipt {
-    handle.try_enqueue(vec![call(n)]).expect("the store takes it")
+    handle.try_store(&PbxName::default(), vec![call(n)].into()).expect("the store takes it")
 }
 
 fn seq(enqueued: &[Enqueued]) -> Seq {
@@ -183,8 +193,19 @@ fn couriers_hear_of_every_call_that_comes_to_wait_and_of_nothing_else() {
     });
 }
 
+/// Waits until the store takes calls again.
+fn works_again(handle: &Handle) {
+    let mut trouble = handle.trouble();
+    let waited = async {
+        let works = trouble.wait_for(Option::is_none);
+        tokio::time::timeout(std::time::Duration::from_mins(1), works).await.map(drop)
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(waited).expect("the store is opened again");
+}
+
 #[test]
-fn a_store_whose_disk_failed_gives_calls_back_and_does_nothing_more() {
+fn a_store_whose_disk_failed_gives_calls_back_and_is_opened_again() {
     for target in [Target::Journal, Target::Db] {
         let (handle, disk, dir) = start();
         disk.break_at(target);
@@ -193,20 +214,126 @@ fn a_store_whose_disk_failed_gives_calls_back_and_does_nothing_more() {
         has_begun.recv().unwrap();
         let second = hand_over(&handle, 2);
         let_go.send(()).unwrap();
-        assert_eq!(first.blocking_answer().unwrap_err().calls, [call(1)]);
+        assert_eq!(first.blocking_answer().unwrap_err().parcel.calls, [call(1)]);
         let refused = second.blocking_answer().unwrap_err();
-        assert_eq!(refused.calls, [call(2)]);
+        assert_eq!(refused.parcel.calls, [call(2)]);
         assert!(matches!(refused.error, Error::Store(_)));
-        assert!(block_on(handle.failed()).contains("Input/output error"));
-        let synced = disk.take();
-        assert_eq!(handle.try_enqueue(vec![call(3)]).unwrap_err(), [call(3)]);
+        assert!(handle.failure().unwrap().contains("Input/output error"));
+        assert!(!handle.is_over());
+        disk.take();
+        assert_eq!(handle.try_store(&PbxName::default(), vec![call(3)].into()).unwrap_err().calls, [call(3)]);
         assert!(block_on(handle.stats()).is_err());
         assert!(block_on(handle.enqueue(vec![call(3)], at(1))).is_err());
-        assert_eq!(disk.take(), [], "a disk that failed is not asked again, after {synced:?}");
-        assert!(block_on(handle.close()).is_err());
-        let mut store = open(dir.path());
-        assert!(store.find(&call(0).record.call_id).unwrap().is_some());
+        assert_eq!(disk.take(), [], "a disk that failed is not asked again on the same files");
+        disk.mend();
+        works_again(&handle);
+        let synced = disk.take();
+        assert!(synced.contains(&Target::Copy), "what was not synced is written anew: {synced:?}");
+        for n in 0..=3 {
+            block_on(handle.enqueue(vec![call(n)], at(1))).unwrap();
+        }
+        assert_eq!(block_on(handle.stats()).unwrap().ended, 4, "each is there once");
+        block_on(handle.close()).unwrap();
+        assert_eq!(open(dir.path()).stats().unwrap().ended, 4);
     }
+}
+
+#[test]
+fn a_full_disk_is_waited_for() {
+    let (handle, disk, dir) = start();
+    disk.fill_up(Target::Journal);
+    assert_eq!(hand_over(&handle, 1).blocking_answer().unwrap_err().parcel.calls, [call(1)]);
+    assert!(handle.failure().unwrap().contains("No space left"));
+    let failed = |n| handle.try_store(&PbxName::default(), vec![call(n)].into()).unwrap_err().calls;
+    assert_eq!(failed(2), [call(2)]);
+    disk.mend();
+    works_again(&handle);
+    assert!(!disk.take().contains(&Target::Copy), "what had no room is not in the files");
+    block_on(handle.enqueue(vec![call(1), call(2)], at(1))).unwrap();
+    block_on(handle.close()).unwrap();
+    assert_eq!(open(dir.path()).stats().unwrap().ended, 3);
+}
+
+#[test]
+fn an_intent_that_was_not_acknowledged_is_taken_back_and_one_that_was_stays() {
+    let (handle, disk, _dir) = start();
+    let [first, second] = [1, 2].map(|n| seq(&block_on(handle.enqueue(vec![call(n)], at(1))).unwrap()));
+    block_on(handle.intend(&[first], at(2))).unwrap();
+    disk.break_at(Target::Db);
+    assert!(block_on(handle.intend(&[second], at(3))).is_err());
+    disk.mend();
+    works_again(&handle);
+    let state = |n| block_on(handle.find(&call(n).record.call_id)).unwrap().unwrap().state;
+    assert!(matches!(state(1), State::Sending { .. }), "{:?}", state(1));
+    assert_eq!(state(2), State::Pending);
+    block_on(handle.settle(vec![settlement(first, sent(at(4)), at(4))], at(4))).unwrap();
+    block_on(handle.intend(&[second], at(5))).unwrap();
+}
+
+#[test]
+fn a_store_that_is_closed_while_it_is_dead_says_so() {
+    let (handle, disk, dir) = start();
+    disk.break_at(Target::Db);
+    assert!(block_on(handle.enqueue(vec![call(1)], at(1))).is_err());
+    assert!(block_on(handle.close()).is_err());
+    assert!(handle.is_over());
+    assert!(open(dir.path()).find(&call(0).record.call_id).unwrap().is_some());
+}
+
+#[test]
+fn calls_that_were_spilled_are_taken_in_by_the_next_start() {
+    let (handle, disk, dir) = start();
+    disk.break_at(Target::Db);
+    assert!(block_on(handle.enqueue(vec![call(1)], at(1))).is_err());
+    handle.spill(vec![call(1), call(2)], at(5)).unwrap();
+    handle.spill(vec![call(3)], at(6)).unwrap();
+    let file = dir.path().join("emergency.jsonl");
+    // The last of what a crash leaves.
+    let mut torn = std::fs::read(&file).unwrap();
+    torn.extend_from_slice(b"{\"E\":\"default-4.1\",\"seq\":0");
+    std::fs::write(&file, torn).unwrap();
+    assert!(block_on(handle.close()).is_err());
+    let mut store = open(dir.path());
+    let rescued = store.opened().rescued;
+    // The first may have come as far as the journal before.
+    assert!(rescued >= 2, "{:?}", store.opened());
+    assert_eq!(store.stats().unwrap().ended, 4);
+    let item = store.find(&call(3).record.call_id).unwrap().unwrap();
+    assert_eq!((item.call, item.enqueued_at), (call(3), at(6)));
+    assert!(!file.exists());
+}
+
+#[test]
+fn what_is_spilled_while_a_store_opens_is_not_removed_with_what_it_took() {
+    let (mut store, dir) = new();
+    let folder = dir.path().to_owned();
+    let spilling = std::thread::spawn(move || {
+        (1..=100)
+            .for_each(|n| crate::outbox::store::emergency::append(&folder, vec![call(n)], at(5)).unwrap());
+    });
+    while !spilling.is_finished() {
+        store.take_emergency(at(6)).unwrap();
+    }
+    spilling.join().unwrap();
+    store.take_emergency(at(6)).unwrap();
+    assert_eq!(store.stats().unwrap().ended, 100);
+}
+
+#[test]
+fn what_cannot_be_read_of_spilled_calls_is_kept_for_a_person() {
+    let (handle, _disk, dir) = start();
+    handle.spill(vec![call(1), call(2)], at(5)).unwrap();
+    block_on(handle.close()).unwrap();
+    let file = dir.path().join("emergency.jsonl");
+    let text = std::fs::read_to_string(&file).unwrap().replacen("79161234568", "79161234569", 1);
+    for name in ["emergency.jsonl.damaged", "emergency.jsonl.damaged.2"] {
+        std::fs::write(&file, &text).unwrap();
+        let mut store = open(dir.path());
+        assert_eq!(store.stats().unwrap().ended, 2);
+        assert!(!file.exists());
+        assert_eq!(std::fs::read_to_string(dir.path().join(name)).unwrap(), text);
+    }
+    assert_eq!(open(dir.path()).find(&call(2).record.call_id).unwrap().map(|item| item.call), Some(call(2)));
 }
 
 #[test]
@@ -217,9 +344,9 @@ fn a_store_that_cannot_keep_up_gives_calls_back_at_once() {
     has_begun.recv().unwrap();
     let mut receipts = Vec::new();
     let back: Vec<FinishedCall> = loop {
-        match handle.try_enqueue(vec![call(2)]) {
+        match handle.try_store(&PbxName::default(), vec![call(2)].into()) {
             Ok(receipt) => receipts.push(receipt),
-            Err(calls) => break calls,
+            Err(parcel) => break parcel.calls,
         }
     };
     assert_eq!(back, [call(2)]);
@@ -245,7 +372,7 @@ fn closing_does_all_that_waits_and_gives_the_lock_up() {
     for mut receipt in receipts {
         assert!(matches!(receipt.try_answer(), Some(Ok(_))));
     }
-    assert_eq!(handle.try_enqueue(vec![call(500)]).unwrap_err(), [call(500)]);
+    assert_eq!(handle.try_store(&PbxName::default(), vec![call(500)].into()).unwrap_err().calls, [call(500)]);
     assert!(block_on(handle.stats()).is_err());
     block_on(handle.close()).unwrap();
     let mut store = open(dir.path());

@@ -1,0 +1,9 @@
+//! Pure: the words of a panic that was caught.
+
+use std::any::Any;
+
+/// What a panic said.
+pub fn text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic".to_owned())
+}
