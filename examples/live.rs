@@ -52,10 +52,13 @@ const EVENTS_A_SECOND: u64 = 20_000;
 const NOISE: u64 = 9;
 
 /// From one call to the next, in microseconds: a call has some 17 events.
-const EVERY: i64 = 8_300;
+const EVERY: i64 = 8_100;
 
 /// The day's first part is played at once: after it as many calls end as begin.
 const WARM_UP: Duration = Duration::from_secs(75);
+
+/// Then so long in real time before anything is measured: calls that ended at once are stored by then.
+const SETTLE: Duration = Duration::from_secs(3);
 
 /// How often the PBX writes.
 const TICK: Duration = Duration::from_millis(5);
@@ -180,7 +183,7 @@ async fn play(live: Duration, tell_port: &mpsc::Sender<u16>) -> anyhow::Result<P
     let (pieces, step) = fake_ami::feed(64);
     let ami = FakeAmi::start(Script { steps: vec![step], ..Script::default() }).await;
     tell_port.send(ami.port())?;
-    let count = (WARM_UP + live).as_micros() / u128::try_from(EVERY)?;
+    let count = (WARM_UP + SETTLE + live).as_micros() / u128::try_from(EVERY)?;
     let mut day = Day::new(usize::try_from(count)?, EVERY, &mut fastrand::Rng::with_seed(20_261_128));
     let noon = DAWN + i64::try_from(WARM_UP.as_micros())?;
     while let Some(at) = day.next_at().filter(|at| *at <= noon)
@@ -188,18 +191,18 @@ async fn play(live: Duration, tell_port: &mpsc::Sender<u16>) -> anyhow::Result<P
     {
         pieces.send(event).await?;
     }
-    // What is played at once is taken in at once; from here on time is real.
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    let (begun, mut events, mut tick) = (Instant::now(), 0, tokio::time::interval(TICK));
-    let noon = noon + 2_000_000;
-    while begun.elapsed() < live {
+    // From here on time is real; what was played at once is taken in before anything is measured.
+    let start = Instant::now();
+    let begun = start + SETTLE;
+    let (mut events, mut tick) = (0, tokio::time::interval(TICK));
+    while start.elapsed() < SETTLE + live {
         tick.tick().await;
         let mut text = String::new();
-        let now = noon + i64::try_from(begun.elapsed().as_micros())?;
+        let now = noon + i64::try_from(start.elapsed().as_micros())?;
         while let Some(event) = day.next(now) {
             text.push_str(std::str::from_utf8(&event)?);
             noise::noise(NOISE, &mut text);
-            events += 1 + NOISE;
+            events += if Instant::now() < begun { 0 } else { 1 + NOISE };
         }
         if !text.is_empty() {
             pieces.send(text.into_bytes()).await?;
