@@ -1,12 +1,10 @@
 //! Calls are the same however the stream reaches us: in pieces of any size, beside another PBX's calls,
-//! without timestamps, through the manager user of `config/manager.conf`.
+//! without timestamps.
 
 #[path = "support/captures.rs"]
 mod captures;
 #[path = "support/rename.rs"]
 mod rename;
-#[path = "support/stanza.rs"]
-mod stanza;
 
 use std::collections::BTreeSet;
 use std::io::{self, Read};
@@ -14,7 +12,6 @@ use std::io::{self, Read};
 use ami2amo::call::policy::Policy;
 use rename::Names;
 use serde_json::Value;
-use stanza::Stanza;
 
 /// Captures up to this size are read byte by byte, too.
 const SMALL: usize = 256 << 10;
@@ -27,16 +24,6 @@ fn any_pieces_give_the_same_calls() {
         for &piece in pieces {
             assert_eq!(calls(&text, piece), whole, "{title} in pieces of {piece}");
         }
-    }
-}
-
-#[test]
-fn the_manager_user_of_the_readme_sees_every_call() {
-    let stanza = Stanza::shipped();
-    for (title, text) in texts() {
-        let seen = stanza.seen(&text);
-        assert!(seen.len() < text.len() / 2, "{title}: the filters keep most of it away");
-        assert_eq!(calls(&seen, usize::MAX), calls(&text, usize::MAX), "{title}");
     }
 }
 

@@ -1,38 +1,70 @@
-//! What a manager user with the rights of `config/manager.conf` gets to see of a capture.
+//! What a manager user with the rights of a file in `config/asterisk/` gets to see of a capture.
+//!
+//! Events go through what Asterisk's `manager.c` puts them through: the session must have every class of
+//! the event; then one of the including filters must match, when there are any; then none of the
+//! excluding ones. Replies to actions pass by all of it.
 
-#![cfg(test)]
+#![allow(clippy::allow_attributes, dead_code, reason = "each binary uses its own part of this")]
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use regex_lite::Regex;
 
 /// The `[ami2amo]` section.
+#[derive(Clone, Debug)]
 pub struct Stanza {
     classes: BTreeSet<String>,
-    filters: Vec<Regex>,
+    including: Vec<Filter>,
+    excluding: Vec<Filter>,
 }
+
+/// One `eventfilter`.
+#[derive(Clone, Debug)]
+struct Filter {
+    /// The name that the event must have.
+    name: Option<String>,
+    method: Method,
+}
+
+#[derive(Clone, Debug)]
+enum Method {
+    Any,
+    Contains(String),
+    Regex(Regex),
+}
+
+/// The file for Asterisk 12 and newer.
+pub const SHIPPED: &str = "manager-ami2amo.conf";
+
+/// The one with the filters of newer versions.
+pub const BY_NAME: &str = "manager-ami2amo-by-name.conf";
 
 impl Stanza {
     pub fn shipped() -> Self {
-        let text = include_str!("../../config/manager.conf");
-        let value = |line: &'static str, key: &str| line.strip_prefix(key)?.trim_start().strip_prefix('=');
-        let classes = text.lines().find_map(|line| value(line, "read")).expect("a line read = …");
-        // Asterisk compiles them without REG_NEWLINE: a dot matches a line break, too.
-        let filters = text.lines().filter_map(|line| value(line, "eventfilter"));
-        let filters = filters.map(|filter| Regex::new(&format!("(?s){}", filter.trim())).expect("a filter"));
-        Self {
-            classes: classes.split(',').map(|class| class.trim().to_owned()).collect(),
-            filters: filters.collect(),
-        }
+        Self::of(&text(SHIPPED))
     }
 
-    /// The capture as such a user sees it: banner and replies pass, and events of his classes that a
-    /// filter lets through.
+    /// Of the text of a manager.conf.
+    pub fn of(text: &str) -> Self {
+        let mut stanza = Self { classes: BTreeSet::new(), including: Vec::new(), excluding: Vec::new() };
+        for (key, value) in settings(text, "ami2amo") {
+            match key {
+                "read" => stanza.classes = value.split(',').map(|class| class.trim().to_owned()).collect(),
+                _ if key.starts_with("eventfilter") => stanza.add_filter(key, value),
+                _ => {}
+            }
+        }
+        assert!(!stanza.classes.is_empty(), "a line read = …");
+        stanza
+    }
+
+    /// The capture as such a user sees it.
     pub fn seen(&self, capture: &[u8]) -> Vec<u8> {
         let text = String::from_utf8_lossy(capture);
         let mut seen = String::new();
         for block in text.split_inclusive("\r\n\r\n") {
-            let event = block.find("Event: ").filter(|at| *at == 0 || block[..*at].ends_with('\n'));
+            let event = event_in(block);
             let passes = event.is_none_or(|at| self.passes(&block[at..]));
             let kept = if passes { block } else { &block[..event.unwrap_or(0)] };
             seen.push_str(kept);
@@ -40,23 +72,96 @@ impl Stanza {
         seen.into_bytes()
     }
 
-    /// The session must have all classes of the event, and `FullyBooted` comes past the filters.
-    fn passes(&self, event: &str) -> bool {
-        let privilege = event.lines().find_map(|line| line.strip_prefix("Privilege: ")).unwrap_or_default();
-        let mut classes = privilege.split(',').filter(|class| *class != "all" && !class.is_empty());
-        let allowed = classes.all(|class| self.classes.contains(class));
-        allowed && self.filters.iter().any(|filter| filter.is_match(event))
+    pub fn passes(&self, event: &str) -> bool {
+        // A reply has no class.
+        let Some(privilege) = header(event, "Privilege") else { return true };
+        self.reads(privilege) && self.filters_pass(event)
+    }
+
+    /// The user has all of the classes.
+    pub fn reads(&self, privilege: &str) -> bool {
+        let mut classes = privilege.split(',').filter(|class| !["all", "<none>"].contains(class));
+        classes.all(|class| self.classes.contains(class))
+    }
+
+    pub fn filters_pass(&self, event: &str) -> bool {
+        (self.including.is_empty() || self.including.iter().any(|filter| filter.matches(event)))
+            && !self.excluding.iter().any(|filter| filter.matches(event))
+    }
+
+    /// `eventfilter = EXPRESSION`, `eventfilter = !EXPRESSION`, `eventfilter(CRITERIA) = EXPRESSION`.
+    fn add_filter(&mut self, key: &str, value: &str) {
+        let Some(criteria) = key.strip_prefix("eventfilter").and_then(|rest| rest.strip_prefix('(')) else {
+            let excludes = value.strip_prefix('!');
+            let filter = Filter { name: None, method: expression(excludes.unwrap_or(value)) };
+            if excludes.is_some() {
+                self.excluding.push(filter)
+            } else {
+                self.including.push(filter)
+            }
+            return;
+        };
+        let criterion = |name: &str| {
+            let at = criteria.find(&format!("{name}("))? + name.len() + 1;
+            criteria[at..].split(')').next()
+        };
+        let method = match criterion("method") {
+            None => Method::Any,
+            Some("contains") => Method::Contains(value.to_owned()),
+            Some("regex") => expression(value),
+            Some(other) => panic!("no shipped file has the method {other}"),
+        };
+        assert!(criterion("header").is_none() && criterion("action").is_none(), "no shipped file has them");
+        self.including.push(Filter { name: criterion("name").map(str::to_owned), method });
     }
 }
 
-#[test]
-fn a_filter_keeps_what_it_names() {
-    let stanza = Stanza::shipped();
-    let event = |name: &str, rest: &str| format!("Event: {name}\r\nPrivilege: call,all\r\n{rest}\r\n");
-    let sees = |event: String| !stanza.seen(event.as_bytes()).is_empty();
-    assert!(sees(event("Newchannel", "")) && sees(event("HangupRequest", "")));
-    assert!(!sees(event("RTCPSent", "")) && !sees(event("Newexten", "")));
-    assert!(sees(event("VarSet", "Channel: x\r\nVariable: __FROM_DID\r\n")));
-    assert!(!sees(event("VarSet", "Channel: x\r\nVariable: DIALEDTIME\r\n")));
-    assert!(!sees("Event: Newchannel\r\nPrivilege: reporting,all\r\n\r\n".to_owned()));
+impl Filter {
+    fn matches(&self, event: &str) -> bool {
+        let named = self.name.as_ref().is_none_or(|name| header(event, "Event") == Some(name));
+        named
+            && match &self.method {
+                Method::Any => true,
+                Method::Contains(part) => event.contains(part.as_str()),
+                Method::Regex(regex) => regex.is_match(event),
+            }
+    }
+}
+
+/// The text of a file in `config/asterisk/`.
+pub fn text(file: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/asterisk").join(file);
+    std::fs::read_to_string(&path).unwrap_or_else(|err| panic!("{}: {err}", path.display()))
+}
+
+/// `key = value` of each line of the sections `[section]` and `[section](+)`, in their order.
+pub fn settings<'t>(text: &'t str, section: &str) -> Vec<(&'t str, &'t str)> {
+    let mut settings = Vec::new();
+    let mut within = false;
+    for line in text.lines().map(str::trim).filter(|line| !line.starts_with(';')) {
+        if let Some(rest) = line.strip_prefix('[') {
+            within = rest.split(']').next() == Some(section);
+        } else if let (true, Some((key, value))) = (within, line.split_once('=')) {
+            settings.push((key.trim(), value.trim()));
+        }
+    }
+    settings
+}
+
+/// Where in a block the event begins: the banner may stand before it.
+pub fn event_in(block: &str) -> Option<usize> {
+    block.find("Event: ").filter(|at| *at == 0 || block[..*at].ends_with('\n'))
+}
+
+/// The first header of that name.
+pub fn header<'e>(event: &'e str, name: &str) -> Option<&'e str> {
+    event.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+}
+
+/// Asterisk compiles them without REG_NEWLINE: a dot matches a line break, too.
+fn expression(text: &str) -> Method {
+    if text.chars().all(|c| c.is_ascii_alphanumeric() || " :_-".contains(c)) {
+        return Method::Contains(text.to_owned());
+    }
+    Method::Regex(Regex::new(&format!("(?s){text}")).expect("a regular expression"))
 }
