@@ -1,7 +1,8 @@
 """A dumb amoCRM: takes `POST /api/v4/calls`, stores the calls, answers each by its request_id.
 
-It is strict about what the real one refuses (unknown fields, nulls, missing fields, more than 50 calls) and
-knows nothing else; every request that a correct client would not send is kept in `faults`.
+It is strict about what the real one refuses (unknown fields, nulls, missing fields, more than 50 calls), lists the
+calls that it has as notes of contacts, and knows nothing else; every request that a correct client would not send is
+kept in `faults`.
 """
 import http.server
 import json
@@ -51,6 +52,8 @@ class AmoCrm:
             return self._fault(401, f"{method} {path}: wrong or missing token")
         if (method, path) == ("GET", "/api/v4/account"):
             return 200, {"id": 1, "name": "lab", "subdomain": "lab", "current_user_id": 1, "is_unsorted_on": True}
+        if (method, path) == ("GET", "/api/v4/contacts/notes") and self.calls:
+            return 200, {"_page": 1, "_links": {}, "_embedded": {"notes": self._notes()}}
         if method == "GET":
             return 204, None
         if (method, path) != ("POST", "/api/v4/calls"):
@@ -66,6 +69,12 @@ class AmoCrm:
         stored = [{"id": first_id + i, "entity_id": 1, "entity_type": "contact", "account_id": 1,
                    "request_id": call["request_id"]} for i, call in enumerate(calls)]
         return 200, {"_total_items": len(stored), "errors": [], "_embedded": {"calls": stored}}
+
+    def _notes(self):
+        """All calls as notes: the lab has fewer than a page of them, and a client looks for its own `uniq`."""
+        return [{"id": i, "entity_id": 1, "note_type": "call_in" if call["direction"] == "inbound" else "call_out",
+                 "updated_at": int(received), "params": {"uniq": call.get("uniq"), "phone": call["phone"]}}
+                for i, (received, call) in enumerate(self.calls, 1)]
 
     def _fault(self, status, what, extra=None):
         self.faults.append(what)

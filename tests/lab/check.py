@@ -3,138 +3,41 @@
 arrives in amoCRM is compared with what the people did.
 
     check.py [--binary PATH] [--rounds N] [--quiet SECONDS] [SCENARIO…]
+    check.py [--binary PATH] --gaps [--kill-rounds N] [--cdr]
 
 Installs and starts the lab's PBX, needs root. Everything that it starts it stops, by process id; every wait has
 an end. The exit code is 0 only when every call arrived once and right, the hangup-to-POST time, the memory and
-the wake-ups of the idle daemon are under their bars, and the daemon ended cleanly on SIGTERM.
+the wake-ups of the idle daemon are under their bars, and the daemon ended cleanly on SIGTERM. `--gaps` plays what
+happens to PBXs, lines and daemons instead: see gaps.py.
 """
 import argparse
 import asyncio
-import collections
 import contextlib
 import fcntl
-import os
 import pathlib
 import secrets
 import signal
-import socket
-import subprocess
 import sys
 import tempfile
 import time
 
 import amocrm
+import gaps
 import office
 import scenarios
 import verdict
+from daemon import DEFAULT_USER, USERS, Daemon, Failed, pbx_config
 
 REPOSITORY = office.HERE.parent.parent
-USERS = {str(extension): 504000 + extension for extension in office.DESKS}
-DEFAULT_USER = 504999
-
 # The bars of the design: hangup to POST (p95), resident memory and wake-ups of an idle daemon, start to READY.
 LATENCY_BAR_S, MEMORY_BAR_MIB, WAKEUPS_BAR, READY_BAR_S = 5.0, 12.0, 2.0, 1.0
 
 LOCK_SECONDS, INSTALL_SECONDS, SCRIPT_SECONDS = 900, 1200, 120
-READY_SECONDS, AMI_SECONDS, POST_SECONDS, STOP_SECONDS = 20, 20, 30, 20
+AMI_SECONDS, POST_SECONDS = 20, 30
 # After the last post a moment more, in which nothing may come: no duplicate, no internal call.
 SILENCE_SECONDS = 3
 # From the last call to what counts as idle: the store puts its threads to rest meanwhile.
 IDLE_AFTER_SECONDS = 5
-LOG_LINES = 60
-
-CONFIG = """\
-[[pbx]]
-name = "lab"
-host = "{host}"
-port = 5038
-username = "ami2amo"
-secret-file = "{secret_file}"
-
-[amocrm]
-base-url = "{url}"
-token-file = "{folder}/token"
-requests-per-second = 5
-default-user = {default_user}
-
-[amocrm.users]
-{users}
-
-[store]
-dir = "{folder}/store"
-
-[admin]
-socket = "{folder}/ctl.sock"
-"""
-
-
-class Failed(Exception):
-    """The check cannot go on."""
-
-
-# ---- the daemon ---------------------------------------------------------------------------------
-class Daemon:
-    """`ami2amo run` with a configuration, a store and a log of its own in a temporary folder."""
-
-    def __init__(self, binary, folder, url, token):
-        self.folder, self.log = folder, folder / "log"
-        (folder / "token").write_text(token)
-        (folder / "token").chmod(0o600)
-        (folder / "ami2amo.toml").write_text(CONFIG.format(
-            host=office.PBX_HOST, secret_file=office.SECRET_FILE, url=url, folder=folder, default_user=DEFAULT_USER,
-            users="\n".join(f"{extension} = {user}" for extension, user in USERS.items())))
-        self.notices = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-        self.notices.bind(str(folder / "notify"))
-        self.started = time.monotonic()
-        with open(self.log, "wb") as log:
-            self.process = subprocess.Popen(
-                [binary, "--config", folder / "ami2amo.toml", "run"], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                env={"PATH": os.environ["PATH"], "NOTIFY_SOCKET": str(folder / "notify")})
-
-    def wait_ready(self):
-        """Waits for READY=1; returns the seconds since the start."""
-        while (left := self.started + READY_SECONDS - time.monotonic()) > 0:
-            self.check_alive()
-            self.notices.settimeout(min(left, 0.2))
-            with contextlib.suppress(TimeoutError):
-                if b"READY=1" in self.notices.recv(4096).split(b"\n"):
-                    return time.monotonic() - self.started
-        raise Failed(f"no READY=1 in {READY_SECONDS} s")
-
-    def check_alive(self):
-        if self.process.poll() is not None:
-            raise Failed(f"the daemon ended with code {self.process.returncode}")
-
-    def memory_mib(self):
-        return self._status("VmRSS") / 1024
-
-    def wakeups(self):
-        """Voluntary context switches so far, by the names of the tasks without their numbers."""
-        sums = collections.Counter()
-        for task in os.listdir(f"/proc/{self.process.pid}/task"):
-            name = pathlib.Path(f"/proc/{self.process.pid}/task/{task}/comm").read_text().strip()
-            sums[name.rstrip("0123456789-")] += self._status("voluntary_ctxt_switches", task)
-        return sums
-
-    def _status(self, key, task=None):
-        pid = self.process.pid
-        text = pathlib.Path(f"/proc/{pid}/task/{task or pid}/status").read_text()
-        return next(int(line.split()[1]) for line in text.splitlines() if line.startswith(key + ":"))
-
-    def stop(self):
-        """Asks it to end; returns the exit code."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        try:
-            return self.process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-            return f"none in {STOP_SECONDS} s"
-
-    def last_lines(self):
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-LOG_LINES:])
-
 
 # ---- the steps ----------------------------------------------------------------------------------
 async def wait_for(seconds, true, what):
@@ -176,7 +79,7 @@ async def wait_for_posts(crm, truths):
 async def try_daemon(args, crm, daemon):
     """The whole trial of a started daemon; returns (what, passed, text) for each thing that was tried."""
     ready = daemon.wait_ready()
-    await wait_for(AMI_SECONDS, lambda: daemon.check_alive() or office.ami_sessions() == 1, "an AMI session of the daemon")
+    await wait_for(AMI_SECONDS, lambda: daemon.check_alive() or office.PBX.ami_sessions() == 1, "an AMI session of the daemon")
     truths = await play(args.scenarios, args.rounds)
     await wait_for_posts(crm, truths)
     # Idle after work is the harder case: the store was written to, the connection to amoCRM is open.
@@ -219,18 +122,20 @@ def report(rows):
 
 
 @contextlib.contextmanager
-def running_pbx():
-    """A freshly started PBX, ours alone until the end."""
+def running(*pbxs):
+    """Freshly started PBXs, ours alone until the end."""
     office.ROOT.mkdir(parents=True, exist_ok=True)
     with open(office.ROOT / "lock", "w") as lock:
         take(lock)
-        office.run_script("install", INSTALL_SECONDS)
+        office.PBX.run_script("install", timeout=INSTALL_SECONDS)
         try:
-            office.run_script("stop", SCRIPT_SECONDS)
-            office.run_script("start", SCRIPT_SECONDS)
+            for pbx in pbxs:
+                pbx.run_script("stop", timeout=SCRIPT_SECONDS)
+                pbx.run_script("start", timeout=SCRIPT_SECONDS)
             yield
         finally:
-            office.run_script("stop", SCRIPT_SECONDS)
+            for pbx in pbxs:
+                pbx.run_script("stop", timeout=SCRIPT_SECONDS)
 
 
 def take(lock):
@@ -246,9 +151,9 @@ def take(lock):
 
 def check(args):
     token = secrets.token_hex(16)
-    with running_pbx(), tempfile.TemporaryDirectory(prefix="ami2amo-") as folder:
+    with running(office.PBX), tempfile.TemporaryDirectory(prefix="ami2amo-") as folder:
         crm = amocrm.AmoCrm(token)
-        daemon = Daemon(args.binary, pathlib.Path(folder), crm.url, token)
+        daemon = Daemon(args.binary, pathlib.Path(folder), crm.url, token, [pbx_config(office.PBX)]).start()
         try:
             passed = report(asyncio.run(try_daemon(args, crm, daemon)))
         except Failed as failed:
@@ -261,18 +166,35 @@ def check(args):
         return passed
 
 
+def check_gaps(args):
+    with running(office.PBX, office.SECOND_PBX), tempfile.TemporaryDirectory(prefix="ami2amo-") as folder:
+        trial = gaps.Trial(args, pathlib.Path(folder))
+        try:
+            passed = report(asyncio.run(trial.run()))
+        except Failed as failed:
+            passed = report([("the check", False, str(failed))])
+        finally:
+            trial.close()
+        if not passed:
+            print(trial.last_lines(), file=sys.stderr)
+        return passed
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("scenarios", nargs="*", default=list(scenarios.ALL), metavar="SCENARIO")
     parser.add_argument("--binary", default=REPOSITORY / "target/release/ami2amo", type=pathlib.Path)
     parser.add_argument("--rounds", default=1, type=int, help="how often each scenario is played")
     parser.add_argument("--quiet", default=30, type=int, metavar="SECONDS", help="how long the idle daemon is watched")
+    parser.add_argument("--gaps", action="store_true", help="cuts, kills and restarts instead")
+    parser.add_argument("--kill-rounds", default=20, type=int, metavar="N", help="how often a daemon is killed")
+    parser.add_argument("--cdr", action="store_true", help="daemons that read the CDR, too")
     args = parser.parse_args()
     if unknown := [name for name in args.scenarios if name not in scenarios.ALL]:
         parser.error(f"unknown scenarios: {', '.join(unknown)}; see play.py list")
     # A request to stop unwinds, so that what was started is stopped.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    sys.exit(0 if check(args) else 1)
+    sys.exit(0 if (check_gaps if args.gaps else check)(args) else 1)
 
 
 if __name__ == "__main__":

@@ -14,8 +14,6 @@ CACHE = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
 ROOT = pathlib.Path(os.environ.get("AMI2AMO_LAB_ROOT") or f"{CACHE}/ami2amo-lab").resolve()
 HERE = pathlib.Path(__file__).resolve().parent
 
-PBX_HOST, PBX_SIP = f"{NET}.1", (f"{NET}.1", 5060)
-SECRET_FILE = ROOT / "ami-secret"
 DESKS = range(101, 111)
 NEVER_REGISTERS = 109
 # Four pairs of desks, so that four scenarios can be played at once; each pair has a ring group and a queue.
@@ -26,28 +24,50 @@ LEFT_MESSAGE, NOT_AVAILABLE, TALKED, NOT_REACHED, BUSY = 1, 3, 4, 6, 7
 
 
 # ---- the PBX ------------------------------------------------------------------------------------
-def run_script(name, timeout):
-    """Runs install, start or stop."""
-    subprocess.run([HERE / name], check=True, timeout=timeout, stdin=subprocess.DEVNULL)
+@dataclasses.dataclass(frozen=True)
+class Pbx:
+    """One of the chroot's PBXs: its folder and its part of the loopback range."""
+
+    folder: str
+    net: str
+
+    @property
+    def host(self):
+        return f"{self.net}.1"
+
+    @property
+    def home(self):
+        """Everything it writes."""
+        return ROOT / "asterisk" / self.folder
+
+    @property
+    def secret_file(self):
+        return ROOT / ("ami-secret" if self == PBX else f"ami-secret-{self.folder}")
+
+    def run_script(self, name, *args, timeout):
+        """Runs install, start or stop."""
+        names = {"AMI2AMO_LAB_NET": self.net} | ({} if self == PBX else {"AMI2AMO_LAB_PBX": self.folder})
+        subprocess.run([HERE / name, *args], check=True, timeout=timeout, stdin=subprocess.DEVNULL, env=os.environ | names)
+
+    def console(self, command):
+        """A command on Asterisk's own console, so that the lab needs no AMI user of its own."""
+        asterisk = ["chroot", ROOT / "asterisk", "/usr/sbin/asterisk", "-C", f"/{self.folder}/etc/asterisk.conf"]
+        return subprocess.run([*asterisk, "-rx", command], capture_output=True, text=True, check=True, timeout=20).stdout
+
+    def ami_sessions(self):
+        """How many sessions the daemon's manager user has."""
+        return sum(line.split()[:1] == ["ami2amo"] for line in self.console("manager show connected").splitlines())
+
+    def channels(self):
+        return int(self.console("core show channels count").split()[0])
+
+    def pid(self):
+        return int((self.home / "run/asterisk.pid").read_text())
 
 
-def console(command):
-    """A command on Asterisk's own console, so that the lab needs no AMI user of its own."""
-    asterisk = ["chroot", ROOT / "asterisk", "/usr/sbin/asterisk", "-C", "/pbx/etc/asterisk.conf", "-rx", command]
-    return subprocess.run(asterisk, capture_output=True, text=True, check=True, timeout=20).stdout
-
-
-def version():
-    return console("core show version").split()[1]
-
-
-def ami_sessions():
-    """How many sessions the daemon's manager user has."""
-    return sum(line.split()[:1] == ["ami2amo"] for line in console("manager show connected").splitlines())
-
-
-def channels():
-    return int(console("core show channels count").split()[0])
+PBX = Pbx("pbx", NET)
+# The next range; for what needs two.
+SECOND_PBX = Pbx("pbx2", f"{NET.rpartition('.')[0]}.{int(NET.rpartition('.')[2]) + 1}")
 
 
 # ---- the truth ------------------------------------------------------------------------------------
@@ -68,6 +88,9 @@ class Truth:
     status: int
     started_at: float
     ended_at: float
+    # From the first moment of talk to the last; none when nobody talked.
+    talk_from: float | None = None
+    talk_to: float | None = None
     # Values that are as right as ours, by field.
     also_ok: dict = dataclasses.field(default_factory=dict)
 
@@ -117,27 +140,45 @@ class Story:
             talk_seconds=round(close - begin, 1), bridged_seconds=round(sum(min(e, end) - s for s, e in spans), 1),
             wait_seconds=round(begin - outsider.started if wait is None else wait, 1),
             status=status or (TALKED if talked else NOT_REACHED),
-            started_at=round(wall + outsider.started, 3), ended_at=round(wall + end, 3), also_ok=also_ok or {}))
+            started_at=round(wall + outsider.started, 3), ended_at=round(wall + end, 3), also_ok=also_ok or {},
+            talk_from=round(wall + begin, 3) if talked else None, talk_to=round(wall + close, 3) if talked else None))
 
 
 class Office:
     """The people around a running PBX."""
 
+    def __init__(self, pbx=PBX, first_mobile=9160000001):
+        self.pbx = pbx
+        # Every customer has a number of his own, so a post is paired with its truth by number alone.
+        self.mobiles = itertools.count(first_mobile)
+
     async def open(self):
-        self.msk = await sip.Agent(f"{NET}.2", 5060, "msk", PBX_SIP).open()
+        sip_address = (self.pbx.host, 5060)
+        self.msk = await sip.Agent(f"{self.pbx.net}.2", 5060, "msk", sip_address).open()
         self.desks = {}
         for extension in DESKS:
-            desk = await sip.Agent(PBX_HOST, 5000 + extension, str(extension), PBX_SIP).open()
+            desk = await sip.Agent(self.pbx.host, 5000 + extension, str(extension), sip_address).open()
             self.desks[extension] = desk
-            if extension != NEVER_REGISTERS:
-                await desk.register()
-        # Every customer has a number of his own, so a post is paired with its truth by number alone.
-        self.mobiles = itertools.count(9160000001)
+        await self.register()
         return self
 
+    def agents(self):
+        return (self.msk, *self.desks.values())
+
     def close(self):
-        for agent in (self.msk, *self.desks.values()):
+        for agent in self.agents():
             agent.close()
+
+    async def register(self):
+        """All desks but one register, also again."""
+        for desk in self.desks.values():
+            if int(desk.user) != NEVER_REGISTERS:
+                await desk.register()
+
+    def lines_are_dead(self):
+        """The PBX is gone: nobody hears anybody from this moment, though no message says so."""
+        for call in [call for agent in self.agents() for call in agent.calls]:
+            call.is_over()
 
     async def play(self, scenario, pair):
         """Plays one scenario; returns the truths of its conversations."""
@@ -161,10 +202,10 @@ class Office:
         await pairs
 
 
-async def quiet(seconds=20):
+async def quiet(pbx=PBX, seconds=20):
     """Waits until the PBX has no channel."""
     until = time.monotonic() + seconds
-    while channels():
+    while pbx.channels():
         if time.monotonic() > until:
-            raise RuntimeError("the PBX still has channels:\n" + console("core show channels"))
+            raise RuntimeError("the PBX still has channels:\n" + pbx.console("core show channels"))
         await asyncio.sleep(0.3)

@@ -211,6 +211,7 @@ class Agent(asyncio.DatagramProtocol):
 
     async def register(self, attempts=10):
         me = f"<sip:{self.user}@{self.pbx[0]}:{self.pbx[1]}>"
+        self.registered.clear()
         for _ in range(attempts):
             self.register_seq += 1
             self.request("REGISTER", f"sip:{self.pbx[0]}:{self.pbx[1]}", f"{me};tag={token()}", me, self.register_id,

@@ -1,0 +1,433 @@
+"""Gaps: what happens to PBXs, lines and daemons, while people go on calling. `check.py --gaps`.
+
+People play at two PBXs at once. Beside the first stand several daemons, each with a misfortune, a line and an
+amoCRM of its own, so that the same calls are seen by each as far as it can:
+
+    cut       its connection is cut for 30 s
+    stopped   it is stopped (SIGTERM) for a minute
+    killed    it is killed (`kill -9`) again and again, and started at once
+    late      it is started for the first time when calls are up
+
+One more, `both`, listens to the two PBXs; the second is restarted with calls up (`core restart now`), and later
+killed. With --cdr every daemon has a twin that may read the CDR.
+
+Each line goes through a proxy that knows when the daemon was logged in, so that it is known what it saw; what it
+must say of each call then is in sight.py. Truth comes from the people, never from AMI.
+"""
+import asyncio
+import collections
+import contextlib
+import os
+import secrets
+import signal
+import time
+
+import amocrm
+import office
+import scenarios
+import sight
+import verdict
+from daemon import DEFAULT_USER, USERS, Daemon, Failed, pbx_config
+from office import PAIRS
+from sip import answers, ignores
+
+# When things happen, in seconds from the beginning; people stop calling at the end of it.
+CUT, STOP, LATE, FIRST_KILL = (22, 52), (22, 82), 34, 6
+RESTART, CRASH, SECOND_CRASH, CRASH_SECONDS = 12, 34, 65, 4
+PEOPLE_SECONDS = 92
+
+LINE_SECONDS, POST_SECONDS, SILENCE_SECONDS, BOOT_SECONDS = 20, 40, 3, 30
+# Hangup to POST of a call that was seen from its beginning to its end, as everywhere.
+LATENCY_BAR_S = 5.0
+# What an unknown outcome waits before it is judged: a killed daemon may have been in the middle of a request.
+QUICK_DELIVERY = '[delivery]\nnote-lag = "1s"\n'
+
+
+# ---- the line between a daemon and a PBX ------------------------------------------------------------
+class Line:
+    """A proxy to the manager port that can be cut, and knows when somebody was logged in through it."""
+
+    ACCEPTED = b"Message: Authentication accepted"
+
+    def __init__(self, pbx):
+        self.pbx, self.server, self.port = pbx, None, 0
+        self.logins = []  # [from, to] of each; the last one's end is None while it lasts
+        self._pairs = set()
+
+    async def join(self):
+        self.server = await asyncio.start_server(self._carry, "127.0.0.1", self.port)
+        self.port = self.server.sockets[0].getsockname()[1]
+
+    def cut(self):
+        """Ends what is connected and refuses what comes."""
+        self.server.close()
+        for writer in list(self._pairs):
+            writer.transport.abort()
+
+    @property
+    def up(self):
+        return bool(self.logins) and self.logins[-1][1] is None
+
+    def seen(self):
+        return [(begin, end or float("inf")) for begin, end in self.logins]
+
+    async def _carry(self, reader, writer):
+        try:
+            from_pbx, to_pbx = await asyncio.open_connection(self.pbx.host, 5038)
+        except OSError:
+            writer.transport.abort()
+            return
+        self._pairs |= {writer, to_pbx}
+        login = [None, None]
+        upstream = asyncio.ensure_future(self._pump(reader, to_pbx, lambda _: None))
+        await self._pump(from_pbx, writer, lambda data: self._look(login, data))
+        if login[0]:
+            login[1] = time.time()
+        upstream.cancel()
+        self._pairs -= {writer, to_pbx}
+
+    def _look(self, login, data):
+        if login[0] is None and self.ACCEPTED in data:
+            login[0] = time.time()
+            self.logins.append(login)
+
+    @staticmethod
+    async def _pump(reader, writer, look):
+        """Carries bytes until either side is gone, and then ends both."""
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                look(data)
+                writer.write(data)
+                await writer.drain()
+        with contextlib.suppress(OSError):
+            writer.close()
+
+
+# ---- the daemons ------------------------------------------------------------------------------------
+class Subject:
+    """One daemon with its lines, its misfortune and its amoCRM."""
+
+    def __init__(self, name, misfortune, pbxs, cdr, binary, folder):
+        self.name, self.misfortune, self.cdr = name, misfortune, cdr
+        self.lines = [Line(pbx) for pbx in pbxs]
+        self.binary, self.folder = binary, folder / name
+        self.token = secrets.token_hex(16)
+        self.crm = amocrm.AmoCrm(self.token)
+        self.rows = []
+        self.daemon = None
+
+    async def open(self):
+        self.folder.mkdir()
+        for line in self.lines:
+            await line.join()
+        tables = [pbx_config(line.pbx, "127.0.0.1", line.port, self.cdr) for line in self.lines]
+        self.daemon = Daemon(self.binary, self.folder, self.crm.url, self.token, tables, QUICK_DELIVERY,
+                             notices=False)
+
+    async def start(self):
+        self.daemon.start()
+        await self.online()
+
+    async def online(self):
+        until = time.monotonic() + LINE_SECONDS
+        while not all(line.up for line in self.lines):
+            self.daemon.check_alive()
+            if time.monotonic() > until:
+                raise Failed(f"{self.name}: not logged in after {LINE_SECONDS} s")
+            await asyncio.sleep(0.05)
+
+    def tell(self, what, passed, text=""):
+        self.rows.append((f"{self.name}: {what}", passed, text))
+
+    def arrived(self):
+        return {verdict.digits(call["phone"]) for _, call in self.crm.calls}
+
+    def close(self):
+        if self.daemon:
+            self.daemon.stop()
+        self.crm.close()
+
+    def judge(self, truths):
+        """Rows: one for each sort of sight with the number of calls, and one for each fault."""
+        records = {verdict.digits(r["phone"]): r for r in self.daemon.records() if r["phone"]}
+        posts = collections.defaultdict(list)
+        for received, call in self.crm.calls:
+            posts[verdict.digits(call["phone"])].append((received, call))
+        right, all_calls, wrong = collections.Counter(), collections.Counter(), []
+        for truth, line in ((truth, line) for line in self.lines for truth in truths[line.pbx]):
+            seen, phone = sight.of(truth, line.seen()), verdict.digits(truth.phone)
+            mine = posts.pop(phone, [])
+            faults = sight.faults(truth, seen, [call for _, call in mine], records.get(phone), USERS, DEFAULT_USER,
+                                  self.reads_cdr(truth))
+            if seen.kind == sight.WHOLE and mine and (delay := mine[0][0] - truth.ended_at) > LATENCY_BAR_S:
+                faults.append(("hangup to POST", f"{LATENCY_BAR_S} s", f"{delay:.1f} s"))
+            kind = f"{line.pbx.folder}, {seen.kind}"
+            all_calls[kind] += 1
+            right[kind] += not faults
+            wrong += [(f"{kind}: {truth.scenario} {truth.phone}", describe(seen, faults))] if faults else []
+        for kind, count in sorted(all_calls.items()):
+            self.tell(kind, right[kind] == count, f"{right[kind]} of {count}")
+        for what, text in wrong:
+            self.tell(what, False, text)
+        for _, call in (post for calls in posts.values() for post in calls):
+            self.tell("no such call", False, str(call))
+        for fault in self.crm.faults:
+            self.tell("request refused by amoCRM", False, fault)
+        return self.rows
+
+    def reads_cdr(self, truth):
+        """Nothing is fetched of the time before a first start."""
+        first = min((line.logins[0][0] for line in self.lines if line.logins), default=0)
+        return self.cdr and truth.ended_at > first
+
+
+def describe(seen, faults):
+    told = "; ".join(f"{field}: want {want}, got {got}" for field, want, got in faults)
+    parts = [f"begin {'' if seen.begin else 'not '}seen", f"end {'' if seen.end else 'not '}seen",
+             f"talk of {seen.talk_least:.1f} s seen"]
+    return f"{told} ({', '.join(parts)})"
+
+
+# ---- misfortunes --------------------------------------------------------------------------------------
+async def cut(subject, clock, _args):
+    await clock(CUT[0])
+    subject.lines[0].cut()
+    await clock(CUT[1])
+    await subject.lines[0].join()
+    await subject.online()
+
+
+async def stopped(subject, clock, _args):
+    await clock(STOP[0])
+    code = await asyncio.to_thread(subject.daemon.stop)
+    subject.tell("SIGTERM ends it with code 0", code == 0, f"code {code}")
+    await clock(STOP[1])
+    await subject.start()
+
+
+async def killed(subject, clock, args):
+    pause = (PEOPLE_SECONDS - FIRST_KILL) / max(1, args.kill_rounds)
+    for i in range(args.kill_rounds):
+        await clock(FIRST_KILL + i * pause)
+        await asyncio.to_thread(subject.daemon.kill)
+        await subject.start()
+    subject.tell("kill -9 and start again", True, f"{args.kill_rounds} times")
+
+
+async def late(subject, clock, _args):
+    await clock(LATE)
+    await subject.start()
+
+
+async def none(_subject, _clock, _args):
+    """It listens to the end."""
+
+
+# name: (misfortune, PBXs, whether it is up from the beginning)
+SUBJECTS = {
+    "cut": (cut, [office.PBX], True),
+    "stopped": (stopped, [office.PBX], True),
+    "killed": (killed, [office.PBX], True),
+    "late": (late, [office.PBX], False),
+    "both": (none, [office.PBX, office.SECOND_PBX], True),
+}
+
+
+# ---- the people -----------------------------------------------------------------------------------------
+async def talk(story, seconds):
+    """A customer calls a desk, which answers after 1 s; they talk; the customer hangs up."""
+    desk = story.first
+    desk.on_call = answers(1)
+    customer = story.customer_calls(scenarios.direct(desk))
+    await customer.wait_up()
+    await customer.wait_end(seconds)
+    customer.hang_up()
+    story.tell("inbound", customer.caller, customer, [(desk.user, desk.calls[0])], [desk.user])
+
+
+async def talk_outbound(story, seconds):
+    """A desk dials a customer, who answers after 1 s; they talk; the desk hangs up."""
+    number = story.customer(answers(1))
+    call = story.first.call(number)
+    await call.wait_up()
+    await call.wait_end(seconds)
+    call.hang_up()
+    leg = story.leg_to(number)
+    await leg.wait_end()
+    story.tell("outbound", number, leg, [(story.first.user, call)], wait=leg.up_at - call.started)
+
+
+async def wait_in_vain(story, seconds):
+    """A customer waits in a queue, both agents ring; he gives up."""
+    story.first.on_call = story.second.on_call = ignores()
+    customer = story.customer_calls(f"7495700050{story.pair}")
+    await customer.wait_up()
+    await customer.wait_end(seconds)
+    customer.hang_up()
+    story.tell("inbound", customer.caller, customer, rang=PAIRS[story.pair])
+
+
+async def ring_in_vain(story, seconds):
+    """A customer calls a desk, which rings; he gives up."""
+    story.first.on_call = ignores()
+    customer = story.customer_calls(scenarios.direct(story.first))
+    await customer.wait_end(seconds)
+    customer.hang_up()
+    story.tell("inbound", customer.caller, customer, rang=[story.first.user], responsible=story.first.user)
+
+
+def lasting(play, seconds):
+    async def scenario(story):
+        await play(story, seconds)
+    scenario.__name__ = f"{play.__name__}_{seconds}_s"
+    return scenario
+
+
+# The fourth pair of desks and the third have calls at known times; the first two play whatever comes.
+# (beginning, scenario): over the edges of the cut and of the stop, within them, and over all of them.
+THIRD_PAIR = [(3, lasting(talk, 85))]
+FOURTH_PAIR = [
+    (12, lasting(talk_outbound, 14)),  # ends in the cut
+    (30, lasting(talk, 12)),           # begins and ends in it
+    (45, lasting(wait_in_vain, 3)),
+    (50.5, lasting(talk, 15)),         # begins in the cut, and ends after it
+    (68, lasting(talk_outbound, 20)),  # is up when the stopped daemon comes back
+]
+
+
+class Trial:
+    """All of it; `run` returns the rows of the report."""
+
+    def __init__(self, args, folder):
+        self.args = args
+        twins = [False, True] if args.cdr else [False]
+        self.subjects = [
+            Subject(f"{name} with CDR" if cdr else name, misfortune, pbxs, cdr, args.binary, folder)
+            for name, (misfortune, pbxs, _) in SUBJECTS.items() for cdr in twins]
+
+    async def run(self):
+        for subject in self.subjects:
+            await subject.open()
+        await asyncio.gather(*(s.start() for s in self.subjects if SUBJECTS[s.name.split()[0]][2]))
+        first = await office.Office(office.PBX).open()
+        second = await office.Office(office.SECOND_PBX, first_mobile=9170000001).open()
+        try:
+            truths = await self.play(first, second)
+        finally:
+            first.close()
+            second.close()
+        await self.wait_for_posts(truths)
+        for subject in self.subjects:
+            code = await asyncio.to_thread(subject.daemon.stop)
+            subject.tell("ends with code 0", code == 0, f"code {code}")
+        return [row for subject in self.subjects for row in subject.judge(truths)]
+
+    async def play(self, first, second):
+        begun = time.monotonic()
+
+        async def clock(seconds):
+            await asyncio.sleep(max(0.0, begun + seconds - time.monotonic()))
+
+        results = await asyncio.gather(
+            going_on(first, 1, clock), going_on(first, 2, clock), at_times(first, 3, clock, THIRD_PAIR),
+            at_times(first, 4, clock, FOURTH_PAIR), at_second_pbx(second, clock, self.all_online),
+            *(subject.misfortune(subject, clock, self.args) for subject in self.subjects))
+        await office.quiet(office.PBX)
+        return {office.PBX: [truth for truths in results[:4] for truth in truths], office.SECOND_PBX: results[4]}
+
+    async def all_online(self):
+        """Whoever listens to the second PBX is logged in there."""
+        for subject in self.subjects:
+            if any(line.pbx == office.SECOND_PBX for line in subject.lines):
+                await subject.online()
+
+    async def wait_for_posts(self, truths):
+        """Until all that must arrive has arrived, and a moment more."""
+        until = time.monotonic() + POST_SECONDS
+        waiting = {subject.name: self.wanted(subject, truths) for subject in self.subjects}
+        while any(waiting[s.name] - s.arrived() for s in self.subjects) and time.monotonic() < until:
+            await asyncio.sleep(0.2)
+        await asyncio.sleep(SILENCE_SECONDS)
+
+    @staticmethod
+    def wanted(subject, truths):
+        return {verdict.digits(truth.phone) for line in subject.lines for truth in truths[line.pbx]
+                if sight.wanted_posts(sight.of(truth, line.seen()), subject.reads_cdr(truth))[0]}
+
+    def close(self):
+        for subject in self.subjects:
+            subject.close()
+
+    def last_lines(self):
+        return "\n".join(f"---- {s.name}: its last lines\n{s.daemon.last_lines()}" for s in self.subjects if s.daemon)
+
+
+async def going_on(people, pair, clock):
+    """One scenario after the other until the end."""
+    names = [name for name in scenarios.ALL if name not in ("inbound-offline", "internal")]
+    truths, number, ended = [], pair, asyncio.ensure_future(clock(PEOPLE_SECONDS - 8))
+    while not ended.done():
+        truths += await people.play(scenarios.ALL[names[number % len(names)]], pair)
+        number += 3
+    return truths
+
+
+async def at_times(people, pair, clock, plan):
+    truths = []
+    for seconds, scenario in plan:
+        await clock(seconds)
+        truths += await people.play(scenario, pair)
+    return truths
+
+
+UNTIL_IT_DIES = [lasting(play, 60) for play in (talk, talk_outbound, wait_in_vain, ring_in_vain)]
+
+
+async def at_second_pbx(people, clock, online):
+    """It is restarted with calls up, and killed with calls up; people go on as soon as it is there again, first
+    before and then after the daemon is."""
+    pbx = people.pbx
+    afterwards = [scenarios.ALL[name] for name in (
+        "inbound-answered", "outbound-answered", "queue-answered", "blind-transfer")]
+    truths = await until_it_dies(people, clock, RESTART, lambda: restart(pbx))
+    truths += await until_it_dies(people, clock, CRASH, lambda: crash(pbx))
+    await online()
+    truths += await all_pairs(people, afterwards)
+    truths += await until_it_dies(people, clock, SECOND_CRASH, lambda: crash(pbx))
+    return truths + await all_pairs(people, afterwards)
+
+
+async def until_it_dies(people, clock, seconds, misfortune):
+    calls = asyncio.ensure_future(all_pairs(people, UNTIL_IT_DIES))
+    await clock(seconds)
+    await asyncio.to_thread(misfortune)
+    people.lines_are_dead()
+    truths = await calls
+    await asyncio.to_thread(come_back, people.pbx)
+    await people.register()
+    return truths
+
+
+async def all_pairs(people, plays):
+    truths = await asyncio.gather(*(people.play(play, pair) for pair, play in zip(PAIRS, plays)))
+    return [truth for of_one in truths for truth in of_one]
+
+
+def restart(pbx):
+    pbx.console("core restart now")
+    time.sleep(0.5)
+
+
+def crash(pbx):
+    os.kill(pbx.pid(), signal.SIGKILL)
+
+
+def come_back(pbx):
+    """Waits for a restarted PBX; starts one that was killed, after a while."""
+    until = time.monotonic() + CRASH_SECONDS
+    while time.monotonic() < until:
+        with contextlib.suppress(Exception):
+            if "fully booted" in pbx.console("core waitfullybooted"):
+                return
+        time.sleep(0.2)
+    pbx.run_script("start", "again", timeout=BOOT_SECONDS)
