@@ -3,7 +3,7 @@
 arrives in amoCRM is compared with what the people did.
 
     check.py [--binary PATH] [--rounds N] [--quiet SECONDS] [SCENARIO…]
-    check.py [--binary PATH] --gaps [--kill-rounds N] [--cdr]
+    check.py [--binary PATH] --gaps [--kill-rounds N] [--second 16] [--cdr]
 
 Installs and starts the lab's PBX, needs root. Everything that it starts it stops, by process id; every wait has
 an end. The exit code is 0 only when every call arrived once and right, the hangup-to-POST time, the memory and
@@ -13,6 +13,7 @@ happens to PBXs, lines and daemons instead: see gaps.py.
 import argparse
 import asyncio
 import contextlib
+import dataclasses
 import fcntl
 import pathlib
 import secrets
@@ -127,9 +128,9 @@ def running(*pbxs):
     office.ROOT.mkdir(parents=True, exist_ok=True)
     with open(office.ROOT / "lock", "w") as lock:
         take(lock)
-        office.PBX.run_script("install", timeout=INSTALL_SECONDS)
         try:
             for pbx in pbxs:
+                pbx.run_script("install", timeout=INSTALL_SECONDS)
                 pbx.run_script("stop", timeout=SCRIPT_SECONDS)
                 pbx.run_script("start", timeout=SCRIPT_SECONDS)
             yield
@@ -167,8 +168,9 @@ def check(args):
 
 
 def check_gaps(args):
-    with running(office.PBX, office.SECOND_PBX), tempfile.TemporaryDirectory(prefix="ami2amo-") as folder:
-        trial = gaps.Trial(args, pathlib.Path(folder))
+    second = dataclasses.replace(office.SECOND_PBX, version=args.second)
+    with running(office.PBX, second), tempfile.TemporaryDirectory(prefix="ami2amo-") as folder:
+        trial = gaps.Trial(args, second, pathlib.Path(folder))
         try:
             passed = report(asyncio.run(trial.run()))
         except Failed as failed:
@@ -188,6 +190,7 @@ def main():
     parser.add_argument("--quiet", default=30, type=int, metavar="SECONDS", help="how long the idle daemon is watched")
     parser.add_argument("--gaps", action="store_true", help="cuts, kills and restarts instead")
     parser.add_argument("--kill-rounds", default=20, type=int, metavar="N", help="how often a daemon is killed")
+    parser.add_argument("--second", default="22", choices=["22", "16"], help="version of the second PBX")
     parser.add_argument("--cdr", action="store_true", help="daemons that read the CDR, too")
     args = parser.parse_args()
     if unknown := [name for name in args.scenarios if name not in scenarios.ALL]:

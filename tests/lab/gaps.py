@@ -17,6 +17,7 @@ must say of each call then is in sight.py. Truth comes from the people, never fr
 import asyncio
 import collections
 import contextlib
+import itertools
 import os
 import secrets
 import signal
@@ -28,79 +29,21 @@ import scenarios
 import sight
 import verdict
 from daemon import DEFAULT_USER, USERS, Daemon, Failed, pbx_config
+from lasting import FOURTH_PAIR, THIRD_PAIR, UNTIL_IT_DIES
+from line import Line
 from office import PAIRS
-from sip import answers, ignores
 
 # When things happen, in seconds from the beginning; people stop calling at the end of it.
 CUT, STOP, LATE, FIRST_KILL = (22, 52), (22, 82), 34, 6
 RESTART, CRASH, SECOND_CRASH, CRASH_SECONDS = 12, 34, 65, 4
-PEOPLE_SECONDS = 92
+# The daemons are surely there when people begin.
+PEOPLE_AFTER, PEOPLE_SECONDS = 2, 92
 
 LINE_SECONDS, POST_SECONDS, SILENCE_SECONDS, BOOT_SECONDS = 20, 40, 3, 30
 # Hangup to POST of a call that was seen from its beginning to its end, as everywhere.
 LATENCY_BAR_S = 5.0
 # What an unknown outcome waits before it is judged: a killed daemon may have been in the middle of a request.
 QUICK_DELIVERY = '[delivery]\nnote-lag = "1s"\n'
-
-
-# ---- the line between a daemon and a PBX ------------------------------------------------------------
-class Line:
-    """A proxy to the manager port that can be cut, and knows when somebody was logged in through it."""
-
-    ACCEPTED = b"Message: Authentication accepted"
-
-    def __init__(self, pbx):
-        self.pbx, self.server, self.port = pbx, None, 0
-        self.logins = []  # [from, to] of each; the last one's end is None while it lasts
-        self._pairs = set()
-
-    async def join(self):
-        self.server = await asyncio.start_server(self._carry, "127.0.0.1", self.port)
-        self.port = self.server.sockets[0].getsockname()[1]
-
-    def cut(self):
-        """Ends what is connected and refuses what comes."""
-        self.server.close()
-        for writer in list(self._pairs):
-            writer.transport.abort()
-
-    @property
-    def up(self):
-        return bool(self.logins) and self.logins[-1][1] is None
-
-    def seen(self):
-        return [(begin, end or float("inf")) for begin, end in self.logins]
-
-    async def _carry(self, reader, writer):
-        try:
-            from_pbx, to_pbx = await asyncio.open_connection(self.pbx.host, 5038)
-        except OSError:
-            writer.transport.abort()
-            return
-        self._pairs |= {writer, to_pbx}
-        login = [None, None]
-        upstream = asyncio.ensure_future(self._pump(reader, to_pbx, lambda _: None))
-        await self._pump(from_pbx, writer, lambda data: self._look(login, data))
-        if login[0]:
-            login[1] = time.time()
-        upstream.cancel()
-        self._pairs -= {writer, to_pbx}
-
-    def _look(self, login, data):
-        if login[0] is None and self.ACCEPTED in data:
-            login[0] = time.time()
-            self.logins.append(login)
-
-    @staticmethod
-    async def _pump(reader, writer, look):
-        """Carries bytes until either side is gone, and then ends both."""
-        with contextlib.suppress(OSError):
-            while data := await reader.read(65536):
-                look(data)
-                writer.write(data)
-                await writer.drain()
-        with contextlib.suppress(OSError):
-            writer.close()
 
 
 # ---- the daemons ------------------------------------------------------------------------------------
@@ -138,6 +81,11 @@ class Subject:
 
     def tell(self, what, passed, text=""):
         self.rows.append((f"{self.name}: {what}", passed, text))
+
+    def tell_gap(self):
+        """The gap itself is told, whatever is known of its calls."""
+        told = sum("the PBX was not watched" in line for line in self.daemon.lines())
+        self.tell("says that the PBX was not watched", told > 0, f"{told} times")
 
     def arrived(self):
         return {verdict.digits(call["phone"]) for _, call in self.crm.calls}
@@ -223,94 +171,38 @@ async def none(_subject, _clock, _args):
     """It listens to the end."""
 
 
-# name: (misfortune, PBXs, whether it is up from the beginning)
+# name: (misfortune, whether it listens to the second PBX, too, whether it is up from the beginning)
 SUBJECTS = {
-    "cut": (cut, [office.PBX], True),
-    "stopped": (stopped, [office.PBX], True),
-    "killed": (killed, [office.PBX], True),
-    "late": (late, [office.PBX], False),
-    "both": (none, [office.PBX, office.SECOND_PBX], True),
+    "cut": (cut, False, True),
+    "stopped": (stopped, False, True),
+    "killed": (killed, False, True),
+    "late": (late, False, False),
+    "both": (none, True, True),
 }
+# What these cannot have seen they must say themselves.
+TELL_GAPS = (cut, stopped)
 
 
-# ---- the people -----------------------------------------------------------------------------------------
-async def talk(story, seconds):
-    """A customer calls a desk, which answers after 1 s; they talk; the customer hangs up."""
-    desk = story.first
-    desk.on_call = answers(1)
-    customer = story.customer_calls(scenarios.direct(desk))
-    await customer.wait_up()
-    await customer.wait_end(seconds)
-    customer.hang_up()
-    story.tell("inbound", customer.caller, customer, [(desk.user, desk.calls[0])], [desk.user])
-
-
-async def talk_outbound(story, seconds):
-    """A desk dials a customer, who answers after 1 s; they talk; the desk hangs up."""
-    number = story.customer(answers(1))
-    call = story.first.call(number)
-    await call.wait_up()
-    await call.wait_end(seconds)
-    call.hang_up()
-    leg = story.leg_to(number)
-    await leg.wait_end()
-    story.tell("outbound", number, leg, [(story.first.user, call)], wait=leg.up_at - call.started)
-
-
-async def wait_in_vain(story, seconds):
-    """A customer waits in a queue, both agents ring; he gives up."""
-    story.first.on_call = story.second.on_call = ignores()
-    customer = story.customer_calls(f"7495700050{story.pair}")
-    await customer.wait_up()
-    await customer.wait_end(seconds)
-    customer.hang_up()
-    story.tell("inbound", customer.caller, customer, rang=PAIRS[story.pair])
-
-
-async def ring_in_vain(story, seconds):
-    """A customer calls a desk, which rings; he gives up."""
-    story.first.on_call = ignores()
-    customer = story.customer_calls(scenarios.direct(story.first))
-    await customer.wait_end(seconds)
-    customer.hang_up()
-    story.tell("inbound", customer.caller, customer, rang=[story.first.user], responsible=story.first.user)
-
-
-def lasting(play, seconds):
-    async def scenario(story):
-        await play(story, seconds)
-    scenario.__name__ = f"{play.__name__}_{seconds}_s"
-    return scenario
-
-
-# The fourth pair of desks and the third have calls at known times; the first two play whatever comes.
-# (beginning, scenario): over the edges of the cut and of the stop, within them, and over all of them.
-THIRD_PAIR = [(3, lasting(talk, 85))]
-FOURTH_PAIR = [
-    (12, lasting(talk_outbound, 14)),  # ends in the cut
-    (30, lasting(talk, 12)),           # begins and ends in it
-    (45, lasting(wait_in_vain, 3)),
-    (50.5, lasting(talk, 15)),         # begins in the cut, and ends after it
-    (68, lasting(talk_outbound, 20)),  # is up when the stopped daemon comes back
-]
-
-
+# ---- the trial ------------------------------------------------------------------------------------------
 class Trial:
     """All of it; `run` returns the rows of the report."""
 
-    def __init__(self, args, folder):
-        self.args = args
+    def __init__(self, args, second, folder):
+        self.args, self.second = args, second
         twins = [False, True] if args.cdr else [False]
-        self.subjects = [
-            Subject(f"{name} with CDR" if cdr else name, misfortune, pbxs, cdr, args.binary, folder)
-            for name, (misfortune, pbxs, _) in SUBJECTS.items() for cdr in twins]
+        self.subjects, self.at_once = [], []
+        for (name, (misfortune, listens_to_both, at_once)), cdr in itertools.product(SUBJECTS.items(), twins):
+            pbxs = [office.PBX, second] if listens_to_both else [office.PBX]
+            name = f"{name} with CDR" if cdr else name
+            self.subjects.append(Subject(name, misfortune, pbxs, cdr, args.binary, folder))
+            self.at_once += self.subjects[-1:] if at_once else []
 
     async def run(self):
         for subject in self.subjects:
             await subject.open()
-        await asyncio.gather(*(s.start() for s in self.subjects if SUBJECTS[s.name.split()[0]][2]))
+        await asyncio.gather(*(subject.start() for subject in self.at_once))
         first = await office.Office(office.PBX).open()
-        second = await office.Office(office.SECOND_PBX, first_mobile=9170000001).open()
+        second = await office.Office(self.second, first_mobile=9170000001).open()
         try:
             truths = await self.play(first, second)
         finally:
@@ -320,6 +212,8 @@ class Trial:
         for subject in self.subjects:
             code = await asyncio.to_thread(subject.daemon.stop)
             subject.tell("ends with code 0", code == 0, f"code {code}")
+            if subject.misfortune in TELL_GAPS:
+                subject.tell_gap()
         return [row for subject in self.subjects for row in subject.judge(truths)]
 
     async def play(self, first, second):
@@ -333,12 +227,12 @@ class Trial:
             at_times(first, 4, clock, FOURTH_PAIR), at_second_pbx(second, clock, self.all_online),
             *(subject.misfortune(subject, clock, self.args) for subject in self.subjects))
         await office.quiet(office.PBX)
-        return {office.PBX: [truth for truths in results[:4] for truth in truths], office.SECOND_PBX: results[4]}
+        return {office.PBX: [truth for truths in results[:4] for truth in truths], self.second: results[4]}
 
     async def all_online(self):
         """Whoever listens to the second PBX is logged in there."""
         for subject in self.subjects:
-            if any(line.pbx == office.SECOND_PBX for line in subject.lines):
+            if any(line.pbx == self.second for line in subject.lines):
                 await subject.online()
 
     async def wait_for_posts(self, truths):
@@ -365,6 +259,7 @@ class Trial:
 async def going_on(people, pair, clock):
     """One scenario after the other until the end."""
     names = [name for name in scenarios.ALL if name not in ("inbound-offline", "internal")]
+    await clock(PEOPLE_AFTER)
     truths, number, ended = [], pair, asyncio.ensure_future(clock(PEOPLE_SECONDS - 8))
     while not ended.done():
         truths += await people.play(scenarios.ALL[names[number % len(names)]], pair)
@@ -380,15 +275,13 @@ async def at_times(people, pair, clock, plan):
     return truths
 
 
-UNTIL_IT_DIES = [lasting(play, 60) for play in (talk, talk_outbound, wait_in_vain, ring_in_vain)]
-
-
 async def at_second_pbx(people, clock, online):
     """It is restarted with calls up, and killed with calls up; people go on as soon as it is there again, first
     before and then after the daemon is."""
     pbx = people.pbx
     afterwards = [scenarios.ALL[name] for name in (
         "inbound-answered", "outbound-answered", "queue-answered", "blind-transfer")]
+    await clock(PEOPLE_AFTER)
     truths = await until_it_dies(people, clock, RESTART, lambda: restart(pbx))
     truths += await until_it_dies(people, clock, CRASH, lambda: crash(pbx))
     await online()

@@ -26,19 +26,24 @@ LEFT_MESSAGE, NOT_AVAILABLE, TALKED, NOT_REACHED, BUSY = 1, 3, 4, 6, 7
 # ---- the PBX ------------------------------------------------------------------------------------
 @dataclasses.dataclass(frozen=True)
 class Pbx:
-    """One of the chroot's PBXs: its folder and its part of the loopback range."""
+    """One of the lab's PBXs: its folder in the chroot of its version, and its part of the loopback range."""
 
     folder: str
     net: str
+    version: str = "22"
 
     @property
     def host(self):
         return f"{self.net}.1"
 
     @property
+    def chroot(self):
+        return ROOT / ("asterisk" if self.version == PBX.version else f"asterisk-{self.version}")
+
+    @property
     def home(self):
         """Everything it writes."""
-        return ROOT / "asterisk" / self.folder
+        return self.chroot / self.folder
 
     @property
     def secret_file(self):
@@ -46,12 +51,13 @@ class Pbx:
 
     def run_script(self, name, *args, timeout):
         """Runs install, start or stop."""
-        names = {"AMI2AMO_LAB_NET": self.net} | ({} if self == PBX else {"AMI2AMO_LAB_PBX": self.folder})
+        names = {"AMI2AMO_LAB_NET": self.net, "AMI2AMO_LAB_VERSION": self.version}
+        names |= {} if self == PBX else {"AMI2AMO_LAB_PBX": self.folder}
         subprocess.run([HERE / name, *args], check=True, timeout=timeout, stdin=subprocess.DEVNULL, env=os.environ | names)
 
     def console(self, command):
         """A command on Asterisk's own console, so that the lab needs no AMI user of its own."""
-        asterisk = ["chroot", ROOT / "asterisk", "/usr/sbin/asterisk", "-C", f"/{self.folder}/etc/asterisk.conf"]
+        asterisk = ["chroot", self.chroot, "/usr/sbin/asterisk", "-C", f"/{self.folder}/etc/asterisk.conf"]
         return subprocess.run([*asterisk, "-rx", command], capture_output=True, text=True, check=True, timeout=20).stdout
 
     def ami_sessions(self):

@@ -4,7 +4,7 @@ values out; all times are seconds since the epoch.
 The rules are the promises of `docs/guarantees.md`: no call twice; a call of which anything was seen is reported,
 with the direction, the number, the people and the outcome as far as they were seen, never with talk that was not;
 it is marked partial when its beginning or its end was not seen. A call that began and ended unseen is in the CDR
-or nowhere.
+or nowhere; one of which a part was seen may be closed from either.
 """
 import dataclasses
 
@@ -74,11 +74,13 @@ def faults(truth, sight, posts, record, users, default_user, cdr=False):
     if not posts:
         return []
     wrong = verdict.wrong_fields(truth, posts[0], users, default_user)
-    if sight.kind == WHOLE or cdr:
-        return wrong + mark(sight, record, cdr)
+    if record is None:
+        return wrong + [("record", "one", "none")]
+    if sight.kind == WHOLE or record["source"] == "cdr":
+        return wrong + mark(sight, record)
     unknown = not_knowable(truth, sight)
     wrong = [fault for fault in wrong if fault[0] not in unknown]
-    return wrong + talk_faults(truth, sight, posts[0]) + mark(sight, record, cdr)
+    return wrong + talk_faults(truth, sight, posts[0]) + mark(sight, record)
 
 
 def not_knowable(truth, sight):
@@ -109,13 +111,11 @@ def talk_faults(truth, sight, post):
     return [("duration", f"{least:.1f} to {most:.1f}", post["duration"])]
 
 
-def mark(sight, record, cdr):
-    if record is None:
-        return [("record", "one", "none")]
+def mark(sight, record):
     if sight.kind == WHOLE and record["partial"]:
         return [("partial", False, True)]
-    if sight.kind == PART and not cdr and (sight.no_begin or sight.no_end) and not record["partial"]:
+    if sight.kind == UNSEEN:
+        return [("source", "cdr", record["source"])] if record["source"] != "cdr" else []
+    if sight.kind == PART and (sight.no_begin or sight.no_end) and not record["partial"]:
         return [("partial", True, False)]
-    if sight.kind == UNSEEN and record["source"] != "cdr":
-        return [("source", "cdr", record["source"])]
     return []

@@ -70,9 +70,10 @@ class Judge(unittest.TestCase):
         self.assertEqual(faults(NONE, post(), cdr=True, source="cdr"), [])
         self.assertEqual(faults(NONE, post(), cdr=True), ["source"])
 
-    def test_with_a_cdr_a_part_is_made_whole(self):
-        self.assertEqual(faults(BEGIN, post(), cdr=True), [])
-        self.assertEqual(faults(BEGIN, post(duration=10), partial=True, cdr=True), ["duration"])
+    def test_a_part_may_be_closed_from_the_cdr(self):
+        self.assertEqual(faults(BEGIN, post(duration=10), partial=True, cdr=True), [])
+        self.assertEqual(faults(BEGIN, post(), partial=True, source="cdr", cdr=True), [])
+        self.assertEqual(faults(BEGIN, post(duration=10), partial=True, source="cdr", cdr=True), ["duration"])
 
 
 if __name__ == "__main__":
