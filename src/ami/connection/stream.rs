@@ -23,10 +23,8 @@ impl Stream {
     pub fn certificate(&self) -> Option<(&'static str, Fingerprint)> {
         let Self::Tls(stream) = self else { return None };
         let connection = stream.get_ref().1;
-        let version = match connection.protocol_version()? {
-            ProtocolVersion::TLSv1_3 => "TLS 1.3",
-            _ => "TLS 1.2",
-        };
+        let is_newer = connection.protocol_version()? == ProtocolVersion::TLSv1_3;
+        let version = if is_newer { "TLS 1.3" } else { "TLS 1.2" };
         Some((version, Fingerprint::of(connection.peer_certificates()?.first()?)))
     }
 }
@@ -39,14 +37,13 @@ impl AsyncRead for Stream {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
-            Self::Tls(stream) => match Pin::new(stream).poll_read(context, buffer) {
+            Self::Tls(stream) => Pin::new(stream).poll_read(context, buffer).map(|read| {
                 // Asterisk closes without TLS's good-bye. What a block lacks is dropped in any case, so
                 // a cut stream can pass for no other.
-                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                    Poll::Ready(Ok(()))
-                }
-                other => other,
-            },
+                read.or_else(
+                    |error| if error.kind() == io::ErrorKind::UnexpectedEof { Ok(()) } else { Err(error) },
+                )
+            }),
         }
     }
 }

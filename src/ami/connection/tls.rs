@@ -169,11 +169,13 @@ impl Error {
         {
             return Self::Refused(refusal.clone());
         }
-        match reason {
-            rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => Self::NotTls,
-            rustls::Error::InvalidCertificate(CertificateError::BadSignature) => Self::NoProof,
-            _ => Self::Failed(error),
+        if *reason == rustls::Error::InvalidCertificate(CertificateError::BadSignature) {
+            return Self::NoProof;
         }
+        if *reason == rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) {
+            return Self::NotTls;
+        }
+        Self::Failed(error)
     }
 }
 

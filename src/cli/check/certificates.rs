@@ -30,17 +30,20 @@ async fn look_at(pbx: Encrypted) -> Finding {
             Finding { grade: Grade::Ok, place, text, advice: String::new() }
         }
         Err(error) => {
-            let (grade, advice) = match &error {
-                connection::Error::Tls { source: tls::Error::Refused(refusal), .. } => {
-                    (Grade::Fail, comparison(refusal))
-                }
-                connection::Error::Tls { source: tls::Error::NoProof | tls::Error::NotTls, .. } => {
-                    (Grade::Fail, String::new())
-                }
-                _ => (Grade::Warn, "the PBX may be away; its certificate was not seen".to_owned()),
-            };
+            let (grade, advice) = judged(&error);
             Finding { grade, place, text: format!("{:#}", anyhow::Error::new(error)), advice }
         }
+    }
+}
+
+/// A certificate that is wrong is a fault of the configuration or worse; a PBX that is away is neither.
+fn judged(error: &connection::Error) -> (Grade, String) {
+    let away = "the PBX may be away; its certificate was not seen";
+    let connection::Error::Tls { source, .. } = error else { return (Grade::Warn, away.to_owned()) };
+    match source {
+        tls::Error::Refused(refusal) => (Grade::Fail, comparison(refusal)),
+        tls::Error::NoProof | tls::Error::NotTls => (Grade::Fail, String::new()),
+        tls::Error::Closed | tls::Error::Timeout | tls::Error::Failed(_) => (Grade::Warn, away.to_owned()),
     }
 }
 

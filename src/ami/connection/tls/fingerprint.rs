@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn what_is_none_is_refused() {
-        let short = &HEX[2..];
+        let short = HEX.trim_start_matches("ba");
         for text in
             ["", "sha256:", short, &format!("sha1:{HEX}"), &HEX.replace('b', "x"), &format!("{HEX}00")]
         {

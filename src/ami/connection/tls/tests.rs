@@ -71,10 +71,11 @@ async fn pbx(shown: &str, key: &str, version: &'static SupportedProtocolVersion)
 async fn heard(at: SocketAddr, trust: Trust, name: &str) -> Result<String, Error> {
     let security = Security::Tls(Tls::new(trust, name).unwrap());
     let reached = crate::ami::connection::reach("127.0.0.1", at.port(), &security).await;
-    let mut stream = reached.map_err(|error| match error {
-        crate::ami::connection::Error::Tls { source, .. } => source,
-        other => panic!("{other}"),
-    })?;
+    let mut stream = match reached {
+        Ok(stream) => stream,
+        Err(crate::ami::connection::Error::Tls { source, .. }) => return Err(source),
+        Err(other) => panic!("{other}"),
+    };
     let mut heard = String::new();
     stream.read_to_string(&mut heard).await.unwrap();
     Ok(heard)

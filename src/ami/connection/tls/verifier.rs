@@ -161,11 +161,9 @@ impl ServerCertVerifier for ByAuthority {
     ) -> Result<ServerCertVerified, Error> {
         let verified =
             self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
-        verified.map_err(|error| match error {
-            Error::InvalidCertificate(error) => {
-                refused(Fingerprint::of(end_entity), self.reason(end_entity, server_name, &error))
-            }
-            other => other,
+        verified.map_err(|error| {
+            let Error::InvalidCertificate(error) = error else { return error };
+            refused(Fingerprint::of(end_entity), self.reason(end_entity, server_name, &error))
         })
     }
 
@@ -193,6 +191,7 @@ impl ServerCertVerifier for ByAuthority {
 }
 
 impl ByAuthority {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the library has many reasons, and may add some")]
     fn reason(&self, shown: &[u8], name: &ServerName<'_>, error: &CertificateError) -> Reason {
         let Some(certificate) = Certificate::read(shown) else { return Reason::Unreadable };
         if certificate.version < 3 {
