@@ -259,7 +259,7 @@ mod tests {
         let secret = Secret::new(b"s".to_vec());
         let connection =
             Settings { host: "127.0.0.1".to_owned(), port: 9, security: Security::Loopback, secret, session };
-        assert!(ways.intake(&Pbx { name: PbxName::default(), connection }).await.is_ok());
+        assert!(ways.intake(&Pbx { name: PbxName::default(), renamed_from: None, connection }).await.is_ok());
         // Closed while it waits: it says so.
         assert!(handle.close().await.is_err());
     }

@@ -37,6 +37,7 @@ pub struct File {
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct PbxTable {
     pub name: PbxName,
+    pub renamed_from: Option<PbxName>,
     pub host: Option<String>,
     /// See [`PbxTable::port`].
     pub port: Option<u16>,
@@ -114,6 +115,7 @@ impl Default for PbxTable {
     fn default() -> Self {
         Self {
             name: PbxName::default(),
+            renamed_from: None,
             host: None,
             port: None,
             username: None,

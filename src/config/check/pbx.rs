@@ -27,6 +27,10 @@ pub(super) fn all(tables: &[PbxTable], surroundings: &impl Surroundings, report:
         let place = place(table);
         for other in &tables[..at] {
             name(&place, table.name.as_str(), other.name.as_str(), report);
+            if table.host.is_some() && (&table.host, table.port()) == (&other.host, other.port()) {
+                let text = format!("it has the host and port of [[pbx]] \"{}\"", other.name);
+                report.warn(&place, text, "is it the same PBX? Then each of its calls is posted twice");
+            }
         }
         found.extend(pbx(&place, table, surroundings, report));
     }
@@ -82,7 +86,7 @@ fn pbx(place: &str, table: &PbxTable, surroundings: &impl Surroundings, report: 
     let session =
         session::Settings { username, login: table.login, ping_interval: table.ping_interval.duration() };
     let connection = connection::Settings { host, port, security, secret, session };
-    Some(Pbx { name: PbxName::clone(&table.name), connection })
+    Some(Pbx { name: PbxName::clone(&table.name), renamed_from: table.renamed_from.clone(), connection })
 }
 
 fn host(place: &str, table: &PbxTable, report: &mut Report) -> Option<String> {
