@@ -64,7 +64,7 @@ struct Attack {
 }
 
 /// One after the other on the same connection: what follows shows that the stream is in step.
-const ATTACKS: [Attack; 8] = [
+const ATTACKS: [Attack; 9] = [
     Attack {
         name: "a line without end",
         head: "Event: Newchannel\r\nChannel: ",
@@ -151,6 +151,13 @@ const ATTACKS: [Attack; 8] = [
             };
             (0..EVENTS_A_PIECE).map(|at| event(number * EVENTS_A_PIECE + at)).collect::<String>().into_bytes()
         },
+        tail: "",
+        pace: Some(10),
+    },
+    Attack {
+        name: "invented calls",
+        head: "",
+        piece: |number| (0..50).flat_map(|at| missed_call(&format!("4.{}", number * 50 + at))).collect(),
         tail: "",
         pace: Some(10),
     },
@@ -320,7 +327,7 @@ async fn a_hostile_pbx_costs_neither_memory_nor_the_calls_of_another() {
     // Those that never come as far as a login.
     let endless = serve(|mut stream| async move {
         loop {
-            stream.write_all(&[b'A'; 64 << 10]).await?;
+            stream.write_all(&vec![b'A'; 64 << 10]).await?;
         }
     })
     .await;
