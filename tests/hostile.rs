@@ -157,7 +157,7 @@ const ATTACKS: [Attack; 9] = [
     Attack {
         name: "invented calls",
         head: "",
-        piece: |number| (0..50).flat_map(|at| missed_call(&format!("4.{}", number * 50 + at))).collect(),
+        piece: |number| (0..5).flat_map(|at| missed_call(&format!("4.{}", number * 5 + at))).collect(),
         tail: "",
         pace: Some(10),
     },
