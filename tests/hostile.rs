@@ -187,7 +187,8 @@ async fn let_in_and_send<S: AsyncRead + AsyncWrite + Send + 'static>(
     let mut lines = BufReader::new(reading).lines();
     writing.write_all(b"Asterisk Call Manager/11.0.0\r\n").await?;
     let (mut action, mut id) = (String::new(), String::new());
-    while action != "Login" || !id.is_empty() {
+    let mut is_in = false;
+    while !is_in {
         let line = lines.next_line().await?.ok_or(std::io::ErrorKind::UnexpectedEof)?;
         match line.split_once(": ") {
             Some(("Action", value)) => value.clone_into(&mut action),
@@ -197,7 +198,7 @@ async fn let_in_and_send<S: AsyncRead + AsyncWrite + Send + 'static>(
                 let reply = format!("Response: Success\r\nActionID: {id}\r\nChallenge: 7\r\n\r\n");
                 writing.write_all(reply.as_bytes()).await?;
                 writing.flush().await?;
-                id.clear();
+                is_in = action == "Login";
             }
         }
     }
