@@ -227,7 +227,13 @@ fn intake(
         ping_interval: Duration::from_secs(10),
     };
     let secret = Secret::new(b"s3cret".to_vec());
-    let settings = connection::Settings { host: "127.0.0.1".to_owned(), port, secret, session };
+    let settings = connection::Settings {
+        host: "127.0.0.1".to_owned(),
+        port,
+        security: connection::Security::Loopback,
+        secret,
+        session,
+    };
     let way = Way {
         link: watch::channel(Link::Connecting).0,
         policy: watch::channel(Arc::clone(&policy)).1,

@@ -14,6 +14,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config;
 use crate::ops::log::{self, Format};
+use crate::outbox::store::pbxs;
 
 mod check;
 mod explain;
@@ -145,7 +146,9 @@ fn failure(error: &anyhow::Error) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     drop(writeln!(io::stderr(), "ami2amo: {error:#}")); // a closed standard error leaves nobody to tell
-    let is_config = error.chain().any(<dyn std::error::Error>::is::<config::Error>);
+    let is_config =
+        |cause: &(dyn std::error::Error + 'static)| cause.is::<config::Error>() || cause.is::<pbxs::Error>();
+    let is_config = error.chain().any(is_config);
     ExitCode::from(if is_config { EX_CONFIG } else { 1 })
 }
 

@@ -47,6 +47,8 @@ pub struct Setup {
 #[derive(Clone, Debug)]
 pub struct Pbx {
     pub name: PbxName,
+    /// Its name until now, where that was changed on purpose.
+    pub renamed_from: Option<PbxName>,
     pub connection: connection::Settings,
 }
 

@@ -239,7 +239,7 @@ async fn shut_down(setup: &Setup, crew: Crew, courier: Delivery, store: Handle) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ami::connection::{Secret, Settings};
+    use crate::ami::connection::{Secret, Security, Settings};
     use crate::ami::session;
     use crate::outbox::store::Store;
     use crate::outbox::store::{self, rest};
@@ -257,8 +257,9 @@ mod tests {
             ping_interval: std::time::Duration::from_secs(10),
         };
         let secret = Secret::new(b"s".to_vec());
-        let connection = Settings { host: "127.0.0.1".to_owned(), port: 9, secret, session };
-        assert!(ways.intake(&Pbx { name: PbxName::default(), connection }).await.is_ok());
+        let connection =
+            Settings { host: "127.0.0.1".to_owned(), port: 9, security: Security::Loopback, secret, session };
+        assert!(ways.intake(&Pbx { name: PbxName::default(), renamed_from: None, connection }).await.is_ok());
         // Closed while it waits: it says so.
         assert!(handle.close().await.is_err());
     }

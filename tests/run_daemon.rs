@@ -226,6 +226,29 @@ async fn a_wrong_key_is_a_configuration_error() {
 }
 
 #[tokio::test]
+async fn a_pbx_under_another_name_is_a_configuration_error_until_it_is_meant() {
+    let ami = FakeAmi::start(Script::default()).await;
+    let host = Host::new(ami.port(), "name = \"msk\"");
+    let mut daemon = host.start();
+    daemon.logs("logged in").await;
+    daemon.stopped().await;
+    host.edit("name = \"msk\"", "name = \"moscow\"");
+    let mut command = host.command();
+    command.arg("run");
+    let (code, _, stderr) = output(command).await;
+    assert_eq!(code, Some(78), "{stderr}");
+    assert!(
+        stderr.contains("knows the PBX at 127.0.0.1:") && stderr.contains("renamed-from = \"msk\""),
+        "{stderr}"
+    );
+    host.edit("name = \"moscow\"", "name = \"moscow\"\nrenamed-from = \"msk\"");
+    let mut daemon = host.start();
+    daemon.logs("a PBX was renamed").await;
+    daemon.logs("logged in").await;
+    daemon.stopped().await;
+}
+
+#[tokio::test]
 async fn a_missing_configuration_is_named() {
     let host = Host::new(9, "");
     for arguments in [["run"].as_slice(), &["check", "--offline"]] {

@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use md5::{Digest as _, Md5};
@@ -15,6 +15,8 @@ use tokio_util::bytes::{Buf as _, BytesMut};
 use tokio_util::codec::Decoder as _;
 
 use crate::ami::codec::Codec;
+use crate::ami::connection::stream::Stream;
+use crate::ami::connection::tls::Tls;
 use crate::ami::session::action;
 use crate::ami::session::notice::Notice;
 use crate::ami::session::{self, Retry, Session};
@@ -22,21 +24,35 @@ use crate::ami::wire::{Damage, Frame, Kind};
 use crate::clock;
 
 pub mod backoff;
+pub mod stream;
+pub mod tls;
 
 /// Where a PBX listens and who we are there.
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub host: String,
     pub port: u16,
+    pub security: Security,
     pub secret: Secret,
     pub session: session::Settings,
+}
+
+/// Who may read along on the way to a PBX.
+#[derive(Clone, Debug)]
+pub enum Security {
+    /// Nobody can: the PBX must be on this host, whatever its name stands for when it is looked up.
+    Loopback,
+    /// Everybody between, which was allowed.
+    Plaintext,
+    /// Nobody.
+    Tls(Tls),
 }
 
 /// The secret of an AMI user: any bytes but line breaks and NUL. `Debug` does not show it.
 #[derive(Clone)]
 pub struct Secret(SecretSlice<u8>);
 
-/// A live connection. `S` is a TCP stream; a TLS stream over it takes the same place.
+/// A live connection. `S` is a [`Stream`]; tests take a pipe.
 pub struct Connection<S> {
     reading: ReadHalf<S>,
     writing: WriteHalf<S>,
@@ -45,6 +61,10 @@ pub struct Connection<S> {
     codec: Codec,
     input: BytesMut,
     output: BytesMut,
+    /// Something was written that may wait inside of a TLS stream.
+    unflushed: bool,
+    /// Bytes were read since the others were last let in.
+    had_turn: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +77,14 @@ pub enum Error {
     Connect { at: SocketAddr, source: io::Error },
     #[error("no connection to {host}:{port} within {} s: is a firewall between?", CONNECT_WAIT.as_secs())]
     ConnectTimeout { host: String, port: u16 },
+    #[error(
+        "{host} is {} today, which is another host, and the connection would not be encrypted: set tls in its \
+         [[pbx]] table, or allow-plaintext = true",
+        at.ip()
+    )]
+    Exposed { host: String, at: SocketAddr },
+    #[error("no encrypted connection to {host}:{port}")]
+    Tls { host: String, port: u16, source: tls::Error },
     #[error("the connection failed")]
     Io(#[source] io::Error),
     #[error(transparent)]
@@ -82,16 +110,36 @@ const RECEIVE_BUFFER: u32 = 1 << 20;
 /// Bytes of one read: some 150 events.
 const READ_SIZE: usize = 64 << 10;
 
-/// Connects over TCP. TLS, where the configuration asks for it, wraps the stream here.
+/// Connects, over TLS where the settings ask for it.
 ///
 /// # Errors
-/// When there is no connection within ten seconds.
-pub async fn open(settings: &Settings) -> Result<Connection<TcpStream>, Error> {
-    let Settings { host, port, .. } = settings;
-    let connecting = tokio::time::timeout(CONNECT_WAIT, connect(host, *port));
-    let timed_out = |_| Error::ConnectTimeout { host: host.clone(), port: *port };
-    let stream = connecting.await.map_err(timed_out)??;
+/// When there is no connection within ten seconds, or no TLS within ten more; when the PBX shows a
+/// certificate that is not trusted; when plaintext would leave this host without permission.
+pub async fn open(settings: &Settings) -> Result<Connection<Stream>, Error> {
+    let stream = reach(&settings.host, settings.port, &settings.security).await?;
     Ok(Connection::new(stream, settings))
+}
+
+/// Connects and says nothing: for a look at the certificate.
+///
+/// # Errors
+/// As [`open`].
+pub async fn reach(host: &str, port: u16, security: &Security) -> Result<Stream, Error> {
+    let connecting = tokio::time::timeout(CONNECT_WAIT, connect(host, port, security));
+    let timed_out = |_| Error::ConnectTimeout { host: host.to_owned(), port };
+    let stream = connecting.await.map_err(timed_out)??;
+    match security {
+        Security::Loopback | Security::Plaintext => Ok(Stream::Plain(stream)),
+        Security::Tls(tls) => {
+            let failed = |source| Error::Tls { host: host.to_owned(), port, source };
+            Ok(Stream::Tls(Box::new(tls.connect(stream).await.map_err(failed)?)))
+        }
+    }
+}
+
+/// Whether an address is on this host, also one that IPv6 wraps around one of IPv4.
+pub fn is_loopback(ip: IpAddr) -> bool {
+    ip.to_canonical().is_loopback()
 }
 
 impl<S: AsyncRead + AsyncWrite> Connection<S> {
@@ -109,6 +157,8 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
             codec: Codec::default(),
             input: BytesMut::new(),
             output: BytesMut::new(),
+            unflushed: false,
+            had_turn: false,
         }
     }
 
@@ -123,6 +173,10 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
     /// # Errors
     /// When the connection is over.
     pub async fn wait(&mut self) -> Result<(), Error> {
+        if std::mem::take(&mut self.had_turn) {
+            // All PBXs share a thread: one that floods us has one read, and then the others have theirs.
+            tokio::task::yield_now().await;
+        }
         loop {
             let deadline = self.session.poll_timeout();
             self.input.reserve(READ_SIZE);
@@ -132,14 +186,14 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
                 read = self.reading.read_buf(&mut self.input) => return match read {
                     Ok(0) => Err(self.session.closed().into()),
                     Ok(_) => {
+                        self.had_turn = true;
                         self.session.handle_bytes(clock::mono());
                         Ok(())
                     }
                     Err(error) => Err(Error::Io(error)),
                 },
-                written = self.writing.write_buf(&mut self.output), if self.output.has_remaining() => {
-                    written.map_err(Error::Io)?;
-                }
+                pushed = push(&mut self.writing, &mut self.output, &mut self.unflushed),
+                    if self.unflushed || self.output.has_remaining() => pushed.map_err(Error::Io)?,
                 () = clock::sleep_until(deadline) => return Ok(()),
             }
         }
@@ -203,6 +257,17 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
     }
 }
 
+impl Security {
+    /// Whether `other` is the same.
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Loopback, Self::Loopback) | (Self::Plaintext, Self::Plaintext) => true,
+            (Self::Tls(one), Self::Tls(other)) => one.is_same(other),
+            (Self::Loopback | Self::Plaintext | Self::Tls(_), _) => false,
+        }
+    }
+}
+
 impl Secret {
     pub fn new(secret: Vec<u8>) -> Self {
         Self(SecretSlice::from(secret))
@@ -236,7 +301,8 @@ impl Error {
     pub fn retry(&self) -> Retry {
         match self {
             Self::Session(error) => error.retry(),
-            Self::Unsendable { .. } => Retry::Late,
+            Self::Unsendable { .. } | Self::Exposed { .. } => Retry::Late,
+            Self::Tls { source, .. } => source.retry(),
             Self::Resolve { .. }
             | Self::NoAddress { .. }
             | Self::Connect { .. }
@@ -268,11 +334,31 @@ impl action::Credentials for Credentials {
     }
 }
 
+/// Hands on what is to be written; when nothing is left, what a TLS stream still holds of it. Cancel safe.
+async fn push<W: AsyncWrite + Unpin>(
+    writing: &mut W,
+    output: &mut BytesMut,
+    unflushed: &mut bool,
+) -> io::Result<()> {
+    if output.has_remaining() {
+        *unflushed = true;
+        writing.write_buf(output).await.map(|_bytes| ())
+    } else {
+        writing.flush().await?;
+        *unflushed = false;
+        Ok(())
+    }
+}
+
 /// Tries the addresses of `host` in their order.
-async fn connect(host: &str, port: u16) -> Result<TcpStream, Error> {
+async fn connect(host: &str, port: u16, security: &Security) -> Result<TcpStream, Error> {
     let unknown = |source| Error::Resolve { host: host.to_owned(), source };
     let mut failure = Error::NoAddress { host: host.to_owned() };
     for at in tokio::net::lookup_host((host, port)).await.map_err(unknown)? {
+        if matches!(security, Security::Loopback) && !is_loopback(at.ip()) {
+            failure = Error::Exposed { host: host.to_owned(), at };
+            continue;
+        }
         match connect_to(at).await {
             Ok(stream) => return Ok(stream),
             Err(source) => failure = Error::Connect { at, source },

@@ -434,7 +434,7 @@ fn message(frame: &Frame<'_>) -> String {
 }
 
 /// Text of the PBX as it may stand in a log: short, and no control characters.
-fn printable(text: &[u8]) -> String {
+pub(in crate::ami) fn printable(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
     text.chars().take(TEXT_MAX).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

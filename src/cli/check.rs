@@ -18,11 +18,12 @@ use crate::ops::screen::{Line, Style};
 use crate::ops::words::Language;
 use crate::ops::{number, screen};
 
+mod certificates;
 mod sides;
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// Ask neither the PBX nor amoCRM; this version asks them in no case
+    /// Ask nobody; without it, PBXs with TLS are asked for their certificate, and nothing else is asked
     #[arg(long, conflicts_with_all = ["number", "sides"])]
     offline: bool,
     /// Show what the number rules make of a telephone number
@@ -62,7 +63,9 @@ pub fn run(args: &Args, named: Option<&Path>, default: &Path) -> anyhow::Result<
     }
     let path = named.unwrap_or(default);
     let file = config::read(path, &Host::Look)?;
-    let (findings, _) = check::examine(file, &Host::Look);
+    let asked = if args.offline { Vec::new() } else { check::encrypted(&file, &Host::Look) };
+    let (mut findings, _) = check::examine(file, &Host::Look);
+    findings.extend(certificates::look(asked)?);
     print(&mut io::stdout().lock(), path, &findings).context("cannot print")?;
     Ok(match findings.iter().map(|finding| finding.grade).max() {
         Some(Grade::Fail) => ExitCode::from(EX_CONFIG),
@@ -128,7 +131,7 @@ fn print(output: &mut impl Write, path: &Path, findings: &[Finding]) -> io::Resu
             writeln!(output, "      → {}", finding.advice)?;
         }
     }
-    writeln!(output, "      the PBX and amoCRM were not asked")?;
+    writeln!(output, "      the rights at the PBX, and amoCRM, were not asked for")?;
     output.flush()
 }
 
@@ -148,7 +151,7 @@ mod tests {
         let mut output = Vec::new();
         print(&mut output, Path::new("/a.toml"), &findings).unwrap();
         let expected = "ok    /a.toml: the form is right\nok    [store]: text\nfail  [store]: text\n      → do it\n\
-                        \x20     the PBX and amoCRM were not asked\n";
+                        \x20     the rights at the PBX, and amoCRM, were not asked for\n";
         assert_eq!(String::from_utf8(output).unwrap(), expected);
     }
 }

@@ -13,10 +13,11 @@ use tracing::warn;
 
 use crate::cli::run::reload::Reloading;
 use crate::config::check::Grade;
-use crate::config::{self, Config, Setup};
+use crate::config::{self, Config, Pbx, Setup};
 use crate::daemon::systemd::Notifier;
 use crate::ops::log::{self, Format};
 use crate::outbox::store::handle::Handle;
+use crate::outbox::store::pbxs::{self, Configured};
 use crate::outbox::store::{Error, Opened, Store, rest};
 use crate::{clock, daemon};
 
@@ -61,12 +62,24 @@ fn open_store(setup: &Setup) -> anyhow::Result<Handle> {
     if opened != Opened::default() {
         warn!(?opened, "the store was repaired: what it had lost was put back");
     }
-    let names: Vec<_> = setup.pbxs.iter().map(|pbx| pbx.name.clone()).collect();
-    let gone = store.pin_pbx(&names).with_context(|| format!("cannot write to the store in {dir}"))?;
-    for name in gone {
-        warn!(%name, "the store has calls of a PBX that is not configured: a name is part of its calls' ids");
+    match store.admit(&configured(setup), clock::host()) {
+        Ok(()) => {}
+        Err(pbxs::Error::Store(error)) => {
+            return Err(error).with_context(|| format!("cannot write to the store in {dir}"));
+        }
+        Err(wrong @ (pbxs::Error::Renamed { .. } | pbxs::Error::Both { .. })) => return Err(wrong.into()),
     }
     store.spawn_resting(clock::host, rest::IDLE).context("cannot start the store's thread")
+}
+
+/// The PBXs as the store is to know them.
+fn configured(setup: &Setup) -> Vec<Configured> {
+    let known = |Pbx { name, renamed_from, connection }: &Pbx| Configured {
+        name: name.clone(),
+        address: format!("{}:{}", connection.host.to_ascii_lowercase(), connection.port),
+        renamed_from: renamed_from.clone(),
+    };
+    setup.pbxs.iter().map(known).collect()
 }
 
 /// On a full disk the calls are followed all the same: they wait in memory until there is room.

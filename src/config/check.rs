@@ -3,17 +3,18 @@
 
 use std::fmt;
 use std::io;
-use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::config::file::File;
+use crate::ami::connection::Security;
+use crate::config::file::{File, TlsWord};
 use crate::config::surroundings::{Folder, Surroundings};
 use crate::config::{Config, Log, Policy, Setup};
 use crate::ops::log;
 
 mod amocrm;
 mod pbx;
+mod tls;
 
 /// One check and how it went.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -76,9 +77,20 @@ pub fn examine(file: File, surroundings: &impl Surroundings) -> (Vec<Finding>, O
     (report.findings, Some(Config { setup, policy: Arc::new(policy) }))
 }
 
-/// Whether `host` is this machine, as far as can be told without asking a name server.
-pub fn is_loopback(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+/// A PBX that is to be reached over TLS.
+#[derive(Clone, Debug)]
+pub struct Encrypted {
+    /// As in [`Finding`].
+    pub place: String,
+    pub host: String,
+    pub port: u16,
+    pub security: Security,
+}
+
+/// The PBXs of `file` that are to be reached over TLS, as far as they are set up rightly.
+pub fn encrypted(file: &File, surroundings: &impl Surroundings) -> Vec<Encrypted> {
+    let tables = file.pbx.iter().filter(|table| table.tls != TlsWord::Off);
+    tables.filter_map(|table| pbx::encrypted(table, surroundings)).collect()
 }
 
 #[derive(Debug, Default)]

@@ -1,11 +1,15 @@
 //! Pure: the shape of the configuration file. Keys are kebab-case, unknown ones are refused, and
 //! the comments of `config/ami2amo.toml` explain each.
 
+use std::fmt;
 use std::path::PathBuf;
 
+use serde::de::value::SeqAccessDeserializer;
+use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::ami::connection::Secret;
+use crate::ami::connection::tls::fingerprint::Fingerprint;
 use crate::ami::session::Login;
 use crate::amo::settings::Settings as Amo;
 use crate::call::id::PbxName;
@@ -33,8 +37,10 @@ pub struct File {
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct PbxTable {
     pub name: PbxName,
+    pub renamed_from: Option<PbxName>,
     pub host: Option<String>,
-    pub port: u16,
+    /// See [`PbxTable::port`].
+    pub port: Option<u16>,
     pub username: Option<String>,
     #[serde(deserialize_with = "secret")]
     pub secret: Option<Secret>,
@@ -42,7 +48,24 @@ pub struct PbxTable {
     #[serde(deserialize_with = "login")]
     pub login: Login,
     pub ping_interval: Span,
+    pub tls: TlsWord,
+    #[serde(deserialize_with = "one_or_more")]
+    pub tls_fingerprint: Vec<Fingerprint>,
+    pub tls_ca_file: Option<PathBuf>,
+    pub tls_name: Option<String>,
     pub allow_plaintext: bool,
+}
+
+/// How a PBX is known.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TlsWord {
+    #[default]
+    Off,
+    /// By the fingerprint of its certificate.
+    Pin,
+    /// By an authority that vouches for its certificate.
+    Ca,
 }
 
 /// `[store]`
@@ -76,18 +99,34 @@ pub struct DaemonTable {
 
 /// Asterisk's port when manager.conf names none.
 pub const AMI_PORT: u16 = 5038;
+/// And when it is for TLS.
+pub const AMI_TLS_PORT: u16 = 5039;
+
+impl PbxTable {
+    pub fn port(&self) -> u16 {
+        self.port.unwrap_or(match self.tls {
+            TlsWord::Off => AMI_PORT,
+            TlsWord::Pin | TlsWord::Ca => AMI_TLS_PORT,
+        })
+    }
+}
 
 impl Default for PbxTable {
     fn default() -> Self {
         Self {
             name: PbxName::default(),
+            renamed_from: None,
             host: None,
-            port: AMI_PORT,
+            port: None,
             username: None,
             secret: None,
             secret_file: None,
             login: Login::default(),
             ping_interval: Span::from_secs(10),
+            tls: TlsWord::default(),
+            tls_fingerprint: Vec::new(),
+            tls_ca_file: None,
+            tls_name: None,
             allow_plaintext: false,
         }
     }
@@ -120,6 +159,28 @@ impl Default for DaemonTable {
 fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
     let text = String::deserialize(deserializer)?;
     Ok(Some(Secret::new(text.into_bytes())))
+}
+
+/// One, or a list, so that a certificate can be rolled.
+fn one_or_more<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Fingerprint>, D::Error> {
+    struct OneOrMore;
+
+    impl<'de> Visitor<'de> for OneOrMore {
+        type Value = Vec<Fingerprint>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a fingerprint such as \"sha256:…\", or a list of them")
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+            Ok(vec![text.parse().map_err(E::custom)?])
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
+            Vec::deserialize(SeqAccessDeserializer::new(list))
+        }
+    }
+    deserializer.deserialize_any(OneOrMore)
 }
 
 fn login<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Login, D::Error> {

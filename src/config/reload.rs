@@ -47,6 +47,7 @@ fn pbx_differences(old: &Pbx, new: &Pbx) -> Vec<String> {
     let keys = [
         ("host", before.host != after.host),
         ("port", before.port != after.port),
+        ("tls", !before.security.is_same(&after.security)),
         ("username", before.session.username != after.session.username),
         ("secret", !before.secret.is_same(&after.secret)),
         ("login", before.session.login != after.session.login),
@@ -132,6 +133,19 @@ mod tests {
         assert_eq!(forth.policy.amocrm.request_timeout, running.policy.amocrm.request_timeout);
         let back = reload(&read, &running);
         assert!(back.restart.contains(&"[[pbx]] \"b\", which is gone".to_owned()), "{back:?}");
+    }
+
+    #[test]
+    fn another_way_to_know_the_pbx_is_named() {
+        let running = config("", "");
+        let pinned = |digit: &str| {
+            let pin = digit.repeat(64);
+            config(&format!("tls = \"pin\"\ntls-fingerprint = \"{pin}\"\nport = 5038"), "")
+        };
+        assert_eq!(reload(&running, &pinned("a")).restart, ["[[pbx]] \"a\" tls"]);
+        assert_eq!(reload(&pinned("a"), &pinned("b")).restart, ["[[pbx]] \"a\" tls"]);
+        assert_eq!(reload(&pinned("a"), &pinned("a")).restart, Vec::<String>::new());
+        assert_eq!(reload(&running, &config("allow-plaintext = true", "")).restart, ["[[pbx]] \"a\" tls"]);
     }
 
     #[test]

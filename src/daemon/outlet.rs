@@ -21,9 +21,8 @@ use crate::time::HostTime;
 pub struct Door {
     store: Handle,
     pbx: PbxName,
-    /// What was taken and not answered yet, and whether it had no call; the store's own bound on commands
-    /// bounds it.
-    receipts: VecDeque<(Receipt, bool)>,
+    /// What was taken and not answered yet, and how many calls were in it.
+    receipts: VecDeque<(Receipt, usize)>,
     /// Endpoints whose side rests on little, each told once.
     doubts: Doubts,
 }
@@ -31,6 +30,11 @@ pub struct Door {
 /// The store as the courier asks it.
 #[derive(Clone, Debug)]
 pub struct Outlet(pub Handle);
+
+/// Calls of one PBX that the store may have before it: eight groups. What is more waits in the PBX's own
+/// backlog, so that a PBX which floods the store keeps nobody else's calls waiting behind its own, and
+/// what waits is counted in bytes.
+const CALLS_MAX: usize = 2048;
 
 impl Door {
     pub fn new(store: Handle, pbx: PbxName) -> Self {
@@ -53,11 +57,15 @@ impl Door {
 
 impl Sink for Door {
     fn offer(&mut self, parcel: Parcel) -> Result<(), Parcel> {
+        let count = parcel.calls.len();
+        let under_way: usize = self.receipts.iter().map(|(_, calls)| calls).sum();
+        if count > 0 && under_way >= CALLS_MAX {
+            return Err(parcel);
+        }
         for call in &parcel.calls {
             self.tell_doubts(&call.record);
         }
-        let is_values = parcel.calls.is_empty();
-        self.receipts.push_back((self.store.try_store(&self.pbx, parcel)?, is_values));
+        self.receipts.push_back((self.store.try_store(&self.pbx, parcel)?, count));
         Ok(())
     }
 
@@ -84,7 +92,7 @@ impl Sink for Door {
     }
 
     fn owes_values(&self) -> bool {
-        self.receipts.iter().any(|(_, is_values)| *is_values)
+        self.receipts.iter().any(|(_, calls)| *calls == 0)
     }
 
     fn is_dead(&self) -> bool {

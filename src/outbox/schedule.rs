@@ -1,21 +1,27 @@
 //! Pure: the rules that every [`Queue`](crate::outbox::queue::Queue) shares, wherever its calls lie:
 //! which step is allowed, which call is due, and the ledger.
 
+use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::call::id::AccountId;
+use crate::call::id::{AccountId, PbxName};
 use crate::call::record::{CallRecord, FinishedCall};
 use crate::outbox::queue::{BatchId, Error, Item, Phase, Seq, Settlement, State, Stats, TRANSITIONS};
+use crate::outbox::schedule::lanes::Lanes;
 use crate::time::HostTime;
+
+mod lanes;
 
 /// An [`Item`] without its call: all that changes while the call waits.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct Slip {
     pub seq: Seq,
     pub account: AccountId,
+    /// Whose call it is: PBXs take turns. Calls that an earlier version stored have the default name.
+    #[serde(default)]
+    pub pbx: PbxName,
     pub enqueued_at: HostTime,
     pub state: State,
     pub attempts: u32,
@@ -55,6 +61,8 @@ pub struct Ledger {
 struct Waiting {
     /// Index into [`Schedule::accounts`].
     account: usize,
+    /// Index into [`Account::pbxs`].
+    pbx: usize,
     phase: Phase,
     next_at: HostTime,
     enqueued_at: HostTime,
@@ -63,18 +71,11 @@ struct Waiting {
 #[derive(Debug)]
 struct Account {
     id: AccountId,
-    fresh: Lane,
-    parked: Lane,
-    unknown: Lane,
-}
-
-/// Calls of one kind. `ready` are those of `all` that are due at `horizon`, so that a lease costs
-/// what it returns, however long the queue is.
-#[derive(Debug, Default)]
-struct Lane {
-    all: BTreeSet<(HostTime, Seq)>,
-    ready: BTreeSet<Seq>,
-    horizon: HostTime,
+    /// In the order in which they were met; there are few, and they stay.
+    pbxs: Vec<PbxName>,
+    fresh: Lanes,
+    parked: Lanes,
+    unknown: Lanes,
 }
 
 /// Refuses every step that is not in [`TRANSITIONS`]: the only place that judges one.
@@ -170,6 +171,7 @@ impl Slip {
         Self {
             seq,
             account: record.account.clone(),
+            pbx: record.pbx.clone(),
             enqueued_at: now,
             state,
             attempts: 0,
@@ -236,22 +238,24 @@ impl Schedule {
             return;
         }
         let account = self.account(&slip.account);
-        if let Some(lane) = self.accounts[account].lane(phase) {
-            lane.insert(slip.next_at, slip.seq);
+        let pbx = self.accounts[account].pbx(&slip.pbx);
+        if let Some(lanes) = self.accounts[account].lanes(phase) {
+            lanes.insert(pbx, slip.next_at, slip.seq);
         }
-        let entry = Waiting { account, phase, next_at: slip.next_at, enqueued_at: slip.enqueued_at };
+        let entry = Waiting { account, pbx, phase, next_at: slip.next_at, enqueued_at: slip.enqueued_at };
         self.entries.insert(slip.seq, entry);
     }
 
     /// Forgets a call.
     pub fn remove(&mut self, seq: Seq) {
         let Some(entry) = self.entries.remove(&seq) else { return };
-        if let Some(lane) = self.accounts[entry.account].lane(entry.phase) {
-            lane.remove(entry.next_at, seq);
+        if let Some(lanes) = self.accounts[entry.account].lanes(entry.phase) {
+            lanes.remove(entry.pbx, entry.next_at, seq);
         }
     }
 
-    /// Due calls of `account`, oldest first: fresh ones while there are any, else parked ones.
+    /// Due calls of `account`: fresh ones while there are any, else parked ones. Where more are due than
+    /// are asked for, each PBX gives as many as the others, its oldest; all are returned oldest first.
     pub fn lease(&mut self, account: &AccountId, limit: usize, now: HostTime) -> Vec<Seq> {
         let account = self.account(account);
         let account = &mut self.accounts[account];
@@ -259,7 +263,8 @@ impl Schedule {
         if fresh.is_empty() { account.parked.due(limit, now) } else { fresh }
     }
 
-    /// Calls of `account` whose outcome is unknown and that are due for a look, oldest first.
+    /// Calls of `account` whose outcome is unknown and that are due for a look, as
+    /// [`Self::lease`] chooses.
     pub fn unknown(&mut self, account: &AccountId, limit: usize, now: HostTime) -> Vec<Seq> {
         let account = self.account(account);
         self.accounts[account].unknown.due(limit, now)
@@ -270,7 +275,7 @@ impl Schedule {
     pub fn next_due(&self, account: &AccountId) -> Option<HostTime> {
         let account = self.accounts.iter().find(|known| known.id == *account)?;
         let lanes = [&account.fresh, &account.parked, &account.unknown];
-        lanes.iter().filter_map(|lane| lane.all.first()).map(|(at, _)| *at).min()
+        lanes.iter().filter_map(|lanes| lanes.first()).min()
     }
 
     pub fn sending(&self) -> Vec<Seq> {
@@ -298,16 +303,25 @@ impl Schedule {
         }
         self.accounts.push(Account {
             id: id.clone(),
-            fresh: Lane::default(),
-            parked: Lane::default(),
-            unknown: Lane::default(),
+            pbxs: Vec::new(),
+            fresh: Lanes::default(),
+            parked: Lanes::default(),
+            unknown: Lanes::default(),
         });
         self.accounts.len() - 1
     }
 }
 
 impl Account {
-    fn lane(&mut self, phase: Phase) -> Option<&mut Lane> {
+    fn pbx(&mut self, name: &PbxName) -> usize {
+        if let Some(index) = self.pbxs.iter().position(|known| known == name) {
+            return index;
+        }
+        self.pbxs.push(name.clone());
+        self.pbxs.len() - 1
+    }
+
+    fn lanes(&mut self, phase: Phase) -> Option<&mut Lanes> {
         match phase {
             Phase::Pending => Some(&mut self.fresh),
             Phase::Parked => Some(&mut self.parked),
@@ -319,39 +333,6 @@ impl Account {
             | Phase::Expired
             | Phase::Dead => None,
         }
-    }
-}
-
-impl Lane {
-    fn insert(&mut self, at: HostTime, seq: Seq) {
-        self.all.insert((at, seq));
-        if at <= self.horizon {
-            self.ready.insert(seq);
-        }
-    }
-
-    fn remove(&mut self, at: HostTime, seq: Seq) {
-        self.all.remove(&(at, seq));
-        self.ready.remove(&seq);
-    }
-
-    fn due(&mut self, limit: usize, now: HostTime) -> Vec<Seq> {
-        self.look_from(now);
-        self.ready.iter().take(limit).copied().collect()
-    }
-
-    /// Moves the horizon, back too when the clock was set back.
-    fn look_from(&mut self, now: HostTime) {
-        let (low, high) = (now.min(self.horizon), now.max(self.horizon));
-        let between = self.all.range((low, Seq(0))..=(high, Seq(u64::MAX)));
-        for &(at, seq) in between {
-            if at <= now {
-                self.ready.insert(seq);
-            } else {
-                self.ready.remove(&seq);
-            }
-        }
-        self.horizon = now;
     }
 }
 

@@ -99,7 +99,17 @@ impl From<Item> for Found {
     fn from(item: Item) -> Self {
         let Item { seq, account, enqueued_at, state, attempts, next_at, last_error, parked_since, call } =
             item;
-        let slip = Slip { seq, account, enqueued_at, state, attempts, next_at, last_error, parked_since };
+        let slip = Slip {
+            seq,
+            account,
+            pbx: call.record.pbx.clone(),
+            enqueued_at,
+            state,
+            attempts,
+            next_at,
+            last_error,
+            parked_since,
+        };
         Self { call, whereabouts: Whereabouts::Store(slip) }
     }
 }

@@ -32,6 +32,7 @@ pub(crate) mod journal;
 mod load;
 mod lock;
 mod open;
+pub mod pbxs;
 mod rebuild;
 mod recover;
 pub mod rest;

@@ -26,6 +26,7 @@ import amocrm
 import gaps
 import office
 import scenarios
+import tls
 import verdict
 from daemon import DEFAULT_USER, USERS, Daemon, Failed, pbx_config
 
@@ -101,6 +102,7 @@ async def try_daemon(args, crm, daemon):
     rows.append((f"idle wake-ups < {WAKEUPS_BAR} a second", all_wakeups < WAKEUPS_BAR,
                  f"{all_wakeups:.2f} over {args.quiet} s: {by_task}"))
     rows.append(("SIGTERM ends it with code 0", code == 0, f"code {code}"))
+    rows += await asyncio.to_thread(tls.try_all, args.binary)
     return rows
 
 

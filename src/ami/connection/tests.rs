@@ -9,7 +9,13 @@ use crate::ami::session::action::Credentials as _;
 fn settings(login: Login) -> Settings {
     let session =
         session::Settings { username: "ami2amo".to_owned(), login, ping_interval: Duration::from_secs(10) };
-    Settings { host: "127.0.0.1".to_owned(), port: 5038, secret: Secret::new(b"s3cret".to_vec()), session }
+    Settings {
+        host: "127.0.0.1".to_owned(),
+        port: 5038,
+        security: Security::Loopback,
+        secret: Secret::new(b"s3cret".to_vec()),
+        session,
+    }
 }
 
 fn pair(login: Login) -> (Connection<DuplexStream>, DuplexStream) {
@@ -124,4 +130,20 @@ async fn a_closed_port_is_named() {
     let Err(error) = open(&settings).await else { panic!("nobody listens there") };
     assert!(error.to_string().contains(&free.to_string()), "{error}");
     assert_eq!(error.retry(), Retry::Soon);
+}
+
+#[tokio::test]
+async fn plaintext_stays_on_this_host_whatever_a_name_stands_for() {
+    for host in ["192.0.2.1", "::ffff:192.0.2.1", "2001:db8::1"] {
+        let settings = Settings { host: host.to_owned(), ..settings(Login::Plain) };
+        let Err(error) = open(&settings).await else { panic!("it must not be tried") };
+        assert!(matches!(error, Error::Exposed { .. }), "{error}");
+        assert_eq!(error.retry(), Retry::Late);
+        assert!(error.to_string().contains("tls"), "{error}");
+    }
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    for host in ["127.0.0.1", "::ffff:127.0.0.1", "localhost"] {
+        assert!(reach(host, port, &Security::Loopback).await.is_ok(), "{host}");
+    }
 }

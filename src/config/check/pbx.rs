@@ -7,7 +7,7 @@ use crate::ami::connection::{self, Secret};
 use crate::ami::session;
 use crate::call::id::PbxName;
 use crate::config::Pbx;
-use crate::config::check::{Report, SECRET_VARIABLE, is_absolute, is_loopback, unreadable};
+use crate::config::check::{Encrypted, Report, SECRET_VARIABLE, is_absolute, tls, unreadable};
 use crate::config::file::PbxTable;
 use crate::config::surroundings::Surroundings;
 
@@ -24,9 +24,13 @@ pub(super) fn all(tables: &[PbxTable], surroundings: &impl Surroundings, report:
     }
     let mut found = Vec::new();
     for (at, table) in tables.iter().enumerate() {
-        let place = format!("[[pbx]] \"{}\"", table.name);
+        let place = place(table);
         for other in &tables[..at] {
             name(&place, table.name.as_str(), other.name.as_str(), report);
+            if table.host.is_some() && (&table.host, table.port()) == (&other.host, other.port()) {
+                let text = format!("it has the host and port of [[pbx]] \"{}\"", other.name);
+                report.warn(&place, text, "is it the same PBX? Then each of its calls is posted twice");
+            }
         }
         found.extend(pbx(&place, table, surroundings, report));
     }
@@ -52,24 +56,37 @@ fn name(place: &str, name: &str, other: &str, report: &mut Report) {
     }
 }
 
+/// What of a table is needed to look at the PBX's certificate; its faults are told by [`all`].
+pub(super) fn encrypted(table: &PbxTable, surroundings: &impl Surroundings) -> Option<Encrypted> {
+    let (place, mut report) = (place(table), Report::default());
+    let host = host(&place, table, &mut report)?;
+    let security = tls::security(&place, &host, table, surroundings, &mut report)?;
+    Some(Encrypted { place, host, port: table.port(), security })
+}
+
+fn place(table: &PbxTable) -> String {
+    format!("[[pbx]] \"{}\"", table.name)
+}
+
 fn pbx(place: &str, table: &PbxTable, surroundings: &impl Surroundings, report: &mut Report) -> Option<Pbx> {
     let host = host(place, table, report);
+    let security = host.as_deref().and_then(|host| tls::security(place, host, table, surroundings, report));
     let username = username(place, table, report);
     let secret = secret(place, table, surroundings, report);
-    if table.port == 0 {
-        let advice = "manager.conf says which port it is, usually 5038";
+    if table.port == Some(0) {
+        let advice = "manager.conf says which port it is, usually 5038, or 5039 for TLS";
         report.fail(place, "port is 0", advice);
     }
     if !PING_RANGE.contains(&table.ping_interval.duration()) {
         report.fail(place, "ping-interval is not within 1s to 1m", "leave it out, or take \"10s\"");
     }
-    let (host, username, (secret, source)) = (host?, username?, secret?);
-    let port = table.port;
+    let (host, security, username, (secret, source)) = (host?, security?, username?, secret?);
+    let port = table.port();
     report.ok(place, format!("{host}:{port} as user \"{username}\", secret from {source}"));
     let session =
         session::Settings { username, login: table.login, ping_interval: table.ping_interval.duration() };
-    let connection = connection::Settings { host, port, secret, session };
-    Some(Pbx { name: PbxName::clone(&table.name), connection })
+    let connection = connection::Settings { host, port, security, secret, session };
+    Some(Pbx { name: PbxName::clone(&table.name), renamed_from: table.renamed_from.clone(), connection })
 }
 
 fn host(place: &str, table: &PbxTable, report: &mut Report) -> Option<String> {
@@ -87,15 +104,6 @@ fn host(place: &str, table: &PbxTable, report: &mut Report) -> Option<String> {
         let advice = "a name or an address alone, such as \"pbx.example.org\"; the port has a key of its own";
         report.fail(place, format!("host {host:?} is no host"), advice);
         return None;
-    }
-    if !is_loopback(&host) && !table.allow_plaintext {
-        let advice = "run ami2amo on the PBX, or reach it through a tunnel (host = \"127.0.0.1\"), or accept that \
-                      everybody between can read along: allow-plaintext = true";
-        report.fail(place, format!("the connection to {host} would not be encrypted"), advice);
-        return None;
-    }
-    if !is_loopback(&host) {
-        report.warn(place, format!("the connection to {host} is not encrypted"), "allow-plaintext says so");
     }
     Some(host)
 }

@@ -139,6 +139,72 @@ fn plaintext_to_another_host_must_be_allowed() {
 }
 
 #[test]
+fn this_host_has_many_addresses_and_no_name_but_one() {
+    let keys = |host: &str| pbx(&format!("host = \"{host}\"\nusername = \"u\"\nsecret = \"s\""));
+    for host in ["::ffff:127.0.0.1", "LOCALHOST", "127.255.0.9"] {
+        let (_, config) = examine_text(&keys(host), &desk());
+        let security = config.unwrap().setup.pbxs.remove(0).connection.security;
+        assert!(matches!(security, Security::Loopback), "{host}");
+    }
+    for host in ["::ffff:10.0.0.1", "localhost.example.org", "0.0.0.0", "::"] {
+        check(&keys(host), &["would not be encrypted"]);
+    }
+}
+
+const PIN: &str = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+fn far(keys: &str) -> String {
+    pbx(&format!("host = \"pbx.example.org\"\nusername = \"u\"\nsecret = \"s\"\n{keys}"))
+}
+
+#[test]
+fn tls_has_a_port_of_its_own() {
+    for (keys, port) in [("", 5039), ("port = 5038", 5038)] {
+        let text = far(&format!("tls = \"pin\"\ntls-fingerprint = \"{PIN}\"\n{keys}"));
+        check(&text, &[]);
+        let (findings, config) = examine_text(&text, &desk());
+        assert!(findings.iter().all(|finding| finding.grade == Grade::Ok), "{findings:#?}");
+        let connection = config.unwrap().setup.pbxs.remove(0).connection;
+        assert_eq!(connection.port, port);
+        assert!(matches!(connection.security, Security::Tls(_)));
+    }
+}
+
+#[test]
+fn a_pin_may_be_missing_but_not_unnoticed() {
+    let (findings, config) = examine_text(&far("tls = \"pin\""), &desk());
+    assert!(config.is_some());
+    let warned = findings.iter().any(|f| f.grade == Grade::Warn && f.text.contains("no tls-fingerprint"));
+    assert!(warned, "{findings:#?}");
+}
+
+#[test]
+fn a_key_of_tls_that_would_do_nothing_is_refused() {
+    let pin = format!("tls-fingerprint = [\"{PIN}\"]");
+    check(&far(&format!("allow-plaintext = true\n{pin}")), &["tls-fingerprint is set, and counts only"]);
+    check(&far("allow-plaintext = true\ntls-ca-file = \"/ca\""), &["tls-ca-file is set"]);
+    check(&far("tls = \"pin\"\ntls-name = \"x\""), &["tls-name is set"]);
+    check(&far(&format!("tls = \"ca\"\n{pin}")), &["tls-fingerprint is set"]);
+}
+
+#[test]
+fn an_authority_s_file_must_hold_a_certificate() {
+    let mut desk = desk();
+    desk.files.insert("/ca", include_bytes!("../../../tests/samples/tls/ca.pem"));
+    let ca = |keys: &str| failures(&far(&format!("tls = \"ca\"\n{keys}")), &desk);
+    assert_eq!(ca(""), Vec::<String>::new());
+    assert_eq!(ca("tls-ca-file = \"/ca\"\ntls-name = \"pbx\""), Vec::<String>::new());
+    for (keys, expected) in [
+        ("tls-ca-file = \"/none\"", "cannot read tls-ca-file /none"),
+        ("tls-ca-file = \"ca\"", "relative path"),
+        ("tls-ca-file = \"/s\"", "tls-ca-file /s is of no use"),
+        ("tls-name = \"a b\"", "can be no name"),
+    ] {
+        assert!(ca(keys)[0].contains(expected), "{:?}", ca(keys));
+    }
+}
+
+#[test]
 fn one_secret_is_needed_and_only_one() {
     let base = "host = \"localhost\"\nusername = \"u\"\n";
     check(&pbx(&format!("{base}secret = \"a\"\nsecret-file = \"/s\"")), &["both set"]);

@@ -152,7 +152,13 @@ fn settings() -> connection::Settings {
     };
     let secret = Secret::new(b"s".to_vec());
     // The discard port: nobody listens there, so a connection is refused at once.
-    connection::Settings { host: "127.0.0.1".to_owned(), port: 9, secret, session }
+    connection::Settings {
+        host: "127.0.0.1".to_owned(),
+        port: 9,
+        security: connection::Security::Loopback,
+        secret,
+        session,
+    }
 }
 
 fn office(shelf: Shelf) -> Office {

@@ -1,6 +1,6 @@
 //! Reading and writing of the trees in which no calls are, and of any tree by key.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use tracing::error;
@@ -8,6 +8,7 @@ use tracing::error;
 use crate::call::id::PbxName;
 use crate::outbox::queue::Error;
 use crate::outbox::store::frame::Frame;
+use crate::outbox::store::pbxs::Place;
 use crate::outbox::store::trees::{Change, Tree};
 use crate::outbox::store::value;
 use crate::outbox::store::{Shelf, Store, frame};
@@ -20,6 +21,8 @@ pub(super) const PBX_NAMES: &[u8] = b"pbx";
 pub(super) struct Pinned {
     v: u32,
     names: BTreeSet<PbxName>,
+    #[serde(default)]
+    places: BTreeMap<PbxName, Place>,
 }
 
 /// A value of a shelf that was found in the ruins of a database.
@@ -33,6 +36,7 @@ pub(super) struct Shelved {
 impl Pinned {
     pub fn add(&mut self, other: Self) {
         self.names.extend(other.names);
+        self.places.extend(other.places);
     }
 
     pub fn names(&self) -> Vec<PbxName> {
@@ -97,6 +101,20 @@ impl Store {
         change.put(Tree::Meta, PBX_NAMES, self.encoded(PBX_NAMES, &pinned)?);
         self.write(&change)?;
         Ok(gone)
+    }
+
+    /// Where the PBXs were reached.
+    pub(super) fn places(&self) -> Result<BTreeMap<PbxName, Place>, Error> {
+        let pinned: Pinned = self.meta(PBX_NAMES)?.unwrap_or_default();
+        Ok(pinned.places)
+    }
+
+    pub(super) fn pin_places(&mut self, places: BTreeMap<PbxName, Place>) -> Result<(), Error> {
+        let mut pinned: Pinned = self.meta(PBX_NAMES)?.unwrap_or_default();
+        pinned.places = places;
+        let mut change = Change::default();
+        change.put(Tree::Meta, PBX_NAMES, self.encoded(PBX_NAMES, &pinned)?);
+        self.write(&change)
     }
 
     /// The names of all PBXs that the store ever had calls of.

@@ -17,7 +17,7 @@ mod thread;
 
 contract::tests!(new());
 
-fn new() -> (Store, tempfile::TempDir) {
+pub(super) fn new() -> (Store, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
     (open(dir.path()), dir)
 }
@@ -26,7 +26,7 @@ fn open(dir: &Path) -> Store {
     Store::open(dir, at(0)).unwrap()
 }
 
-fn reopen(store: Store, dir: &Path) -> Store {
+pub(super) fn reopen(store: Store, dir: &Path) -> Store {
     drop(store);
     open(dir)
 }

@@ -72,9 +72,11 @@ pub fn version(folder: &Path) {
 pub fn meaning(file: &File) -> Value {
     let pbx = |pbx: &ami2amo::config::file::PbxTable| {
         json!({
-            "name": pbx.name, "host": pbx.host, "port": pbx.port, "username": pbx.username,
+            "name": pbx.name, "renamed_from": pbx.renamed_from, "host": pbx.host, "port": pbx.port(), "username": pbx.username,
             "secret": pbx.secret.is_some(), "secret_file": pbx.secret_file, "plain": pbx.login == Login::Plain,
             "ping_interval": pbx.ping_interval, "allow_plaintext": pbx.allow_plaintext,
+            "tls": format!("{:?}", pbx.tls), "tls_fingerprint": pbx.tls_fingerprint, "tls_ca_file": pbx.tls_ca_file,
+            "tls_name": pbx.tls_name,
         })
     };
     json!({
