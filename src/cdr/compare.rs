@@ -1,0 +1,1 @@
+//! Pure: calls of the records of the PBX beside those that are stored.
