@@ -6,7 +6,7 @@
 use crate::ami::event::{Bridge, Channel, What};
 use crate::call::name;
 use crate::call::side::dialled::{Dialled, dialled};
-use crate::call::side::is_short;
+use crate::call::side::{OUTSIDE_DIGITS_MIN, digits, is_short};
 use crate::cdr::group::Group;
 use crate::cdr::row::{Disposition, Row};
 use crate::time::PbxTime;
@@ -373,13 +373,32 @@ fn dial_string(group: &Group<'_>, row: &Row) -> Option<String> {
                 None if is_local => Some(String::new()),
                 // Names of a list that was cut, or of a number that the dial plan turned into another one.
                 None if row.lastdata.len() >= LASTDATA_MAX => (!group.is_continued(row)).then(String::new),
-                None => None,
+                None => through_another_trunk(targets, endpoint),
             }
         }
         // A table without applications: the number is that of the channel which was reached.
         "" => Some(reached(row)),
         _ => (!group.is_continued(row)).then(String::new),
     }
+}
+
+/// The trunk that was dialled first failed, and the row has kept its name: the number went out through this
+/// one.
+fn through_another_trunk<'s>(mut targets: impl Iterator<Item = &'s str>, endpoint: &str) -> Option<String> {
+    let bare = name::bare(endpoint);
+    if is_short(bare) {
+        return None; // a phone that took the call
+    }
+    targets.find_map(|target| {
+        let named = target.split_once('/').and_then(|(technology, rest)| {
+            let peer = rest.rsplit_once('@').map(|(_, peer)| peer).or_else(|| rest.split('/').next())?;
+            Some(format!("{technology}/{peer}"))
+        })?;
+        match dialled(target, &named) {
+            Dialled::Number(number) if digits(number) >= OUTSIDE_DIGITS_MIN => Some(format!("{number}@{bare}")),
+            Dialled::Number(_) | Dialled::Address(_) | Dialled::Device | Dialled::Unclear => None,
+        }
+    })
 }
 
 /// `101` for a phone of that name, `79161234567@trunk` for what was reached through a trunk.
