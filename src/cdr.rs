@@ -12,6 +12,8 @@ pub mod column;
 pub mod compare;
 pub mod csv;
 mod events;
+#[cfg(feature = "daemon")]
+pub mod fetch;
 mod group;
 pub mod row;
 #[cfg(feature = "daemon")]

@@ -308,11 +308,6 @@ impl Leg {
             priority: b"",
         }
     }
-
-    /// Its id, and whether Asterisk gave it.
-    pub fn id(&self) -> &str {
-        &self.id
-    }
 }
 
 impl Step {
@@ -395,7 +390,9 @@ fn through_another_trunk<'s>(mut targets: impl Iterator<Item = &'s str>, endpoin
             Some(format!("{technology}/{peer}"))
         })?;
         match dialled(target, &named) {
-            Dialled::Number(number) if digits(number) >= OUTSIDE_DIGITS_MIN => Some(format!("{number}@{bare}")),
+            Dialled::Number(number) if digits(number) >= OUTSIDE_DIGITS_MIN => {
+                Some(format!("{number}@{bare}"))
+            }
             Dialled::Number(_) | Dialled::Address(_) | Dialled::Device | Dialled::Unclear => None,
         }
     })

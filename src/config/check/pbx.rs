@@ -7,7 +7,7 @@ use crate::ami::connection::{self, Secret};
 use crate::ami::session;
 use crate::call::id::PbxName;
 use crate::config::Pbx;
-use crate::config::check::{Report, SECRET_VARIABLE, is_absolute, is_loopback, unreadable};
+use crate::config::check::{Report, SECRET_VARIABLE, cdr, is_absolute, is_loopback, unreadable};
 use crate::config::file::PbxTable;
 use crate::config::surroundings::Surroundings;
 
@@ -69,7 +69,11 @@ fn pbx(place: &str, table: &PbxTable, surroundings: &impl Surroundings, report: 
     let session =
         session::Settings { username, login: table.login, ping_interval: table.ping_interval.duration() };
     let connection = connection::Settings { host, port, secret, session };
-    Some(Pbx { name: PbxName::clone(&table.name), connection })
+    let cdr = match &table.cdr {
+        Some(cdr) => Some(cdr::table(&table.name, cdr, surroundings, report)?),
+        None => None,
+    };
+    Some(Pbx { name: PbxName::clone(&table.name), connection, cdr })
 }
 
 fn host(place: &str, table: &PbxTable, report: &mut Report) -> Option<String> {
@@ -125,7 +129,9 @@ fn secret(
             return None;
         }
         (Some(secret), None) => (secret.clone(), "the configuration".to_owned()),
-        (None, Some(path)) => (file_secret(place, path, surroundings, report)?, path.display().to_string()),
+        (None, Some(path)) => {
+            (file_secret(place, "secret-file", path, surroundings, report)?, path.display().to_string())
+        }
         (None, None) => {
             let Some(value) = surroundings.variable(SECRET_VARIABLE) else {
                 let advice = format!("set secret-file, secret or the variable {SECRET_VARIABLE}");
@@ -143,13 +149,14 @@ fn secret(
     Some((secret, source))
 }
 
-fn file_secret(
+pub(super) fn file_secret(
     place: &str,
+    key: &str,
     path: &Path,
     surroundings: &impl Surroundings,
     report: &mut Report,
 ) -> Option<Secret> {
-    is_absolute(place, "secret-file", path, report).then_some(())?;
+    is_absolute(place, key, path, report).then_some(())?;
     match surroundings.read(path) {
         Ok(mut bytes) => {
             while bytes.last().is_some_and(|last| matches!(last, b'\r' | b'\n')) {
@@ -158,7 +165,7 @@ fn file_secret(
             Some(Secret::new(bytes))
         }
         Err(error) => {
-            unreadable(place, "secret-file", path, &error, surroundings, report);
+            unreadable(place, key, path, &error, surroundings, report);
             None
         }
     }
