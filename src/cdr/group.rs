@@ -131,9 +131,11 @@ impl<'r> Group<'r> {
     }
 
     /// A queue or menu has answered before anybody of ours; but where others rang too, they ceased when
-    /// he answered.
+    /// he answered. Tables without applications have a row for each phone, with its own answer.
     fn ceased_to_ring(&self, row: &Row) -> impl Iterator<Item = PbxTime> {
-        let rang_too = |other: &&&Row| same_step(other, row) && other.disposition != Disposition::Answered;
+        let rang_too = |other: &&&Row| {
+            !row.lastapp.is_empty() && same_step(other, row) && other.disposition != Disposition::Answered
+        };
         self.rows.iter().filter(rang_too).map(|other| other.end)
     }
 
