@@ -15,6 +15,7 @@ mod events;
 #[cfg(feature = "daemon")]
 pub mod fetch;
 mod group;
+pub mod range;
 pub mod row;
 #[cfg(feature = "daemon")]
 pub mod source;

@@ -14,7 +14,8 @@ use ami2amo::call::id::PbxName;
 use ami2amo::call::record::{Direction, FinishedCall};
 use ami2amo::cdr::calls::Known;
 use ami2amo::cdr::fetch;
-use ami2amo::cdr::source::{Range, Server, Source};
+use ami2amo::cdr::range::Range;
+use ami2amo::cdr::source::{Server, Source};
 use ami2amo::time::{PbxTime, local};
 
 #[path = "support/servers.rs"]

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::cdr::calls::{self, CdrCall, Known};
-use crate::cdr::source::{Error, Range, Source};
+use crate::cdr::range::Range;
+use crate::cdr::source::{Error, Source};
 
 /// What is read at once.
 const WINDOW: Duration = Duration::from_hours(1);

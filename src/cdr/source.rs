@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::ami::connection::Secret;
+use crate::cdr::range::Range;
 use crate::cdr::row::{Row, Rows};
 use crate::time::PbxTime;
 
@@ -41,13 +42,6 @@ pub struct Server {
     pub password: Option<Secret>,
     pub database: String,
     pub table: String,
-}
-
-/// The time whose records are wanted, by the PBX's clock.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Range {
-    pub from: PbxTime,
-    pub to: PbxTime,
 }
 
 /// What a look at a source found.
@@ -185,14 +179,5 @@ impl Source {
             Self::Postgres(_) => Error::NotBuilt("PostgreSQL", "cdr-postgres"),
             Self::Sqlite { .. } => Error::NotBuilt("SQLite", "cdr-sqlite"),
         }
-    }
-}
-
-impl Range {
-    /// A call's first record may begin so long before the last.
-    pub const LEAD: Duration = Duration::from_hours(2);
-
-    fn overlaps(&self, row: &Row) -> bool {
-        row.end.after(Self::LEAD) >= self.from && row.start <= self.to
     }
 }

@@ -24,7 +24,7 @@ use crate::call::policy::Policy;
 use crate::call::record::FinishedCall;
 use crate::cdr::calls::{CdrCall, Known};
 use crate::cdr::fetch;
-use crate::cdr::source::Range;
+use crate::cdr::range::Range;
 use crate::clock;
 use crate::config::{Cdr, Pbx};
 use crate::intake::gap::Gap;

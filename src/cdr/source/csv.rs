@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use crate::cdr::column::{Column, Raw};
 use crate::cdr::csv;
+use crate::cdr::range::Range;
 use crate::cdr::row::Rows;
-use crate::cdr::source::{Error, ROWS_MAX, Range};
+use crate::cdr::source::{Error, ROWS_MAX};
 use crate::time::{PbxTime, local};
 
 /// A stretch of this many bytes has a whole line in it; Asterisk's own buffer for one has 1 KiB.

@@ -6,8 +6,9 @@ use std::time::Duration;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 
 use crate::cdr::column::{Column, Raw};
+use crate::cdr::range::Range;
 use crate::cdr::row::Rows;
-use crate::cdr::source::{Error, ROWS_MAX, Range, Server, Source};
+use crate::cdr::source::{Error, ROWS_MAX, Server, Source};
 use crate::time::{PbxTime, local};
 
 /// A database answers, or is locked by others, within this.
