@@ -54,7 +54,9 @@ fn calls_of_the_bundled_rows_are_as_true_as_rows_can_be() {
         }
         if !all.is_empty() {
             report += &format!("{}\n", captures::title(&capture));
-            all.iter().for_each(|fault| report += &format!("      {fault}\n"));
+            for fault in &all {
+                report += &format!("      {fault}\n");
+            }
         }
     }
     println!(

@@ -1,7 +1,7 @@
 //! Tables of call detail records in databases that really run: what the readers ask is understood, finds
 //! what it should, and fails in words.
 //!
-//! SQLite needs nothing. `AMI2AMO_MARIADB=/usr/sbin/mariadbd` and `AMI2AMO_POSTGRES=/usr/lib/postgresql/15/bin`
+//! A file of `SQLite` needs nothing. `AMI2AMO_MARIADB=/usr/sbin/mariadbd` and `AMI2AMO_POSTGRES=/usr/lib/postgresql/15/bin`
 //! name programs that the tests start for themselves, in folders of their own; `tests/cdr/databases.sh`
 //! sets both. Without them those tests say so and pass.
 

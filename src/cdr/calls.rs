@@ -113,13 +113,16 @@ fn tell(tracker: &mut Tracker, told: &Told) {
 fn named(mut call: FinishedCall, pbx: &PbxName, ids: &[String], rows: usize) -> FinishedCall {
     let record = &mut call.record;
     let opener = record.call_id.as_str().strip_prefix(pbx.as_str()).and_then(|id| id.strip_prefix('-'));
-    if let Some((_, rest)) =
+    if let Some((id, rest)) =
         opener.filter(|id| is_made_up(id)).map(|id| id.split_once('~').unwrap_or((id, "")))
     {
         let first = record.uniqueids.iter().find(|id| !is_made_up(id)).or(ids.first());
-        if let Some(first) = first {
-            record.call_id = CallId::new(pbx, first, rest.parse().unwrap_or(1));
-        }
+        let ordinal = rest.parse().unwrap_or(1);
+        record.call_id = match first {
+            Some(first) => CallId::new(pbx, first, ordinal),
+            // The source keeps no ids: the channel and the second in which the call began.
+            None => CallId::new(pbx, &id.replace('/', "-"), ordinal),
+        };
     }
     record.uniqueids.retain(|id| !is_made_up(id));
     if record.uniqueids.is_empty() {
@@ -127,4 +130,41 @@ fn named(mut call: FinishedCall, pbx: &PbxName, ids: &[String], rows: usize) -> 
     }
     record.why.push(Why::FromCdr { rows: u32::try_from(rows).unwrap_or(u32::MAX) });
     call
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cdr::csv;
+    use crate::cdr::row::Rows;
+
+    /// Rows as `cdr_csv` writes them without `loguniqueid` and `newcdrcolumns`.
+    fn made_of(lines: &[&str]) -> Vec<CdrCall> {
+        let raws: Vec<_> = lines.iter().map(|line| csv::record(line.as_bytes()).unwrap()).collect();
+        let known = Known { pbx: &PbxName::default(), policy: &Arc::default(), endpoints: &[] };
+        calls(&Rows::read(&raws, Some(0)).rows, known)
+    }
+
+    const RANG: &str = "\"\",\"79161013644\",\"300\",\"from-trunk\",\"\",\"PJSIP/trunk-msk-00000014\",\"PJSIP/101-00000015\",\
+        \"Dial\",\"PJSIP/101&PJSIP/102,12\",\"2026-11-22 09:27:15\",,\"2026-11-22 09:27:18\",3,0,\"NO ANSWER\",\"D\"";
+    const TALKED: &str = "\"\",\"79161013644\",\"300\",\"from-trunk\",\"\",\"PJSIP/trunk-msk-00000014\",\"PJSIP/102-00000016\",\
+        \"Dial\",\"PJSIP/101&PJSIP/102,12\",\"2026-11-22 09:27:15\",\"2026-11-22 09:27:18\",\"2026-11-22 09:27:22\",7,4,\
+        \"ANSWERED\",\"D\"";
+
+    #[test]
+    fn rows_without_ids_hang_together_by_their_channels() {
+        let calls = made_of(&[RANG, TALKED]);
+        assert_eq!(calls.len(), 1);
+        let record = &calls[0].call.record;
+        assert_eq!(record.call_id.as_str(), "default-PJSIP-trunk-msk-00000014@1795339635");
+        assert_eq!((record.uniqueids.len(), calls[0].ids.len()), (0, 0));
+        assert_eq!((record.talk_seconds.rounded(), record.responsible.as_deref()), (4, Some("102")));
+    }
+
+    #[test]
+    fn a_record_says_where_it_is_from() {
+        let record = &made_of(&[RANG])[0].call.record;
+        assert_eq!((record.source, record.time), (Source::Cdr, TimeSource::Estimated));
+        assert!(record.why.contains(&Why::FromCdr { rows: 1 }));
+    }
 }

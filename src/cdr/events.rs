@@ -131,7 +131,9 @@ impl Told {
     }
 
     fn find_legs(&mut self, group: &Group<'_>) {
-        let discriminator = group.ids().first().copied().unwrap_or_default().to_owned();
+        // Names begin anew with Asterisk, so they are told apart by the call's first id, or its second.
+        let start = group.start().map_or(0, |start| start.micros() / 1_000_000);
+        let discriminator = group.ids().first().map_or_else(|| start.to_string(), |id| (*id).to_owned());
         for row in &group.rows {
             for name in row.ends() {
                 let called = group.is_dialled(name);
@@ -197,7 +199,9 @@ impl Told {
         let by = Some(caller);
         let end = match row.disposition {
             Disposition::Answered => row.answer.unwrap_or(row.end),
-            _ => row.end,
+            Disposition::Busy | Disposition::Congestion | Disposition::Failed | Disposition::NoAnswer => {
+                row.end
+            }
         };
         if row.lastapp.eq_ignore_ascii_case("Queue") {
             self.push(row.start, Phase::Begin, callee, Act::Member { by: caller });
@@ -232,8 +236,8 @@ impl Told {
             .rows
             .iter()
             .all(|row| row.dstchannel.is_empty() && row.disposition != Disposition::Answered);
-        let cause = group.rows.iter().filter(|row| row.lastapp.eq_ignore_ascii_case("Hangup"));
-        let cause: Option<u16> = cause.filter_map(|row| row.lastdata.trim().parse().ok()).next();
+        let mut cause = group.rows.iter().filter(|row| row.lastapp.eq_ignore_ascii_case("Hangup"));
+        let cause: Option<u16> = cause.find_map(|row| row.lastdata.trim().parse().ok());
         for leg in 0..self.legs.len() {
             if self.legs[leg].called {
                 self.legs[leg].cause = self.legs[leg].cause.or(cause);

@@ -178,7 +178,9 @@ fn vote(witnesses: &[Witness], at: usize) -> Option<i64> {
     let from = next.saturating_sub(WITNESSES / 2).min(witnesses.len().saturating_sub(WITNESSES));
     let near = &witnesses[from..witnesses.len().min(from + WITNESSES)];
     let mut votes: BTreeMap<i64, usize> = BTreeMap::new();
-    near.iter().for_each(|witness| *votes.entry(witness.offset).or_default() += 1);
+    for witness in near {
+        *votes.entry(witness.offset).or_default() += 1;
+    }
     let most = votes.values().max().copied()?;
     votes.into_iter().find(|(_, count)| *count == most).map(|(offset, _)| offset)
 }

@@ -36,10 +36,11 @@ use crate::time::{MonoTime, PbxTime, micros};
 /// Gaps that wait for their turn; a connection that is lost more often is no gap but the rule.
 pub const WAITING_MAX: usize = 64;
 
-/// How long after its end a gap's calls are looked for. Records are written when a call ends, in batches
-/// of `cdr.conf` after five minutes, and by databases that are away when they come back.
-const TRIES: [Duration; 4] =
-    [Duration::from_secs(5), Duration::from_mins(1), Duration::from_mins(5), Duration::from_mins(15)];
+/// Pauses before the tries to find a gap's calls: 5 s, 1, 5 and 15 minutes after its end. Records are
+/// written when a call ends, in batches of `cdr.conf` after five minutes, and into databases that are away
+/// when they come back.
+const PAUSES: [Duration; 4] =
+    [Duration::from_secs(5), Duration::from_secs(55), Duration::from_mins(4), Duration::from_mins(10)];
 
 /// Records have whole seconds.
 const ROUNDING: Duration = Duration::from_secs(2);
@@ -140,7 +141,7 @@ impl GapRepair {
             let oldest = self.waiting.remove(0).gap;
             error!(pbx = %oldest.pbx, from = %oldest.from, to = %oldest.to, "too many gaps wait: this one is not looked at any more; ami2amo repair does it");
         }
-        self.waiting.push(Waiting { gap, tries: 0, due: clock::mono().after(TRIES[0]), added: 0 });
+        self.waiting.push(Waiting { gap, tries: 0, due: clock::mono().after(PAUSES[0]), added: 0 });
         self.keep().await;
     }
 
@@ -154,10 +155,10 @@ impl GapRepair {
         for mut waiting in due {
             let outcome = self.repair(&waiting.gap).await;
             waiting.tries += 1;
-            let is_last = waiting.tries >= TRIES.len();
+            let is_last = waiting.tries >= PAUSES.len();
             tell(&mut waiting, outcome, is_last);
             if !is_last {
-                waiting.due = clock::mono().after(TRIES[waiting.tries] - TRIES[waiting.tries - 1]);
+                waiting.due = clock::mono().after(PAUSES[waiting.tries]);
                 self.waiting.push(waiting);
             }
         }
@@ -175,7 +176,9 @@ impl GapRepair {
         // While the records were read, live calls may have come to their end.
         let kept = Kept::read(&self.store, &gap.pbx).await?;
         let mut missing: Vec<FinishedCall> = Vec::new();
-        for call in calls {
+        // Without ids a call that was seen cannot be known again: such count that lie wholly in the gap.
+        let is_unseen = |call: &CdrCall| !call.ids.is_empty() || (call.from >= gap.from && call.to <= gap.to);
+        for call in calls.into_iter().filter(is_unseen) {
             if !self.is_known(&gap.pbx, &call, &kept).await? {
                 missing.push(call.call);
             }
@@ -209,8 +212,8 @@ impl GapRepair {
             );
         };
         for KeptGap { pbx, from, to, tries } in gaps {
-            let tries = tries.min(TRIES.len() - 1);
-            let due = clock::mono().after(TRIES[0]);
+            let tries = tries.min(PAUSES.len() - 1);
+            let due = clock::mono().after(PAUSES[0]);
             if self.source(&pbx).is_some() {
                 self.waiting.push(Waiting { gap: Gap { pbx, from, to }, tries, due, added: 0 });
             }

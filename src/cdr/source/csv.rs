@@ -153,8 +153,8 @@ mod tests {
 
     #[tokio::test]
     async fn an_hour_is_found_in_a_year() {
-        let mut file = tempfile::NamedTempFile::new().unwrap();
         const MINUTES: i64 = 60_000;
+        let mut file = tempfile::NamedTempFile::new().unwrap();
         for minute in 0..MINUTES {
             file.write_all(line(minute, true).as_bytes()).unwrap();
         }
@@ -163,7 +163,7 @@ mod tests {
             let range = Range { from: at(from), to: at(from + 60) };
             let rows = super::super::Source::Csv { path: file.path().to_owned() }.read(range).await.unwrap();
             let expected: Vec<_> = (0..MINUTES)
-                .filter(|m| (from - 120 - 1..=from + 60).contains(m))
+                .filter(|m| (from - 120..=from + 60).contains(m))
                 .map(|m| format!("7916{m}"))
                 .collect();
             let found: Vec<_> = rows.into_iter().map(|row| row.src).collect();
