@@ -19,10 +19,10 @@ impl Desk {
         let dir = tempfile::tempdir().unwrap();
         let captures = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/captures");
         let config = format!(
-            "[[pbx]]\nhost = \"127.0.0.1\"\nusername = \"u\"\nsecret = \"s\"\n[pbx.cdr]\nkind = \"csv\"\npath = {:?}\n\
-             [amocrm]\nbase-url = \"http://127.0.0.1:9\"\ntoken = \"t\"\ndefault-user = 1\n[store]\ndir = {:?}\n",
-            captures.join(records),
-            dir.path().join("store"),
+            "[[pbx]]\nhost = \"127.0.0.1\"\nusername = \"u\"\nsecret = \"s\"\n[pbx.cdr]\nkind = \"csv\"\npath = \"{}\"\n\
+             [amocrm]\nbase-url = \"http://127.0.0.1:9\"\ntoken = \"t\"\ndefault-user = 1\n[store]\ndir = \"{}\"\n",
+            captures.join(records).display(),
+            dir.path().join("store").display(),
         );
         std::fs::write(dir.path().join("ami2amo.toml"), config).unwrap();
         Self(dir)

@@ -50,7 +50,9 @@ fn record(start: i64) -> String {
 
 fn add(path: &Path, starts: &[i64]) {
     let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
-    starts.iter().for_each(|start| file.write_all(record(*start).as_bytes()).unwrap());
+    for start in starts {
+        file.write_all(record(*start).as_bytes()).unwrap();
+    }
 }
 
 fn now() -> i64 {
