@@ -2,7 +2,7 @@
 """Gaps for real: people call through a real Asterisk while the daemon is killed and its connection cut at random,
 and in the end the PBX's own records say whether every call is stored once.
 
-    gaps.py [--binary PATH] [--rounds N] [--seed N] [SCENARIO…]
+    gaps.py [--binary PATH] [--rounds N] [--seed N] [--log PATH] [SCENARIO…]
 
 Needs root; uses the lab of `check.py`. Prints what `ami2amo repair` finds; the exit code is 0 when no call is missing
 and none is extra.
@@ -134,6 +134,8 @@ async def trial(args, folder, crm, url, token):
     print(subprocess.run([*repair, "--language", "en"], capture_output=True, text=True).stdout)
     lines = subprocess.run([*repair, "--json"], capture_output=True, text=True).stdout.splitlines()
     totals = json.loads(lines[-1])
+    if args.log:
+        args.log.write_bytes((folder / "all.log").read_bytes() + trouble.daemon.log.read_bytes())
     return not totals["missing"] and not totals["extra"] and not often
 
 
@@ -142,6 +144,7 @@ def main():
     parser.add_argument("--binary", type=pathlib.Path, default=check.REPOSITORY / "target/debug/ami2amo")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--log", type=pathlib.Path, help="where the daemons' log is left")
     parser.add_argument("scenarios", nargs="*", default=list(scenarios.ALL))
     args = parser.parse_args()
     token = secrets.token_hex(8)

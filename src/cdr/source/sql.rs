@@ -11,9 +11,6 @@ use crate::cdr::row::Rows;
 use crate::cdr::source::{Error, ROWS_MAX, Server, Source};
 use crate::time::{PbxTime, local};
 
-/// A database answers, or is locked by others, within this.
-const BUSY: Duration = Duration::from_secs(5);
-
 /// Rows that tell the clock's offset.
 const WITNESSES: usize = 20;
 
@@ -189,6 +186,8 @@ async fn postgres(server: &Server) -> Result<Link, sqlx::Error> {
 #[cfg(feature = "cdr-sqlite")]
 async fn sqlite(path: &std::path::Path) -> Result<Link, sqlx::Error> {
     use sqlx::sqlite::SqliteConnectOptions;
+    /// Whoever writes has the file for milliseconds.
+    const BUSY: Duration = Duration::from_secs(5);
     let options = SqliteConnectOptions::new()
         .filename(path)
         .read_only(true)
