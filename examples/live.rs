@@ -241,6 +241,7 @@ fn intake(
         stop,
         cut: CancellationToken::new(),
         poison: dir.join("poison"),
+        gaps: tokio::sync::mpsc::channel(1).0,
     };
     let sink = Timed {
         store: store.clone(),

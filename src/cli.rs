@@ -19,8 +19,10 @@ use crate::outbox::store::pbxs;
 mod check;
 mod explain;
 mod language;
+mod repair;
 mod replay;
 mod run;
+mod store;
 
 /// Delivers the calls of an Asterisk PBX to amoCRM / Kommo.
 #[derive(Clone, Debug, Parser)]
@@ -53,6 +55,8 @@ enum Command {
     Replay(crate::replay::Args),
     /// Show what happened in a call, why, and whether it is in amoCRM
     Explain(explain::Args),
+    /// Compare the PBX's call detail records with the stored calls, and store those that are missing
+    Repair(repair::Args),
     /// Check the configuration before the daemon runs with it, a number, or the sides in captures
     Check(check::Args),
 }
@@ -79,6 +83,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Replay(args) => quiet_log().and_then(|()| replay::run(&args, cli.config.as_deref())),
         Command::Explain(args) => {
             quiet_log().and_then(|()| explain::run(&args, cli.config.as_deref(), Path::new(CONFIG)))
+        }
+        Command::Repair(args) => {
+            quiet_log().and_then(|()| repair::run(&args, cli.config.as_deref().unwrap_or(Path::new(CONFIG))))
         }
         Command::Check(args) => check::run(&args, cli.config.as_deref(), Path::new(CONFIG)),
     };
@@ -111,7 +118,7 @@ impl Cli {
             }
             (Some(command), false, []) => Ok((self, command)),
             (None, _, [name, ..]) => Err(usage(&format!(
-                "there is no command {}: the commands are run, replay, explain and check",
+                "there is no command {}: the commands are run, replay, explain, repair and check",
                 name.display()
             ))),
             (None, _, []) => Err(Self::help()),

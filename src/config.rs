@@ -14,6 +14,7 @@ use crate::ami::connection;
 use crate::amo::settings::Settings as Amo;
 use crate::call::id::PbxName;
 use crate::call::policy::Policy as Calls;
+use crate::cdr::source::Source;
 use crate::config::check::{Finding, Grade};
 use crate::config::file::File;
 use crate::config::surroundings::{Host, Surroundings};
@@ -50,6 +51,16 @@ pub struct Pbx {
     /// Its name until now, where that was changed on purpose.
     pub renamed_from: Option<PbxName>,
     pub connection: connection::Settings,
+    /// Where calls are found that nobody followed.
+    pub cdr: Option<Cdr>,
+}
+
+/// The call detail records of a PBX.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cdr {
+    pub source: Source,
+    /// What lies further back is not looked for.
+    pub look_back: Duration,
 }
 
 #[derive(Clone, Debug)]

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, anyhow, bail};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
@@ -28,9 +28,11 @@ use crate::call::policy::Policy as Calls;
 use crate::clock;
 use crate::config::{Pbx, Policy, Setup};
 use crate::daemon::crew::Crew;
+use crate::daemon::gaps::GapRepair;
 use crate::daemon::outlet::{Door, Outlet};
 use crate::daemon::stages::Stages;
 use crate::daemon::systemd::Notifier;
+use crate::intake::gap::Gap;
 use crate::intake::revive;
 use crate::intake::task::{Intake, Kept, Link, Way};
 use crate::outbox::courier::Rules;
@@ -41,6 +43,7 @@ use crate::outbox::store::error;
 use crate::outbox::store::handle::Handle;
 
 pub mod crew;
+pub mod gaps;
 pub mod outlet;
 pub mod stages;
 pub mod systemd;
@@ -60,7 +63,9 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let start = Arc::clone(&policy.borrow());
     let calls = watch::channel(Arc::clone(&start.calls)).0;
-    let ways = Ways::new(store.clone(), calls.subscribe(), setup.store_dir.join("poison"));
+    let (gaps, gaps_reader) = mpsc::channel(gaps::WAITING_MAX);
+    let ways = Ways::new(store.clone(), calls.subscribe(), setup.store_dir.join("poison"), gaps);
+    let repair = GapRepair::new(store.clone(), &setup.pbxs, calls.subscribe(), gaps_reader);
     let mut courier = Delivery::start(&start, store.clone(), ways.offsets.subscribe())?;
     let (mut intakes, mut links) = (Vec::new(), Vec::new());
     for pbx in &setup.pbxs {
@@ -72,6 +77,7 @@ pub async fn run(
     let mut crew = crew.context("cannot start the intake's thread")?;
     let mut duties = notifier.on_duty(&links, crew.runtime());
     duties.spawn(hand_on(policy, calls, courier.rules.clone()));
+    duties.spawn(repair.run());
     info!(pbxs = setup.pbxs.len(), version = env!("CARGO_PKG_VERSION"), "ready");
 
     let cause = tokio::select! {
@@ -94,12 +100,18 @@ struct Ways {
     stop: CancellationToken,
     cut: CancellationToken,
     poison: PathBuf,
+    gaps: mpsc::Sender<Gap>,
 }
 
 impl Ways {
-    fn new(store: Handle, policy: watch::Receiver<Arc<Calls>>, poison: PathBuf) -> Self {
+    fn new(
+        store: Handle,
+        policy: watch::Receiver<Arc<Calls>>,
+        poison: PathBuf,
+        gaps: mpsc::Sender<Gap>,
+    ) -> Self {
         let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
-        Self { store, policy, offsets: watch::channel(Arc::default()).0, stop, cut, poison }
+        Self { store, policy, offsets: watch::channel(Arc::default()).0, stop, cut, poison, gaps }
     }
 
     /// The intake of one PBX, and where its connection stands.
@@ -123,6 +135,7 @@ impl Ways {
             stop: self.stop.clone(),
             cut: self.cut.clone(),
             poison: self.poison.clone(),
+            gaps: self.gaps.clone(),
         };
         let intake = Intake::new(pbx.name.clone(), pbx.connection.clone(), reader, way, sink);
         Ok((intake, (pbx.name.clone(), links)))
@@ -250,7 +263,12 @@ mod tests {
         let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
         let full = store::Error::Full { path: dir.path().to_owned(), source: full };
         let handle = Store::spawn_waiting(dir.path(), &full, clock::host, rest::IDLE).unwrap();
-        let ways = Ways::new(handle.clone(), watch::channel(Arc::default()).1, dir.path().to_owned());
+        let ways = Ways::new(
+            handle.clone(),
+            watch::channel(Arc::default()).1,
+            dir.path().to_owned(),
+            mpsc::channel(1).0,
+        );
         let session = session::Settings {
             username: "ami2amo".to_owned(),
             login: session::Login::Plain,
@@ -259,7 +277,11 @@ mod tests {
         let secret = Secret::new(b"s".to_vec());
         let connection =
             Settings { host: "127.0.0.1".to_owned(), port: 9, security: Security::Loopback, secret, session };
-        assert!(ways.intake(&Pbx { name: PbxName::default(), renamed_from: None, connection }).await.is_ok());
+        assert!(
+            ways.intake(&Pbx { name: PbxName::default(), renamed_from: None, connection, cdr: None })
+                .await
+                .is_ok()
+        );
         // Closed while it waits: it says so.
         assert!(handle.close().await.is_err());
     }

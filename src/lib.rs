@@ -22,6 +22,7 @@
 pub mod ami;
 pub mod amo;
 pub mod call;
+pub mod cdr;
 #[cfg(feature = "daemon")]
 pub mod cli;
 #[cfg(feature = "daemon")]

@@ -3,6 +3,7 @@
 pub mod explain;
 pub mod log;
 pub mod number;
+pub mod repair;
 pub mod screen;
 pub mod sides;
 pub mod words;

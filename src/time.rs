@@ -4,6 +4,7 @@
 //! ([`HostTime`]); waiting is measured on a clock that never steps ([`MonoTime`]). No function
 //! here reads a clock: time is an argument.
 
+pub mod local;
 pub mod micros;
 pub mod span;
 

@@ -135,7 +135,7 @@ fn the_lab_runs_with_the_shipped_file() {
     let lines = || conf.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with(';'));
     let sections: Vec<_> = lines().filter(|line| line.starts_with('[')).collect();
     assert_eq!(sections, ["[general]"], "users come from the shipped file");
-    assert_eq!(lines().last(), Some("#include manager-ami2amo.conf"));
+    assert_eq!(lines().next_back(), Some("#include manager-ami2amo.conf"));
     assert!(!conf.contains("timestampevents"), "that, too");
     let copies = "sed \"s|CHANGE-ME|$secret|\" \"$here/../../config/asterisk/$lab_stanza\" \
                   >\"$pbx_dir/etc/manager-ami2amo.conf\"";

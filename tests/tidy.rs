@@ -15,6 +15,7 @@ const LEVELS: &[&[&str]] = &[
     &["panics", "time"],
     &["ami"],
     &["call"],
+    &["cdr"],
     &["amo"],
     &["outbox"],
     &["config", "intake", "ops"],

@@ -279,6 +279,11 @@ impl Secret {
         !bytes.is_empty() && !bytes.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0))
     }
 
+    /// The secret itself, for whoever logs in with it.
+    pub fn expose(&self) -> &[u8] {
+        self.0.expose_secret()
+    }
+
     /// Whether `other` is the same secret.
     pub fn is_same(&self, other: &Self) -> bool {
         self.0.expose_secret() == other.0.expose_secret()

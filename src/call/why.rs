@@ -39,6 +39,8 @@ pub enum Why {
     Skip { reason: Skip },
     /// Not all of the call was seen.
     Partial { rule: PartialRule },
+    /// Nobody followed the call: it was made of so many call detail records.
+    FromCdr { rows: u32 },
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Deserialize, Serialize)]

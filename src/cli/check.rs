@@ -19,6 +19,7 @@ use crate::ops::words::Language;
 use crate::ops::{number, screen};
 
 mod certificates;
+mod records;
 mod sides;
 
 #[derive(Clone, Debug, clap::Args)]
@@ -64,8 +65,11 @@ pub fn run(args: &Args, named: Option<&Path>, default: &Path) -> anyhow::Result<
     let path = named.unwrap_or(default);
     let file = config::read(path, &Host::Look)?;
     let asked = if args.offline { Vec::new() } else { check::encrypted(&file, &Host::Look) };
-    let (mut findings, _) = check::examine(file, &Host::Look);
+    let (mut findings, config) = check::examine(file, &Host::Look);
     findings.extend(certificates::look(asked)?);
+    if let Some(config) = config.filter(|_| !args.offline) {
+        findings.extend(records::look(&config.setup.pbxs)?);
+    }
     print(&mut io::stdout().lock(), path, &findings).context("cannot print")?;
     Ok(match findings.iter().map(|finding| finding.grade).max() {
         Some(Grade::Fail) => ExitCode::from(EX_CONFIG),

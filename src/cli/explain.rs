@@ -13,6 +13,7 @@ use crate::call::id::PbxName;
 use crate::call::policy::Policy;
 use crate::call::record::FinishedCall;
 use crate::cli::language::{self, LanguageArgs};
+use crate::cli::store;
 use crate::config::{self, surroundings::Host};
 use crate::ops::explain;
 use crate::ops::screen::{self, Paint};
@@ -21,8 +22,6 @@ use crate::ops::words::looking::{self, Days};
 use crate::outbox::search::{Found, Wanted, Whereabouts};
 use crate::outbox::store::search::KEPT;
 use crate::replay::{self, Captures, End};
-
-mod store;
 
 /// What happened in a call, why, and what became of it.
 #[derive(Clone, Debug, clap::Args)]

@@ -74,7 +74,7 @@ fn open_store(setup: &Setup) -> anyhow::Result<Handle> {
 
 /// The PBXs as the store is to know them.
 fn configured(setup: &Setup) -> Vec<Configured> {
-    let known = |Pbx { name, renamed_from, connection }: &Pbx| Configured {
+    let known = |Pbx { name, renamed_from, connection, .. }: &Pbx| Configured {
         name: name.clone(),
         address: format!("{}:{}", connection.host.to_ascii_lowercase(), connection.port),
         renamed_from: renamed_from.clone(),

@@ -13,6 +13,7 @@ use crate::config::{Config, Log, Policy, Setup};
 use crate::ops::log;
 
 mod amocrm;
+mod cdr;
 mod pbx;
 mod tls;
 

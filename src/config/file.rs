@@ -54,6 +54,36 @@ pub struct PbxTable {
     pub tls_ca_file: Option<PathBuf>,
     pub tls_name: Option<String>,
     pub allow_plaintext: bool,
+    pub cdr: Option<CdrTable>,
+}
+
+/// `[pbx.cdr]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct CdrTable {
+    pub kind: CdrKind,
+    pub path: Option<PathBuf>,
+    pub host: Option<String>,
+    pub port: Option<u16>,
+    pub socket: Option<PathBuf>,
+    pub user: Option<String>,
+    #[serde(default, deserialize_with = "secret")]
+    pub password: Option<Secret>,
+    pub password_file: Option<PathBuf>,
+    pub database: Option<String>,
+    pub table: Option<String>,
+    #[serde(default = "look_back")]
+    pub look_back: Span,
+}
+
+/// Where call detail records are.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CdrKind {
+    Csv,
+    Mysql,
+    Postgres,
+    Sqlite,
 }
 
 /// How a PBX is known.
@@ -128,6 +158,7 @@ impl Default for PbxTable {
             tls_ca_file: None,
             tls_name: None,
             allow_plaintext: false,
+            cdr: None,
         }
     }
 }
@@ -154,6 +185,10 @@ impl Default for DaemonTable {
     fn default() -> Self {
         Self { stop_timeout: Span::from_secs(20) }
     }
+}
+
+fn look_back() -> Span {
+    Span::from_hours(24)
 }
 
 fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {

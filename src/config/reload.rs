@@ -52,6 +52,7 @@ fn pbx_differences(old: &Pbx, new: &Pbx) -> Vec<String> {
         ("secret", !before.secret.is_same(&after.secret)),
         ("login", before.session.login != after.session.login),
         ("ping-interval", before.session.ping_interval != after.session.ping_interval),
+        ("cdr", old.cdr != new.cdr),
     ];
     let differing = keys.into_iter().filter(|(_, differs)| *differs);
     differing.map(|(key, _)| format!("[[pbx]] \"{}\" {key}", new.name)).collect()

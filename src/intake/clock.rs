@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::ami::event::{Cdr, Event, What, made_at};
 use crate::call::record::TimeSource;
-use crate::time::PbxTime;
+use crate::time::{PbxTime, local};
 
 /// A step back up to this is disorder among the PBX's threads; the event counts as of the latest.
 const DISORDER: Duration = Duration::from_secs(2);
@@ -152,18 +152,12 @@ fn epoch(event: &Event<'_>) -> Option<PbxTime> {
     made_at(channel.uniqueid)
 }
 
-/// The end of a call by Asterisk's own record. Its times are local; the uniqueid's epoch is not, so
-/// the two tell the offset, which is a whole number of quarters of an hour.
+/// The end of a call by Asterisk's own record, whose times are local.
 fn ended(cdr: &Cdr<'_>) -> Option<PbxTime> {
-    const QUARTER: i64 = 15 * 60;
-    let seconds = |text: &[u8]| -> Option<i64> {
-        let time: jiff::civil::DateTime = std::str::from_utf8(text).ok()?.parse().ok()?;
-        Some(time.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_second())
-    };
-    let made = made_at(cdr.uniqueid)?.micros() / 1_000_000;
-    let (started, ended) = (seconds(cdr.started)?, seconds(cdr.ended)?);
-    let offset = (started - made + QUARTER / 2).div_euclid(QUARTER) * QUARTER;
-    Some(PbxTime::from_micros((ended - offset) * 1_000_000))
+    let at = |text: &[u8]| local::parse(std::str::from_utf8(text).ok()?);
+    let made = made_at(cdr.uniqueid)?.micros();
+    let (started, ended) = (at(cdr.started)?, at(cdr.ended)?);
+    Some(PbxTime::from_micros(ended - local::offset(started, made)))
 }
 
 #[cfg(test)]

@@ -23,7 +23,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{Notify, watch};
+use tokio::sync::mpsc::error::TrySendError::{Closed, Full};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -36,6 +37,7 @@ use crate::call::policy::Policy;
 use crate::call::record::{CallRecord, FinishedCall};
 use crate::call::tracker::Findings;
 use crate::clock;
+use crate::intake::gap::{Gap, Watch};
 use crate::intake::reader::Reader;
 use crate::intake::task::guard::Guard;
 use crate::intake::task::outgoing::{OFFER_AGAIN, Outgoing};
@@ -73,6 +75,7 @@ pub struct Intake {
     /// When Asterisk started, by its own time.
     started: Option<String>,
     findings: Findings,
+    watch: Watch,
 }
 
 /// What connects an intake with the rest of the process.
@@ -87,6 +90,8 @@ pub struct Way {
     pub cut: CancellationToken,
     /// Folder for what made the core panic.
     pub poison: PathBuf,
+    /// Takes the times in which the PBX was not watched.
+    pub gaps: mpsc::Sender<Gap>,
 }
 
 /// Where the connection to a PBX stands.
@@ -127,6 +132,8 @@ impl Intake {
         sink: Box<dyn Sink>,
     ) -> Self {
         let guard = Guard::new(way.poison.clone());
+        let last = reader.stats().last.map(|last| PbxTime::from_micros(last.micros() - reader.shift()));
+        let watch = Watch::new(pbx.clone(), last);
         Self {
             pbx,
             settings: Arc::new(settings),
@@ -143,6 +150,7 @@ impl Intake {
             lacks: BTreeSet::new(),
             started: None,
             findings: Findings::default(),
+            watch,
         }
     }
 
@@ -195,6 +203,7 @@ impl Intake {
         mut connection: Connection<S>,
     ) -> Option<connection::Error> {
         self.reader.handle_connected();
+        self.watch.lost();
         connection.set_own_variables(self.reader.own_variables());
         let mut policy = self.way.policy.clone();
         loop {
@@ -237,10 +246,21 @@ impl Intake {
         }
         if let Some(offset) = connection.session().offset() {
             self.publish(offset.host_ahead().saturating_sub(self.reader.shift()));
+            self.watch(offset.to_pbx(clock::host()));
         }
         self.set_clock();
         self.collect();
         if self.guard.has_caught() { Err(connection::Error::Panicked) } else { outcome }
+    }
+
+    /// It is `now` on the PBX, and its events flow: a time in which they did not is over.
+    fn watch(&mut self, now: PbxTime) {
+        let Some(gap) = self.watch.alive(now) else { return };
+        if let Err(lost) = self.way.gaps.try_send(gap) {
+            let (Full(gap) | Closed(gap)) = lost;
+            let (from, to) = (gap.from, gap.to);
+            warn!(%from, %to, "the PBX was not watched, and nobody is there to look for its calls: ami2amo repair does it");
+        }
     }
 
     /// Says good-bye to the PBX; what it still sends counts.

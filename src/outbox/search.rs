@@ -1,10 +1,11 @@
 //! Pure: which stored call a person means, and what is known of where it is.
 
+use crate::call::id::PbxName;
 use crate::call::record::{CallRecord, FinishedCall};
 use crate::call::side::{is_short, same_number};
 use crate::outbox::queue::Item;
 use crate::outbox::schedule::Slip;
-use crate::time::HostTime;
+use crate::time::{HostTime, PbxTime};
 
 /// What a person asks for.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -13,6 +14,8 @@ pub enum Wanted {
     Named(String),
     /// A telephone number: all calls with it. A short one is an extension's too.
     Number(String),
+    /// All calls of a PBX that ended within this time.
+    Ended { pbx: PbxName, from: PbxTime, to: PbxTime },
 }
 
 /// A call that was found.
@@ -58,7 +61,7 @@ impl Wanted {
     /// Whether `text` can be meant for a call: a number, or a name that ends as uniqueids do.
     pub fn is_likely(text: &str) -> bool {
         match Self::parse(text) {
-            Self::Number(_) => true,
+            Self::Number(_) | Self::Ended { .. } => true,
             Self::Named(name) => {
                 let name = name.split(['~', '+']).next().unwrap_or(&name);
                 let is_number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
@@ -76,6 +79,7 @@ impl Wanted {
                 let is_outside = outside.into_iter().flatten().any(|known| same_number(known, number));
                 is_outside || (is_short(number) && has_extension(record, number))
             }
+            Self::Ended { pbx, from, to } => record.pbx == *pbx && (from..=to).contains(&&record.ended_at),
         }
     }
 
@@ -85,6 +89,7 @@ impl Wanted {
         const TAIL: usize = 10;
         match self {
             Self::Named(name) => name,
+            Self::Ended { pbx, .. } => pbx.as_str(),
             Self::Number(number) => number.get(number.len().saturating_sub(TAIL)..).unwrap_or(number),
         }
     }

@@ -22,6 +22,8 @@ pub struct Script {
     /// The answer to a right login; `None` accepts it.
     pub refusal: Option<&'static str>,
     pub answers_pings: bool,
+    /// Its clock is this host's; else it stands at one moment of the past.
+    pub has_clock: bool,
     /// Sent one after the other when the client has logged in.
     pub steps: Vec<Step>,
 }
@@ -87,6 +89,7 @@ impl Default for Script {
             secret: b"s3cret".to_vec(),
             refusal: None,
             answers_pings: true,
+            has_clock: false,
             steps: Vec::new(),
         }
     }
@@ -290,7 +293,10 @@ fn answer(block: &[(String, Vec<u8>)], script: &Script, state: &State) -> (Vec<u
         "Ping" if !script.answers_pings => (Vec::new(), Verdict::GoOn),
         "Ping" => {
             state.see(|seen| seen.pings += 1);
-            (reply("Success", "Ping: Pong\r\nTimestamp: 1795339565.437709\r\n"), Verdict::GoOn)
+            let clock =
+                std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+            let clock = if script.has_clock { clock.as_secs_f64() } else { 1_795_339_565.437_709 };
+            (reply("Success", &format!("Ping: Pong\r\nTimestamp: {clock:.6}\r\n")), Verdict::GoOn)
         }
         "CoreSettings" => {
             (reply("Success", "AMIversion: 11.0.0\r\nAsteriskVersion: 22.10.1\r\n"), Verdict::GoOn)

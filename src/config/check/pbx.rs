@@ -7,7 +7,7 @@ use crate::ami::connection::{self, Secret};
 use crate::ami::session;
 use crate::call::id::PbxName;
 use crate::config::Pbx;
-use crate::config::check::{Encrypted, Report, SECRET_VARIABLE, is_absolute, tls, unreadable};
+use crate::config::check::{Encrypted, Report, SECRET_VARIABLE, cdr, is_absolute, tls, unreadable};
 use crate::config::file::PbxTable;
 use crate::config::surroundings::Surroundings;
 
@@ -86,7 +86,11 @@ fn pbx(place: &str, table: &PbxTable, surroundings: &impl Surroundings, report: 
     let session =
         session::Settings { username, login: table.login, ping_interval: table.ping_interval.duration() };
     let connection = connection::Settings { host, port, security, secret, session };
-    Some(Pbx { name: PbxName::clone(&table.name), renamed_from: table.renamed_from.clone(), connection })
+    let cdr = match &table.cdr {
+        Some(cdr) => Some(cdr::table(&table.name, cdr, surroundings, report)?),
+        None => None,
+    };
+    Some(Pbx { name: PbxName::clone(&table.name), renamed_from: table.renamed_from.clone(), connection, cdr })
 }
 
 fn host(place: &str, table: &PbxTable, report: &mut Report) -> Option<String> {
@@ -133,7 +137,9 @@ fn secret(
             return None;
         }
         (Some(secret), None) => (secret.clone(), "the configuration".to_owned()),
-        (None, Some(path)) => (file_secret(place, path, surroundings, report)?, path.display().to_string()),
+        (None, Some(path)) => {
+            (file_secret(place, "secret-file", path, surroundings, report)?, path.display().to_string())
+        }
         (None, None) => {
             let Some(value) = surroundings.variable(SECRET_VARIABLE) else {
                 let advice = format!("set secret-file, secret or the variable {SECRET_VARIABLE}");
@@ -151,13 +157,14 @@ fn secret(
     Some((secret, source))
 }
 
-fn file_secret(
+pub(super) fn file_secret(
     place: &str,
+    key: &str,
     path: &Path,
     surroundings: &impl Surroundings,
     report: &mut Report,
 ) -> Option<Secret> {
-    is_absolute(place, "secret-file", path, report).then_some(())?;
+    is_absolute(place, key, path, report).then_some(())?;
     match surroundings.read(path) {
         Ok(mut bytes) => {
             while bytes.last().is_some_and(|last| matches!(last, b'\r' | b'\n')) {
@@ -166,7 +173,7 @@ fn file_secret(
             Some(Secret::new(bytes))
         }
         Err(error) => {
-            unreadable(place, "secret-file", path, &error, surroundings, report);
+            unreadable(place, key, path, &error, surroundings, report);
             None
         }
     }

@@ -110,6 +110,6 @@ fn authorities(
 
 /// Whether `host` is this machine, as far as can be told without asking a name server; where it is
 /// not, that is found when it is looked up.
-fn is_loopback(host: &str) -> bool {
+pub fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(connection::is_loopback)
 }

@@ -21,6 +21,7 @@ pub fn label(why: &Why, language: Language) -> &'static str {
         Why::Filtered { .. } => language.pick("filter", "отбор"),
         Why::Skip { .. } => language.pick("not sent", "не отправлен"),
         Why::Partial { .. } => language.pick("partial", "неполный"),
+        Why::FromCdr { .. } => language.pick("source", "источник"),
     }
 }
 
@@ -55,6 +56,10 @@ pub fn why(why: &Why, call: Direction, language: Language) -> String {
         Why::Filtered { by } => filter(*by, language).to_owned(),
         Why::Skip { reason } => skip(*reason, language).to_owned(),
         Why::Partial { rule } => partial(*rule, language).to_owned(),
+        Why::FromCdr { rows } => language.pick(
+            format!("not seen live: made of the PBX's call detail records (rows: {rows})"),
+            format!("вживую не виден: составлен по CDR станции (строк: {rows})"),
+        ),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Finding the calls that a person means: in the open store, or in the journal of one that another
 //! process holds. Nothing here changes a call.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -44,14 +44,14 @@ impl Store {
     /// When the store failed.
     pub fn search(&self, wanted: &Wanted) -> Result<Search, Error> {
         self.alive()?;
-        let mut newest = Newest::default();
+        let mut newest = Newest::of(wanted);
         match wanted {
             Wanted::Named(name) => {
                 for item in self.named(name)? {
                     newest.push(item.into());
                 }
             }
-            Wanted::Number(_) => {
+            Wanted::Number(_) | Wanted::Ended { .. } => {
                 for tree in [Tree::History, Tree::Dead, Tree::Outbox] {
                     self.search_tree(tree, wanted, &mut newest)?;
                 }
@@ -111,27 +111,41 @@ pub fn holder(dir: &Path) -> io::Result<Option<u32>> {
 /// # Errors
 /// When the journal cannot be read.
 pub fn search_journal(dir: &Path, wanted: &Wanted) -> io::Result<Search> {
-    let mut newest = Newest::default();
+    let mut newest = Newest::of(wanted);
     journal::past::search(&dir.join("journal"), wanted, &mut newest)?;
     Ok(newest.search())
 }
 
 /// The newest calls by their start.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Newest {
     found: VecDeque<Found>,
+    /// Ids of calls that came, to tell those that came before.
+    ids: BTreeSet<CallId>,
+    limit: usize,
     more: usize,
 }
 
 impl Newest {
+    /// As many as a person can read, or all where they are to be compared.
+    pub(super) fn of(wanted: &Wanted) -> Self {
+        let limit = match wanted {
+            Wanted::Named(_) | Wanted::Number(_) => FOUND_MAX,
+            Wanted::Ended { .. } => usize::MAX,
+        };
+        Self { found: VecDeque::new(), ids: BTreeSet::new(), limit, more: 0 }
+    }
+
     /// Takes a call; one that is there already is replaced.
     pub(super) fn push(&mut self, found: Found) {
         let id = &found.call.record.call_id;
-        self.found.retain(|known| known.call.record.call_id != *id);
+        if !self.ids.insert(id.clone()) {
+            self.found.retain(|known| known.call.record.call_id != *id);
+        }
         let started = found.call.record.started_at;
         let place = self.found.partition_point(|known| known.call.record.started_at <= started);
         self.found.insert(place, found);
-        if self.found.len() > FOUND_MAX {
+        if self.found.len() > self.limit {
             self.found.pop_front();
             self.more += 1;
         }

@@ -155,6 +155,7 @@ fn reasons(kind: usize) -> Vec<Why> {
         8 => skips().into_iter().map(|reason| Why::Skip { reason }).collect(),
         9 => partial_rules().into_iter().map(|rule| Why::Partial { rule }).collect(),
         10 => time_sources().into_iter().map(|source| Why::Time { source }).collect(),
+        11 => vec![Why::FromCdr { rows: 3 }],
         _ => Vec::new(),
     }
 }
@@ -173,6 +174,7 @@ fn kind(why: &Why) -> usize {
         Why::Skip { .. } => 8,
         Why::Partial { .. } => 9,
         Why::Time { .. } => 10,
+        Why::FromCdr { .. } => 11,
     }
 }
 

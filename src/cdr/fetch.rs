@@ -1,0 +1,38 @@
+//! The calls of a stretch of time, hour by hour, so that a long one needs no more memory than a short.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::cdr::calls::{self, CdrCall, Known};
+use crate::cdr::range::Range;
+use crate::cdr::source::{Error, Source};
+
+/// What is read at once.
+const WINDOW: Duration = Duration::from_hours(1);
+
+/// Rows that begin so long after a window may belong to a call that ends in it: transfers in a late part
+/// of it do.
+const TRAIL: Duration = Duration::from_mins(30);
+
+/// The calls that ended within `range`, by end.
+///
+/// # Errors
+/// When the source cannot be read.
+pub async fn calls(source: &Source, known: Known<'_>, range: Range) -> Result<Vec<CdrCall>, Error> {
+    let mut found: Vec<CdrCall> = Vec::new();
+    // A call whose parts hang together over a window's edge is seen from both sides.
+    let mut ids = BTreeSet::new();
+    let mut from = range.from;
+    while from <= range.to {
+        let to = from.after(WINDOW).min(range.to);
+        let rows = source.read(Range { from, to: to.after(TRAIL) }).await?;
+        for call in calls::calls(&rows, known) {
+            if (from..=to).contains(&call.to) && ids.insert(call.call.record.call_id.clone()) {
+                found.push(call);
+            }
+        }
+        from = to.after(Duration::from_micros(1));
+    }
+    found.sort_by_key(|call| call.to);
+    Ok(found)
+}

@@ -1,0 +1,183 @@
+//! Reads call detail records where the PBX keeps them. Nothing is ever written there.
+//!
+//! Runs on whatever task asks; files are read on the blocking pool. Every step has a limit: a database
+//! that hangs costs one repair its turn and nobody else anything.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::ami::connection::Secret;
+use crate::cdr::range::Range;
+use crate::cdr::row::{Row, Rows};
+use crate::time::PbxTime;
+
+mod csv;
+#[cfg(any(feature = "cdr-mysql", feature = "cdr-postgres", feature = "cdr-sqlite"))]
+mod sql;
+
+/// Where the records are.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// `Master.csv` of `cdr_csv`.
+    Csv {
+        path: PathBuf,
+    },
+    Mysql(Server),
+    Postgres(Server),
+    Sqlite {
+        path: PathBuf,
+        table: String,
+    },
+}
+
+/// A database that is asked over a socket. `Debug` does not show the password.
+#[derive(Clone, Debug)]
+pub struct Server {
+    pub host: String,
+    /// `None`: the port that such databases have.
+    pub port: Option<u16>,
+    /// A Unix socket, in place of host and port.
+    pub socket: Option<PathBuf>,
+    pub user: String,
+    pub password: Option<Secret>,
+    pub database: String,
+    pub table: String,
+}
+
+/// What a look at a source found.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Probe {
+    /// When the newest record ends; `None` when there is none yet.
+    pub newest: Option<PbxTime>,
+    /// Records have linkedids: those of one call are surely found.
+    pub linked: bool,
+}
+
+/// Why records cannot be read. No message has a password in it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("cannot read {}: is cdr_csv loaded (module show like cdr_csv), and the file readable by this user?", path.display())]
+    File { path: PathBuf, source: std::io::Error },
+    #[error("this ami2amo was built without {0}: build it with --features {1}, or take kind = \"csv\"")]
+    NotBuilt(&'static str, &'static str),
+    #[error("cannot ask the database at {place}: {detail}")]
+    Database { place: String, detail: String },
+    #[error(
+        "the table {table:?} at {place} has no column {column:?}: is it a table of CDR, and may the user read it?"
+    )]
+    Column { place: String, table: String, column: &'static str },
+    #[error("{place} did not answer within {} s", PATIENCE.as_secs())]
+    Patience { place: String },
+    #[error("there are more than {ROWS_MAX} records within {hours} h: something is wrong with their times")]
+    TooMany { hours: u64 },
+}
+
+/// Longest wait for one reading. An index on the time makes it milliseconds; a table of ten million rows
+/// without one takes some seconds.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Records that one reading may give. Hours are read one by one, and a very large PBX has 10,000 in one.
+const ROWS_MAX: usize = 100_000;
+
+/// Whether it is the same place, asked as the same user.
+impl PartialEq for Source {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Mysql(a), Self::Mysql(b)) | (Self::Postgres(a), Self::Postgres(b)) => {
+                let [password, other_password] = [a, b].map(|server| server.password.as_ref());
+                let same = match (password, other_password) {
+                    (Some(password), Some(other)) => password.is_same(other),
+                    (password, other) => password.is_none() && other.is_none(),
+                };
+                same && self.place() == other.place()
+            }
+            (Self::Csv { .. }, Self::Csv { .. }) | (Self::Sqlite { .. }, Self::Sqlite { .. }) => {
+                self.place() == other.place()
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Source {
+    /// The records that overlap `range`, by beginning. Records of calls that began up to
+    /// [`Range::LEAD`] before it are among them, so that calls are whole.
+    ///
+    /// # Errors
+    /// When the source cannot be read: what to do.
+    pub async fn read(&self, range: Range) -> Result<Vec<Row>, Error> {
+        let reading = async {
+            match self {
+                Self::Csv { path } => csv::read(path.clone(), range).await,
+                Self::Mysql(_) | Self::Postgres(_) | Self::Sqlite { .. } => self.read_table(range).await,
+            }
+        };
+        let Rows { rows, .. } = self.patiently(reading).await?;
+        if rows.len() > ROWS_MAX {
+            return Err(Error::TooMany { hours: range.to.since(range.from).as_secs().div_ceil(3600) });
+        }
+        let mut rows: Vec<Row> = rows.into_iter().filter(|row| range.overlaps(row)).collect();
+        rows.sort_by_key(|row| (row.start, row.sequence));
+        Ok(rows)
+    }
+
+    /// Looks whether records can be read.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub async fn probe(&self) -> Result<Probe, Error> {
+        let looking = async {
+            match self {
+                Self::Csv { path } => csv::newest(path.clone()).await,
+                Self::Mysql(_) | Self::Postgres(_) | Self::Sqlite { .. } => self.newest_rows().await,
+            }
+        };
+        let Rows { rows, .. } = self.patiently(looking).await?;
+        Ok(Probe {
+            newest: rows.iter().map(|row| row.end).max(),
+            linked: rows.iter().any(|row| !row.linkedid.is_empty()),
+        })
+    }
+
+    async fn patiently<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        let late = |_| Err(Error::Patience { place: self.place() });
+        tokio::time::timeout(PATIENCE, work).await.unwrap_or_else(late)
+    }
+
+    /// What and where it is, for people.
+    pub fn place(&self) -> String {
+        let at = |kind: &str, server: &Server, port: u16| {
+            let Server { host, socket, user, database, table, .. } = server;
+            let port = server.port.unwrap_or(port);
+            let host = socket.as_ref().map_or(format!("{host}:{port}"), |path| path.display().to_string());
+            format!("{kind} {user}@{host} {database}.{table}")
+        };
+        match self {
+            Self::Csv { path } => path.display().to_string(),
+            Self::Sqlite { path, table } => format!("{} {table}", path.display()),
+            Self::Mysql(server) => at("MySQL", server, 3306),
+            Self::Postgres(server) => at("PostgreSQL", server, 5432),
+        }
+    }
+
+    #[cfg(not(any(feature = "cdr-mysql", feature = "cdr-postgres", feature = "cdr-sqlite")))]
+    #[expect(clippy::unused_async, reason = "the drivers' is async")]
+    async fn read_table(&self, _: Range) -> Result<Rows, Error> {
+        Err(self.not_built())
+    }
+
+    #[cfg(not(any(feature = "cdr-mysql", feature = "cdr-postgres", feature = "cdr-sqlite")))]
+    #[expect(clippy::unused_async, reason = "the drivers' is async")]
+    async fn newest_rows(&self) -> Result<Rows, Error> {
+        Err(self.not_built())
+    }
+
+    #[cfg(not(all(feature = "cdr-mysql", feature = "cdr-postgres", feature = "cdr-sqlite")))]
+    fn not_built(&self) -> Error {
+        match self {
+            Self::Csv { .. } | Self::Mysql(_) => Error::NotBuilt("MySQL", "cdr-mysql"),
+            Self::Postgres(_) => Error::NotBuilt("PostgreSQL", "cdr-postgres"),
+            Self::Sqlite { .. } => Error::NotBuilt("SQLite", "cdr-sqlite"),
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! Tables of databases. What is asked is a range of the column with the time, which has an index where
+//! there are many rows, and only of columns that are there.
+
+use std::time::Duration;
+
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
+
+use crate::cdr::column::{Column, Raw};
+use crate::cdr::range::Range;
+use crate::cdr::row::Rows;
+use crate::cdr::source::{Error, ROWS_MAX, Server, Source};
+use crate::time::{PbxTime, local};
+
+/// Rows that tell the clock's offset.
+const WITNESSES: usize = 20;
+
+/// The local time may jump by an hour within the range, or have jumped since.
+const JUMP: Duration = Duration::from_hours(1);
+
+/// Columns without which no call can be made of rows.
+const NEEDED: [(Column, &str); 3] =
+    [(Column::Start, "calldate"), (Column::Channel, "channel"), (Column::Disposition, "disposition")];
+
+enum Link {
+    #[cfg(feature = "cdr-mysql")]
+    Mysql(sqlx::MySqlConnection),
+    #[cfg(feature = "cdr-postgres")]
+    Postgres(sqlx::PgConnection),
+    #[cfg(feature = "cdr-sqlite")]
+    Sqlite(sqlx::SqliteConnection),
+}
+
+/// Columns of a table that are of use, and what it calls them.
+struct Shape {
+    table: String,
+    columns: Vec<(Column, String)>,
+    quote: char,
+    text: &'static str,
+    parameter: fn(usize) -> String,
+}
+
+type Texts = Vec<Vec<Option<String>>>;
+
+impl Source {
+    pub(super) async fn read_table(&self, range: Range) -> Result<Rows, Error> {
+        let (mut link, shape) = self.open().await?;
+        let newest = self.ask(&mut link, shape.newest(), &[]).await?;
+        let newest = shape.raws(newest);
+        let Some(offset) = offset_of(&newest) else { return Ok(Rows::default()) };
+        let local = |at: PbxTime, by: i64| local::text(at.micros() + offset + by);
+        let (lead, jump) = (micros(Range::LEAD + JUMP), micros(JUMP));
+        let bounds = [local(range.from, -lead), local(range.to, jump)];
+        let rows = self.ask(&mut link, shape.between(), &bounds).await?;
+        link.close().await;
+        Ok(Rows::read(&shape.raws(rows), Some(offset)))
+    }
+
+    pub(super) async fn newest_rows(&self) -> Result<Rows, Error> {
+        let (mut link, shape) = self.open().await?;
+        let newest = self.ask(&mut link, shape.newest(), &[]).await?;
+        link.close().await;
+        Ok(Rows::read(&shape.raws(newest), None))
+    }
+
+    async fn open(&self) -> Result<(Link, Shape), Error> {
+        let mut link = self.connect().await?;
+        let (columns, bounds) = self.columns_query();
+        let names = self.ask(&mut link, columns, &bounds).await?;
+        let names = names.into_iter().filter_map(|mut row| row.pop().flatten());
+        let columns: Vec<_> = names.filter_map(|name| Some((Column::of_name(&name)?, name))).collect();
+        let table = self.table().to_owned();
+        for (column, named) in NEEDED {
+            if !columns.iter().any(|(known, _)| *known == column) {
+                return Err(Error::Column { place: self.place(), table, column: named });
+            }
+        }
+        let (quote, text, parameter): (_, _, fn(usize) -> String) = match self {
+            Self::Postgres(_) => ('"', "TEXT", |at| format!("CAST(${at} AS TIMESTAMP)")),
+            Self::Sqlite { .. } => ('"', "TEXT", |_| "?".to_owned()),
+            Self::Mysql(_) | Self::Csv { .. } => ('`', "CHAR", |_| "?".to_owned()),
+        };
+        Ok((link, Shape { table, columns, quote, text, parameter }))
+    }
+
+    fn table(&self) -> &str {
+        match self {
+            Self::Csv { .. } => "",
+            Self::Mysql(server) | Self::Postgres(server) => &server.table,
+            Self::Sqlite { table, .. } => table,
+        }
+    }
+
+    fn columns_query(&self) -> (String, Vec<String>) {
+        let query = match self {
+            Self::Sqlite { .. } | Self::Csv { .. } => "SELECT name FROM pragma_table_info(?)",
+            Self::Mysql(_) => {
+                "SELECT CAST(column_name AS CHAR) FROM information_schema.columns \
+                 WHERE table_schema = DATABASE() AND table_name = ? ORDER BY ordinal_position"
+            }
+            Self::Postgres(_) => {
+                "SELECT CAST(column_name AS TEXT) FROM information_schema.columns \
+                 WHERE table_schema = ANY (current_schemas(false)) AND table_name = $1 ORDER BY ordinal_position"
+            }
+        };
+        (query.to_owned(), vec![self.table().to_owned()])
+    }
+
+    async fn ask(&self, link: &mut Link, query: String, bounds: &[String]) -> Result<Texts, Error> {
+        link.texts(query, bounds).await.map_err(|error| self.failed(&error))
+    }
+
+    fn failed(&self, error: &sqlx::Error) -> Error {
+        Error::Database { place: self.place(), detail: error.to_string() }
+    }
+
+    async fn connect(&self) -> Result<Link, Error> {
+        match self {
+            #[cfg(feature = "cdr-mysql")]
+            Self::Mysql(server) => mysql(server).await.map_err(|error| self.failed(&error)),
+            #[cfg(feature = "cdr-postgres")]
+            Self::Postgres(server) => postgres(server).await.map_err(|error| self.failed(&error)),
+            #[cfg(feature = "cdr-sqlite")]
+            Self::Sqlite { path, .. } => sqlite(path).await.map_err(|error| self.failed(&error)),
+            #[cfg(not(all(feature = "cdr-mysql", feature = "cdr-postgres", feature = "cdr-sqlite")))]
+            _ => Err(self.not_built()),
+            #[cfg(all(feature = "cdr-mysql", feature = "cdr-postgres", feature = "cdr-sqlite"))]
+            Self::Csv { .. } => Err(Error::NotBuilt("a driver for files", "cdr-sqlite")),
+        }
+    }
+}
+
+#[cfg(any(feature = "cdr-mysql", feature = "cdr-postgres"))]
+fn password(server: &Server) -> Option<String> {
+    server.password.as_ref().map(|password| String::from_utf8_lossy(password.expose()).into_owned())
+}
+
+#[cfg(feature = "cdr-mysql")]
+async fn mysql(server: &Server) -> Result<Link, sqlx::Error> {
+    use sqlx::mysql::MySqlConnectOptions;
+    let mut options = MySqlConnectOptions::new()
+        .host(&server.host)
+        .username(&server.user)
+        .database(&server.database)
+        // Old servers know nothing of what these set, and rows are only read.
+        .pipes_as_concat(false)
+        .no_engine_substitution(false)
+        .timezone(None)
+        .disable_statement_logging();
+    if let Some(port) = server.port {
+        options = options.port(port);
+    }
+    if let Some(socket) = &server.socket {
+        options = options.socket(socket);
+    }
+    if let Some(password) = password(server) {
+        options = options.password(&password);
+    }
+    let mut connection = sqlx::MySqlConnection::connect_with(&options).await?;
+    // MariaDB's word for it, then MySQL's; one of the two is not known, and neither is needed.
+    for limit in ["SET SESSION max_statement_time = 15", "SET SESSION max_execution_time = 15000"] {
+        let _ = sqlx::query(limit).execute(&mut connection).await;
+    }
+    let _ = sqlx::query("SET SESSION TRANSACTION READ ONLY").execute(&mut connection).await;
+    Ok(Link::Mysql(connection))
+}
+
+#[cfg(feature = "cdr-postgres")]
+async fn postgres(server: &Server) -> Result<Link, sqlx::Error> {
+    use sqlx::postgres::PgConnectOptions;
+    let mut options = PgConnectOptions::new_without_pgpass()
+        .host(&server.host)
+        .port(server.port.unwrap_or(5432))
+        .username(&server.user)
+        .database(&server.database)
+        .options([("statement_timeout", "15s"), ("default_transaction_read_only", "on"), ("TimeZone", "UTC")])
+        .disable_statement_logging();
+    if let Some(socket) = &server.socket {
+        options = options.socket(socket);
+    }
+    if let Some(password) = password(server) {
+        options = options.password(&password);
+    }
+    Ok(Link::Postgres(sqlx::PgConnection::connect_with(&options).await?))
+}
+
+#[cfg(feature = "cdr-sqlite")]
+async fn sqlite(path: &std::path::Path) -> Result<Link, sqlx::Error> {
+    use sqlx::sqlite::SqliteConnectOptions;
+    /// Whoever writes has the file for milliseconds.
+    const BUSY: Duration = Duration::from_secs(5);
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .read_only(true)
+        .create_if_missing(false)
+        .busy_timeout(BUSY)
+        .disable_statement_logging();
+    Ok(Link::Sqlite(sqlx::SqliteConnection::connect_with(&options).await?))
+}
+
+macro_rules! texts {
+    ($connection:expr, $query:expr, $bounds:expr) => {{
+        let mut query = sqlx::query(AssertSqlSafe($query));
+        for bound in $bounds {
+            query = query.bind(bound.clone());
+        }
+        let mut texts = Vec::new();
+        for row in query.fetch_all($connection).await? {
+            let values = (0..row.len()).map(|at| row.try_get_unchecked::<Option<String>, usize>(at));
+            texts.push(values.collect::<Result<Vec<_>, _>>()?);
+        }
+        Ok(texts)
+    }};
+}
+
+impl Link {
+    async fn texts(&mut self, query: String, bounds: &[String]) -> Result<Texts, sqlx::Error> {
+        match self {
+            #[cfg(feature = "cdr-mysql")]
+            Self::Mysql(connection) => texts!(connection, query, bounds),
+            #[cfg(feature = "cdr-postgres")]
+            Self::Postgres(connection) => texts!(connection, query, bounds),
+            #[cfg(feature = "cdr-sqlite")]
+            Self::Sqlite(connection) => texts!(connection, query, bounds),
+        }
+    }
+
+    /// Says good-bye; a link that is only dropped is the server's to find.
+    async fn close(self) {
+        let _ = match self {
+            #[cfg(feature = "cdr-mysql")]
+            Self::Mysql(connection) => connection.close().await,
+            #[cfg(feature = "cdr-postgres")]
+            Self::Postgres(connection) => connection.close().await,
+            #[cfg(feature = "cdr-sqlite")]
+            Self::Sqlite(connection) => connection.close().await,
+        };
+    }
+}
+
+impl Shape {
+    fn select(&self) -> String {
+        let column = |(_, name): &(Column, String)| format!("CAST({} AS {})", self.quoted(name), self.text);
+        let columns: Vec<_> = self.columns.iter().map(column).collect();
+        format!("SELECT {} FROM {}", columns.join(", "), self.quoted(&self.table))
+    }
+
+    fn start(&self) -> String {
+        let start = self.columns.iter().find(|(column, _)| *column == Column::Start);
+        self.quoted(start.map_or("calldate", |(_, name)| name))
+    }
+
+    fn newest(&self) -> String {
+        format!("{} ORDER BY {} DESC LIMIT {WITNESSES}", self.select(), self.start())
+    }
+
+    fn between(&self) -> String {
+        let (select, start) = (self.select(), self.start());
+        let [from, to] = [1, 2].map(self.parameter);
+        format!("{select} WHERE {start} BETWEEN {from} AND {to} ORDER BY {start} LIMIT {}", ROWS_MAX + 1)
+    }
+
+    fn quoted(&self, name: &str) -> String {
+        let quote = self.quote;
+        format!("{quote}{}{quote}", name.replace(quote, &format!("{quote}{quote}")))
+    }
+
+    fn raws(&self, rows: Texts) -> Vec<Raw> {
+        let raw = |row: Vec<Option<String>>| {
+            let values = self.columns.iter().zip(row);
+            values.filter_map(|((column, _), value)| Some((*column, value?))).collect()
+        };
+        rows.into_iter().map(raw).collect()
+    }
+}
+
+/// How far the clock of the newest rows is ahead of UTC.
+fn offset_of(newest: &[Raw]) -> Option<i64> {
+    let read = Rows::read(newest, None);
+    let shown = newest.iter().filter_map(|raw| raw.get(Column::Start).and_then(local::parse)).max()?;
+    let at = read.rows.iter().map(|row| row.start.micros()).max()?;
+    Some(shown - at)
+}
+
+fn micros(span: Duration) -> i64 {
+    i64::try_from(span.as_micros()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,135 @@
+//! The `[pbx.cdr]` tables: where calls are found that nobody followed.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::call::id::PbxName;
+use crate::cdr::source::{Server, Source};
+use crate::config::Cdr;
+use crate::config::check::tls::is_loopback;
+use crate::config::check::{Report, is_absolute, pbx};
+use crate::config::file::{CdrKind, CdrTable};
+use crate::config::surroundings::Surroundings;
+
+/// More would bring calls of weeks ago into a CRM at once; `repair` does that when a person wants it.
+const LOOK_BACK_MAX: Duration = Duration::from_hours(168);
+
+/// FreePBX, Issabel and the modules of Asterisk call it so.
+const DATABASE: &str = "asteriskcdrdb";
+const TABLE: &str = "cdr";
+/// `MikoPBX` calls it so.
+const MIKO_TABLE: &str = "cdr_general";
+
+/// Checks a table; `None` when something of it is wrong.
+pub(super) fn table(
+    name: &PbxName,
+    table: &CdrTable,
+    surroundings: &impl Surroundings,
+    report: &mut Report,
+) -> Option<Cdr> {
+    let place = format!("[pbx.cdr] of \"{name}\"");
+    let look_back = table.look_back.duration();
+    if look_back.is_zero() || look_back > LOOK_BACK_MAX {
+        let advice = "leave it out, or take \"24h\"; ami2amo repair fetches older calls";
+        report.fail(&place, "look-back is not within 1s to 168h", advice);
+        return None;
+    }
+    misplaced(&place, table, report)?;
+    let source = match table.kind {
+        CdrKind::Csv => Source::Csv { path: path(&place, table, report)? },
+        CdrKind::Sqlite => Source::Sqlite {
+            path: path(&place, table, report)?,
+            table: word(&place, "table", table.table.as_deref().unwrap_or(MIKO_TABLE), report)?,
+        },
+        CdrKind::Mysql => Source::Mysql(server(&place, table, surroundings, report)?),
+        CdrKind::Postgres => Source::Postgres(server(&place, table, surroundings, report)?),
+    };
+    report.ok(&place, format!("{}, up to {} h back", source.place(), look_back.as_secs().div_ceil(3600)));
+    Some(Cdr { source, look_back })
+}
+
+/// Refuses keys that this kind has no use for: who wrote them meant something.
+fn misplaced(place: &str, table: &CdrTable, report: &mut Report) -> Option<()> {
+    let CdrTable { path, host, port, socket, user, password, password_file, database, .. } = table;
+    let of_server = [
+        ("host", host.is_some()),
+        ("port", port.is_some()),
+        ("socket", socket.is_some()),
+        ("user", user.is_some()),
+        ("password", password.is_some()),
+        ("password-file", password_file.is_some()),
+        ("database", database.is_some()),
+    ];
+    let is_file = matches!(table.kind, CdrKind::Csv | CdrKind::Sqlite);
+    let wrong = if is_file {
+        of_server.into_iter().find_map(|(key, is_set)| is_set.then_some(key))
+    } else {
+        path.is_some().then_some("path")
+    };
+    let wrong = wrong.or((table.kind == CdrKind::Csv && table.table.is_some()).then_some("table"));
+    let Some(key) = wrong else { return Some(()) };
+    let advice =
+        "files have a path (and sqlite a table), databases host, user, password-file, database and table";
+    report.fail(place, format!("{key} has no meaning for this kind"), advice);
+    None
+}
+
+fn path(place: &str, table: &CdrTable, report: &mut Report) -> Option<PathBuf> {
+    let Some(path) = &table.path else {
+        let advice = "for example path = \"/var/log/asterisk/cdr-csv/Master.csv\"";
+        report.fail(place, "path is missing", advice);
+        return None;
+    };
+    is_absolute(place, "path", path, report).then(|| path.clone())
+}
+
+fn server(
+    place: &str,
+    table: &CdrTable,
+    surroundings: &impl Surroundings,
+    report: &mut Report,
+) -> Option<Server> {
+    let Some(user) = table.user.clone().filter(|user| !user.is_empty()) else {
+        report.fail(place, "user is missing", "a database user who may read this one table, see docs/cdr.md");
+        return None;
+    };
+    let password = match (&table.password, &table.password_file) {
+        (Some(_), Some(_)) => {
+            let advice = "keep one, better password-file";
+            report.fail(place, "password and password-file are both set", advice);
+            return None;
+        }
+        (Some(password), None) => Some(password.clone()),
+        (None, Some(path)) => Some(pbx::file_secret(place, "password-file", path, surroundings, report)?),
+        (None, None) => None,
+    };
+    let host = table.host.clone().unwrap_or_else(|| "127.0.0.1".to_owned());
+    if table.socket.is_none() && !is_loopback(&host) {
+        let advice = "records go over the network as the database sends them; a tunnel hides them from everybody between";
+        report.warn(place, format!("the database is on another host, {host}"), advice);
+    }
+    let absolute = |path: &Path, report: &mut Report| is_absolute(place, "socket", path, report);
+    if let Some(socket) = &table.socket {
+        absolute(socket, report).then_some(())?;
+    }
+    Some(Server {
+        host,
+        port: table.port,
+        socket: table.socket.clone(),
+        user,
+        password,
+        database: word(place, "database", table.database.as_deref().unwrap_or(DATABASE), report)?,
+        table: word(place, "table", table.table.as_deref().unwrap_or(TABLE), report)?,
+    })
+}
+
+/// A name that a database can have: it becomes part of what is asked.
+fn word(place: &str, key: &str, name: &str, report: &mut Report) -> Option<String> {
+    const NAME_MAX: usize = 64;
+    let is_one = (1..=NAME_MAX).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-$".contains(&byte));
+    if !is_one {
+        report.fail(place, format!("{key} {name:?} is no name"), "letters, digits, '_', '-' and '$'");
+    }
+    is_one.then(|| name.to_owned())
+}

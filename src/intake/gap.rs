@@ -1,0 +1,94 @@
+//! Pure: times in which nobody watched a PBX.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::call::id::PbxName;
+use crate::time::{PbxTime, micros};
+
+/// The PBX was not watched: what began and ended in between was not seen.
+#[derive(Clone, Debug, Eq, PartialEq, Deserialize, Serialize)]
+pub struct Gap {
+    pub pbx: PbxName,
+    #[serde(with = "micros")]
+    pub from: PbxTime,
+    #[serde(with = "micros")]
+    pub to: PbxTime,
+}
+
+/// Notes until when everything of a PBX was seen.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    pbx: PbxName,
+    seen: Option<PbxTime>,
+    is_open: bool,
+}
+
+/// What the PBX did so short before its last word may not have reached us.
+const SLACK: Duration = Duration::from_secs(1);
+
+impl Gap {
+    pub fn length(&self) -> Duration {
+        self.to.since(self.from)
+    }
+}
+
+impl Watch {
+    /// `last` is the time of the last event that an earlier process saw; nothing is missed before a
+    /// first start.
+    pub fn new(pbx: PbxName, last: Option<PbxTime>) -> Self {
+        Self { pbx, seen: last, is_open: false }
+    }
+
+    /// The connection is lost, or is to be made.
+    pub fn lost(&mut self) {
+        self.is_open = false;
+    }
+
+    /// Logged in, the PBX says that it is `now` there. The gap that ends here, if there was one.
+    pub fn alive(&mut self, now: PbxTime) -> Option<Gap> {
+        let before = self.seen.replace(PbxTime::from_micros(now.micros() - MICROS));
+        if std::mem::replace(&mut self.is_open, true) {
+            // Between two words of one connection nothing is missed, and its clock may be set.
+            return None;
+        }
+        let from = before.filter(|before| *before < now)?;
+        Some(Gap { pbx: self.pbx.clone(), from, to: now })
+    }
+}
+
+const MICROS: i64 = SLACK.as_secs().cast_signed() * 1_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> PbxTime {
+        PbxTime::from_micros(seconds * 1_000_000)
+    }
+
+    #[test]
+    fn a_gap_is_from_the_last_word_to_the_next() {
+        let mut watch = Watch::new(PbxName::default(), None);
+        assert_eq!(watch.alive(at(100)), None, "nothing is missed before a first start");
+        assert_eq!(watch.alive(at(160)), None);
+        watch.lost();
+        let gap = watch.alive(at(190)).unwrap();
+        assert_eq!((gap.from, gap.to, gap.length().as_secs()), (at(159), at(190), 31));
+    }
+
+    #[test]
+    fn a_restart_is_a_gap() {
+        let gap = Watch::new(PbxName::default(), Some(at(100))).alive(at(160)).unwrap();
+        assert_eq!((gap.from, gap.to), (at(100), at(160)));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_is_no_gap() {
+        let mut watch = Watch::new(PbxName::default(), Some(at(100)));
+        assert_eq!(watch.alive(at(50)), None);
+        watch.lost();
+        assert_eq!(watch.alive(at(60)).map(|gap| gap.from), Some(at(49)));
+    }
+}

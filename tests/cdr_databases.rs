@@ -1,0 +1,204 @@
+//! Tables of call detail records in databases that really run: what the readers ask is understood, finds
+//! what it should, and fails in words.
+//!
+//! A file of `SQLite` needs nothing. `AMI2AMO_MARIADB=/usr/sbin/mariadbd` and `AMI2AMO_POSTGRES=/usr/lib/postgresql/15/bin`
+//! name programs that the tests start for themselves, in folders of their own; `tests/cdr/databases.sh`
+//! sets both. Without them those tests say so and pass.
+
+#![cfg(any(feature = "cdr-mysql", feature = "cdr-postgres", feature = "cdr-sqlite"))]
+
+use std::sync::Arc;
+
+use ami2amo::ami::connection::Secret;
+use ami2amo::call::id::PbxName;
+use ami2amo::call::record::{Direction, FinishedCall};
+use ami2amo::cdr::calls::Known;
+use ami2amo::cdr::fetch;
+use ami2amo::cdr::range::Range;
+use ami2amo::cdr::source::{Server, Source};
+use ami2amo::time::{PbxTime, local};
+
+#[path = "support/servers.rs"]
+mod servers;
+
+/// 2026-11-22 09:27:15 UTC.
+const MADE: i64 = 1_795_339_635;
+
+/// The clock of these tables is ahead of UTC by this.
+const ZONE_S: i64 = 5 * 3600 + 45 * 60;
+
+/// FreePBX's table, as its installer makes it.
+const FREEPBX: &str = "CREATE TABLE cdr (calldate DATETIME NOT NULL DEFAULT '1970-01-01 00:00:00', clid VARCHAR(80) NOT NULL \
+    DEFAULT '', src VARCHAR(80) NOT NULL DEFAULT '', dst VARCHAR(80) NOT NULL DEFAULT '', dcontext VARCHAR(80) NOT NULL \
+    DEFAULT '', channel VARCHAR(80) NOT NULL DEFAULT '', dstchannel VARCHAR(80) NOT NULL DEFAULT '', lastapp VARCHAR(80) \
+    NOT NULL DEFAULT '', lastdata VARCHAR(80) NOT NULL DEFAULT '', duration INT NOT NULL DEFAULT 0, billsec INT NOT NULL \
+    DEFAULT 0, disposition VARCHAR(45) NOT NULL DEFAULT '', amaflags INT NOT NULL DEFAULT 0, accountcode VARCHAR(20) NOT \
+    NULL DEFAULT '', uniqueid VARCHAR(32) NOT NULL DEFAULT '', userfield VARCHAR(255) NOT NULL DEFAULT '', did VARCHAR(50) \
+    NOT NULL DEFAULT '', recordingfile VARCHAR(255) NOT NULL DEFAULT '', cnum VARCHAR(80) NOT NULL DEFAULT '', cnam \
+    VARCHAR(80) NOT NULL DEFAULT '', outbound_cnum VARCHAR(80) NOT NULL DEFAULT '', outbound_cnam VARCHAR(80) NOT NULL \
+    DEFAULT '', dst_cnam VARCHAR(80) NOT NULL DEFAULT '', linkedid VARCHAR(32) NOT NULL DEFAULT '', peeraccount VARCHAR(80) \
+    NOT NULL DEFAULT '', sequence INT NOT NULL DEFAULT 0, KEY calldate (calldate), KEY uniqueid (uniqueid))";
+
+/// What `cdr_pgsql`'s documentation has.
+const POSTGRES: &str = "CREATE TABLE cdr (accountcode VARCHAR(20), src VARCHAR(80), dst VARCHAR(80), dcontext VARCHAR(80), clid \
+    VARCHAR(80), channel VARCHAR(80), dstchannel VARCHAR(80), lastapp VARCHAR(80), lastdata VARCHAR(80), start TIMESTAMP, \
+    answer TIMESTAMP, \"end\" TIMESTAMP, duration INT, billsec INT, disposition VARCHAR(20), amaflags VARCHAR(20), userfield \
+    VARCHAR(255), uniqueid VARCHAR(150), linkedid VARCHAR(150), peeraccount VARCHAR(80), sequence INT)";
+
+/// `MikoPBX`'s table, without columns that nobody here asks for.
+const MIKOPBX: &str = "CREATE TABLE cdr_general (id INTEGER PRIMARY KEY AUTOINCREMENT, start VARCHAR, endtime VARCHAR, answer \
+    VARCHAR, src_chan VARCHAR, src_num VARCHAR, dst_chan VARCHAR, dst_num VARCHAR, UNIQUEID VARCHAR, linkedid VARCHAR, did \
+    VARCHAR, disposition VARCHAR, recordingfile VARCHAR, from_account VARCHAR, to_account VARCHAR, dialstatus VARCHAR, appname \
+    VARCHAR, transfer INTEGER, is_app VARCHAR, duration INTEGER, billsec INTEGER, work_completed INTEGER)";
+
+fn clock(at: i64) -> String {
+    local::text((at + ZONE_S) * 1_000_000)
+}
+
+/// A call to a group of two at `at`, that the second answers after 3 s for 4 s; in Asterisk's columns.
+fn group_call(at: i64, n: i64) -> String {
+    let row = |phone: i64, answered: bool| {
+        let (duration, billsec, disposition) =
+            if answered { (7, 4, "ANSWERED") } else { (3, 0, "NO ANSWER") };
+        format!(
+            "('{}','79161013644','300','from-trunk','PJSIP/trunk-msk-{n:08x}','PJSIP/{phone}-{:08x}','Dial',\
+             'PJSIP/101&PJSIP/102,12',{duration},{billsec},'{disposition}','{at}.{n}','{at}.{n}')",
+            clock(at),
+            n * 10 + phone,
+        )
+    };
+    format!("{},{}", row(101, false), row(102, true))
+}
+
+fn insert(rows: &[String]) -> String {
+    format!(
+        "INSERT INTO cdr (calldate,src,dst,dcontext,channel,dstchannel,lastapp,lastdata,duration,billsec,disposition,uniqueid,\
+         linkedid) VALUES {}",
+        rows.join(",")
+    )
+}
+
+async fn calls(source: &Source, from: i64, to: i64) -> Vec<FinishedCall> {
+    let (pbx, policy) = (PbxName::default(), Arc::default());
+    let known = Known { pbx: &pbx, policy: &policy, endpoints: &[] };
+    let range =
+        Range { from: PbxTime::from_micros(from * 1_000_000), to: PbxTime::from_micros(to * 1_000_000) };
+    let found = fetch::calls(source, known, range).await.unwrap();
+    found.into_iter().map(|call| call.call).collect()
+}
+
+#[track_caller]
+fn check_group_call(call: &FinishedCall, at: i64) {
+    let record = &call.record;
+    assert_eq!(record.started_at.micros(), at * 1_000_000);
+    assert_eq!((record.direction, record.phone.as_deref()), (Direction::Inbound, Some("79161013644")));
+    assert_eq!(
+        (&record.answered_by[..], &record.rang[..]),
+        (&["102".to_owned()][..], &["101".to_owned(), "102".to_owned()][..])
+    );
+    assert_eq!(
+        (record.talk_seconds.rounded(), record.wait_seconds.rounded(), record.status),
+        (4, 3, Some(4))
+    );
+}
+
+#[cfg(feature = "cdr-mysql")]
+#[tokio::test]
+async fn a_table_of_freepbx_on_mariadb_is_read() {
+    let Some(mut maria) = servers::Maria::start() else { return };
+    let hours: Vec<String> = (0..48).map(|hour| group_call(MADE + hour * 3600, hour + 1)).collect();
+    maria.run(&format!("{FREEPBX}; {};", insert(&hours)));
+    maria
+        .run("CREATE USER reader@'%' IDENTIFIED BY 'p4ss'; GRANT SELECT ON asteriskcdrdb.cdr TO reader@'%';");
+    let server = Server {
+        host: "127.0.0.1".to_owned(),
+        port: Some(maria.port),
+        socket: None,
+        user: "reader".to_owned(),
+        password: Some(Secret::new(b"p4ss".to_vec())),
+        database: "asteriskcdrdb".to_owned(),
+        table: "cdr".to_owned(),
+    };
+    let source = Source::Mysql(server.clone());
+    let probe = source.probe().await.unwrap();
+    assert_eq!(probe.newest.map(PbxTime::micros), Some((MADE + 47 * 3600 + 7) * 1_000_000));
+    assert!(probe.linked);
+    let found = calls(&source, MADE + 10 * 3600 - 60, MADE + 13 * 3600 - 60).await;
+    assert_eq!(found.len(), 3);
+    (10..).zip(&found).for_each(|(hour, call)| check_group_call(call, MADE + hour * 3600));
+    assert_eq!(calls(&source, MADE - 7200, MADE - 60).await, []);
+
+    let by_socket = Source::Mysql(Server { socket: Some(maria.socket()), ..server.clone() });
+    assert_eq!(by_socket.probe().await.unwrap(), probe);
+    let told = |source: Source| async move { source.probe().await.unwrap_err().to_string() };
+    let wrong = Secret::new(b"s3cret-of-nobody".to_vec());
+    let denied = told(Source::Mysql(Server { password: Some(wrong), ..server.clone() })).await;
+    assert!(denied.contains("Access denied") && !denied.contains("s3cret"), "{denied}");
+    let absent = told(Source::Mysql(Server { table: "cel".to_owned(), ..server.clone() })).await;
+    assert!(absent.contains("\"cel\"") && absent.contains("calldate"), "{absent}");
+    assert!(!format!("{source:?}").contains("p4ss"));
+    maria.stop();
+    let gone = told(source).await;
+    assert!(gone.contains("127.0.0.1") && gone.contains("refused"), "{gone}");
+}
+
+#[cfg(feature = "cdr-postgres")]
+#[tokio::test]
+async fn a_table_on_postgresql_is_read() {
+    let Some(postgres) = servers::Postgres::start() else { return };
+    postgres.run(POSTGRES);
+    let rows = insert(&[group_call(MADE, 1), group_call(MADE + 7200, 2)]).replace("calldate", "start");
+    postgres.run(&rows);
+    postgres.run("CREATE USER reader PASSWORD 'p4ss'");
+    postgres.run("GRANT SELECT ON cdr TO reader");
+    let source = Source::Postgres(Server {
+        host: "127.0.0.1".to_owned(),
+        port: Some(postgres.port),
+        socket: None,
+        user: "reader".to_owned(),
+        password: Some(Secret::new(b"p4ss".to_vec())),
+        database: "postgres".to_owned(),
+        table: "cdr".to_owned(),
+    });
+    let found = calls(&source, MADE - 60, MADE + 60).await;
+    assert_eq!(found.len(), 1);
+    check_group_call(&found[0], MADE);
+}
+
+#[cfg(feature = "cdr-sqlite")]
+#[tokio::test]
+async fn a_table_of_mikopbx_is_read_and_never_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("cdr.db");
+    let row = |phone: &str, answer: String, end: i64, disposition: &str| {
+        format!(
+            "INSERT INTO cdr_general (start,endtime,answer,src_chan,src_num,dst_chan,dst_num,UNIQUEID,linkedid,did,disposition,\
+             duration,billsec) VALUES ('{}.120','{}.620','{answer}','PJSIP/SIP-TRUNK-1-00000001','79161013644',\
+             'PJSIP/{phone}-00000{phone}','{phone}','mikopbx-{MADE}.1_{phone}','mikopbx-{MADE}.1','74957000300',\
+             '{disposition}',{},0)",
+            clock(MADE),
+            clock(MADE + end),
+            end
+        )
+    };
+    let answered = format!("{}.120", clock(MADE + 3));
+    let statements =
+        [MIKOPBX.to_owned(), row("101", String::new(), 3, "NOANSWER"), row("102", answered, 7, "ANSWERED")];
+    servers::sqlite(&path, &statements).await;
+    let before = std::fs::read(&path).unwrap();
+    let source = Source::Sqlite { path: path.clone(), table: "cdr_general".to_owned() };
+    let found = calls(&source, MADE, MADE + 60).await;
+    assert_eq!(found.len(), 1);
+    let record = &found[0].record;
+    assert_eq!((record.direction, record.phone.as_deref()), (Direction::Inbound, Some("79161013644")));
+    assert_eq!((record.did.as_deref(), record.responsible.as_deref()), (Some("74957000300"), Some("102")));
+    assert_eq!(record.talk_seconds.millis(), 4500);
+    assert_eq!(record.uniqueids, [format!("mikopbx-{MADE}.1")]);
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+    let names: Vec<_> =
+        std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["cdr.db"], "nothing is left beside it");
+    let absent = Source::Sqlite { path: dir.path().join("no.db"), table: "cdr".to_owned() };
+    let told = absent.probe().await.unwrap_err().to_string();
+    assert!(told.contains("no.db") && !dir.path().join("no.db").exists(), "{told}");
+}

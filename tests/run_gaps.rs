@@ -1,0 +1,161 @@
+//! The real binary, and calls that nobody followed: the connection cut, the daemon down, records in
+//! `Master.csv`. A call is stored once, whether it was seen, is in the records, or both.
+
+use std::io::Write as _;
+use std::path::Path;
+
+use ami2amo::call::id::{CallId, PbxName};
+use ami2amo::call::record::{CallRecord, Source};
+use ami2amo::clock;
+use ami2amo::outbox::queue::Queue as _;
+use ami2amo::outbox::store::Store;
+use ami2amo::time::{HostTime, local};
+
+use daemon::{Host, LIMIT};
+use fake_ami::{FakeAmi, Script, Step};
+
+#[path = "support/daemon.rs"]
+mod daemon;
+#[path = "support/fake_ami.rs"]
+mod fake_ami;
+
+/// An hour of a zone that is not this host's.
+const ZONE_S: i64 = 3 * 3600;
+
+/// A missed call that began at `start` (epoch, seconds) and ended two seconds later.
+fn events(start: i64) -> Vec<u8> {
+    let channel = format!(
+        "Channel: PJSIP/trunk-msk-{start:08x}\r\nChannelState: 4\r\nCallerIDNum: 79161234568\r\n\
+         Context: from-trunk\r\nExten: 74957000101\r\nPriority: 1\r\nUniqueid: {start}.7\r\nLinkedid: {start}.7\r\n"
+    );
+    format!(
+        "Event: Newchannel\r\nTimestamp: {start}.500000\r\n{channel}\r\n\
+         Event: Hangup\r\nTimestamp: {}.500000\r\n{channel}Cause: 16\r\n\r\n",
+        start + 2
+    )
+    .into_bytes()
+}
+
+/// The same call as a line of `Master.csv`, with one phone that rang.
+fn record(start: i64) -> String {
+    let time = |at: i64| local::text((at + ZONE_S) * 1_000_000);
+    format!(
+        "\"\",\"79161234568\",\"74957000101\",\"from-trunk\",\"\",\"PJSIP/trunk-msk-{start:08x}\",\"PJSIP/101-{:08x}\",\
+         \"Dial\",\"PJSIP/101,25\",\"{}\",,\"{}\",2,0,\"NO ANSWER\",\"DOCUMENTATION\",\"{start}.7\",\"\",\"\",\"{start}.7\",7\n",
+        start + 1,
+        time(start),
+        time(start + 2),
+    )
+}
+
+fn add(path: &Path, starts: &[i64]) {
+    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
+    for start in starts {
+        file.write_all(record(*start).as_bytes()).unwrap();
+    }
+}
+
+fn now() -> i64 {
+    clock::host().seconds()
+}
+
+/// With the PBX's records in `Master.csv` of the host's folder.
+fn host_with_records(port: u16) -> Host {
+    let host = Host::new(port, "#cdr");
+    let table = format!("[pbx.cdr]\nkind = \"csv\"\npath = \"{}\"\n", host.path("Master.csv").display());
+    host.edit("#cdr", &table);
+    add(&host.path("Master.csv"), &[]);
+    host
+}
+
+fn stored(host: &Host, start: i64) -> CallRecord {
+    let mut store = Store::open(&host.path("store"), HostTime::default()).unwrap();
+    let id = CallId::new(&PbxName::default(), &format!("{start}.7"), 1);
+    store.find(&id).unwrap().expect("the call is stored").call.record
+}
+
+fn script(steps: Vec<Step>) -> Script {
+    Script { steps, has_clock: true, ..Script::default() }
+}
+
+#[tokio::test]
+async fn calls_of_a_cut_are_stored_once() {
+    let seen = now() - 5;
+    let ami = FakeAmi::start(script(vec![Step::Send(events(seen)), Step::Hold, Step::Cut])).await;
+    let host = host_with_records(ami.port());
+    let mut daemon = host.start();
+    daemon.logs("call ended").await;
+    ami.wait_for(LIMIT, |seen| seen.pings > 0).await;
+    ami.set_script(script(vec![]));
+    let missed = now() - 1;
+    add(&host.path("Master.csv"), &[seen, missed]);
+    ami.go_on();
+    let told = daemon.logs("calls of this time are looked for").await;
+    assert!(told.contains("pbx=default") && told.contains("count=1"), "{told}");
+    let found = daemon.logs("were taken from the PBX's records").await;
+    assert!(found.contains("added=1"), "{found}");
+    daemon.stopped().await;
+    assert_eq!(host.stored().ended, 2);
+    let record = stored(&host, missed);
+    assert_eq!((record.source, record.phone.as_deref()), (Source::Cdr, Some("79161234568")));
+    assert_eq!((record.responsible.as_deref(), record.status), (Some("101"), Some(6)));
+    assert_eq!(record.started_at.micros() / 1_000_000, missed, "whatever the records' zone");
+    assert_eq!(stored(&host, seen).source, Source::Ami);
+}
+
+#[tokio::test]
+async fn calls_of_a_time_without_a_daemon_are_stored_once() {
+    let seen = now() - 60;
+    let ami = FakeAmi::start(script(vec![Step::Send(events(seen))])).await;
+    let host = host_with_records(ami.port());
+    let before_the_first_start = seen - 600;
+    add(&host.path("Master.csv"), &[before_the_first_start, seen]);
+    let mut daemon = host.start();
+    daemon.logs("call ended").await;
+    // What is kept of the stream is written once a second.
+    daemon.stopped().await;
+    ami.set_script(script(vec![]));
+    let missed = [now() - 30, now() - 20];
+    add(&host.path("Master.csv"), &missed);
+    let mut daemon = host.start();
+    let found = daemon.logs("were taken from the PBX's records").await;
+    assert!(found.contains("added=2"), "{found}");
+    // Ended by force: the gap that waits for its further tries is not forgotten, and finds nothing new.
+    daemon.killed().await;
+    let mut daemon = host.start();
+    daemon.logs("calls of this time are looked for").await;
+    let again = daemon.logs("were taken from the PBX's records").await;
+    assert!(again.contains("added=0"), "{again}");
+    daemon.stopped().await;
+    assert_eq!(host.stored().ended, 3);
+    assert_eq!(stored(&host, missed[0]).source, Source::Cdr);
+}
+
+#[tokio::test]
+async fn without_records_a_gap_is_told_with_what_to_do() {
+    let ami = FakeAmi::start(script(vec![Step::Send(events(now() - 5)), Step::Hold, Step::Cut])).await;
+    let host = Host::new(ami.port(), "");
+    let mut daemon = host.start();
+    daemon.logs("call ended").await;
+    ami.wait_for(LIMIT, |seen| seen.pings > 0).await;
+    ami.set_script(script(vec![]));
+    ami.go_on();
+    let told = daemon.logs("the PBX was not watched").await;
+    assert!(told.contains("WARN") && told.contains("[pbx.cdr]") && told.contains("seconds="), "{told}");
+    daemon.stopped().await;
+}
+
+#[tokio::test]
+async fn records_that_cannot_be_read_are_told_and_tried_again() {
+    let ami = FakeAmi::start(script(vec![Step::Send(events(now() - 5)), Step::Hold, Step::Cut])).await;
+    let host = host_with_records(ami.port());
+    std::fs::remove_file(host.path("Master.csv")).unwrap();
+    let mut daemon = host.start();
+    daemon.logs("call ended").await;
+    ami.wait_for(LIMIT, |seen| seen.pings > 0).await;
+    ami.set_script(script(vec![]));
+    ami.go_on();
+    let told = daemon.logs("cannot be looked for yet").await;
+    assert!(told.contains("Master.csv") && told.contains("No such file"), "{told}");
+    daemon.stopped().await;
+}
