@@ -124,9 +124,10 @@ fn check(dir: &Path, told: &BTreeMap<u64, Phase>, round: u32) {
 fn rank(phase: Phase) -> u8 {
     match phase {
         Phase::Pending => 0,
-        Phase::Sending => 1,
+        // Of an intent that the kill cut short the journal may know and the database not: it is in doubt.
+        Phase::Sending | Phase::Unknown => 1,
         Phase::Sent => 2,
-        Phase::Unknown | Phase::Parked | Phase::Unsorted | Phase::Skipped | Phase::Expired | Phase::Dead => {
+        Phase::Parked | Phase::Unsorted | Phase::Skipped | Phase::Expired | Phase::Dead => {
             panic!("nothing brings a call to {phase:?}")
         }
     }

@@ -147,6 +147,44 @@ pub enum What<'b> {
         uptime: Option<u64>,
     },
     Shutdown,
+    /// A part of a list that was asked for.
+    List(ListPart<'b>),
+}
+
+/// Lists come as one event for each item, and one for the end.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ListPart<'b> {
+    Channel(Listed<'b>),
+    Bridge(Bridge<'b>),
+    /// `items` is how many the list has by its own account; `complete` is not set when Asterisk gave it up.
+    End {
+        list: List,
+        items: Option<u32>,
+        complete: bool,
+    },
+}
+
+/// What Asterisk lists on request.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum List {
+    /// `Status`: the channels themselves.
+    Channels,
+    /// `CoreShowChannels`: Asterisk's memory of them. Before May 2024 it could keep some that are gone
+    /// (asterisk#783).
+    Remembered,
+    /// `BridgeList`.
+    Bridges,
+}
+
+/// A channel of a list.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Listed<'b> {
+    pub list: List,
+    pub channel: Channel<'b>,
+    /// The bridge it is in, empty when it is in none; `None` when the list does not say.
+    pub bridge: Option<&'b [u8]>,
+    /// What it runs: `AppDial` where it was dialled.
+    pub application: &'b [u8],
 }
 
 /// The channel snapshot that most events carry. Absent values are empty.
@@ -245,6 +283,7 @@ impl<'b> What<'b> {
             Self::Agent { dest, .. } => dest.as_ref(),
             Self::Message { channel, .. } | Self::User { channel, .. } => channel.as_ref(),
             Self::AttendedTransfer(_)
+            | Self::List(_)
             | Self::BridgeDestroy { .. }
             | Self::Cdr(_)
             | Self::Hint { .. }

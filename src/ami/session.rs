@@ -22,8 +22,11 @@ use crate::ami::wire::{Frame, Kind};
 use crate::time::{HostTime, MonoTime, PbxTime};
 
 pub mod action;
+mod error;
 pub mod notice;
 pub mod offset;
+
+pub use error::{Error, Retry};
 
 /// Drives one connection from its first byte to its last.
 #[derive(Debug)]
@@ -40,6 +43,11 @@ pub struct Session {
     actions: VecDeque<(u32, Action)>,
     notices: VecDeque<Notice>,
     offset: Option<Offset>,
+    /// The PBX's time in the last pong.
+    pong: Option<PbxTime>,
+    next_lists: MonoTime,
+    /// Lists that this user may not have, or that Asterisk does not know.
+    refused: Vec<Action>,
 }
 
 #[derive(Clone, Debug)]
@@ -61,46 +69,6 @@ pub enum Login {
     Plain,
 }
 
-/// Why a session ended.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum Error {
-    #[error(
-        "the PBX closed the connection before greeting: a deny/permit rule, authlimit in manager.conf \
-         or a firewall refuses this host"
-    )]
-    Refused,
-    #[error(
-        "no Asterisk greeting within {} s: is this the AMI port of manager.conf, usually 5038?",
-        BANNER_WAIT.as_secs()
-    )]
-    NoBanner,
-    #[error("the PBX speaks AMI {version}: it is {}", banner::OLD)]
-    OldAsterisk { version: String },
-    #[error(
-        "Asterisk refused the user {username:?}: check its secret, and its deny/permit lines, in manager.conf"
-    )]
-    AuthenticationFailed { username: String },
-    #[error("the user {username:?} is logged in already and manager.conf says allowmultiplelogin = no")]
-    InUse { username: String },
-    #[error("Asterisk refused {action}: {message}")]
-    Rejected { action: &'static str, message: String },
-    #[error("Asterisk did not answer {action} within {} s", REPLY_WAIT.as_secs())]
-    Unanswered { action: &'static str },
-    #[error("nothing came from the PBX for {0} s although it was pinged")]
-    Silent(u64),
-    #[error("the PBX closed the connection")]
-    Closed,
-}
-
-/// How soon a new try makes sense.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Retry {
-    /// It may be over in a second: a restart, a network.
-    Soon,
-    /// A person has to act first; and fail2ban counts failed logins.
-    Late,
-}
-
 /// The event classes that calls are made from. `reporting` is left out on purpose: RTCP reports are
 /// half of the traffic of a busy PBX. Classes that the user may not read are no error.
 pub const EVENTS: &str = "system,call,agent,user,cdr,dialplan";
@@ -113,6 +81,9 @@ const REPLY_WAIT: Duration = Duration::from_secs(15);
 
 /// `FullyBooted` follows the login at once where the user has the class `system`.
 const BOOT_WAIT: Duration = Duration::from_secs(5);
+
+/// What there is on the PBX is listed again this often. A list is some kilobytes for each ten channels.
+const LISTS_EVERY: Duration = Duration::from_mins(1);
 
 /// Longest text of the PBX that is repeated in logs, in characters.
 const TEXT_MAX: usize = 200;
@@ -150,6 +121,9 @@ impl Session {
             actions: VecDeque::new(),
             notices: VecDeque::new(),
             offset: None,
+            pong: None,
+            next_lists: now,
+            refused: Vec::new(),
         }
     }
 
@@ -195,13 +169,16 @@ impl Session {
         if self.pings() && now >= self.next_ping {
             self.ping(now);
         }
+        if self.pings() && now >= self.next_lists {
+            self.list(now);
+        }
         Ok(())
     }
 
     /// When [`Session::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<MonoTime> {
         let step = matches!(self.state, State::Banner | State::Boot).then_some(self.deadline);
-        let ping = self.pings().then_some(self.next_ping);
+        let ping = self.pings().then_some(self.next_ping.min(self.next_lists));
         let reply = self.pending.iter().map(|pending| pending.due).min();
         [step, ping, reply].into_iter().flatten().min()
     }
@@ -236,6 +213,11 @@ impl Session {
         self.offset
     }
 
+    /// The PBX's time when it last answered a ping: until then the connection was whole.
+    pub fn pong(&self) -> Option<PbxTime> {
+        self.pong
+    }
+
     fn handle_banner(&mut self, line: &[u8], now: MonoTime) -> Result<(), Error> {
         if self.state != State::Banner {
             return Ok(());
@@ -267,12 +249,15 @@ impl Session {
                 self.handle_settings(frame);
                 Ok(())
             }
-            // The snapshot of running channels will read these.
-            Action::CoreStatus
-            | Action::CoreShowChannels
-            | Action::Status
-            | Action::ExtensionStateList
-            | Action::Logoff => Ok(()),
+            Action::CoreStatus => {
+                self.handle_status(frame);
+                Ok(())
+            }
+            Action::CoreShowChannels | Action::Status | Action::BridgeList | Action::ExtensionStateList => {
+                self.handle_list(pending.action, frame);
+                Ok(())
+            }
+            Action::Logoff => Ok(()),
         }
     }
 
@@ -309,9 +294,38 @@ impl Session {
         self.notices.push_back(Notice::LoggedIn);
         self.ping(now);
         self.send(Action::CoreSettings, now);
-        // The snapshot of running channels (CoreShowChannels, checked against Status) belongs here:
-        // events are on since the login, so nothing falls between the two.
+        self.send(Action::CoreStatus, now);
+        // Events are on since the login, so nothing falls between them and the lists.
+        self.list(now);
+        self.send(Action::ExtensionStateList, now);
         Ok(())
+    }
+
+    /// Asks for what there is: bridges first, for channels are told by them, then the channels, then what
+    /// Asterisk remembers of them. The lists themselves are events.
+    fn list(&mut self, now: MonoTime) {
+        self.next_lists = now.after(LISTS_EVERY);
+        for action in [Action::BridgeList, Action::Status, Action::CoreShowChannels] {
+            if !self.refused.contains(&action) {
+                self.send(action, now);
+            }
+        }
+    }
+
+    fn handle_list(&mut self, action: Action, frame: &Frame<'_>) {
+        if !succeeded(frame) {
+            self.notices.push_back(Notice::Denied { action: action.name(), message: message(frame) });
+            self.refused.push(action);
+        }
+    }
+
+    fn handle_status(&mut self, frame: &Frame<'_>) {
+        let word = |key| frame.header(key).filter(|_| succeeded(frame)).map(printable);
+        let notice = match (word("CoreStartupDate"), word("CoreStartupTime")) {
+            (Some(date), Some(time)) => Notice::Started { at: format!("{date} {time}") },
+            _ => Notice::Denied { action: "CoreStatus", message: message(frame) },
+        };
+        self.notices.push_back(notice);
     }
 
     fn refusal(&self, frame: &Frame<'_>) -> Error {
@@ -328,6 +342,7 @@ impl Session {
 
     fn handle_pong(&mut self, frame: &Frame<'_>, round_trip: Duration, host: HostTime) {
         let Some(pbx) = frame.header("Timestamp").and_then(PbxTime::parse) else { return };
+        self.pong = Some(pbx);
         let sample = Offset::measured(pbx, host, round_trip);
         self.offset = Some(self.offset.map_or(sample, |offset| offset.smoothed(sample)));
     }
@@ -378,6 +393,7 @@ impl Session {
             | Action::CoreStatus
             | Action::CoreShowChannels
             | Action::Status
+            | Action::BridgeList
             | Action::ExtensionStateList
             | Action::Logoff => REPLY_WAIT,
         };
@@ -399,27 +415,12 @@ impl Session {
             | Action::CoreStatus
             | Action::CoreShowChannels
             | Action::Status
+            | Action::BridgeList
             | Action::ExtensionStateList
             | Action::Logoff => {
                 self.notices.push_back(Notice::Unanswered { action });
                 Ok(())
             }
-        }
-    }
-}
-
-impl Error {
-    pub fn retry(&self) -> Retry {
-        match self {
-            Self::OldAsterisk { .. } | Self::AuthenticationFailed { .. } | Self::Rejected { .. } => {
-                Retry::Late
-            }
-            Self::Refused
-            | Self::NoBanner
-            | Self::InUse { .. }
-            | Self::Unanswered { .. }
-            | Self::Silent(_)
-            | Self::Closed => Retry::Soon,
         }
     }
 }

@@ -197,6 +197,9 @@ pub struct CallV1 {
     pub reported: bool,
     #[serde(default, skip_serializing_if = "Option::is_none", with = "micros::option")]
     pub silent_since: Option<PbxTime>,
+    /// The end of one of its channels was not seen.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cut: bool,
     /// Who of other calls, over by now, was in its conferences.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub guests: Vec<ChannelV1>,
@@ -229,6 +232,9 @@ pub struct StreamV1 {
     pub now: PbxTime,
     #[serde(default, skip_serializing_if = "Option::is_none", with = "micros::option")]
     pub begun: Option<PbxTime>,
+    /// Until then the connection was whole.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "micros::option")]
+    pub alive: Option<PbxTime>,
     /// What is added to the PBX's clock, in microseconds.
     #[serde(default)]
     pub shift: i64,

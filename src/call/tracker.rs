@@ -26,6 +26,7 @@ use crate::time::PbxTime;
 
 mod bridges;
 mod channels;
+mod connection;
 mod dials;
 mod extract;
 mod fold;
@@ -33,6 +34,7 @@ mod groups;
 mod index;
 mod keep;
 mod restore;
+mod roll;
 mod stubs;
 mod tombs;
 
@@ -40,6 +42,8 @@ use bridges::Bridges;
 use groups::{Group, GroupEnd, GroupIndex};
 use index::Index;
 use keep::Kept;
+pub use roll::Findings;
+use roll::Roll;
 use tombs::Tombs;
 
 /// How long a call waits for late events after its last channel is gone. Asterisk sends them
@@ -82,6 +86,11 @@ pub struct Tracker {
     begun: Option<PbxTime>,
     /// The last event before it: since then the PBX was not watched.
     lost: Option<PbxTime>,
+    /// The last time at which the connection before this one was whole.
+    gap: Option<PbxTime>,
+    /// Until then the connection was whole.
+    alive: Option<PbxTime>,
+    roll: Roll,
     /// How long Asterisk has been running, told before the connection's first event with a time.
     uptime: Option<u64>,
     /// Numbers channels and groups in the order in which they were first seen.
@@ -100,6 +109,12 @@ struct Tracked {
     bridge: Option<usize>,
     /// A bridge that it left without having been seen to enter.
     late: Option<usize>,
+    /// The time of the last event about it.
+    heard: PbxTime,
+    /// The last list in which it stood.
+    listed: u32,
+    /// A list lacked it then, and nothing was heard of it since.
+    missed: Option<PbxTime>,
     /// Its origin is a guess from its first snapshot.
     guessed: bool,
     /// It changed since it was written down.
@@ -133,6 +148,9 @@ impl Tracker {
             now: PbxTime::from_micros(0),
             begun: None,
             lost: None,
+            gap: None,
+            alive: None,
+            roll: Roll::default(),
             uptime: None,
             count: 0,
             time,
@@ -153,39 +171,6 @@ impl Tracker {
     /// Where the times of further calls come from.
     pub fn set_time_source(&mut self, time: TimeSource) {
         self.time = time;
-    }
-
-    /// A connection to the PBX begins, and `at` is the time of its first event. What happened since
-    /// the last event was not seen; a call of which nothing more is heard ended then, as far as
-    /// anybody knows.
-    pub fn handle_begin(&mut self, at: PbxTime) {
-        let first = self.begun.is_none();
-        let last = self.now;
-        let at = self.advance(at);
-        self.handle_timeout(at);
-        self.begun = Some(at);
-        if first {
-            return;
-        }
-        self.lost = Some(last);
-        self.silence_all(last);
-        let uptime = self.uptime.take();
-        self.booted(uptime);
-    }
-
-    /// From `at` on nothing is heard of any call.
-    fn silence_all(&mut self, at: PbxTime) {
-        let groups: Vec<_> = self.groups.iter().map(|(index, _)| index).collect();
-        for group in groups {
-            self.groups[group].silent_since.get_or_insert(at);
-            self.call_changed(group);
-        }
-    }
-
-    /// The connection to the PBX is lost.
-    pub fn handle_lost(&mut self) {
-        self.lost = None;
-        self.uptime = None;
     }
 
     /// Takes one event that happened at `at`. Unknown channels make stubs, repeated events change
@@ -248,6 +233,8 @@ impl Tracker {
             What::User { channel: None, .. } => {}
             What::FullyBooted { uptime } => self.booted(uptime),
             What::Shutdown => self.shut_down(at),
+            // See `handle_list`.
+            What::List(_) => {}
         }
     }
 
@@ -276,7 +263,7 @@ impl Tracker {
     /// Another stretch of time begins; nothing is open.
     pub fn restart(&mut self) {
         self.now = PbxTime::from_micros(0);
-        (self.begun, self.lost) = (None, None);
+        (self.begun, self.lost, self.gap, self.alive) = (None, None, None, None);
         self.tombs = Tombs::default();
     }
 
@@ -370,40 +357,14 @@ impl Tracker {
         self.evicted
     }
 
-    /// Asterisk started `uptime` seconds ago: calls from before that are over. Names and counters
-    /// begin anew with it, so nothing of the old ones may be taken for something new.
-    fn booted(&mut self, uptime: Option<u64>) {
-        let Some(uptime) = uptime else { return };
-        let Some(lost) = self.lost.take() else {
-            self.uptime = Some(uptime);
-            return;
-        };
-        if self.now.since(lost) <= Duration::from_secs(uptime) {
-            return; // it has been running since before we lost it
-        }
-        // The uptime is in whole seconds: what began in the first of them may be of this Asterisk.
-        let uptime = Duration::from_secs(uptime.saturating_add(1));
-        let is_older =
-            |member: &ChannelIndex| self.now.since(self.channels[*member as usize].facts.born) > uptime;
-        let silent = self.groups.iter().filter(|(_, group)| group.silent_since.is_some());
-        let silent = silent.filter(|(_, group)| group.members.iter().any(is_older));
-        let mut silent: Vec<_> =
-            silent.map(|(index, group)| (group.seq, index, group.silent_since)).collect();
-        silent.sort_unstable();
-        for (_, group, since) in silent {
-            // What was not heard of since an earlier loss was over by then, as far as anybody knows.
-            self.end_group(group, since.unwrap_or(lost).min(lost), GroupEnd::Cut);
-        }
-    }
-
-    /// Asterisk stops. It hangs up first; what it leaves open is over.
-    fn shut_down(&mut self, at: PbxTime) {
-        self.silence_all(at);
-    }
-
     /// Calls in progress, those waiting for late events included.
     pub fn open(&self) -> usize {
         self.groups.len()
+    }
+
+    /// What the PBX's lists told that no event did.
+    pub fn findings(&self) -> Findings {
+        self.roll.findings()
     }
 
     /// Channels of these calls that are remembered.

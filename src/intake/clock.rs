@@ -54,6 +54,13 @@ impl PbxClock {
         self.latest
     }
 
+    /// What does not come as an event is told at `told` by the PBX's clock, and not before what came
+    /// already; `None` before anything is known. It is no measure for events, some of which may be held up.
+    pub fn told(&self, told: Option<PbxTime>) -> Option<PbxTime> {
+        let told = told.map(|told| self.on_scale(told));
+        told.into_iter().chain(self.latest).max()
+    }
+
     /// The time of the first event of a connection, whose `Timestamp` is `at`.
     pub fn begin(&mut self, at: PbxTime) -> PbxTime {
         self.take(at, TimeSource::Event)

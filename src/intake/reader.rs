@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::ami::banner;
-use crate::ami::event::{Event, What};
+use crate::ami::event::{Event, ListPart, What};
 use crate::ami::wire::{Frame, Kind};
 use crate::call::checkpoint::{Change, Value};
 use crate::call::classify::{self, Setting};
@@ -13,7 +13,7 @@ use crate::call::id::PbxName;
 use crate::call::policy::Policy;
 use crate::call::record::{FinishedCall, Source, TimeSource};
 use crate::call::side::Portrait;
-use crate::call::tracker::Tracker;
+use crate::call::tracker::{Findings, Tracker};
 use crate::intake::clock::PbxClock;
 use crate::time::PbxTime;
 
@@ -30,6 +30,8 @@ pub struct Reader {
     /// The stream is of an Asterisk that is too old: nothing of it is taken.
     too_old: Option<String>,
     finished: VecDeque<FinishedCall>,
+    /// The PBX's time in the last answer to a ping that the stream shows.
+    pong: Option<PbxTime>,
     /// What is being judged.
     judged: Option<CallFacts>,
     stats: Stats,
@@ -50,6 +52,8 @@ pub struct Stats {
     pub finished: u64,
     /// Calls that were ended because there were too many channels.
     pub evicted: u64,
+    /// What the PBX's lists told.
+    pub findings: Findings,
     /// Captures from before the one that was read last, in which calls were open.
     pub out_of_order: u64,
 }
@@ -65,6 +69,7 @@ impl Reader {
             begins: true,
             too_old: None,
             finished: VecDeque::new(),
+            pong: None,
             judged: None,
             stats: Stats::default(),
         }
@@ -96,7 +101,11 @@ impl Reader {
                 self.too_old = banner::too_old(frame.block);
                 return self.handle_connected();
             }
-            Kind::Response => return,
+            Kind::Response => {
+                let pong = frame.header("Ping").and_then(|_| frame.header("Timestamp"));
+                self.pong = pong.and_then(PbxTime::parse).or(self.pong);
+                return;
+            }
         }
         if self.too_old.is_some() {
             return;
@@ -114,6 +123,9 @@ impl Reader {
         panic_on(frame.header("UserEvent") == Some(b"panic"));
         let Some(event) = Event::parse(frame) else { return };
         self.stats.events += 1;
+        if let What::List(part) = &event.what {
+            return self.take_list(part, arrived);
+        }
         let at = self.clock.time_of(&event, arrived);
         if let Some(at) = self.clock.take_rewound() {
             self.tracker.rewind(at);
@@ -127,9 +139,27 @@ impl Reader {
         self.tracker.handle_event(&event, at.unwrap_or(PbxTime::from_micros(0)));
     }
 
+    /// Items of a list carry no time. In a replay the answer to a ping before them does, or an event.
+    fn take_list(&mut self, part: &ListPart<'_>, arrived: Option<PbxTime>) {
+        let Some(at) = self.clock.told(arrived.or(self.pong)) else { return };
+        if self.begins {
+            self.begin(Some(at));
+        }
+        self.stats.last = Some(at);
+        self.tracker.handle_list(part, at);
+    }
+
+    /// The PBX answered a ping when its clock showed `at`: until then nothing was missed.
+    pub fn handle_alive(&mut self, at: PbxTime) {
+        if let Some(at) = self.clock.told(Some(at)) {
+            self.tracker.handle_alive(at);
+        }
+    }
+
     /// Another connection to the PBX begins: what happened since the last event was not seen.
     pub fn handle_connected(&mut self) {
         self.begins = true;
+        self.pong = None;
         self.tracker.handle_lost();
     }
 
@@ -247,6 +277,7 @@ impl Reader {
             open: self.tracker.open(),
             channels: self.tracker.channels(),
             evicted: self.tracker.evicted(),
+            findings: self.tracker.findings(),
             ..self.stats
         }
     }

@@ -16,7 +16,7 @@
 //!        └───── stop ◄───────┘
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
@@ -25,17 +25,16 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info, warn};
+use tracing::{error, info, warn};
 
 use crate::ami::connection::backoff::Backoff;
 use crate::ami::connection::{self, Connection};
-use crate::ami::session::Retry;
-use crate::ami::session::notice::Notice;
 use crate::ami::wire::{Damage, Frame};
 use crate::call::id::PbxName;
 use crate::call::phone;
 use crate::call::policy::Policy;
 use crate::call::record::{CallRecord, FinishedCall};
+use crate::call::tracker::Findings;
 use crate::clock;
 use crate::intake::reader::Reader;
 use crate::intake::task::guard::Guard;
@@ -46,6 +45,7 @@ use crate::time::{MonoTime, PbxTime};
 pub mod backlog;
 mod guard;
 mod mend;
+mod news;
 mod outgoing;
 pub mod pbx_now;
 
@@ -68,6 +68,11 @@ pub struct Intake {
     damage_told: Option<MonoTime>,
     backoff: Backoff,
     last_loss: Option<Loss>,
+    /// What the PBX does not give, as far as it was told.
+    lacks: BTreeSet<&'static str>,
+    /// When Asterisk started, by its own time.
+    started: Option<String>,
+    findings: Findings,
 }
 
 /// What connects an intake with the rest of the process.
@@ -106,12 +111,6 @@ const OFFSET_STEP: u64 = 100_000;
 /// A connection that lasted this long was a good one: its end starts a new row of tries.
 const GOOD_CONNECTION: Duration = Duration::from_mins(1);
 
-/// A loss that goes on for the same reason is told again this often.
-const TELL_AGAIN: Duration = Duration::from_hours(1);
-
-/// Further damage of one stream is told this often.
-const DAMAGE_AGAIN: Duration = Duration::from_mins(1);
-
 /// The reason of the last lost connection, told once.
 struct Loss {
     reason: String,
@@ -141,6 +140,9 @@ impl Intake {
             damage_told: None,
             backoff: Backoff::default(),
             last_loss: None,
+            lacks: BTreeSet::new(),
+            started: None,
+            findings: Findings::default(),
         }
     }
 
@@ -228,6 +230,10 @@ impl Intake {
             self.tell(notice);
         }
         self.tell_damage(connection.damage());
+        self.tell_findings();
+        if let Some(pong) = connection.session().pong() {
+            self.reader.handle_alive(pong);
+        }
         if let Some(offset) = connection.session().offset() {
             self.publish(offset.host_ahead().saturating_sub(self.reader.shift()));
         }
@@ -342,27 +348,6 @@ impl Intake {
         }
     }
 
-    fn tell(&mut self, notice: Notice) {
-        match notice {
-            Notice::Greeted { ami_version } => debug!(ami_version, "the PBX greets"),
-            Notice::LoggedIn => {
-                info!("connected to the PBX and logged in");
-                self.last_loss = None;
-                self.way.link.send_replace(Link::Up { asterisk_version: None });
-            }
-            Notice::Booted => debug!("the PBX is fully booted"),
-            Notice::BootUnconfirmed => debug!("no FullyBooted: the AMI user may lack read = system"),
-            Notice::Identified { asterisk_version } => {
-                info!(asterisk_version, "the PBX is identified");
-                self.way.link.send_replace(Link::Up { asterisk_version: Some(asterisk_version) });
-            }
-            Notice::Denied { action, message } => {
-                warn!(action, message, "the PBX denies an action: the AMI user needs write = reporting");
-            }
-            Notice::Unanswered { action } => debug!(action, "the PBX left an action unanswered"),
-        }
-    }
-
     /// Tells the others how the clocks differ, when that has changed enough to matter to a call.
     fn publish(&self, host_ahead: i64) {
         self.way.offsets.send_if_modified(|offsets| {
@@ -373,37 +358,6 @@ impl Intake {
             Arc::make_mut(offsets).insert(self.pbx.clone(), host_ahead);
             true
         });
-    }
-
-    /// Tells of damage at once, and of more of it once a minute.
-    fn tell_damage(&mut self, damage: Damage) {
-        let now = clock::mono();
-        if damage == self.damage || self.damage_told.is_some_and(|told| now.since(told) < DAMAGE_AGAIN) {
-            return;
-        }
-        let Damage { glued, oversize, headless } = damage;
-        warn!(glued, oversize, headless, "the PBX's stream is damaged: some events were dropped");
-        self.damage = damage;
-        self.damage_told = Some(now);
-    }
-
-    /// Tells a loss once; the same reason again is told every hour, but a failed login, which needs
-    /// a person, each time.
-    fn tell_loss(&mut self, error: connection::Error, pause: Duration) {
-        let late = error.retry() == Retry::Late;
-        let reason = format!("{:#}", anyhow::Error::new(error));
-        let pause_s = pause.as_secs();
-        let now = clock::mono();
-        let told = self.last_loss.as_ref().filter(|loss| loss.reason == reason).map(|loss| loss.told);
-        if late {
-            error!(pause_s, "cannot follow the PBX: {reason}");
-        } else if told.is_none_or(|told| now.since(told) >= TELL_AGAIN) {
-            warn!(pause_s, "cannot follow the PBX, trying again: {reason}");
-            self.last_loss = Some(Loss { reason: reason.clone(), told: now });
-        } else {
-            debug!(pause_s, "still cannot follow the PBX: {reason}");
-        }
-        self.way.link.send_replace(Link::Down { reason });
     }
 }
 

@@ -1,6 +1,6 @@
 //! Pure: one pass over the headers of an event.
 
-use crate::ami::event::{AttendedTransfer, Bridge, Cdr, Channel, Said, What, number};
+use crate::ami::event::{AttendedTransfer, Bridge, Cdr, Channel, List, ListPart, Listed, Said, What, number};
 use crate::ami::wire::Frame;
 
 /// The headers of the frequent events; rare ones are read by [`Channel::prefixed`] passes of
@@ -244,15 +244,32 @@ impl<'b> Fields<'b> {
             b"UnParkedCall" => What::Unparked { parkee: named("Parkee")?, retriever: named("Retriever") },
             b"ParkedCallTimeOut" | b"ParkedCallGiveUp" => What::ParkingEnded { parkee: named("Parkee")? },
             b"Cdr" => What::Cdr(cdr(frame)?),
+            b"Status" => What::List(ListPart::Channel(self.listed(List::Channels, frame)?)),
+            b"CoreShowChannel" => What::List(ListPart::Channel(self.listed(List::Remembered, frame)?)),
+            b"BridgeListItem" => What::List(ListPart::Bridge(self.bridge()?)),
+            b"StatusComplete" => list_end(List::Channels, frame),
+            b"CoreShowChannelsComplete" => list_end(List::Remembered, frame),
+            b"BridgeListComplete" => list_end(List::Bridges, frame),
             b"ChanSpyStart" => What::Spy { spyer: named("Spyer")? },
             _ => return None,
         })
+    }
+
+    fn listed(&self, list: List, frame: &Frame<'b>) -> Option<Listed<'b>> {
+        let application = frame.header("Application").unwrap_or_default();
+        Some(Listed { list, channel: self.channel.known()?, bridge: frame.header("BridgeId"), application })
     }
 
     fn bridge(&self) -> Option<Bridge<'b>> {
         const BRIDGE_ID_MAX: usize = 150; // a UUID has 36
         (1..=BRIDGE_ID_MAX).contains(&self.bridge.uniqueid.len()).then_some(self.bridge)
     }
+}
+
+fn list_end<'b>(list: List, frame: &Frame<'b>) -> What<'b> {
+    let items = frame.header("ListItems").or_else(|| frame.header("Items"));
+    let complete = frame.header("EventList").is_none_or(|word| word.eq_ignore_ascii_case(b"Complete"));
+    What::List(ListPart::End { list, items: items.and_then(number), complete })
 }
 
 fn said<'b>(frame: &Frame<'b>) -> Said<'b> {

@@ -19,6 +19,7 @@ pub enum Action {
     CoreStatus,
     CoreShowChannels,
     Status,
+    BridgeList,
     ExtensionStateList,
     Logoff,
 }
@@ -70,6 +71,7 @@ impl Action {
             Self::CoreStatus => "CoreStatus",
             Self::CoreShowChannels => "CoreShowChannels",
             Self::Status => "Status",
+            Self::BridgeList => "BridgeList",
             Self::ExtensionStateList => "ExtensionStateList",
             Self::Logoff => "Logoff",
         }
@@ -91,6 +93,7 @@ impl Action {
             | Self::CoreStatus
             | Self::CoreShowChannels
             | Self::Status
+            | Self::BridgeList
             | Self::ExtensionStateList
             | Self::Logoff => {}
         }

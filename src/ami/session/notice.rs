@@ -16,6 +16,10 @@ pub enum Notice {
     Identified {
         asterisk_version: String,
     },
+    /// Asterisk has been running since then: a date and a time in its own time zone.
+    Started {
+        at: String,
+    },
     /// The AMI user may not do this, or Asterisk does not know it: the session goes on without.
     Denied {
         action: &'static str,

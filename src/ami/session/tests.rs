@@ -4,6 +4,7 @@ use super::*;
 
 const USER: &str = "ami2amo";
 const SECOND: u64 = 1_000_000;
+const LISTS: [&str; 4] = ["BridgeList", "Status", "CoreShowChannels", "ExtensionStateList"];
 
 struct Desk {
     session: Session,
@@ -24,6 +25,11 @@ impl Desk {
         desk.event("FullyBooted").unwrap();
         desk.reply_to("Ping", "Success", "Ping: Pong\r\nTimestamp: 1795339565.0\r\n").unwrap();
         desk.reply_to("CoreSettings", "Success", "AsteriskVersion: 22.10.1\r\n").unwrap();
+        let start = "CoreStartupDate: 2026-11-22\r\nCoreStartupTime: 09:13:11\r\n";
+        desk.reply_to("CoreStatus", "Success", start).unwrap();
+        for list in LISTS {
+            desk.reply_to(list, "Success", "EventList: start\r\n").unwrap();
+        }
         desk.sent();
         desk.notices();
         desk
@@ -80,7 +86,18 @@ fn a_plain_login_goes_from_banner_to_up() {
     let (_, login) = desk.session.poll_action().unwrap();
     assert_eq!(login, Action::Login { proof: Proof::Secret, events: EVENTS });
     desk.reply("Success", "Message: Authentication accepted\r\n").unwrap();
-    assert_eq!(desk.sent(), ["Ping", "CoreSettings"]);
+    assert_eq!(
+        desk.sent(),
+        [
+            "Ping",
+            "CoreSettings",
+            "CoreStatus",
+            "BridgeList",
+            "Status",
+            "CoreShowChannels",
+            "ExtensionStateList"
+        ]
+    );
     desk.event("FullyBooted").unwrap();
     let expected = [Notice::Greeted { ami_version: "11.0.0".to_owned() }, Notice::LoggedIn, Notice::Booted];
     assert_eq!(desk.notices(), expected);
@@ -244,7 +261,7 @@ fn a_line_with_events_is_not_cut_for_a_lost_pong() {
     for _ in 0..10 {
         desk.event("Newchannel").unwrap();
         desk.wait(10).unwrap();
-        assert!(desk.session.pending.len() <= 3, "waiters are not kept");
+        assert!(desk.session.pending.len() <= 3 + LISTS.len(), "waiters are not kept");
     }
 }
 
@@ -255,11 +272,56 @@ fn a_question_that_is_never_answered_is_forgotten() {
     desk.reply("Success", "").unwrap();
     desk.reply_to("Ping", "Success", "").unwrap();
     desk.event("FullyBooted").unwrap();
+    for list in LISTS {
+        desk.reply_to(list, "Success", "EventList: start\r\n").unwrap();
+    }
+    desk.reply_to("CoreStatus", "Success", "").unwrap();
     desk.notices();
     desk.now = MonoTime::from_micros(14 * SECOND);
     desk.event("Newchannel").unwrap();
     desk.wait(1).unwrap();
     assert_eq!(desk.notices(), [Notice::Unanswered { action: "CoreSettings" }]);
+}
+
+#[test]
+fn what_there_is_is_listed_again_every_minute() {
+    let mut desk = Desk::up();
+    for second in 1..=60 {
+        desk.wait(1).unwrap();
+        let listed = desk.sent().into_iter().filter(|action| *action != "Ping").collect::<Vec<_>>();
+        let expected: &[&str] = if second == 60 { &LISTS[..3] } else { &[] };
+        assert_eq!(listed, expected, "after {second} s");
+        desk.event("Newchannel").unwrap();
+    }
+}
+
+#[test]
+fn a_list_that_is_denied_is_told_once_and_asked_for_no_more() {
+    let mut desk = Desk::new(Login::Plain);
+    desk.banner("11.0.0");
+    desk.reply("Success", "").unwrap();
+    desk.event("FullyBooted").unwrap();
+    desk.sent();
+    desk.notices();
+    desk.reply_to("Status", "Error", "Message: Permission denied\r\n").unwrap();
+    let denied = Notice::Denied { action: "Status", message: "Permission denied".to_owned() };
+    assert_eq!(desk.notices(), [denied]);
+    desk.reply_to("Ping", "Success", "").unwrap();
+    desk.now = MonoTime::from_micros(59 * SECOND);
+    desk.event("Newchannel").unwrap();
+    desk.wait(1).unwrap();
+    assert_eq!(desk.sent(), ["Ping", "BridgeList", "CoreShowChannels"]);
+}
+
+#[test]
+fn the_start_of_asterisk_is_told_in_its_own_time() {
+    let mut desk = Desk::new(Login::Plain);
+    desk.banner("11.0.0");
+    desk.reply("Success", "").unwrap();
+    desk.notices();
+    let start = "CoreStartupDate: 2026-11-22\r\nCoreStartupTime: 09:13:11\r\n";
+    desk.reply_to("CoreStatus", "Success", start).unwrap();
+    assert_eq!(desk.notices(), [Notice::Started { at: "2026-11-22 09:13:11".to_owned() }]);
 }
 
 #[test]

@@ -55,7 +55,7 @@ impl Tracker {
             return;
         }
         self.leave_bridge(index, at);
-        let entry = self.bridges.find_or_add(bridge);
+        let entry = self.bridges.find_or_add(bridge.uniqueid, kind_of(bridge));
         self.enter(index, entry, at);
         // Whoever is swapped out has left, even where his own event was lost.
         if let Some(swapped) = self.find_uniqueid(swap).filter(|swapped| *swapped != index) {
@@ -69,7 +69,7 @@ impl Tracker {
         self.reconsider(self.channels[index as usize].group);
     }
 
-    fn enter(&mut self, index: ChannelIndex, entry: usize, at: PbxTime) {
+    pub(super) fn enter(&mut self, index: ChannelIndex, entry: usize, at: PbxTime) {
         let bridge = &mut self.bridges.slab[entry];
         let companion = bridge.members.first().copied();
         bridge.members.push(index);
@@ -100,7 +100,7 @@ impl Tracker {
             self.leave_bridge(index, at);
         } else if tracked.bridge.is_none() && tracked.facts.gone.is_none_or(|gone| at.since(gone.at) < GRACE)
         {
-            let entry = here.unwrap_or_else(|| self.bridges.find_or_add(bridge));
+            let entry = here.unwrap_or_else(|| self.bridges.find_or_add(bridge.uniqueid, kind_of(bridge)));
             self.was_there(index, entry, at);
         }
     }
@@ -192,6 +192,10 @@ impl Tracker {
     }
 }
 
+pub(super) fn kind_of(bridge: &event::Bridge<'_>) -> BridgeKind {
+    BridgeKind::of(bridge.kind, bridge.technology, bridge.creator)
+}
+
 impl Bridges {
     /// Asterisk's name of a bridge.
     pub(super) fn id(&self, entry: usize) -> String {
@@ -281,18 +285,17 @@ impl Bridges {
         entry
     }
 
-    fn find(&self, id: &[u8]) -> Option<usize> {
+    pub(super) fn find(&self, id: &[u8]) -> Option<usize> {
         self.by_id.find(id, |entry| *self.slab[entry].id == *id)
     }
 
-    fn find_or_add(&mut self, snapshot: &event::Bridge<'_>) -> usize {
-        if let Some(entry) = self.find(snapshot.uniqueid) {
+    pub(super) fn find_or_add(&mut self, id: &[u8], kind: BridgeKind) -> usize {
+        if let Some(entry) = self.find(id) {
             return entry;
         }
         self.count = self.count.wrapping_add(1);
-        let kind = BridgeKind::of(snapshot.kind, snapshot.technology, snapshot.creator);
         let entry = self.slab.insert(Bridge {
-            id: snapshot.uniqueid.into(),
+            id: id.into(),
             number: self.count,
             kind,
             members: Vec::new(),
@@ -300,7 +303,7 @@ impl Bridges {
             visitors: Vec::new(),
             past: Vec::new(),
         });
-        self.by_id.insert(snapshot.uniqueid, entry);
+        self.by_id.insert(id, entry);
         if kind == BridgeKind::Conference {
             self.conferences.insert(self.count, entry);
         }

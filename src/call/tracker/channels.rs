@@ -306,6 +306,9 @@ impl Tracker {
             group: usize::MAX,
             bridge: None,
             late: None,
+            heard: self.now,
+            listed: 0,
+            missed: None,
             guessed: false,
             dirty: false,
             saved: false,
@@ -339,7 +342,9 @@ impl Tracker {
 
     /// An event is about this channel.
     fn heard_of(&mut self, index: ChannelIndex) {
-        let group = self.channels[index as usize].group;
+        let tracked = &mut self.channels[index as usize];
+        (tracked.heard, tracked.missed) = (self.now, None);
+        let group = tracked.group;
         if self.groups[group].silent_since.take().is_some() {
             self.call_changed(group);
         }

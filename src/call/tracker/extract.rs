@@ -27,7 +27,7 @@ impl Tracker {
         });
         self.complete_stubs(&members);
         let guests = self.guests(&members);
-        let reported = self.groups[index].reported;
+        let (reported, cut) = (self.groups[index].reported, self.groups[index].cut || end == GroupEnd::Cut);
         let mut channels: Vec<Channel> = match end {
             GroupEnd::Over | GroupEnd::Cut => self.take_group(index, &members),
             GroupEnd::Lingers => members.iter().map(|member| self.judged(*member)).collect(),
@@ -41,7 +41,7 @@ impl Tracker {
             renumber(channel, &places);
         }
         channels.extend(guests);
-        Some(CallFacts { channels, ended: at, time: self.time, cut: end == GroupEnd::Cut })
+        Some(CallFacts { channels, ended: at, time: self.time, cut })
     }
 
     /// Forgets a group; returns the facts of its channels.

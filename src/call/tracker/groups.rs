@@ -19,6 +19,7 @@ const LINKED_MAX: usize = 256;
 
 /// Channels that belong to one call.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Group {
     pub(super) seq: u64,
     pub(super) members: Vec<ChannelIndex>,
@@ -31,6 +32,8 @@ pub(super) struct Group {
     pub(super) reported: bool,
     /// Nothing was heard of it since the connection to the PBX was lost, or the PBX stopped, then.
     pub(super) silent_since: Option<PbxTime>,
+    /// The end of one of its channels was not seen.
+    pub(super) cut: bool,
     /// The uniqueid of its first channel: its name where it is written down.
     pub(super) first: Box<str>,
     /// It changed since it was written down.
@@ -54,6 +57,7 @@ impl Group {
             deadline: None,
             reported: call.is_some_and(|call| call.reported),
             silent_since: call.and_then(|call| call.silent_since),
+            cut: call.is_some_and(|call| call.cut),
             first: first.into(),
             dirty: false,
             saved: true,
@@ -97,6 +101,7 @@ impl Tracker {
             deadline: None,
             reported: false,
             silent_since: None,
+            cut: false,
             first: name,
             dirty: false,
             saved: false,
@@ -149,6 +154,7 @@ impl Tracker {
         group.linked.extend(dropped.linked);
         group.live += dropped.live;
         group.reported |= dropped.reported;
+        group.cut |= dropped.cut;
         group.silent_since = None;
         self.call_changed(keep);
         self.reconsider(keep);

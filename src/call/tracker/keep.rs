@@ -114,6 +114,10 @@ impl Tracker {
         }
     }
 
+    pub(super) fn stream_changed(&mut self) {
+        self.kept.stream |= self.kept.on;
+    }
+
     pub(super) fn call_changed(&mut self, index: GroupIndex) {
         if self.kept.on && !std::mem::replace(&mut self.groups[index].dirty, true) {
             self.kept.calls.push_back(index);
@@ -163,6 +167,7 @@ impl Tracker {
             v: VERSION,
             now: self.now,
             begun: self.begun,
+            alive: self.alive,
             shift,
             time: self.time,
             ended: self.tombs.recent(),
@@ -181,6 +186,7 @@ impl Tracker {
             deadline: group.deadline(),
             reported: group.reported,
             silent_since: group.silent_since,
+            cut: group.cut,
             guests: self.past_guests(index),
             unknown: group.unknown.clone().map(|unknown| *unknown).unwrap_or_default(),
         }

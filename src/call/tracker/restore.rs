@@ -9,6 +9,7 @@ use crate::call::record::Side;
 use crate::call::side::evidence::Evidence;
 use crate::call::tracker::groups::{Group, GroupIndex};
 use crate::call::tracker::{Tracked, Tracker};
+use crate::time::PbxTime;
 
 impl Tracker {
     /// Takes up the calls that were in progress. Values may be missing: a channel without its call makes
@@ -65,6 +66,7 @@ impl Tracker {
     fn restore_stream(&mut self, stream: &StreamV1) {
         self.now = self.now.max(stream.now);
         self.begun = stream.begun;
+        self.alive = stream.alive;
         self.time = stream.time;
         self.kept.unknown.clone_from(&stream.unknown);
         for uniqueid in &stream.ended {
@@ -92,6 +94,9 @@ impl Tracker {
             group,
             bridge: None,
             late: None,
+            heard: PbxTime::from_micros(0),
+            listed: 0,
+            missed: None,
             guessed: value.guessed,
             dirty: false,
             saved: true,
