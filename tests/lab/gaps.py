@@ -4,6 +4,7 @@ People play at two PBXs at once. Beside the first stand several daemons, each wi
 amoCRM of its own, so that the same calls are seen by each as far as it can:
 
     cut       its connection is cut for 30 s
+    silent    nothing arrives through its connection any more, for 42 s, and nobody says so
     stopped   it is stopped (SIGTERM) for a minute
     killed    it is killed (`kill -9`) again and again, and started at once
     late      it is started for the first time when calls are up
@@ -34,7 +35,7 @@ from line import Line
 from office import PAIRS
 
 # When things happen, in seconds from the beginning; people stop calling at the end of it.
-CUT, STOP, LATE, FIRST_KILL = (22, 52), (22, 82), 34, 6
+CUT, SILENCE, STOP, LATE, FIRST_KILL = (22, 52), (22, 64), (22, 82), 34, 6
 RESTART, CRASH, SECOND_CRASH, CRASH_SECONDS = 12, 34, 65, 4
 # The daemons are surely there when people begin.
 PEOPLE_AFTER, PEOPLE_SECONDS = 2, 92
@@ -145,6 +146,14 @@ async def cut(subject, clock, _args):
     await subject.online()
 
 
+async def silent(subject, clock, _args):
+    await clock(SILENCE[0])
+    subject.lines[0].freeze()
+    await clock(SILENCE[1])
+    subject.lines[0].thaw()
+    await subject.online()
+
+
 async def stopped(subject, clock, _args):
     await clock(STOP[0])
     code = await asyncio.to_thread(subject.daemon.stop)
@@ -174,13 +183,14 @@ async def none(_subject, _clock, _args):
 # name: (misfortune, whether it listens to the second PBX, too, whether it is up from the beginning)
 SUBJECTS = {
     "cut": (cut, False, True),
+    "silent": (silent, False, True),
     "stopped": (stopped, False, True),
     "killed": (killed, False, True),
     "late": (late, False, False),
     "both": (none, True, True),
 }
 # What these cannot have seen they must say themselves.
-TELL_GAPS = (cut, stopped)
+TELL_GAPS = (cut, silent, stopped)
 
 
 # ---- the trial ------------------------------------------------------------------------------------------
