@@ -14,7 +14,7 @@ import office
 USERS = {str(extension): 504000 + extension for extension in office.DESKS}
 DEFAULT_USER = 504999
 
-READY_SECONDS, STOP_SECONDS = 20, 20
+READY_SECONDS, STOP_SECONDS, COMMAND_SECONDS = 20, 20, 20
 LOG_LINES = 60
 
 PBX_CONFIG = """\
@@ -131,6 +131,12 @@ class Daemon:
         """`kill -9`."""
         self.process.kill()
         self.process.wait()
+
+    def command(self, *args):
+        """Another command with the same configuration; returns its code and what it printed."""
+        done = subprocess.run([self.binary, "--config", self.folder / "ami2amo.toml", *args], capture_output=True,
+                              text=True, timeout=COMMAND_SECONDS, stdin=subprocess.DEVNULL)
+        return done.returncode, done.stdout or done.stderr
 
     def records(self):
         """The records of all calls that it took in, from its journal: a call's last entry counts."""

@@ -18,7 +18,9 @@ must say of each call then is in sight.py. Truth comes from the people, never fr
 import asyncio
 import collections
 import contextlib
+import datetime
 import itertools
+import json
 import os
 import secrets
 import signal
@@ -87,6 +89,20 @@ class Subject:
         """The gap itself is told, whatever is known of its calls."""
         told = sum("the PBX was not watched" in line for line in self.daemon.lines())
         self.tell("says that the PBX was not watched", told > 0, f"{told} times")
+
+    def compare_with_cdr(self):
+        """What the program itself says of its calls and the PBX's records: none missing, none extra."""
+        since = datetime.datetime.fromtimestamp(self.lines[0].logins[0][0], datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        code, output = self.daemon.command("repair", "--dry-run", "--json", "--from", since)
+        try:
+            lines = [json.loads(line) for line in output.splitlines()]
+            totals = {line["pbx"]: line for line in lines if line["what"] == "totals"}
+        except (ValueError, KeyError):
+            totals = {}
+        clean = len(totals) == len(self.lines) and not any(told["missing"] or told["extra"] for told in totals.values())
+        text = "; ".join(f"{told['same']} same, {told['missing']} missing, {told['extra']} extra, {told['different']} "
+                         "different" for told in totals.values())
+        self.tell("repair --dry-run: none missing, none extra", clean, text or f"code {code}: {output.strip()[-200:]}")
 
     def arrived(self):
         return {verdict.digits(call["phone"]) for _, call in self.crm.calls}
@@ -224,6 +240,8 @@ class Trial:
             subject.tell("ends with code 0", code == 0, f"code {code}")
             if subject.misfortune in TELL_GAPS:
                 subject.tell_gap()
+            if subject.cdr:
+                subject.compare_with_cdr()
         return [row for subject in self.subjects for row in subject.judge(truths)]
 
     async def play(self, first, second):
