@@ -1,7 +1,13 @@
 //! What the PBX lists on request, against what its events told: calls that ended unseen come to their end, those
 //! that go on are taken up where they are.
 
+mod support {
+    pub mod captures;
+    pub mod frames;
+}
+
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use ami2amo::ami::wire::{Frame, Kind};
@@ -12,6 +18,7 @@ use ami2amo::call::record::{CallRecord, Direction, Source};
 use ami2amo::call::tracker::Findings;
 use ami2amo::intake::reader::Reader;
 use ami2amo::time::PbxTime;
+use support::{captures, frames};
 
 /// The PBX's clock at the beginning, in seconds.
 const DAWN: i64 = 1_795_000_000;
@@ -326,6 +333,32 @@ fn a_list_shows_what_it_shows_once() {
     desk.pass(310);
     let call = desk.call();
     assert_eq!((talk(&call), call.partial), (300, false));
+}
+
+/// What Asterisk 22.10 answered while two customers talked, one of them through a ring group.
+#[test]
+fn a_real_asterisk_lists_calls_as_they_are_read_here() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lists/two-talks.ami.gz");
+    let mut reader = Reader::new(PbxName::default(), Source::Replay, Arc::new(Policy::default()));
+    for frame in frames::frames([&captures::text(&file)[..]]).0 {
+        reader.handle_frame(&frame.frame(), None);
+    }
+    assert_eq!(reader.stats().findings, Findings { met: 4, ..Findings::default() });
+    reader.finish();
+    let calls: Vec<CallRecord> =
+        std::iter::from_fn(|| reader.poll_finished()).map(|call| call.record).collect();
+    let told = |call: &CallRecord| {
+        let told = [&call.phone, &call.responsible, &call.did].map(|text| text.clone().unwrap_or_default());
+        (call.direction, call.answered, talk(call), told)
+    };
+    assert_eq!(
+        calls.iter().map(told).collect::<Vec<_>>(),
+        [
+            (Direction::Inbound, true, 4, ["79160000001", "101", "74957000101"].map(str::to_owned)),
+            (Direction::Inbound, true, 4, ["79160000002", "104", "74957000302"].map(str::to_owned)),
+        ]
+    );
+    assert!(calls.iter().all(|call| call.partial && call.trunk.as_deref() == Some("trunk-msk")));
 }
 
 /// In whole seconds.

@@ -25,19 +25,20 @@ use super::script::{BLOCKS, Op, RAW, SCRIPT, blocks, step};
 use super::{TARGETS, corpus};
 
 /// Captures whose blocks scripts are made of: every kind of event that calls depend on.
-const CAPTURES: [&str; 12] = [
-    "ast22-vanilla/in-answered.ami",
-    "ast22-vanilla/out-answered.ami",
-    "ast22-vanilla/in-queue-answered.ami.gz",
-    "ast22-vanilla/in-attended-transfer-phone.ami.gz",
-    "ast22-vanilla/in-blind-transfer.ami.gz",
-    "ast22-vanilla/in-park-retrieved.ami.gz",
-    "ast22-vanilla/in-pickup-directed.ami.gz",
-    "ast22-vanilla/click-to-call-local-answered.ami.gz",
-    "ast22-vanilla/in-conference.ami.gz",
-    "ast22-freepbx/in-ringgroup-answered.ami.gz",
-    "ast16-sip/in-odd-names.ami.gz",
-    "ast16-sip/in-voicemail-noanswer.ami.gz",
+const CAPTURES: [&str; 13] = [
+    "captures/ast22-vanilla/in-answered.ami",
+    "captures/ast22-vanilla/out-answered.ami",
+    "captures/ast22-vanilla/in-queue-answered.ami.gz",
+    "captures/ast22-vanilla/in-attended-transfer-phone.ami.gz",
+    "captures/ast22-vanilla/in-blind-transfer.ami.gz",
+    "captures/ast22-vanilla/in-park-retrieved.ami.gz",
+    "captures/ast22-vanilla/in-pickup-directed.ami.gz",
+    "captures/ast22-vanilla/click-to-call-local-answered.ami.gz",
+    "captures/ast22-vanilla/in-conference.ami.gz",
+    "captures/ast22-freepbx/in-ringgroup-answered.ami.gz",
+    "captures/ast16-sip/in-odd-names.ami.gz",
+    "captures/ast16-sip/in-voicemail-noanswer.ami.gz",
+    "lists/two-talks.ami.gz",
 ];
 
 /// Longest block that is taken, in bytes: channel variables make some of 20 KiB.
@@ -86,7 +87,7 @@ fn root() -> &'static Path {
 }
 
 fn capture(name: &str) -> Vec<u8> {
-    let bytes = fs::read(root().join("tests/captures").join(name)).expect("a bundled capture");
+    let bytes = fs::read(root().join("tests").join(name)).expect("a bundled capture");
     if Path::new(name).extension().is_none_or(|extension| extension != "gz") {
         return bytes;
     }
@@ -122,6 +123,7 @@ fn seed(target: &'static str, name: impl Into<String>, data: impl Into<Vec<u8>>)
 
 /// `in-answered` of `ast22-vanilla/in-answered.ami.gz`, with its folder.
 fn title(capture: &str) -> String {
+    let capture = capture.trim_start_matches("captures/");
     capture.split('.').next().unwrap_or(capture).replace('/', "-")
 }
 
