@@ -178,8 +178,9 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
     }
 
     /// Says good-bye and waits shortly for the PBX to close. What it still sends goes to
-    /// `on_event`. Errors do not matter any more.
-    pub async fn log_off(mut self, mut on_event: impl FnMut(&Frame<'_>)) {
+    /// `on_event`. Errors do not matter any more. Returns whether the PBX closed in order: then it
+    /// has sent all that happened.
+    pub async fn log_off(mut self, mut on_event: impl FnMut(&Frame<'_>)) -> bool {
         self.session.log_off(clock::mono());
         let good_bye = async {
             self.render()?;
@@ -189,7 +190,7 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
             }
         };
         let ended: Result<Result<(), Error>, _> = tokio::time::timeout(LOGOFF_WAIT, good_bye).await;
-        drop(ended);
+        ended.is_ok_and(|ended| ended.is_err_and(|error| error.is_end()))
     }
 
     fn render(&mut self) -> Result<(), Error> {
@@ -226,6 +227,12 @@ impl fmt::Debug for Secret {
 }
 
 impl Error {
+    /// Whether the PBX ended the stream in order: all that happened until then has come. A connection
+    /// that is reset or silent says nothing of the time before.
+    pub fn is_end(&self) -> bool {
+        matches!(self, Self::Session(session::Error::Closed))
+    }
+
     pub fn retry(&self) -> Retry {
         match self {
             Self::Session(error) => error.retry(),

@@ -156,6 +156,12 @@ impl Reader {
         }
     }
 
+    /// The PBX ended the connection in order at `at`, by the time that is given to calls: until then nothing
+    /// was missed.
+    pub fn handle_end(&mut self, at: PbxTime) {
+        self.tracker.handle_alive(at);
+    }
+
     /// Another connection to the PBX begins: what happened since the last event was not seen.
     pub fn handle_connected(&mut self) {
         self.begins = true;

@@ -212,6 +212,7 @@ impl Intake {
                 connection.set_own_variables(self.reader.own_variables());
             }
             if let Err(error) = waited.and_then(|()| self.take_frames(&mut connection)) {
+                self.end(error.is_end());
                 return Some(error);
             }
         }
@@ -249,8 +250,16 @@ impl Intake {
         let take = |frame: &Frame<'_>| {
             guard.run(frame.block, || reader.handle_frame(frame, Some(arrived)));
         };
-        connection.log_off(take).await;
+        let ended = connection.log_off(take).await;
         self.set_clock();
+        self.end(ended);
+    }
+
+    /// The stream is over. When the PBX ended it in order, nothing was missed until now.
+    fn end(&mut self, in_order: bool) {
+        if let Some(clock) = self.clock.filter(|_| in_order) {
+            self.reader.handle_end(clock.now(clock::mono()));
+        }
     }
 
     /// Waits for `work`; deadlines of the calls and of the backlog are met meanwhile. `None` when

@@ -21,10 +21,10 @@ class Line:
         self.port = self.server.sockets[0].getsockname()[1]
 
     def cut(self):
-        """Ends what is connected and refuses what comes."""
+        """Ends what is connected and refuses what comes: a tunnel that was stopped."""
         self.server.close()
         for writer in list(self._writers):
-            writer.transport.abort()
+            writer.close()
 
     def freeze(self):
         """Nothing arrives any more, and nobody is told: a firewall that forgot, a host without power."""

@@ -97,6 +97,8 @@ class Truth:
     # From the first moment of talk to the last; none when nobody talked.
     talk_from: float | None = None
     talk_to: float | None = None
+    # The PBX was killed meanwhile and wrote no CDR.
+    unrecorded: bool = False
     # Values that are as right as ours, by field.
     also_ok: dict = dataclasses.field(default_factory=dict)
 

@@ -245,6 +245,43 @@ async fn a_stop_says_good_bye() {
     assert!(follow.await.unwrap());
 }
 
+/// Until when the stream is known to have been whole, after the PBX or the task ended it; in seconds after the
+/// event that came last.
+async fn whole_until(silence: u64, end: impl FnOnce(&Office, DuplexStream)) -> Option<f64> {
+    let mut office = office(Shelf::with_room(1));
+    let (connection, mut theirs) = pipe();
+    theirs.write_all(GREETING).await.unwrap();
+    let [head, _] = parts_of_a_call("OTHER");
+    theirs.write_all(head.as_bytes()).await.unwrap();
+    let mut intake = std::mem::replace(&mut office.intake, self::office(Shelf::with_room(0)).intake);
+    let follow = tokio::spawn(async move {
+        intake.follow(connection).await;
+        intake.collect();
+        intake.drain().await;
+    });
+    passes(&mut office.link, Link::Up { asterisk_version: None }).await;
+    clock::sleep_until(Some(clock::mono().after(Duration::from_secs(silence)))).await;
+    end(&office, theirs);
+    follow.await.unwrap();
+    let kept = office.shelf.1.lock().unwrap();
+    let alive =
+        |value: &Vec<u8>| serde_json::from_slice::<serde_json::Value>(value).unwrap()["alive"].as_i64();
+    let alive = kept.values().find_map(alive)?;
+    Some(Duration::from_micros(u64::try_from(alive - 1_795_339_565_000_001).unwrap()).as_secs_f64())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_ends_in_order_was_whole_until_then() {
+    let closed = whole_until(7, |_, theirs| drop(theirs)).await;
+    assert!(closed.is_some_and(|seconds| (7.0..7.1).contains(&seconds)), "{closed:?}");
+    let stopped = whole_until(7, |office, theirs| {
+        office.stop.cancel();
+        drop(theirs);
+    });
+    let stopped = stopped.await;
+    assert!(stopped.is_some_and(|seconds| (7.0..7.1).contains(&seconds)), "{stopped:?}");
+}
+
 /// The head and the tail of a missed call, with a variable of the dial plan in the tail.
 fn parts_of_a_call(variable: &str) -> [String; 2] {
     let channel = "Channel: PJSIP/trunk-1\r\nChannelState: 4\r\nCallerIDNum: 79161234568\r\nContext: from-trunk\r\n\
