@@ -102,11 +102,12 @@ class Subject:
         except (ValueError, KeyError):
             totals = {}
         extra = {line.pbx.folder: sum(truth.unrecorded for truth in truths[line.pbx]) for line in self.lines}
+        what = f"repair --dry-run: none missing, {sum(extra.values())} extra"
         clean = totals.keys() == extra.keys() and all(
             (told["missing"], told["extra"]) == (0, extra[pbx]) for pbx, told in totals.items())
         text = "; ".join(f"{told['same']} same, {told['missing']} missing, {told['extra']} extra, {told['different']} "
                          "different" for told in totals.values())
-        self.tell(f"repair --dry-run: none missing, {sum(extra.values())} extra", clean, text or f"code {code}: {output.strip()[-200:]}")
+        self.tell(what, clean, text or f"code {code}: {output.strip()[-200:]}")
 
     def arrived(self):
         return {verdict.digits(call["phone"]) for _, call in self.crm.calls}
@@ -317,6 +318,7 @@ async def at_second_pbx(people, clock, online):
     truths = await until_it_dies(people, clock, RESTART, lambda: restart(pbx))
     truths += unrecorded(await until_it_dies(people, clock, CRASH, lambda: crash(pbx)))
     await online()
+    await asyncio.sleep(PEOPLE_AFTER)
     truths += await all_pairs(people, afterwards)
     truths += unrecorded(await until_it_dies(people, clock, SECOND_CRASH, lambda: crash(pbx)))
     return truths + await all_pairs(people, afterwards)
