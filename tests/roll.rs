@@ -198,6 +198,19 @@ fn a_call_that_ended_between_stop_and_start_ends_as_long_as_it_was_known_to_go_o
 }
 
 #[test]
+fn an_answered_ping_of_the_next_connection_says_nothing_of_the_gap_before() {
+    let mut desk = Desk::new();
+    desk.talk();
+    desk.reader.handle_alive(at(65));
+    desk.reader.handle_connected();
+    desk.reader.handle_alive(at(100));
+    desk.list(100, &[], How::Status);
+    desk.pass(102);
+    let call = desk.call();
+    assert_eq!((talk(&call), call.partial), (60, true));
+}
+
+#[test]
 fn a_call_that_goes_on_over_a_restart_is_whole() {
     let mut desk = Desk::new();
     desk.talk();

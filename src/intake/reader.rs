@@ -149,9 +149,13 @@ impl Reader {
         self.tracker.handle_list(part, at);
     }
 
-    /// The PBX answered a ping when its clock showed `at`: until then nothing was missed.
+    /// The PBX answered a ping when its clock showed `at`: since the connection began nothing was missed.
     pub fn handle_alive(&mut self, at: PbxTime) {
         if let Some(at) = self.clock.told(Some(at)) {
+            // The answer may come before the first event: the time before the connection is still a gap.
+            if self.begins {
+                self.begin(Some(at));
+            }
             self.tracker.handle_alive(at);
         }
     }

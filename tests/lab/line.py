@@ -13,6 +13,7 @@ class Line:
         self.pbx, self.server, self.port = pbx, None, 0
         self.logins = []  # [from, to] of each; the last one's end is None while it lasts
         self._writers = set()
+        self._last_word = None
         self._flows = asyncio.Event()
         self._flows.set()
 
@@ -30,7 +31,8 @@ class Line:
         """Nothing arrives any more, and nobody is told: a firewall that forgot, a host without power."""
         self._flows.clear()
         if self.up:
-            self.logins[-1][1] = time.time()
+            # The last word is the last sign of life.
+            self.logins[-1][1] = self._last_word
 
     def thaw(self):
         """It works again; what was connected is forgotten."""
@@ -65,6 +67,7 @@ class Line:
         self._writers -= {writer, to_pbx}
 
     def _look(self, login, data):
+        self._last_word = time.time()
         if login[0] is None and self.ACCEPTED in data:
             login[0] = time.time()
             self.logins.append(login)
