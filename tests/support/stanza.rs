@@ -95,9 +95,9 @@ impl Stanza {
             let excludes = value.strip_prefix('!');
             let filter = Filter { name: None, method: expression(excludes.unwrap_or(value)) };
             if excludes.is_some() {
-                self.excluding.push(filter)
+                self.excluding.push(filter);
             } else {
-                self.including.push(filter)
+                self.including.push(filter);
             }
             return;
         };
@@ -158,7 +158,7 @@ pub fn header<'e>(event: &'e str, name: &str) -> Option<&'e str> {
     event.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
 }
 
-/// Asterisk compiles them without REG_NEWLINE: a dot matches a line break, too.
+/// Asterisk compiles them without `REG_NEWLINE`: a dot matches a line break, too.
 fn expression(text: &str) -> Method {
     if text.chars().all(|c| c.is_ascii_alphanumeric() || " :_-".contains(c)) {
         return Method::Contains(text.to_owned());
