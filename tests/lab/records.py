@@ -14,7 +14,6 @@ import json
 import pathlib
 import random
 import secrets
-import subprocess
 import sys
 import tempfile
 
@@ -23,56 +22,19 @@ import check
 import office
 import scenarios
 import verdict
+from daemon import Daemon, pbx_config
+from line import Line
 
 # The last gap's calls are looked for after 5 s and after a minute.
 LOOKED_FOR_SECONDS = 75
 
 
-class Wire:
-    """Stands between the daemon and the manager port, and can be cut."""
-
-    def __init__(self):
-        self.pairs, self.server, self.port = set(), None, None
-
-    async def open(self):
-        self.server = await asyncio.start_server(self.carry, "127.0.0.1", self.port or 0)
-        self.port = self.server.sockets[0].getsockname()[1]
-        return self
-
-    async def carry(self, reader, writer):
-        try:
-            far_reader, far_writer = await asyncio.open_connection(office.PBX_HOST, 5038)
-        except OSError:
-            writer.close()
-            return
-        pair = (writer, far_writer)
-        self.pairs.add(pair)
-
-        async def pump(source, sink):
-            with contextlib.suppress(OSError):
-                while data := await source.read(65536):
-                    sink.write(data)
-                    await sink.drain()
-            for end in pair:
-                end.close()
-        await asyncio.gather(pump(reader, far_writer), pump(far_reader, writer))
-        self.pairs.discard(pair)
-
-    async def cut(self, seconds):
-        self.server.close()
-        for pair in list(self.pairs):
-            for end in pair:
-                end.transport.abort()
-        await asyncio.sleep(seconds)
-        await self.open()
-
-
 class Trouble:
-    """Kills the daemon and cuts the wire, at random."""
+    """Kills the daemon and cuts its line, at random."""
 
-    def __init__(self, dice, start, wire):
-        self.dice, self.start, self.wire = dice, start, wire
-        self.daemon, self.cuts, self.kills, self.away = start(), 0, 0, 0.0
+    def __init__(self, dice, daemon, line):
+        self.dice, self.daemon, self.line = dice, daemon, line
+        self.cuts, self.kills, self.away = 0, 0, 0.0
 
     async def make(self):
         while True:
@@ -81,61 +43,45 @@ class Trouble:
             self.away += seconds
             if self.dice.random() < 0.5:
                 self.cuts += 1
-                await self.wire.cut(seconds)
+                self.line.cut()
+                await asyncio.sleep(seconds)
+                await self.line.join()
             else:
                 self.kills += 1
-                self.daemon.process.kill()
-                self.daemon.process.wait()
-                self.daemon.notices.close()
+                self.daemon.kill()
                 await asyncio.sleep(seconds)
-                self.daemon = self.start()
+                self.daemon.start()
 
 
-def starter(binary, folder, url, token, port):
-    """Returns what starts a daemon with the PBX's records; its log is added to the one before."""
-    table = f'[pbx.cdr]\nkind = "csv"\npath = "{office.ROOT}/asterisk/pbx/log/cdr-csv/Master.csv"\n'
-    config = check.CONFIG.replace("port = 5038", f"port = {port}").replace("\n[amocrm]", f"\n{table}\n[amocrm]", 1)
-    config = config.replace('host = "{host}"', 'host = "127.0.0.1"')
-
-    def start():
-        with contextlib.suppress(FileNotFoundError):
-            (folder / "notify").unlink()
-        check.CONFIG = config
-        log = folder / "log"
-        before = log.read_bytes() if log.exists() else b""
-        (folder / "all.log").open("ab").write(before)
-        return check.Daemon(binary, folder, url, token)
-    return start
-
-
-async def trial(args, folder, crm, url, token):
-    wire = await Wire().open()
-    trouble = Trouble(random.Random(args.seed), starter(args.binary, folder, url, token, wire.port), wire)
-    trouble.daemon.wait_ready()
-    await check.wait_for(check.AMI_SECONDS, lambda: office.ami_sessions() == 1, "an AMI session of the daemon")
+async def trial(args, folder, crm, token):
+    line = Line(office.PBX)
+    await line.join()
+    tables = [pbx_config(office.PBX, "127.0.0.1", line.port, cdr=True)]
+    daemon = Daemon(args.binary, folder, crm.url, token, tables, notices=False).start()
+    trouble = Trouble(random.Random(args.seed), daemon, line)
+    await check.wait_for(check.AMI_SECONDS, lambda: line.up, "an AMI session of the daemon")
     making = asyncio.create_task(trouble.make())
     truths = await check.play(args.scenarios, args.rounds)
     making.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await making
-    if not wire.server.is_serving():
-        await wire.open()
-    if trouble.daemon.process.poll() is not None:
-        trouble.daemon = trouble.start()
+    if not line.server.is_serving():
+        await line.join()
+    if daemon.process.poll() is not None:
+        daemon.start()
     await asyncio.sleep(LOOKED_FOR_SECONDS)
-    code = trouble.daemon.stop()
+    code = daemon.stop()
     print(f"{len(truths)} calls with somebody outside; {trouble.cuts} cuts and {trouble.kills} kills, {trouble.away:.0f} s away; "
           f"stopped with code {code}")
     posts = [verdict.digits(call["phone"]) for _, call in crm.calls]
     wanted = [verdict.digits(truth.phone) for truth in truths]
     often = {phone: posts.count(phone) for phone in set(wanted) if posts.count(phone) != wanted.count(phone)}
     print(f"posted: {len(posts)}; not as often as people called: {often or 'none'}")
-    repair = [args.binary, "--config", folder / "ami2amo.toml", "repair", "--from", "2h", "--dry-run"]
-    print(subprocess.run([*repair, "--language", "en"], capture_output=True, text=True).stdout)
-    lines = subprocess.run([*repair, "--json"], capture_output=True, text=True).stdout.splitlines()
-    totals = json.loads(lines[-1])
+    repair = ["repair", "--from", "2h", "--dry-run"]
+    print(daemon.command(*repair, "--language", "en")[1])
+    totals = json.loads(daemon.command(*repair, "--json")[1].splitlines()[-1])
     if args.log:
-        args.log.write_bytes((folder / "all.log").read_bytes() + trouble.daemon.log.read_bytes())
+        args.log.write_bytes(daemon.log.read_bytes())
     return not totals["missing"] and not totals["extra"] and not often
 
 
@@ -148,9 +94,9 @@ def main():
     parser.add_argument("scenarios", nargs="*", default=list(scenarios.ALL))
     args = parser.parse_args()
     token = secrets.token_hex(8)
-    with tempfile.TemporaryDirectory(prefix="ami2amo-records-") as name, check.running_pbx(), \
+    with tempfile.TemporaryDirectory(prefix="ami2amo-records-") as name, check.running(office.PBX), \
             contextlib.closing(amocrm.AmoCrm(token)) as crm:
-        passed = asyncio.run(trial(args, pathlib.Path(name), crm, crm.url, token))
+        passed = asyncio.run(trial(args, pathlib.Path(name), crm, token))
     sys.exit(0 if passed else 1)
 
 

@@ -23,7 +23,7 @@ FOLLOWS, REFUSED = "the PBX is identified", "cannot follow"
 SUBJECT = "[req]\ndistinguished_name = name\nprompt = no\n[name]\nCN = {name}\nO = Lab\n"
 AUTHORITY = "[ext]\nbasicConstraints = CA:TRUE\n"
 # Above the manager user, where [general] still goes on.
-MANAGER = "\n[general](+)\ntlsenable = yes\ntlsbindaddr = {host}:{port}\ntlscertfile = /pbx/etc/{file}\n"
+MANAGER = "\n[general](+)\ntlsenable = yes\ntlsbindaddr = {host}:{port}\ntlscertfile = /{folder}/etc/{file}\n"
 
 CONFIG = """\
 [[pbx]]
@@ -72,20 +72,20 @@ def fingerprint(folder):
 
 def switch_on(folder):
     """Gives the certificate to the running PBX and waits for its TLS port."""
-    etc = office.ROOT / "asterisk/pbx/etc"
+    etc = office.PBX.home / "etc"
     certificate = etc / "asterisk.pem"
     certificate.write_text((folder / "asterisk.pem").read_text())
     manager = etc / "manager.conf"
     with open(manager, "a") as conf:
-        conf.write(MANAGER.format(host=office.PBX_HOST, port=PORT, file=certificate.name))
-    office.console("manager reload")
+        conf.write(MANAGER.format(host=office.PBX.host, port=PORT, folder=office.PBX.folder, file=certificate.name))
+    office.PBX.console("manager reload")
     until = time.monotonic() + SECONDS
     while True:
         with contextlib.suppress(OSError):
-            socket.create_connection((office.PBX_HOST, PORT), 1).close()
+            socket.create_connection((office.PBX.host, PORT), 1).close()
             return
         if time.monotonic() > until:
-            raise RuntimeError(f"Asterisk does not listen on {PORT}: {office.console('manager show settings')}")
+            raise RuntimeError(f"Asterisk does not listen on {PORT}: {office.PBX.console('manager show settings')}")
         time.sleep(0.2)
 
 
@@ -95,7 +95,7 @@ class Trial:
     def __init__(self, binary, keys):
         self.folder = tempfile.TemporaryDirectory(prefix="ami2amo-tls-")
         self.path = pathlib.Path(self.folder.name)
-        text = CONFIG.format(host=office.PBX_HOST, secret_file=office.SECRET_FILE, tls=keys, folder=self.path)
+        text = CONFIG.format(host=office.PBX.host, secret_file=office.PBX.secret_file, tls=keys, folder=self.path)
         (self.path / "ami2amo.toml").write_text(text)
         self.command = [binary, "--config", self.path / "ami2amo.toml"]
         self.environment = {"PATH": os.environ["PATH"], "AMI2AMO_LOG": "info"}
