@@ -20,6 +20,9 @@ pub struct Comparison {
     /// Stored, and in no record, as it should be: of a call that reached no phone Asterisk writes none
     /// unless `unanswered = yes`.
     pub unrecorded: usize,
+    /// In the records, and in progress as far as the store knows: the daemon hears or finds out what became
+    /// of them.
+    pub open: usize,
 }
 
 /// A call that is told in two ways.
@@ -52,8 +55,13 @@ impl Comparison {
 }
 
 /// Compares what ended within `range`; both lists may reach beyond it, so that nothing is missed at its
-/// edges.
-pub fn compare(cdr: Vec<CdrCall>, stored: &[CallRecord], range: Range) -> Comparison {
+/// edges. `open` are uniqueids of calls in progress.
+pub fn compare(
+    cdr: Vec<CdrCall>,
+    stored: &[CallRecord],
+    open: &BTreeSet<String>,
+    range: Range,
+) -> Comparison {
     let mut comparison = Comparison::default();
     let recorded: BTreeSet<&str> = cdr.iter().flat_map(|call| &call.ids).map(String::as_str).collect();
     for record in stored {
@@ -88,6 +96,7 @@ pub fn compare(cdr: Vec<CdrCall>, stored: &[CallRecord], range: Range) -> Compar
             }
             // Another one's id: the live stream knows better where one call ends and the next begins.
             None if call.ids.iter().any(|id| known.contains(id.as_str())) => comparison.same += 1,
+            None if call.ids.iter().any(|id| open.contains(id)) => comparison.open += 1,
             None => comparison.missing.push(call),
         }
     }
@@ -126,6 +135,10 @@ mod tests {
     const ALL: Range =
         Range { from: PbxTime::from_micros(0), to: PbxTime::from_micros(4_000_000_000_000_000) };
 
+    fn none() -> BTreeSet<String> {
+        BTreeSet::new()
+    }
+
     fn record(uniqueid: &str) -> CallRecord {
         sample::call(uniqueid).record
     }
@@ -140,7 +153,7 @@ mod tests {
     fn what_is_in_both_is_compared() {
         let mut other = record("1.2");
         other.responsible = Some("105".to_owned());
-        let found = compare(vec![cdr("1.1"), cdr("1.2"), cdr("1.3")], &[record("1.1"), other], ALL);
+        let found = compare(vec![cdr("1.1"), cdr("1.2"), cdr("1.3")], &[record("1.1"), other], &none(), ALL);
         assert_eq!((found.same, found.missing.len(), found.different.len()), (1, 1, 1));
         assert_eq!(found.missing[0].ids, ["1.3"]);
         assert_eq!(found.different[0].fields, [Field::Responsible]);
@@ -151,7 +164,7 @@ mod tests {
     fn what_is_only_stored_is_extra_unless_no_phone_was_reached() {
         let mut menu = record("1.2");
         (menu.answered, menu.rang) = (false, vec![]);
-        let found = compare(vec![], &[record("1.1"), menu], ALL);
+        let found = compare(vec![], &[record("1.1"), menu], &none(), ALL);
         assert_eq!((found.extra.len(), found.unrecorded), (1, 1));
     }
 
@@ -159,13 +172,20 @@ mod tests {
     fn a_call_is_known_by_any_of_its_channels() {
         let mut call = cdr("1.9");
         call.ids.push("1.1".to_owned());
-        let found = compare(vec![call], &[record("1.1")], ALL);
+        let found = compare(vec![call], &[record("1.1")], &none(), ALL);
         assert!(found.is_clean() && found.same == 1);
+    }
+
+    #[test]
+    fn a_call_in_progress_is_not_missing() {
+        let open = BTreeSet::from(["1.1".to_owned()]);
+        let found = compare(vec![cdr("1.1"), cdr("1.2")], &[], &open, ALL);
+        assert_eq!((found.open, found.missing.len()), (1, 1));
     }
 
     #[test]
     fn edges_are_nobody_s() {
         let before = Range { from: PbxTime::from_micros(0), to: PbxTime::from_micros(1) };
-        assert_eq!(compare(vec![cdr("1.1")], &[record("1.2")], before), Comparison::default());
+        assert_eq!(compare(vec![cdr("1.1")], &[record("1.2")], &none(), before), Comparison::default());
     }
 }

@@ -1,6 +1,7 @@
 //! `ami2amo repair`: what the PBX's records have and the store has not, and the other way round; and puts
 //! what is missing into the outbox.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
@@ -125,25 +126,35 @@ fn compare_one(
         let told = looking::as_of_journal(obstacle, args.language.language());
         writeln!(io::stderr(), "ami2amo: {told}").context("cannot print")?;
     }
-    let endpoints = if looked.obstacle.is_none() { endpoints(dir, &pbx.name) } else { Vec::new() };
-    let known = Known { pbx: &pbx.name, policy, endpoints: &endpoints };
+    let kept = if looked.obstacle.is_none() { kept(dir, &pbx.name) } else { Kept::default() };
+    let known = Known { pbx: &pbx.name, policy, endpoints: &kept.endpoints };
     let runtime = Builder::new_current_thread().enable_io().enable_time().build();
     let runtime = runtime.context("cannot start the runtime")?;
     let calls = runtime.block_on(fetch::calls(&cdr.source, known, wide));
     let calls = calls.with_context(|| format!("cannot read the records of \"{}\"", pbx.name))?;
     let stored: Vec<_> = looked.search.found.into_iter().map(|found| found.call.record).collect();
-    Ok(compare::compare(calls, &stored, range))
+    Ok(compare::compare(calls, &stored, &kept.open, range))
 }
 
-/// What the live stream showed of endpoints; none where nothing is kept.
-fn endpoints(dir: &Path, pbx: &PbxName) -> Vec<Value> {
+/// What the daemon kept.
+#[derive(Default)]
+struct Kept {
+    /// What the live stream showed of endpoints.
+    endpoints: Vec<Value>,
+    /// Uniqueids of channels of calls in progress.
+    open: BTreeSet<String>,
+}
+
+fn kept(dir: &Path, pbx: &PbxName) -> Kept {
     if !dir.join("queue").exists() {
-        return Vec::new();
+        return Kept::default();
     }
-    let kept = Store::open_unrepaired(dir, clock::host()).ok().and_then(|store| store.checkpoints(pbx).ok());
-    let kept = kept.unwrap_or_default();
-    let endpoints = kept.iter().filter(|(key, _)| key.starts_with("e/"));
-    endpoints.filter_map(|(key, json)| Value::read(key, json).ok()).collect()
+    let values =
+        Store::open_unrepaired(dir, clock::host()).ok().and_then(|store| store.checkpoints(pbx).ok());
+    let values = values.unwrap_or_default();
+    let open = values.iter().filter_map(|(key, _)| key.strip_prefix("c/")).map(str::to_owned).collect();
+    let endpoints = values.iter().filter(|(key, _)| key.starts_with("e/"));
+    Kept { endpoints: endpoints.filter_map(|(key, json)| Value::read(key, json).ok()).collect(), open }
 }
 
 /// Stores calls; returns how many were new.

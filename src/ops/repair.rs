@@ -45,6 +45,16 @@ pub fn page(
             format!("{count} сохранённых звонков, не дошедших ни до одного телефона, нет в CDR: так и бывает без unanswered = yes в cdr.conf"),
         )));
     }
+    if found.open > 0 {
+        let count = found.open;
+        lines.push(Line::new(
+            Style::Faint,
+            language.pick(
+                format!("{count} calls of the records are in progress for the store: the daemon closes them when it is connected"),
+                format!("{count} звонков из CDR для хранилища ещё идут: демон закроет их, когда подключится"),
+            ),
+        ));
+    }
     lines.extend(advice(found, stored, language));
     lines
 }
@@ -153,7 +163,7 @@ pub fn json(pbx: &PbxName, found: &Comparison, stored: usize) -> serde_json::Res
     });
     let totals = json!({
         "what": "totals", "pbx": pbx, "missing": found.missing.len(), "extra": found.extra.len(),
-        "different": found.different.len(), "same": found.same, "unrecorded": found.unrecorded, "enqueued": stored,
+        "different": found.different.len(), "same": found.same, "unrecorded": found.unrecorded, "open": found.open, "enqueued": stored,
     });
     let mut text = String::new();
     for line in missing.chain(extra).chain(different).chain([totals]) {
