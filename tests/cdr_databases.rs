@@ -40,12 +40,14 @@ const FREEPBX: &str = "CREATE TABLE cdr (calldate DATETIME NOT NULL DEFAULT '197
     NOT NULL DEFAULT '', sequence INT NOT NULL DEFAULT 0, KEY calldate (calldate), KEY uniqueid (uniqueid))";
 
 /// What `cdr_pgsql`'s documentation has.
+#[cfg(feature = "cdr-postgres")]
 const POSTGRES: &str = "CREATE TABLE cdr (accountcode VARCHAR(20), src VARCHAR(80), dst VARCHAR(80), dcontext VARCHAR(80), clid \
     VARCHAR(80), channel VARCHAR(80), dstchannel VARCHAR(80), lastapp VARCHAR(80), lastdata VARCHAR(80), start TIMESTAMP, \
     answer TIMESTAMP, \"end\" TIMESTAMP, duration INT, billsec INT, disposition VARCHAR(20), amaflags VARCHAR(20), userfield \
     VARCHAR(255), uniqueid VARCHAR(150), linkedid VARCHAR(150), peeraccount VARCHAR(80), sequence INT)";
 
 /// `MikoPBX`'s table, without columns that nobody here asks for.
+#[cfg(feature = "cdr-sqlite")]
 const MIKOPBX: &str = "CREATE TABLE cdr_general (id INTEGER PRIMARY KEY AUTOINCREMENT, start VARCHAR, endtime VARCHAR, answer \
     VARCHAR, src_chan VARCHAR, src_num VARCHAR, dst_chan VARCHAR, dst_num VARCHAR, UNIQUEID VARCHAR, linkedid VARCHAR, did \
     VARCHAR, disposition VARCHAR, recordingfile VARCHAR, from_account VARCHAR, to_account VARCHAR, dialstatus VARCHAR, appname \

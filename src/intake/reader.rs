@@ -163,7 +163,13 @@ impl Reader {
     /// The PBX ended the connection in order at `at`, by the time that is given to calls: until then nothing
     /// was missed.
     pub fn handle_end(&mut self, at: PbxTime) {
-        self.tracker.handle_alive(at);
+        self.tracker.handle_end(at);
+    }
+
+    /// Until when the PBX was watched, by its own clock; `None` before anything is known.
+    pub fn watched_until(&self) -> Option<PbxTime> {
+        let last = self.tracker.last_word().into_iter().chain(self.stats.last).max()?;
+        Some(PbxTime::from_micros(last.micros().saturating_sub(self.clock.shift())))
     }
 
     /// Another connection to the PBX begins: what happened since the last event was not seen.

@@ -132,8 +132,7 @@ impl Intake {
         sink: Box<dyn Sink>,
     ) -> Self {
         let guard = Guard::new(way.poison.clone());
-        let last = reader.stats().last.map(|last| PbxTime::from_micros(last.micros() - reader.shift()));
-        let watch = Watch::new(pbx.clone(), last);
+        let watch = Watch::new(pbx.clone(), reader.watched_until());
         Self {
             pbx,
             settings: Arc::new(settings),
@@ -243,17 +242,17 @@ impl Intake {
         self.tell_findings();
         if let Some(pong) = connection.session().pong() {
             self.reader.handle_alive(pong);
+            self.watch(pong);
         }
         if let Some(offset) = connection.session().offset() {
             self.publish(offset.host_ahead().saturating_sub(self.reader.shift()));
-            self.watch(offset.to_pbx(clock::host()));
         }
         self.set_clock();
         self.collect();
         if self.guard.has_caught() { Err(connection::Error::Panicked) } else { outcome }
     }
 
-    /// It is `now` on the PBX, and its events flow: a time in which they did not is over.
+    /// The PBX answered a ping at `now` by its clock: a time in which its events did not flow is over.
     fn watch(&mut self, now: PbxTime) {
         let Some(gap) = self.watch.alive(now) else { return };
         if let Err(lost) = self.way.gaps.try_send(gap) {

@@ -52,6 +52,18 @@ impl Tracker {
         }
     }
 
+    /// The connection ended in order at `at`: until then it was whole.
+    pub fn handle_end(&mut self, at: PbxTime) {
+        self.handle_alive(at);
+        // The next process shall know until when the PBX was watched.
+        self.stream_changed();
+    }
+
+    /// The last time at which the connection was surely whole.
+    pub fn last_word(&self) -> Option<PbxTime> {
+        self.alive
+    }
+
     /// Asterisk started `uptime` seconds ago: calls from before that are over. Names and counters
     /// begin anew with it, so nothing of the old ones may be taken for something new.
     pub(super) fn booted(&mut self, uptime: Option<u64>) {
