@@ -55,7 +55,8 @@ class Wire:
                     await sink.drain()
             for end in pair:
                 end.close()
-        await asyncio.gather(pump(reader, far_writer), pump(far_reader, writer))
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(pump(reader, far_writer), pump(far_reader, writer))
         self.pairs.discard(pair)
 
     async def cut(self, seconds):
