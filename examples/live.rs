@@ -34,7 +34,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use busy_day::{DAWN, Day};
-use fake_ami::{FakeAmi, Script};
+use fake_ami::{Clock, FakeAmi, Script};
 
 #[path = "../tests/support/busy_day.rs"]
 mod busy_day;
@@ -181,7 +181,8 @@ fn start_pbx(live: Duration) -> anyhow::Result<(u16, std::thread::JoinHandle<any
 
 async fn play(live: Duration, tell_port: &mpsc::Sender<u16>) -> anyhow::Result<Played> {
     let (pieces, step) = fake_ami::feed(64);
-    let ami = FakeAmi::start(Script { steps: vec![step], ..Script::default() }).await;
+    let ami =
+        FakeAmi::start(Script { steps: vec![step], clock: Clock::Sent(0.0), ..Script::default() }).await;
     tell_port.send(ami.port())?;
     let count = (WARM_UP + SETTLE + live).as_micros() / u128::try_from(EVERY)?;
     let mut day = Day::new(usize::try_from(count)?, EVERY, &mut fastrand::Rng::with_seed(20_261_128));

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use ami2amo::outbox::queue::Phase;
 
 use daemon::Host;
-use fake_ami::{FakeAmi, Script};
+use fake_ami::{Clock, FakeAmi, Script};
 
 #[path = "support/crowd.rs"]
 mod crowd;
@@ -52,7 +52,10 @@ async fn a_disk_that_stands_still_holds_nobody_up() {
     let burst = number("AMI2AMO_BURST_MB", BURST_MB) << 20;
     let bar = Duration::from_millis(number("AMI2AMO_WRITE_MS", WRITE_MS));
     let (pieces, step) = fake_ami::feed(4);
-    let ami = FakeAmi::start_narrow(Script { steps: vec![step], ..Script::default() }, SEND_BUFFER);
+    let ami = FakeAmi::start_narrow(
+        Script { steps: vec![step], clock: Clock::Sent(0.0), ..Script::default() },
+        SEND_BUFFER,
+    );
     let host = Host::new(ami.port(), "");
     let mut command = host.command();
     command.env_remove("NOTIFY_SOCKET").env("AMI2AMO_LOG", "info"); // nobody reads either of them

@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 
 use busy_day::{Call, DAWN, Day, Part};
 use daemon::{Daemon, Host};
-use fake_ami::{FakeAmi, Script};
+use fake_ami::{Clock, FakeAmi, Script};
 use fake_amo::{FakeAmo, Note, On, Options, What};
 
 #[path = "support/busy_day.rs"]
@@ -163,7 +163,7 @@ impl Trial {
     /// A daemon, and the way of the PBX's events to it.
     fn live(&mut self) -> (mpsc::Sender<Vec<u8>>, Daemon) {
         let (events, step) = fake_ami::feed(UNDER_WAY);
-        self.ami.set_script(Script { steps: vec![step], ..Script::default() });
+        self.ami.set_script(Script { steps: vec![step], clock: Clock::Sent(0.0), ..Script::default() });
         self.clock.sent.clear();
         let mut command = self.host.command();
         command.env_remove("NOTIFY_SOCKET"); // nobody reads there

@@ -12,7 +12,7 @@ use ami2amo::outbox::store::Store;
 use ami2amo::time::{HostTime, local};
 
 use daemon::{Host, LIMIT};
-use fake_ami::{FakeAmi, Script, Step};
+use fake_ami::{Clock, FakeAmi, Script, Step};
 
 #[path = "support/daemon.rs"]
 mod daemon;
@@ -75,7 +75,7 @@ fn stored(host: &Host, start: i64) -> CallRecord {
 }
 
 fn script(steps: Vec<Step>) -> Script {
-    Script { steps, has_clock: true, ..Script::default() }
+    Script { steps, clock: Clock::Host, ..Script::default() }
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use ami2amo::time::HostTime;
 use serde_json::Value;
 
 use daemon::{Daemon, Host, LIMIT};
-use fake_ami::{FakeAmi, Script, Step};
+use fake_ami::{Clock, FakeAmi, Script, Step};
 
 #[path = "support/captures.rs"]
 mod captures;
@@ -48,7 +48,11 @@ async fn interrupted(title: &str, ended: Ended) {
     let ami = FakeAmi::start(Script::default()).await;
     let host = Host::new(ami.port(), "");
     for (number, part) in blocks.chunks(blocks.len().div_ceil(3)).enumerate() {
-        ami.set_script(Script { steps: vec![Step::Send(part.concat())], ..Script::default() });
+        ami.set_script(Script {
+            steps: vec![Step::Send(part.concat())],
+            clock: Clock::Sent(0.0),
+            ..Script::default()
+        });
         let mut command = host.command();
         command.env_remove("NOTIFY_SOCKET"); // nobody reads there
         let mut daemon = Daemon::start(command);

@@ -23,7 +23,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::mpsc::error::TrySendError::{Closed, Full};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -37,15 +36,17 @@ use crate::call::policy::Policy;
 use crate::call::record::{CallRecord, FinishedCall};
 use crate::call::tracker::Findings;
 use crate::clock;
-use crate::intake::gap::{Gap, Watch};
+use crate::intake::gap::Gap;
 use crate::intake::reader::Reader;
 use crate::intake::task::guard::Guard;
+use crate::intake::task::lookout::Lookout;
 use crate::intake::task::outgoing::{OFFER_AGAIN, Outgoing};
 use crate::intake::task::pbx_now::PbxNow;
 use crate::time::{MonoTime, PbxTime};
 
 pub mod backlog;
 mod guard;
+mod lookout;
 mod mend;
 mod news;
 mod outgoing;
@@ -75,7 +76,7 @@ pub struct Intake {
     /// When Asterisk started, by its own time.
     started: Option<String>,
     findings: Findings,
-    watch: Watch,
+    lookout: Lookout,
 }
 
 /// What connects an intake with the rest of the process.
@@ -131,15 +132,14 @@ impl Intake {
         way: Way,
         sink: Box<dyn Sink>,
     ) -> Self {
-        let guard = Guard::new(way.poison.clone());
-        let watch = Watch::new(pbx.clone(), reader.watched_until());
+        let lookout = Lookout::new(&pbx, &reader, way.gaps.clone());
         Self {
             pbx,
             settings: Arc::new(settings),
             reader,
+            guard: Guard::new(way.poison.clone()),
             way,
             out: Outgoing::new(sink, clock::mono()),
-            guard,
             failed: None,
             clock: None,
             damage: Damage::default(),
@@ -149,16 +149,16 @@ impl Intake {
             lacks: BTreeSet::new(),
             started: None,
             findings: Findings::default(),
-            watch,
+            lookout,
         }
     }
 
     /// Follows the PBX until the stop signal; then returns when the sink has stored every finished call
     /// and what is to be kept of the others, has failed, or the wait for it is cut.
-    #[tracing::instrument(name = "intake", skip_all, fields(pbx = %self.pbx))]
     ///
     /// # Errors
     /// When the core panicked twice within a minute: why.
+    #[tracing::instrument(name = "intake", skip_all, fields(pbx = %self.pbx))]
     pub async fn run(mut self) -> Result<(), String> {
         // Calls of the time before a restart may be over by now, whether or not the PBX is there.
         self.set_clock();
@@ -202,7 +202,7 @@ impl Intake {
         mut connection: Connection<S>,
     ) -> Option<connection::Error> {
         self.reader.handle_connected();
-        self.watch.lost();
+        self.lookout.lost();
         connection.set_own_variables(self.reader.own_variables());
         let mut policy = self.way.policy.clone();
         loop {
@@ -242,7 +242,7 @@ impl Intake {
         self.tell_findings();
         if let Some(pong) = connection.session().pong() {
             self.reader.handle_alive(pong);
-            self.watch(pong);
+            self.lookout.alive(pong);
         }
         if let Some(offset) = connection.session().offset() {
             self.publish(offset.host_ahead().saturating_sub(self.reader.shift()));
@@ -250,16 +250,6 @@ impl Intake {
         self.set_clock();
         self.collect();
         if self.guard.has_caught() { Err(connection::Error::Panicked) } else { outcome }
-    }
-
-    /// The PBX answered a ping at `now` by its clock: a time in which its events did not flow is over.
-    fn watch(&mut self, now: PbxTime) {
-        let Some(gap) = self.watch.alive(now) else { return };
-        if let Err(lost) = self.way.gaps.try_send(gap) {
-            let (Full(gap) | Closed(gap)) = lost;
-            let (from, to) = (gap.from, gap.to);
-            warn!(%from, %to, "the PBX was not watched, and nobody is there to look for its calls: ami2amo repair does it");
-        }
     }
 
     /// Says good-bye to the PBX; what it still sends counts.

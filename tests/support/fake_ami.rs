@@ -22,10 +22,18 @@ pub struct Script {
     /// The answer to a right login; `None` accepts it.
     pub refusal: Option<&'static str>,
     pub answers_pings: bool,
-    /// Its clock is this host's; else it stands at one moment of the past.
-    pub has_clock: bool,
+    pub clock: Clock,
     /// Sent one after the other when the client has logged in.
     pub steps: Vec<Step>,
+}
+
+/// What it says that time is, when it is pinged.
+#[derive(Clone, Copy, Debug)]
+pub enum Clock {
+    /// This host's time.
+    Host,
+    /// The latest `Timestamp` that was sent; at first this one, in seconds, or none where it is 0.
+    Sent(f64),
 }
 
 #[derive(Clone, Debug)]
@@ -76,6 +84,8 @@ struct State {
     seen: watch::Sender<Seen>,
     /// How many holds may pass.
     passes: watch::Sender<usize>,
+    /// The latest `Timestamp` that was sent, in seconds.
+    sent: Mutex<f64>,
 }
 
 /// The challenge of every MD5 login; Asterisk's are random digits.
@@ -89,7 +99,7 @@ impl Default for Script {
             secret: b"s3cret".to_vec(),
             refusal: None,
             answers_pings: true,
-            has_clock: false,
+            clock: Clock::Sent(1_795_339_565.437_709),
             steps: Vec::new(),
         }
     }
@@ -123,6 +133,7 @@ impl FakeAmi {
             script: Mutex::new(script),
             seen: watch::channel(Seen::default()).0,
             passes: watch::channel(0).0,
+            sent: Mutex::new(0.0),
         });
         let accepting = tokio::spawn(accept(listener, Arc::clone(&state)));
         Self { address, state, accepting }
@@ -164,6 +175,26 @@ impl Drop for FakeAmi {
 impl State {
     fn see(&self, change: impl FnOnce(&mut Seen)) {
         self.seen.send_modify(change);
+    }
+
+    /// The PBX's time of now, in seconds.
+    fn clock(&self, script: &Script) -> f64 {
+        let host = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        match script.clock {
+            Clock::Host => host().as_secs_f64(),
+            Clock::Sent(dawn) => self.sent.lock().expect("no holder panics").max(dawn),
+        }
+    }
+
+    /// Notes the latest time in what is sent.
+    fn sends(&self, bytes: &[u8]) {
+        const KEY: &[u8] = b"\nTimestamp: ";
+        let Some(at) = bytes.windows(KEY.len()).rposition(|window| window == KEY) else { return };
+        let digits =
+            bytes[at + KEY.len()..].iter().take_while(|byte| byte.is_ascii_digit() || **byte == b'.');
+        let text = String::from_utf8(digits.copied().collect()).expect("digits are text");
+        let mut sent = self.sent.lock().expect("no holder panics");
+        *sent = text.parse().map_or(*sent, |told: f64| told.max(*sent));
     }
 }
 
@@ -215,6 +246,7 @@ async fn serve(mut stream: TcpStream, script: &Script, state: &State) -> std::io
             if bytes.is_empty() {
                 return writing.shutdown().await;
             }
+            state.sends(&bytes);
             let begun = Instant::now();
             writing.write_all(&bytes).await?;
             let took = begun.elapsed();
@@ -293,10 +325,9 @@ fn answer(block: &[(String, Vec<u8>)], script: &Script, state: &State) -> (Vec<u
         "Ping" if !script.answers_pings => (Vec::new(), Verdict::GoOn),
         "Ping" => {
             state.see(|seen| seen.pings += 1);
-            let clock =
-                std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-            let clock = if script.has_clock { clock.as_secs_f64() } else { 1_795_339_565.437_709 };
-            (reply("Success", &format!("Ping: Pong\r\nTimestamp: {clock:.6}\r\n")), Verdict::GoOn)
+            let clock = state.clock(script);
+            let clock = if clock > 0.0 { format!("Timestamp: {clock:.6}\r\n") } else { String::new() };
+            (reply("Success", &format!("Ping: Pong\r\n{clock}")), Verdict::GoOn)
         }
         "CoreSettings" => {
             (reply("Success", "AMIversion: 11.0.0\r\nAsteriskVersion: 22.10.1\r\n"), Verdict::GoOn)
