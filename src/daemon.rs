@@ -44,6 +44,7 @@ use crate::outbox::store::handle::Handle;
 
 pub mod crew;
 pub mod gaps;
+mod memory;
 pub mod outlet;
 pub mod stages;
 pub mod systemd;
@@ -79,6 +80,7 @@ pub async fn run(
     duties.spawn(hand_on(policy, calls, courier.rules.clone()));
     duties.spawn(repair.run());
     info!(pbxs = setup.pbxs.len(), version = env!("CARGO_PKG_VERSION"), "ready");
+    memory::trim();
 
     let cause = tokio::select! {
         () = stop.cancelled() => Ok(()),
