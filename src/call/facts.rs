@@ -234,6 +234,15 @@ impl Channel {
         [dialled, entered, self.gone.map(|gone| gone.at)].into_iter().flatten().min()
     }
 
+    /// The last that it is known to have done.
+    pub fn last_sign(&self) -> PbxTime {
+        let dials = self.dials.iter().flat_map(|dial| [Some(dial.at), dial.end.as_ref().map(|end| end.at)]);
+        let stays = self.stays.iter().flat_map(|stay| [Some(stay.from), stay.to]);
+        let holds = self.holds.iter().flat_map(|hold| [Some(hold.from), hold.to]);
+        let ends = [self.gone.map(|gone| gone.at), self.hangup_requested];
+        dials.chain(stays).chain(holds).chain(ends).flatten().fold(self.born, PbxTime::max)
+    }
+
     /// The end of the channel, or `otherwise` while it lives.
     pub fn end(&self, otherwise: PbxTime) -> PbxTime {
         self.gone.map_or(otherwise, |gone| gone.at)

@@ -13,6 +13,7 @@
 mod amocrm;
 mod answers;
 mod carrier;
+mod channels;
 mod coverage;
 mod dice;
 mod disk;

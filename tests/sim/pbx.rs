@@ -1,5 +1,6 @@
 //! Asterisk: plays its calls, is connected to or not, stops and dies.
 
+use crate::channels::Channels;
 use std::collections::VecDeque;
 
 use crate::dice::Dice;
@@ -46,6 +47,7 @@ pub struct Pbx {
     last: u64,
     /// How often in a thousand an event comes twice, or before its neighbour.
     disorder: u64,
+    channels: Channels,
 }
 
 /// Events that are further apart do not change places.
@@ -80,6 +82,7 @@ impl Pbx {
             parcels: VecDeque::new(),
             last: 0,
             disorder: *dice.pick(&[0, 20, 80]),
+            channels: Channels::default(),
             dice,
         }
     }
@@ -122,7 +125,7 @@ impl Pbx {
     }
 
     /// What a client gets to read first: the greeting, the copy of `FullyBooted`, and what runs.
-    pub fn greet(&mut self, now: u64, running: &[String]) {
+    pub fn greet(&mut self, now: u64) {
         self.connected = true;
         let uptime = (now - self.booted_at) / SECOND;
         let mut bytes = BANNER.to_vec();
@@ -130,12 +133,7 @@ impl Pbx {
         bytes.extend(
             format!("Event: FullyBooted\r\nPrivilege: system,all\r\nStatus: Fully Booted\r\nUptime: {uptime}\r\nLastReload: {uptime}\r\n\r\n").bytes(),
         );
-        for uniqueid in running {
-            bytes.extend(
-                format!("Event: CoreShowChannel\r\nActionID: 3\r\nChannelState: 6\r\nUniqueid: {uniqueid}\r\nLinkedid: {uniqueid}\r\n\r\n").bytes(),
-            );
-        }
-        bytes.extend(b"Event: CoreShowChannelsComplete\r\nActionID: 3\r\nEventList: Complete\r\n\r\n");
+        bytes.extend(self.channels.list());
         self.last = now;
         self.send(now, bytes, None);
     }
@@ -198,6 +196,7 @@ impl World {
         let Some((_, happening)) = self.happenings.pop_front() else { return };
         match happening {
             Happening::Event(block) => {
+                self.pbx.channels.happened(&block.text);
                 if self.pbx.connected {
                     self.pbx.send(self.now, block.text, Some((block.call, block.index)));
                 }
@@ -210,6 +209,7 @@ impl World {
             Happening::PbxDies => {
                 self.note(|| "Asterisk dies".to_owned());
                 self.pbx.is_up = false;
+                self.pbx.channels = Channels::default();
                 self.link_lost();
             }
             Happening::PbxBoots => {
@@ -251,10 +251,8 @@ impl World {
         }
         process.connected(self.clock.ahead, self.mutant);
         let now = self.now;
-        let running = self.truths.iter().filter(|truth| truth.begun < now && now < truth.ended);
-        let running: Vec<String> = running.flat_map(|truth| truth.channels.iter().cloned()).collect();
         self.note(|| "connected to the PBX".to_owned());
-        self.pbx.greet(now, &running);
+        self.pbx.greet(now);
         let (seconds, micros) = (PBX_EPOCH + now / SECOND, now % SECOND);
         let noise = format!(
             "Event: DeviceStateChange\r\nPrivilege: call,all\r\nTimestamp: {seconds}.{micros:06}\r\nDevice: PJSIP/101\r\nState: NOT_INUSE\r\n\r\n"

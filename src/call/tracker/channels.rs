@@ -306,7 +306,7 @@ impl Tracker {
             group: usize::MAX,
             bridge: None,
             late: None,
-            heard: self.now,
+            heard: self.begun.map_or(self.now, |begun| begun.max(self.now)),
             listed: 0,
             missed: None,
             guessed: false,
@@ -342,8 +342,9 @@ impl Tracker {
 
     /// An event is about this channel.
     fn heard_of(&mut self, index: ChannelIndex) {
+        let now = self.begun.map_or(self.now, |begun| begun.max(self.now));
         let tracked = &mut self.channels[index as usize];
-        (tracked.heard, tracked.missed) = (self.now, None);
+        (tracked.heard, tracked.missed) = (now, None);
         let group = tracked.group;
         if self.groups[group].silent_since.take().is_some() {
             self.call_changed(group);

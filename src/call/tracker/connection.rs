@@ -8,13 +8,13 @@ use crate::call::tracker::groups::GroupEnd;
 use crate::time::PbxTime;
 
 impl Tracker {
-    /// A connection to the PBX begins, and `at` is the time of its first event. What happened since
-    /// the last event was not seen; a call of which nothing more is heard ended then, as far as
-    /// anybody knows.
+    /// A connection to the PBX begins at `at`: the time of its first event, or of an answer, behind which
+    /// events of before may wait. What happened since the last event was not seen; a call of which nothing
+    /// more is heard ended then, as far as anybody knows.
     pub fn handle_begin(&mut self, at: PbxTime) {
         let first = self.begun.is_none();
         let last = self.alive.map_or(self.now, |alive| alive.max(self.now)).min(self.now.max(at));
-        let at = self.advance(at);
+        let at = self.now.max(at);
         self.handle_timeout(at);
         self.begun = Some(at);
         if first {
@@ -72,13 +72,13 @@ impl Tracker {
             self.uptime = Some(uptime);
             return;
         };
-        if self.now.since(lost) <= Duration::from_secs(uptime) {
+        let now = self.begun.map_or(self.now, |begun| begun.max(self.now));
+        if now.since(lost) <= Duration::from_secs(uptime) {
             return; // it has been running since before we lost it
         }
         // The uptime is in whole seconds: what began in the first of them may be of this Asterisk.
         let uptime = Duration::from_secs(uptime.saturating_add(1));
-        let is_older =
-            |member: &ChannelIndex| self.now.since(self.channels[*member as usize].facts.born) > uptime;
+        let is_older = |member: &ChannelIndex| now.since(self.channels[*member as usize].facts.born) > uptime;
         let silent = self.groups.iter().filter(|(_, group)| group.silent_since.is_some());
         let silent = silent.filter(|(_, group)| group.members.iter().any(is_older));
         let mut silent: Vec<_> =

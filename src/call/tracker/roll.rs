@@ -19,6 +19,8 @@ use crate::time::PbxTime;
 const MISSED_LEAST: Duration = Duration::from_secs(30);
 /// A channel that was made so long after the connection began should have been announced.
 const ANNOUNCED_AFTER: Duration = Duration::from_secs(5);
+/// A stay of which the end was not seen is at least so long.
+const MOMENT: Duration = Duration::from_millis(1);
 /// Bridges that are remembered for one list of channels.
 const BRIDGES_MAX: usize = 1 << 14;
 
@@ -163,7 +165,8 @@ impl Tracker {
         if here.is_some() && self.bridges.find(id) == here {
             return;
         }
-        self.leave_bridge(index, self.end_unseen(index, at));
+        // Whoever was answered in the moment before nobody looked was answered.
+        self.leave_bridge(index, self.end_unseen(index, at).after(MOMENT));
         if id.is_empty() {
             return;
         }
@@ -210,11 +213,14 @@ impl Tracker {
     /// When something ended of which no event tells: as long as the connection was whole it was as known.
     fn end_unseen(&self, index: ChannelIndex, at: PbxTime) -> PbxTime {
         let tracked = &self.channels[index as usize];
-        self.groups[tracked.group].silent_since.or(self.gap).unwrap_or(at).max(tracked.facts.born)
+        // Values that a crash left may know less of the time than of the channel.
+        self.groups[tracked.group].silent_since.or(self.gap).unwrap_or(at).max(tracked.facts.last_sign())
     }
 
     fn hang_up_unseen(&mut self, index: ChannelIndex, at: PbxTime) {
-        self.leave_bridge(index, at);
+        // Its stay is left open: whoever was answered in that moment was answered.
+        let bridge = self.channels[index as usize].bridge.take();
+        self.forget_member(index, bridge, None);
         let Tracked { facts, group, .. } = &mut self.channels[index as usize];
         facts.gone = Some(Gone { at, cause: None });
         if let Some(Span { to: to @ None, .. }) = facts.holds.last_mut() {
