@@ -36,9 +36,9 @@ use mutants::{MUTANTS, Mutant};
 use world::World;
 
 /// Seeds of a usual run: seconds, and every part of the table is met.
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 600;
 /// With so many seeds every cell of the table must be met.
-const SEEDS_FOR_ALL: u64 = 5_000;
+const SEEDS_FOR_ALL: u64 = 8_000;
 /// Within so many seeds a planted bug must be found.
 const SEEDS_FOR_A_BUG: u64 = 400;
 const THREADS: usize = 2;
