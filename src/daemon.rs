@@ -80,7 +80,7 @@ pub async fn run(
     duties.spawn(hand_on(policy, calls, courier.rules.clone()));
     duties.spawn(repair.run());
     info!(pbxs = setup.pbxs.len(), version = env!("CARGO_PKG_VERSION"), "ready");
-    memory::trim();
+    duties.spawn(memory::keep_small());
 
     let cause = tokio::select! {
         () = stop.cancelled() => Ok(()),

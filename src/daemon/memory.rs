@@ -1,14 +1,26 @@
-//! What only the start needed is given back.
+//! What is not needed now is given back.
 
 use std::fs;
 use std::ops::Range;
+use std::time::Duration;
 
 use tracing::debug;
 
-/// Unmaps the program's code: what runs from here on is mapped again page by page, from the system's cache. The
-/// start walks through the command line, the configuration, recovery and more that is never needed again, some
-/// megabytes of a daemon that runs for months. Where it cannot be done nothing changes.
-pub fn trim() {
+/// A thousand pages come back in less than a millisecond.
+const EVERY: Duration = Duration::from_secs(10);
+
+/// Gives back again and again what was needed for a moment only: the start, a request, a recovery.
+pub async fn keep_small() {
+    loop {
+        trim();
+        tokio::time::sleep(EVERY).await;
+    }
+}
+
+/// Unmaps the program's code: what runs from here on is mapped again page by page, from the system's cache. Some
+/// megabytes of a daemon that runs for months are needed at its start, or once a day. Where it cannot be done
+/// nothing changes.
+fn trim() {
     let Ok(program) = std::env::current_exe() else { return };
     let Ok(maps) = fs::read_to_string("/proc/self/maps") else { return };
     for range in code_of(&maps, &program.to_string_lossy()) {
