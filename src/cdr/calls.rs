@@ -1,6 +1,6 @@
 //! Pure: rows to the records of finished calls.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::ami::event::Event;
@@ -35,6 +35,24 @@ pub struct Known<'k> {
     pub policy: &'k Arc<Policy>,
     /// What was kept of the live stream: of these values endpoints are used.
     pub endpoints: &'k [Value],
+}
+
+/// What an intake wrote down, as far as records are compared with it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Live {
+    /// Uniqueids of channels of calls in progress.
+    pub open: BTreeSet<String>,
+    /// What the stream showed of endpoints.
+    pub endpoints: Vec<Value>,
+}
+
+impl Live {
+    /// From the keys and values that are kept of a PBX; those that cannot be read are left out.
+    pub fn read(kept: &[(String, Vec<u8>)]) -> Self {
+        let open = kept.iter().filter_map(|(key, _)| key.strip_prefix("c/")).map(str::to_owned).collect();
+        let endpoints = kept.iter().filter(|(key, _)| key.starts_with("e/"));
+        Self { open, endpoints: endpoints.filter_map(|(key, json)| Value::read(key, json).ok()).collect() }
+    }
 }
 
 /// The calls of `rows`, those among ourselves too, by beginning of their rows.

@@ -1,7 +1,6 @@
 //! `ami2amo repair`: what the PBX's records have and the store has not, and the other way round; and puts
 //! what is missing into the outbox.
 
-use std::collections::BTreeSet;
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
@@ -11,11 +10,10 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use tokio::runtime::Builder;
 
-use crate::call::checkpoint::Value;
 use crate::call::id::PbxName;
 use crate::call::policy::Policy;
 use crate::call::record::FinishedCall;
-use crate::cdr::calls::{CdrCall, Known};
+use crate::cdr::calls::{CdrCall, Known, Live};
 use crate::cdr::compare::{self, Comparison};
 use crate::cdr::fetch;
 use crate::cdr::range::Range;
@@ -126,35 +124,23 @@ fn compare_one(
         let told = looking::as_of_journal(obstacle, args.language.language());
         writeln!(io::stderr(), "ami2amo: {told}").context("cannot print")?;
     }
-    let kept = if looked.obstacle.is_none() { kept(dir, &pbx.name) } else { Kept::default() };
-    let known = Known { pbx: &pbx.name, policy, endpoints: &kept.endpoints };
+    let live = if looked.obstacle.is_none() { live(dir, &pbx.name) } else { Live::default() };
+    let known = Known { pbx: &pbx.name, policy, endpoints: &live.endpoints };
     let runtime = Builder::new_current_thread().enable_io().enable_time().build();
     let runtime = runtime.context("cannot start the runtime")?;
     let calls = runtime.block_on(fetch::calls(&cdr.source, known, wide));
     let calls = calls.with_context(|| format!("cannot read the records of \"{}\"", pbx.name))?;
     let stored: Vec<_> = looked.search.found.into_iter().map(|found| found.call.record).collect();
-    Ok(compare::compare(calls, &stored, &kept.open, range))
+    Ok(compare::compare(calls, &stored, &live.open, range))
 }
 
-/// What the daemon kept.
-#[derive(Default)]
-struct Kept {
-    /// What the live stream showed of endpoints.
-    endpoints: Vec<Value>,
-    /// Uniqueids of channels of calls in progress.
-    open: BTreeSet<String>,
-}
-
-fn kept(dir: &Path, pbx: &PbxName) -> Kept {
+/// What the daemon wrote down of the calls in progress.
+fn live(dir: &Path, pbx: &PbxName) -> Live {
     if !dir.join("queue").exists() {
-        return Kept::default();
+        return Live::default();
     }
-    let values =
-        Store::open_unrepaired(dir, clock::host()).ok().and_then(|store| store.checkpoints(pbx).ok());
-    let values = values.unwrap_or_default();
-    let open = values.iter().filter_map(|(key, _)| key.strip_prefix("c/")).map(str::to_owned).collect();
-    let endpoints = values.iter().filter(|(key, _)| key.starts_with("e/"));
-    Kept { endpoints: endpoints.filter_map(|(key, json)| Value::read(key, json).ok()).collect(), open }
+    let kept = Store::open_unrepaired(dir, clock::host()).ok().and_then(|store| store.checkpoints(pbx).ok());
+    kept.map_or_else(Live::default, |kept| Live::read(&kept))
 }
 
 /// Stores calls; returns how many were new.

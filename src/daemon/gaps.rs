@@ -10,7 +10,6 @@
 //! its channels' uniqueids: to the store, at its end or not, or as one in progress. Nothing that happens
 //! here is in the way of a live call.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,11 +17,10 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 
-use crate::call::checkpoint::Value;
 use crate::call::id::PbxName;
 use crate::call::policy::Policy;
 use crate::call::record::FinishedCall;
-use crate::cdr::calls::{CdrCall, Known};
+use crate::cdr::calls::{CdrCall, Known, Live};
 use crate::cdr::fetch;
 use crate::cdr::range::Range;
 use crate::clock;
@@ -169,17 +167,17 @@ impl GapRepair {
     async fn repair(&self, gap: &Gap) -> anyhow::Result<usize> {
         let Some(cdr) = self.source(&gap.pbx) else { return Ok(0) };
         let policy = Arc::clone(&self.policy.borrow());
-        let kept = Kept::read(&self.store, &gap.pbx).await?;
-        let known = Known { pbx: &gap.pbx, policy: &policy, endpoints: &kept.values };
+        let live = self.live(&gap.pbx).await?;
+        let known = Known { pbx: &gap.pbx, policy: &policy, endpoints: &live.endpoints };
         let range = Range { from: gap.from, to: gap.to.after(ROUNDING) };
         let calls = fetch::calls(&cdr.source, known, range).await?;
         // While the records were read, live calls may have come to their end.
-        let kept = Kept::read(&self.store, &gap.pbx).await?;
+        let live = self.live(&gap.pbx).await?;
         let mut missing: Vec<FinishedCall> = Vec::new();
         // Without ids a call that was seen cannot be known again: such count that lie wholly in the gap.
         let is_unseen = |call: &CdrCall| !call.ids.is_empty() || (call.from >= gap.from && call.to <= gap.to);
         for call in calls.into_iter().filter(is_unseen) {
-            if !self.is_known(&gap.pbx, &call, &kept).await? {
+            if !self.is_known(&gap.pbx, &call, &live).await? {
                 missing.push(call.call);
             }
         }
@@ -190,9 +188,13 @@ impl GapRepair {
         Ok(taken.iter().filter(|taken| matches!(taken, Enqueued::New(_))).count())
     }
 
-    async fn is_known(&self, pbx: &PbxName, call: &CdrCall, kept: &Kept) -> anyhow::Result<bool> {
+    async fn live(&self, pbx: &PbxName) -> anyhow::Result<Live> {
+        Ok(Live::read(&self.store.checkpoints(pbx).await?))
+    }
+
+    async fn is_known(&self, pbx: &PbxName, call: &CdrCall, live: &Live) -> anyhow::Result<bool> {
         for id in &call.ids {
-            if kept.in_progress.contains(id) || !self.store.find_uniqueid(pbx, id).await?.is_empty() {
+            if live.open.contains(id) || !self.store.find_uniqueid(pbx, id).await?.is_empty() {
                 return Ok(true);
             }
         }
@@ -237,25 +239,6 @@ impl GapRepair {
         if let Err(error) = done {
             warn!(%error, "the gaps that wait cannot be kept: a restart forgets them");
         }
-    }
-}
-
-/// What the store has of calls in progress.
-struct Kept {
-    /// Uniqueids of their channels.
-    in_progress: BTreeSet<String>,
-    values: Vec<Value>,
-}
-
-impl Kept {
-    async fn read(store: &Handle, pbx: &PbxName) -> anyhow::Result<Self> {
-        let kept = store.checkpoints(pbx).await?;
-        let in_progress =
-            kept.iter().filter_map(|(key, _)| key.strip_prefix("c/")).map(str::to_owned).collect();
-        let is_endpoint = |key: &str| key.starts_with("e/");
-        let values = kept.iter().filter(|(key, _)| is_endpoint(key));
-        let values = values.filter_map(|(key, json)| Value::read(key, json).ok()).collect();
-        Ok(Self { in_progress, values })
     }
 }
 
