@@ -22,6 +22,7 @@ use crate::ami::session::notice::Notice;
 use crate::ami::session::{self, Retry, Session};
 use crate::ami::wire::{Damage, Frame, Kind};
 use crate::clock;
+use crate::time::PbxTime;
 
 pub mod backoff;
 pub mod stream;
@@ -220,6 +221,11 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
 
     pub fn poll_notice(&mut self) -> Option<Notice> {
         self.session.poll_notice()
+    }
+
+    /// As [`Session::poll_pong`].
+    pub fn poll_pong(&mut self) -> Option<PbxTime> {
+        self.session.poll_pong()
     }
 
     pub fn session(&self) -> &Session {

@@ -43,7 +43,7 @@ pub struct Session {
     actions: VecDeque<(u32, Action)>,
     notices: VecDeque<Notice>,
     offset: Option<Offset>,
-    /// The PBX's time in the last pong.
+    /// The PBX's time in the last pong, until it is asked for.
     pong: Option<PbxTime>,
     next_lists: MonoTime,
     /// Lists that this user may not have, or that Asterisk does not know.
@@ -213,9 +213,9 @@ impl Session {
         self.offset
     }
 
-    /// The PBX's time when it last answered a ping: until then the connection was whole.
-    pub fn pong(&self) -> Option<PbxTime> {
-        self.pong
+    /// The PBX's time when it answered a ping, once for each: until then the connection was whole.
+    pub fn poll_pong(&mut self) -> Option<PbxTime> {
+        self.pong.take()
     }
 
     fn handle_banner(&mut self, line: &[u8], now: MonoTime) -> Result<(), Error> {

@@ -240,7 +240,7 @@ impl Intake {
         }
         self.tell_damage(connection.damage());
         self.tell_findings();
-        if let Some(pong) = connection.session().pong() {
+        if let Some(pong) = connection.poll_pong() {
             self.reader.handle_alive(pong);
             self.lookout.alive(pong);
         }

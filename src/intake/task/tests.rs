@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use super::*;
 use crate::ami::connection::Secret;
 use crate::ami::session;
+use crate::ami::session::notice::Notice;
 use crate::call::checkpoint::Change;
 use crate::call::id::{AccountId, CallId};
 use crate::call::record::{Direction, Outcome, Seconds, Source, TimeSource, Timeline, VERSION};
@@ -408,4 +409,25 @@ async fn a_pbx_that_is_away_is_tried_with_pauses() {
     tokio::time::timeout(Duration::from_secs(20), office.link.wait_for(down)).await.unwrap().unwrap();
     office.stop.cancel();
     run.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_pbx_does_not_give_is_told_once_each() {
+    let mut office = office(Shelf::with_room(1));
+    let (log, _guard) = Log::capture(tracing::Level::WARN);
+    let denied = |action| Notice::Denied { action, message: "Permission denied".to_owned() };
+    for _connection in 0..3 {
+        for action in ["Status", "BridgeList"] {
+            office.intake.tell(denied(action));
+        }
+        office.intake.tell(Notice::BootUnconfirmed);
+    }
+    let text = log.text();
+    assert_eq!(text.lines().filter(|line| line.contains("write = reporting")).count(), 2, "{text}");
+    assert_eq!(
+        text.lines().filter(|line| line.contains("add system to the AMI user's read")).count(),
+        1,
+        "{text}"
+    );
+    assert!(text.contains("calls that end while the connection is away stay open"), "{text}");
 }
