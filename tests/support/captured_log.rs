@@ -1,7 +1,13 @@
 //! What is logged while a test runs, for the test to read.
 
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+/// Keeps a second subscriber alive. With one alone, `tracing` asks the subscriber of the thread that comes
+/// first to a line whether anybody wants it: a test beside this one, which has none, would switch the line
+/// off for all (`has_just_one` in `tracing-core`'s `callsite.rs`).
+static SECOND: LazyLock<tracing::Dispatch> =
+    LazyLock::new(|| tracing::Dispatch::new(tracing_subscriber::registry()));
 
 #[derive(Clone, Default)]
 pub struct Log(Arc<Mutex<Vec<u8>>>);
@@ -9,6 +15,7 @@ pub struct Log(Arc<Mutex<Vec<u8>>>);
 impl Log {
     /// Takes in what this thread logs, down to `level`, until the guard is dropped.
     pub fn capture(level: tracing::Level) -> (Self, tracing::subscriber::DefaultGuard) {
+        LazyLock::force(&SECOND);
         let log = Self::default();
         let writer = log.clone();
         let lines = tracing_subscriber::fmt().with_ansi(false).with_max_level(level);
