@@ -30,6 +30,7 @@ mod history;
 mod inflight;
 pub(crate) mod journal;
 mod load;
+mod names;
 mod lock;
 mod open;
 pub mod pbxs;
