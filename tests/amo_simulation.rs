@@ -83,7 +83,7 @@ impl World {
     fn carry_out(&mut self, effect: Effect) {
         let (account, now) = (AccountId::default(), self.now.host);
         let outcome = match effect {
-            Effect::Adopt => Outcome::Adopted(self.queue.adopt(now).unwrap()),
+            Effect::Adopt => Outcome::Adopted(self.queue.adopt(&account, now).unwrap()),
             Effect::Look { limit } => Outcome::Unknown(self.queue.unknown(&account, limit, now).unwrap()),
             Effect::Lease { limit } => Outcome::Leased(self.queue.lease(&account, limit, now).unwrap()),
             Effect::NextDue => Outcome::NextDue(self.queue.next_due(&account).unwrap()),

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::amo::token::{self, Secret};
+use crate::call::id::AccountId;
 use crate::call::record::Outcome;
 use crate::time::span::Span;
 
@@ -18,6 +19,8 @@ use crate::time::span::Span;
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Settings {
+    /// The account's name, by which its calls wait in the outbox; `[amocrm]` is always `default`.
+    pub name: AccountId,
     /// The account's own address; amoCRM does not answer for an account at a common one.
     pub base_url: Option<BaseUrl>,
     /// Where the long-lived token stands; read again when amoCRM refuses it.
@@ -193,6 +196,7 @@ impl Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            name: AccountId::default(),
             base_url: None,
             token_file: None,
             token: None,

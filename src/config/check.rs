@@ -50,7 +50,7 @@ const SOCKET_PATH_MAX: usize = 107;
 pub fn examine(file: File, surroundings: &impl Surroundings) -> (Vec<Finding>, Option<Config>) {
     let mut report = Report::default();
     let pbxs = pbx::all(&file.pbx, surroundings, &mut report);
-    amocrm::table(&file.amocrm, surroundings, &mut report);
+    amocrm::all(&file.amocrm, &file.account, surroundings, &mut report);
     store(&file.store.dir, surroundings, &mut report);
     admin(&file.admin.socket, &mut report);
     level("[log] level", &file.log.level, &mut report);
@@ -72,7 +72,12 @@ pub fn examine(file: File, surroundings: &impl Surroundings) -> (Vec<Finding>, O
         log: Log { filter: file.log.level, format: file.log.format },
         stop_timeout: file.daemon.stop_timeout.duration(),
     };
-    let policy = Policy { calls: Arc::new(file.calls), amocrm: file.amocrm, delivery: file.delivery };
+    let policy = Policy {
+        calls: Arc::new(file.calls),
+        amocrm: file.amocrm,
+        accounts: file.account,
+        delivery: file.delivery,
+    };
     (report.findings, Some(Config { setup, policy: Arc::new(policy) }))
 }
 

@@ -20,6 +20,8 @@ use crate::time::span::Span;
 pub struct File {
     pub pbx: Vec<PbxTable>,
     pub amocrm: Amo,
+    /// Further accounts.
+    pub account: Vec<Amo>,
     pub calls: Calls,
     pub delivery: Delivery,
     pub store: StoreTable,

@@ -100,8 +100,8 @@ impl Sink for Door {
 }
 
 impl Outbox for Outlet {
-    async fn adopt(&self, now: HostTime) -> Result<u64, Error> {
-        self.0.adopt(now).await
+    async fn adopt(&self, account: &AccountId, now: HostTime) -> Result<u64, Error> {
+        self.0.adopt(account, now).await
     }
 
     async fn unknown(&self, account: &AccountId, limit: usize, now: HostTime) -> Result<Vec<Item>, Error> {

@@ -115,7 +115,7 @@ pub fn after_answer(
         }
     };
     let attempted = !matches!(fate, Fate::Untouched);
-    Settlement { seq: item.seq, state, next_at, last_error: said, attempted }
+    Settlement { seq: item.seq, state, next_at, last_error: said, attempted, errand: item.errand.clone() }
 }
 
 /// What a search that read every place says of one call. `refusals` counts the last POSTs in a row
@@ -139,20 +139,34 @@ pub fn after_look(
         None => absent(policy, item, refusals, now, jitter),
     };
     let last_error = found.is_none().then(|| item.last_error.clone()).flatten();
-    Settlement { seq: item.seq, state, next_at, last_error, attempted: false }
+    Settlement { seq: item.seq, state, next_at, last_error, attempted: false, errand: item.errand.clone() }
 }
 
 /// A search failed: nothing is proved, and the call is looked for again after `pause`.
 pub fn after_failed_look(item: &Item, words: &str, pause: Duration, now: HostTime) -> Settlement {
     let state = look_again(item, looked(item), now);
     let last_error = Some(words.to_owned());
-    Settlement { seq: item.seq, state, next_at: now.after(pause), last_error, attempted: false }
+    Settlement {
+        seq: item.seq,
+        state,
+        next_at: now.after(pause),
+        last_error,
+        attempted: false,
+        errand: item.errand.clone(),
+    }
 }
 
 /// Settles a call that cannot be written for amoCRM at all.
 pub fn unfit(item: &Item, reason: String, now: HostTime) -> Settlement {
     let state = State::Dead { reason: reason.clone(), at: now };
-    Settlement { seq: item.seq, state, next_at: now, last_error: Some(reason), attempted: false }
+    Settlement {
+        seq: item.seq,
+        state,
+        next_at: now,
+        last_error: Some(reason),
+        attempted: false,
+        errand: item.errand.clone(),
+    }
 }
 
 /// Settles a call that waited too long, if it did.
@@ -168,6 +182,7 @@ pub fn over_age(policy: &Policy, item: &Item, now: HostTime) -> Option<Settlemen
         next_at: now,
         last_error: item.last_error.clone(),
         attempted: false,
+        errand: item.errand.clone(),
     })
 }
 

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::call::id::{AccountId, CallId};
 use crate::call::record::{FinishedCall, Skip};
+use crate::outbox::errand::Errand;
 use crate::time::HostTime;
 
 /// Position in the outbox; calls are delivered in this order.
@@ -49,6 +50,9 @@ pub struct Item {
     /// When it was parked first: what happens between two tries does not make the wait anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parked_since: Option<HostTime>,
+    /// What is made in amoCRM before the call is posted.
+    #[serde(default, skip_serializing_if = "Errand::is_none")]
+    pub errand: Errand,
     pub call: FinishedCall,
 }
 
@@ -143,6 +147,8 @@ pub struct Settlement {
     pub last_error: Option<String>,
     /// Whether amoCRM answered the attempt, or may have.
     pub attempted: bool,
+    /// What is made before the next try.
+    pub errand: Errand,
 }
 
 /// Counts for the ledger of DESIGN 4: ended = sent + unsorted + skipped + expired + dead + waiting.
@@ -195,12 +201,12 @@ pub trait Queue {
     /// When the store failed or a step is not in [`TRANSITIONS`]; then nothing has changed.
     fn settle(&mut self, settlements: Vec<Settlement>, now: HostTime) -> Result<(), Error>;
 
-    /// Turns every [`State::Sending`] into [`State::Unknown`] (at start: the process that sent
-    /// them is gone) and returns how many there were.
+    /// Turns every [`State::Sending`] of `account` into [`State::Unknown`] (at start: the process
+    /// that sent them is gone) and returns how many there were.
     ///
     /// # Errors
     /// When the store failed.
-    fn adopt(&mut self, now: HostTime) -> Result<u64, Error>;
+    fn adopt(&mut self, account: &AccountId, now: HostTime) -> Result<u64, Error>;
 
     /// Calls in [`State::Unknown`] that are due for a look, oldest first.
     ///

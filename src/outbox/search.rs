@@ -97,9 +97,20 @@ fn has_extension(record: &CallRecord, extension: &str) -> bool {
 
 impl From<Item> for Found {
     fn from(item: Item) -> Self {
-        let Item { seq, account, enqueued_at, state, attempts, next_at, last_error, parked_since, call } =
-            item;
-        let slip = Slip { seq, account, enqueued_at, state, attempts, next_at, last_error, parked_since };
+        let Item {
+            seq,
+            account,
+            enqueued_at,
+            state,
+            attempts,
+            next_at,
+            last_error,
+            parked_since,
+            errand,
+            call,
+        } = item;
+        let slip =
+            Slip { seq, account, enqueued_at, state, attempts, next_at, last_error, parked_since, errand };
         Self { call, whereabouts: Whereabouts::Store(slip) }
     }
 }

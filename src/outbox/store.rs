@@ -316,8 +316,8 @@ impl Queue for Store {
         self.persist()
     }
 
-    fn adopt(&mut self, now: HostTime) -> Result<u64, queue::Error> {
-        let count = self.take_over(now)?;
+    fn adopt(&mut self, account: &AccountId, now: HostTime) -> Result<u64, queue::Error> {
+        let count = self.take_over(account, now)?;
         self.persist()?;
         Ok(count)
     }

@@ -56,8 +56,8 @@ impl Queue {
 }
 
 impl Outbox for Queue {
-    async fn adopt(&self, now: HostTime) -> Result<u64, Error> {
-        self.inner().queue.adopt(now)
+    async fn adopt(&self, account: &AccountId, now: HostTime) -> Result<u64, Error> {
+        self.inner().queue.adopt(account, now)
     }
 
     async fn unknown(&self, account: &AccountId, limit: usize, now: HostTime) -> Result<Vec<Item>, Error> {

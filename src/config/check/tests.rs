@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use super::*;
+use crate::amo::client::TOKEN_VARIABLE;
 
 /// A host with files, variables and one writable folder.
 #[derive(Default)]
@@ -158,6 +159,27 @@ fn two_pbxs_need_two_names() {
     check(&text, &["two PBXs have this name"]);
     let text = format!("[[pbx]]\n{GOOD}\n[[pbx]]\nname = \"spb\"\n{GOOD}\n{AMO}");
     check(&text, &[]);
+}
+
+#[test]
+fn an_account_has_a_name_of_its_own() {
+    let account =
+        |keys: &str| format!("[[account]]\nbase-url = \"https://b.amocrm.ru\"\ndefault-user = 7\n{keys}\n");
+    let spb = account("name = \"spb\"\ntoken = \"t\"");
+    check(&(pbx(GOOD) + &spb), &[]);
+    check(&(pbx(GOOD) + &spb + &spb), &["[[account]] \"spb\": two accounts have this name"]);
+    check(&(pbx(GOOD) + &account("token = \"t\"")), &["it has no name, or that of [amocrm]"]);
+    check(&(pbx(GOOD) + "name = \"msk\"\n"), &["[amocrm]: its name is always \"default\""]);
+}
+
+#[test]
+fn the_token_of_the_environment_is_that_of_the_default_account() {
+    let mut desk = desk();
+    desk.variables.insert(TOKEN_VARIABLE, "t0k");
+    let text = pbx(GOOD) + "[[account]]\nname = \"b\"\nbase-url = \"https://b.amocrm.ru\"\n";
+    let failed = failures(&text.replace("token = \"t0k\"\n", ""), &desk);
+    assert_eq!(failed.len(), 1, "{failed:?}");
+    assert!(failed[0].starts_with("[[account]] \"b\": the token is missing"), "{failed:?}");
 }
 
 #[test]

@@ -24,7 +24,11 @@ use crate::time::{HostTime, MonoTime};
 
 /// The outbox as the task needs it: [`queue::Queue`], asked from another thread.
 pub trait Outbox: Send + Sync {
-    fn adopt(&self, now: HostTime) -> impl Future<Output = Result<u64, queue::Error>> + Send;
+    fn adopt(
+        &self,
+        account: &AccountId,
+        now: HostTime,
+    ) -> impl Future<Output = Result<u64, queue::Error>> + Send;
 
     fn unknown(
         &self,
@@ -136,7 +140,7 @@ impl<O: Outbox> Task<O> {
     async fn outcome(&self, effect: Effect) -> Option<Outcome> {
         let now = (self.clock.host)();
         let done = match effect {
-            Effect::Adopt => self.outbox.adopt(now).await.map(|count| {
+            Effect::Adopt => self.outbox.adopt(&self.account, now).await.map(|count| {
                 if count > 0 {
                     warn!(account = %self.account, count, "calls were under way when the last process ended: looked up first");
                 }
