@@ -110,7 +110,7 @@ fn explain_captured(
 ) -> anyhow::Result<ExitCode> {
     let file = config.map(|path| config::read(path, &Host::Look)).transpose()?;
     let (policy, settings) = match file {
-        Some(file) => (file.calls, Some(file.amocrm)),
+        Some(file) => (file.judgement(), Some(file.amocrm)),
         None => (Policy::default(), None),
     };
     printer.settings = settings;

@@ -34,7 +34,7 @@ pub fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<ExitCode> {
         batch_max: config.delivery.batch_size.get(),
         request: &mut request,
     };
-    let end = replay::run(args, Arc::new(config.calls), around)?;
+    let end = replay::run(args, Arc::new(config.judgement()), around)?;
     Ok(match end {
         End::AllRead => ExitCode::SUCCESS,
         End::SomeFailed => ExitCode::FAILURE,

@@ -227,7 +227,7 @@ fn a_malformed_token_is_told_once_with_its_reason_and_never_shown() {
         assert_eq!(of_token.len(), 1, "{findings:#?}");
         assert!(!of_token[0].advice.is_empty() && !format!("{findings:?}").contains("TOK"), "{findings:#?}");
         let mut desk = desk();
-        desk.variables.insert(crate::amo::client::TOKEN_VARIABLE, "good");
+        desk.variables.insert(TOKEN_VARIABLE, "good");
         assert_eq!(failures(&text, &desk).len(), 1, "the client refuses it all the same");
     }
 }
