@@ -10,3 +10,4 @@ pub mod schedule;
 pub mod search;
 #[cfg(feature = "daemon")]
 pub mod store;
+pub mod unknown;

@@ -100,6 +100,9 @@ impl World {
                 Some(outcome) => outcome,
                 None => return self.restart(),
             },
+            Effect::ReadUnsorted | Effect::Search { .. } | Effect::Create { .. } => {
+                panic!("every number of this world is known")
+            }
             Effect::Announce(_) => return,
             Effect::Wait { until } => {
                 let wait = until.since(self.now.mono);
@@ -146,7 +149,9 @@ impl World {
     }
 
     fn probe(&mut self) -> Outcome {
-        let probe = |account| Probed::Answered(Probe { account, customers: true, words: String::new() });
+        let probe = |account| {
+            Probed::Answered(Probe { account, customers: true, unsorted: true, words: String::new() })
+        };
         Outcome::Probed(match self.luck.next().unwrap_or(Luck::Fine { listed: 0 }) {
             Luck::Fine { .. } => probe(Account::Fine),
             Luck::Status(401) => probe(Account::Unauthorized),

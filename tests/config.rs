@@ -68,6 +68,7 @@ fn every_key_is_in_the_example() {
     let tables = [
         "[[pbx]]",
         "[amocrm]",
+        "[amocrm.unknown]",
         "[[line]]",
         "[calls]",
         "[calls.send]",

@@ -5,6 +5,7 @@ mod captures;
 
 use std::fs;
 
+use ami2amo::call::policy::Policy;
 use ami2amo::config::file::File;
 use serde_json::{Value, json};
 
@@ -83,7 +84,7 @@ fn a_missed_call_is_booked_as_its_line_says() {
 fn several_called() -> String {
     let captures = captures::below(&bundled().join("ast22-vanilla"));
     let is_it = |capture: &std::path::PathBuf| {
-        let printed = jsonl(std::slice::from_ref(capture), Default::default());
+        let printed = jsonl(std::slice::from_ref(capture), Policy::default());
         let calls: Vec<Value> =
             printed.output.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         matches!(&calls[..], [call] if call["direction"] == "inbound" && call["answered"] == false

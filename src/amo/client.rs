@@ -5,6 +5,7 @@
 //! says whether the request can have reached amoCRM; no more than a megabyte of an answer is
 //! held. Dropping the future of a POST leaves its outcome unknown.
 
+mod errands;
 mod http;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -64,14 +65,14 @@ pub enum Failure {
     Unknown(String),
 }
 
-/// What a search for stored calls brought.
+/// What a question brought; of stored calls, where nothing else is said.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Looked {
-    /// Every place was searched; the calls that are not here were not listed.
-    Found(BTreeMap<String, Note>),
+pub enum Looked<T = BTreeMap<String, Note>> {
+    /// Every place was searched; what is not here was not listed.
+    Found(T),
     /// amoCRM does not answer this account's questions; nothing is proved.
     Refused { account: Account, words: String },
-    /// The account answers, but its notes cannot be read; nothing is proved.
+    /// The account answers, but what was asked for cannot be read; nothing is proved.
     Unreadable(String),
     /// No answer came.
     Failed(Failure),
@@ -323,9 +324,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The account answered a moment ago: what concerns all its requests holds it, the rest concerns
-/// the notes only.
-fn unread(account: Account, words: String) -> Looked {
+/// What concerns all requests of the account holds it, the rest concerns only what was asked for.
+fn unread<T>(account: Account, words: String) -> Looked<T> {
     match account {
         Account::Unauthorized | Account::Banned | Account::TooMany { .. } => {
             Looked::Refused { account, words }

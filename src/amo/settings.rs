@@ -1,6 +1,8 @@
 //! Pure: the `[amocrm]` table of the configuration. Every key has a default but `base-url` and the
 //! token, which only what really talks to amoCRM needs.
 
+pub mod unknown;
+
 // Addresses as `core` has them: values, without the sockets of `std::net`.
 use core::net::{IpAddr, Ipv6Addr};
 use std::collections::BTreeMap;
@@ -9,6 +11,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::amo::settings::unknown::Unknown;
 use crate::amo::token::{self, Secret};
 use crate::call::id::AccountId;
 use crate::call::record::Outcome;
@@ -43,6 +46,8 @@ pub struct Settings {
     pub default_user: Option<u64>,
     /// Extension → amoCRM user.
     pub users: BTreeMap<String, u64>,
+    /// What is done for numbers that amoCRM does not know.
+    pub unknown: Unknown,
     /// What stands for an extension that no user is known for.
     pub unmapped: Unmapped,
     /// Which of the record's lengths becomes `duration`.
@@ -207,6 +212,7 @@ impl Default for Settings {
             source: Text("ami2amo".to_owned()),
             default_user: None,
             users: BTreeMap::new(),
+            unknown: Unknown::default(),
             unmapped: Unmapped::default(),
             duration: Length::default(),
             language: Language::default(),

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::amo::client::{Client, Clock, TOKEN_VARIABLE, TokenSource};
 use crate::amo::pace::{Common, Pace};
-use crate::amo::settings::{PER_SECOND_MAX, Settings};
+use crate::amo::settings::{BaseUrl, PER_SECOND_MAX, Settings};
 use crate::call::id::{AccountId, PbxName};
 use crate::clock;
 use crate::config::Policy;
@@ -97,7 +97,7 @@ fn client(account: &Settings, variable: Option<&str>, common: &Common) -> anyhow
     let source = TokenSource::choose(account, variable)?;
     let pace = Pace::new(account.requests_per_second);
     // On this machine no rule of amoCRM needs to be kept.
-    let is_near = account.base_url.as_ref().is_some_and(|url| url.is_loopback());
+    let is_near = account.base_url.as_ref().is_some_and(BaseUrl::is_loopback);
     let pace = if is_near { pace } else { pace.within(common) };
     Client::new(account, source, Arc::new(Mutex::new(pace)), CLOCK).context("cannot talk to amoCRM")
 }

@@ -13,10 +13,14 @@
 //!          next due ──► rest (until then, or an arrival)
 //! ```
 //!
+//! A call with a number that amoCRM does not know may have an errand first, which goes the same way
+//! in `errand`.
+//!
 //! A POST is given out once and never again: after it the courier waits for its outcome. Every
 //! other effect is given out again when the store could not do it.
 
 pub mod effect;
+mod errand;
 mod flight;
 mod health;
 pub mod standing;
@@ -32,10 +36,12 @@ use crate::amo::calls;
 use crate::amo::notes::Note;
 use crate::amo::settings::Settings;
 use crate::call::id::{AccountId, PbxName};
-use crate::outbox::courier::effect::{Effect, Now, Outcome, Posted, Probed, ReadBack, Ruling};
+use crate::outbox::courier::effect::{Effect, Now, Outcome, Posted, Probed, ReadBack, Ruling, Unread};
+use crate::outbox::courier::errand::{Recent, Stage};
 use crate::outbox::courier::flight::{Flight, Landing, Load};
 use crate::outbox::courier::health::{Gate, Health};
 use crate::outbox::courier::standing::{Hold, Signal, Standing};
+use crate::outbox::errand::Kind;
 use crate::outbox::policy::{self, Jitter, Policy};
 use crate::outbox::queue::{self, BatchId, Item, Seq, Settlement, State};
 use crate::outbox::schedule;
@@ -55,6 +61,7 @@ pub struct Courier {
     /// Calls whose last POST was refused alone and without a reason, and how often in a row. A
     /// restart counts anew.
     unexplained: BTreeMap<Seq, u32>,
+    recent: Recent,
 }
 
 /// What the configuration says; may change between two polls.
@@ -80,6 +87,8 @@ enum Step {
     Post(Flight),
     /// Out of our hands until [`Outcome::Posted`].
     Posting(Flight),
+    /// Something is made for calls with unknown numbers.
+    Errand(Stage),
     Settle {
         rulings: Vec<Ruling>,
         together: bool,
@@ -111,6 +120,7 @@ impl Courier {
             store_failures: 0,
             store_paused_until: MonoTime::default(),
             unexplained: BTreeMap::new(),
+            recent: Recent::default(),
         }
     }
 
@@ -135,8 +145,9 @@ impl Courier {
     /// Whether the courier may be left here. In other places an intent is durable whose outcome
     /// is not: leaving then costs a search at the next start.
     pub fn may_stop(&self) -> bool {
-        match self.step {
+        match &self.step {
             Step::Intend(_) | Step::Post(_) | Step::Posting(_) | Step::Settle { .. } => false,
+            Step::Errand(stage) => stage.may_stop(),
             Step::Adopt
             | Step::Begin
             | Step::Look
@@ -166,6 +177,7 @@ impl Courier {
             Step::Lease => Effect::Lease { limit: self.batch_limit() },
             Step::Intend(loads) => flight::intend(loads),
             Step::Post(_) => self.give_out(),
+            Step::Errand(_) => self.errand_effect(now),
             Step::Posting(_) => Effect::Wait { until: now.mono.after(REST_MAX) },
             Step::Settle { rulings, together: true } => Effect::Settle { rulings: rulings.clone() },
             Step::Settle { rulings, together: false } => {
@@ -183,7 +195,7 @@ impl Courier {
         match outcome {
             Outcome::Adopted(_) => self.step = Step::Begin,
             Outcome::Unknown(items) if items.is_empty() => self.step = Step::Lease,
-            Outcome::Unknown(items) => self.step = Step::ReadBack { items, begun: now.host },
+            Outcome::Unknown(items) => self.unknown(errand::alike(items), now),
             Outcome::Leased(items) => self.leased(items, now),
             Outcome::NextDue(due) => self.step = Step::Rest(rest_until(due, now)),
             Outcome::Intended(batch) => self.intended(batch, now),
@@ -192,6 +204,9 @@ impl Courier {
             Outcome::Token(token) => self.health.token(token, now),
             Outcome::Posted(posted) => self.posted(posted, now),
             Outcome::ReadBack(found) => self.looked(found, now),
+            Outcome::Open(read) => self.listed(read, now),
+            Outcome::Searched(read) => self.searched(read, now),
+            Outcome::Created(created) => self.created(created, now),
             Outcome::Arrived => self.arrived(),
             Outcome::StoreFailed(error) => self.store_failed(&error, now),
         }
@@ -246,12 +261,17 @@ impl Courier {
         }
         let refused = items.iter().filter_map(|item| Some(Ruling::new(item, self.refuse(item, now.host)?)));
         let rulings: Vec<Ruling> = refused.collect();
-        self.step = if rulings.is_empty() {
-            let batch = policy::batch(items, self.batch_limit());
-            Step::Intend(flight::load(batch, &self.rules.amo, &self.offsets))
-        } else {
-            Step::Settle { rulings, together: true }
-        };
+        if !rulings.is_empty() {
+            self.step = Step::Settle { rulings, together: true };
+            return;
+        }
+        let batch = policy::batch(items, self.batch_limit());
+        match batch.first().map(|item| item.errand.kind()) {
+            Some(Kind::Post) | None => {
+                self.step = Step::Intend(flight::load(batch, &self.rules.amo, &self.offsets));
+            }
+            Some(Kind::List | Kind::Search) => self.begin_errand(batch, now),
+        }
     }
 
     /// A call that is not sent at all, for its age or because amoCRM would refuse it.
@@ -262,7 +282,17 @@ impl Courier {
         })
     }
 
+    fn unknown(&mut self, items: Vec<Item>, now: Now) {
+        match items.first().map(|item| item.errand.read_back()) {
+            Some(Kind::Post) | None => self.step = Step::ReadBack { items, begun: now.host },
+            Some(Kind::List | Kind::Search) => self.begin_errand(items, now),
+        }
+    }
+
     fn intended(&mut self, batch: BatchId, now: Now) {
+        if matches!(self.step, Step::Errand(_)) {
+            return self.intended_errand(batch, now);
+        }
         let Step::Intend(loads) = &mut self.step else { return };
         self.step = Step::Post(Flight { loads: mem::take(loads), batch, since: now.host });
     }
@@ -278,9 +308,7 @@ impl Courier {
 
     fn posted(&mut self, posted: Posted, now: Now) {
         let Step::Posting(flight) = mem::take(&mut self.step) else { return };
-        let timeout = self.rules.amo.request_timeout.duration();
-        let Landing { rulings, signal, unexplained } =
-            flight.land(posted, &self.rules.delivery, timeout, now.host);
+        let Landing { rulings, signal, unexplained } = flight.land(posted, &self.rules, now.host);
         self.count_refusals(&rulings, unexplained);
         self.step = Step::Settle { rulings, together: true };
         let jitter = self.jitter.draw();
@@ -301,19 +329,15 @@ impl Courier {
 
     fn looked(&mut self, found: ReadBack, now: Now) {
         let Step::ReadBack { items, begun } = mem::take(&mut self.step) else { return };
-        let soon = self.rules.delivery.note_lag.duration();
-        let (words, pause, signal) = match found {
-            ReadBack::Complete(notes) => {
+        let Unread { words, pause, signal } = match found.read(&self.rules.delivery) {
+            Ok(notes) => {
                 if !notes.is_empty() {
                     self.health.found();
                 }
                 self.step = Step::Settle { rulings: self.search(&items, &notes, begun), together: true };
                 return;
             }
-            ReadBack::Refused { account, words } => (words.clone(), soon, Some(Signal::of(account, words))),
-            ReadBack::Unreadable(words) => (words, self.rules.delivery.retry_max.duration(), None),
-            ReadBack::Silent(words) => (words.clone(), soon, Some(Signal::Trouble(words))),
-            ReadBack::NoToken(words) => (words.clone(), soon, Some(Signal::Hold(Hold::Unauthorized, words))),
+            Err(unread) => unread,
         };
         let settled = |item| Ruling::new(item, policy::after_failed_look(item, &words, pause, now.host));
         self.step = Step::Settle { rulings: items.iter().map(settled).collect(), together: true };
@@ -355,7 +379,11 @@ impl Courier {
             queue::Error::Absent(_) | queue::Error::Transition { .. } => {
                 self.step = given_up(mem::take(&mut self.step));
             }
-            queue::Error::Store(_) if matches!(self.step, Step::Intend(_)) => self.step = Step::Adopt,
+            queue::Error::Store(_)
+                if matches!(self.step, Step::Intend(_) | Step::Errand(Stage::Intend { .. })) =>
+            {
+                self.step = Step::Adopt;
+            }
             queue::Error::Store(_) => {}
         }
     }
@@ -373,8 +401,9 @@ fn given_up(step: Step) -> Step {
             Step::Settle { rulings, together: false }
         }
         Step::Settle { rulings, .. } => rest_of(rulings),
-        Step::Intend(_) => Step::Begin,
-        Step::Adopt
+        Step::Intend(_) | Step::Errand(Stage::Intend { .. }) => Step::Begin,
+        Step::Errand(_)
+        | Step::Adopt
         | Step::Begin
         | Step::Look
         | Step::ReadBack { .. }

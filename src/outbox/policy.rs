@@ -1,5 +1,6 @@
 //! Pure: what is done with a call after an answer, after a search and after a failure. All of it
-//! are values; the courier carries them out.
+//! are values; the courier carries them out. What is made for unknown numbers is decided in
+//! [`unknown`](crate::outbox::unknown).
 
 use std::time::Duration;
 
@@ -80,13 +81,13 @@ const UNEXPLAINED_MAX: u32 = 12;
 /// The first search comes after this part of `note_lag`: most notes are listed at once.
 const FIRST_LOOK_PART: u32 = 6;
 /// Searches that must have failed before a call is taken for not stored.
-const LOOKS_MIN: u32 = 2;
+pub const LOOKS_MIN: u32 = 2;
 /// Longest distance that the next moment of the schedule must have, so that a late try and the
 /// next one do not meet.
 const PARKED_GAP_MAX: Duration = Duration::from_mins(1);
-const PARKED_GAP_MIN: Duration = Duration::from_millis(10);
+pub const PARKED_GAP_MIN: Duration = Duration::from_millis(10);
 /// How often a call is looked for that is held by `on-unknown = "hold"`.
-const HELD_LOOK: Duration = Duration::from_hours(1);
+pub const HELD_LOOK: Duration = Duration::from_hours(1);
 
 /// What amoCRM made of one posted call. `words` is what it said about the request.
 pub fn after_answer(
@@ -100,7 +101,7 @@ pub fn after_answer(
     let (state, next_at, said) = match fate {
         Fate::Stored { note_id, entity } => (sent(*note_id, entity.as_ref(), now), now, None),
         Fate::NotFound => {
-            let (state, next_at) = not_found(policy, item, now);
+            let (state, next_at) = parked(policy, item, now);
             (state, next_at, Some(words.to_owned()))
         }
         Fate::Invalid { code, path, detail } => {
@@ -129,7 +130,7 @@ pub fn after_look(
     now: HostTime,
     jitter: f64,
 ) -> Settlement {
-    let judged = judged_at(policy, since(item, now), request_timeout);
+    let judged = judged_at(policy, unknown_since(item, now), request_timeout);
     let looked = looked(item) + 1;
     let (state, next_at) = match found {
         Some(note) => (sent(note.id, note.entity.as_ref(), now), now),
@@ -186,13 +187,14 @@ pub fn over_age(policy: &Policy, item: &Item, now: HostTime) -> Option<Settlemen
     })
 }
 
-/// The calls of a lease that go in the next POST, at most `limit`: the first one and those that
-/// have as many unclear POSTs behind them. Each such POST halves the company, so that a call that
+/// The calls of a lease that go on together, at most `limit`: the first one and those that have the
+/// same errand and as many unclear POSTs behind them. Each such POST halves the company, so that a call that
 /// spoils its batch is alone after a few, and others never share a batch with it.
 pub fn batch(leased: Vec<Item>, limit: usize) -> Vec<Item> {
     let Some(first) = leased.first() else { return leased };
-    let company = company(first);
-    leased.into_iter().filter(|item| self::company(item) == company).take(company.min(limit)).collect()
+    let (company, kind) = (company(first), first.errand.kind());
+    let is_alike = |item: &Item| self::company(item) == company && item.errand.kind() == kind;
+    leased.into_iter().filter(is_alike).take(company.min(limit)).collect()
 }
 
 /// `first`, doubled with each failure, at most `max`; `jitter` (0 to 1) spreads it over its upper
@@ -277,10 +279,15 @@ fn sent(note_id: Option<u64>, entity: Option<&Entity>, now: HostTime) -> State {
     State::Sent { note_id, entity, at: now }
 }
 
-/// Parks a call whose number amoCRM does not know, or gives it up.
-fn not_found(policy: &Policy, item: &Item, now: HostTime) -> (State, HostTime) {
+/// When a call was parked first; now, when it never was.
+pub fn parked_since(item: &Item, now: HostTime) -> HostTime {
     let since = if let State::Parked { since } = item.state { Some(since) } else { None };
-    let since = item.parked_since.or(since).unwrap_or(now);
+    item.parked_since.or(since).unwrap_or(now)
+}
+
+/// Parks a call whose number amoCRM does not know until the schedule's next moment, or gives it up.
+pub fn parked(policy: &Policy, item: &Item, now: HostTime) -> (State, HostTime) {
+    let since = parked_since(item, now);
     let waited = now.since(since);
     if waited >= policy.parked_max.duration() {
         let reason = format!("amoCRM has had no contact with this number for {}", policy.parked_max);
@@ -307,7 +314,7 @@ fn next_try(policy: &Policy, waited: Duration) -> Duration {
 
 /// The request left and may have been carried out until its time-out, so the intent's age counts
 /// from no earlier than that before now.
-fn unclear(policy: &Policy, sending: &Sending, now: HostTime) -> (State, HostTime) {
+pub fn unclear(policy: &Policy, sending: &Sending, now: HostTime) -> (State, HostTime) {
     let since = sending.since.max(now.before(sending.request_timeout));
     let state = State::Unknown { batch: sending.batch, since, looked: 0 };
     (state, now.after(first_look(policy)))
@@ -329,21 +336,21 @@ fn absent(policy: &Policy, item: &Item, refusals: u32, now: HostTime, jitter: f6
     }
 }
 
-fn judged_at(policy: &Policy, since: HostTime, request_timeout: Duration) -> HostTime {
+pub fn judged_at(policy: &Policy, since: HostTime, request_timeout: Duration) -> HostTime {
     since.after(request_timeout).after(policy.note_lag.duration())
 }
 
 /// Only unknown calls are looked for; any other would begin to be one.
-fn look_again(item: &Item, looked: u32, now: HostTime) -> State {
+pub fn look_again(item: &Item, looked: u32, now: HostTime) -> State {
     let batch = if let State::Unknown { batch, .. } = item.state { batch } else { BatchId(0) };
-    State::Unknown { batch, since: since(item, now), looked }
+    State::Unknown { batch, since: unknown_since(item, now), looked }
 }
 
-fn looked(item: &Item) -> u32 {
+pub fn looked(item: &Item) -> u32 {
     if let State::Unknown { looked, .. } = item.state { looked } else { 0 }
 }
 
-fn since(item: &Item, now: HostTime) -> HostTime {
+pub fn unknown_since(item: &Item, now: HostTime) -> HostTime {
     if let State::Unknown { since, .. } = item.state { since } else { now }
 }
 

@@ -5,11 +5,15 @@
 //!             intend            settle
 //!  enqueue ─► pending ─► sending ─┬─► sent
 //!     │          ▲                ├─► unsorted
-//!     │          │ release        ├─► unknown ──(read back)──► sent | pending
+//!     │          │ release        ├─► unknown ──(read back)──► sent | unsorted | pending | parked
 //!     │          ├────────────────┤
-//!     │          └── parked ◄─────┼─► parked ──► expired
-//!     └─► skipped                 └─► dead
+//!     │          └── parked ◄─────┼─► parked ──► expired | skipped | unsorted
+//!     └─► skipped ◄───────────────┤
+//!                                 └─► dead
 //! ```
+//!
+//! What is made in amoCRM before a parked call can be posted goes the same way: its POST too has an
+//! intent, and an unknown outcome is read back. [`Errand`] says which it is.
 
 #[cfg(test)]
 pub(crate) mod contract;
@@ -106,6 +110,7 @@ pub enum Phase {
 /// Every step that a call may take; [`Queue::settle`] and its siblings refuse all others.
 pub const TRANSITIONS: &[(Phase, Phase)] = &[
     (Phase::Pending, Phase::Sending),
+    (Phase::Pending, Phase::Parked),
     (Phase::Pending, Phase::Expired),
     (Phase::Pending, Phase::Dead),
     (Phase::Sending, Phase::Sent),
@@ -113,15 +118,21 @@ pub const TRANSITIONS: &[(Phase, Phase)] = &[
     (Phase::Sending, Phase::Parked),
     (Phase::Sending, Phase::Unsorted),
     (Phase::Sending, Phase::Pending),
+    (Phase::Sending, Phase::Skipped),
     (Phase::Sending, Phase::Expired),
     (Phase::Sending, Phase::Dead),
     (Phase::Unknown, Phase::Sent),
     (Phase::Unknown, Phase::Unknown),
     (Phase::Unknown, Phase::Unsorted),
     (Phase::Unknown, Phase::Pending),
+    (Phase::Unknown, Phase::Parked),
+    (Phase::Unknown, Phase::Skipped),
     (Phase::Unknown, Phase::Dead),
     (Phase::Parked, Phase::Sending),
     (Phase::Parked, Phase::Pending),
+    (Phase::Parked, Phase::Parked),
+    (Phase::Parked, Phase::Unsorted),
+    (Phase::Parked, Phase::Skipped),
     (Phase::Parked, Phase::Expired),
     (Phase::Parked, Phase::Dead),
     (Phase::Dead, Phase::Pending),

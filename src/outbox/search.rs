@@ -28,7 +28,7 @@ pub enum Whereabouts {
     /// It comes from a capture and was never stored.
     Capture,
     /// As the store has it.
-    Store(Slip),
+    Store(Box<Slip>),
     /// As the journal has it, which does not say how a call came to its end.
     Journal(Noted),
 }
@@ -111,7 +111,7 @@ impl From<Item> for Found {
         } = item;
         let slip =
             Slip { seq, account, enqueued_at, state, attempts, next_at, last_error, parked_since, errand };
-        Self { call, whereabouts: Whereabouts::Store(slip) }
+        Self { call, whereabouts: Whereabouts::Store(Box::new(slip)) }
     }
 }
 

@@ -3,9 +3,11 @@
 use std::path::Path;
 
 use crate::amo::client::TOKEN_VARIABLE;
+use crate::amo::settings::unknown::Unknown;
 use crate::amo::settings::{self, Settings as Amo};
 use crate::amo::token::{self, Token};
 use crate::call::id::AccountId;
+use crate::call::line;
 use crate::config::check::{Report, is_absolute, unreadable};
 use crate::config::surroundings::Surroundings;
 
@@ -50,6 +52,7 @@ fn table(
         Err(error) => report.fail(place, chain(&error), ""),
     }
     token(place, amo, variable, surroundings, report);
+    unknown(place, &amo.unknown, report);
     for (extension, _) in amo.users.iter().filter(|(_, user)| **user == 0) {
         let advice = "the user's id stands in the address of his page in amoCRM's settings";
         report.fail(place, format!("extension {extension} has the user 0"), advice);
@@ -60,6 +63,28 @@ fn table(
     if amo.users.is_empty() && amo.default_user.is_none() {
         let advice = "add lines such as 101 = 504141 to its users, or a default-user";
         report.warn(place, "no extension has a user: calls will be nobody's in amoCRM", advice);
+    }
+}
+
+fn unknown(place: &str, unknown: &Unknown, report: &mut Report) {
+    if unknown.outbound == line::Unknown::Unsorted {
+        let advice = "take \"park\", \"contact\", \"lead\" or \"drop\": Incoming leads are for calls to us";
+        report.fail(place, "outbound of unknown is \"unsorted\"", advice);
+    }
+    if unknown.without_unsorted == line::Unknown::Unsorted {
+        let advice = "take \"park\", \"contact\", \"lead\" or \"drop\"";
+        report.fail(place, "without-unsorted of unknown is \"unsorted\"", advice);
+    }
+    if [unknown.pipeline, unknown.stage].contains(&Some(0)) {
+        let advice = "their ids stand in the addresses of amoCRM's pages";
+        report.fail(place, "pipeline or stage of unknown is 0", advice);
+    }
+    if unknown.stage.is_some() && unknown.pipeline.is_none() {
+        report.fail(
+            place,
+            "unknown has a stage without a pipeline",
+            "a stage is one of a pipeline: name both",
+        );
     }
 }
 

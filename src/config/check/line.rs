@@ -52,7 +52,7 @@ fn names_exist(place: &str, line: &Line, names: &Names<'_>, report: &mut Report)
 fn texts(place: &str, line: &Line, report: &mut Report) {
     for (key, text) in [("label", &line.label), ("source", &line.source)] {
         let is_wrong = |text: &&String| text.trim().is_empty() || text.chars().count() > TEXT_MAX;
-        if text.as_ref().filter(is_wrong).is_some() {
+        if text.as_ref().as_ref().is_some_and(is_wrong) {
             report.fail(place, format!("{key} is blank or too long"), "1 to 255 characters are needed");
         }
     }

@@ -173,6 +173,26 @@ fn an_account_has_a_name_of_its_own() {
 }
 
 #[test]
+fn a_line_and_what_is_done_for_unknown_numbers_must_make_sense() {
+    let line = |keys: &str| format!("{}[[line]]\n{keys}\n", pbx(GOOD));
+    check(&line("did = \"1\"\nlabel = \"a\"\nunknown.inbound = \"lead\"\npipeline = 1\nstage = 2"), &[]);
+    check(&line("account = \"spb\""), &["[[line]] number 1: there is no account \"spb\""]);
+    check(&line("label = \"a\"\npbx = \"b\""), &["[[line]] number 1 \"a\": there is no [[pbx]] \"b\""]);
+    check(&line("unknown.outbound = \"unsorted\""), &["unknown.outbound is \"unsorted\""]);
+    check(&line("stage = 1"), &["stage without pipeline"]);
+    check(&line("source = \" \"\npipeline = 0"), &["source is blank", "pipeline or stage is 0"]);
+    let account = |keys: &str| format!("{}[amocrm.unknown]\n{keys}\n", pbx(GOOD));
+    check(&account("outbound = \"unsorted\""), &["outbound of unknown"]);
+    check(&account("without-unsorted = \"unsorted\""), &["without-unsorted of unknown"]);
+    check(&account("stage = 1"), &["a stage without a pipeline"]);
+    check(&account("pipeline = 0"), &["pipeline or stage of unknown is 0"]);
+    let (findings, _) = examine_text(&(line("label = \"all\"") + "[[line]]\ndid = \"1\"\n"), &desk());
+    let warned =
+        findings.iter().any(|finding| finding.grade == Grade::Warn && finding.text.contains("every call"));
+    assert!(warned, "{findings:#?}");
+}
+
+#[test]
 fn the_token_of_the_environment_is_that_of_the_default_account() {
     let mut desk = desk();
     desk.variables.insert(TOKEN_VARIABLE, "t0k");

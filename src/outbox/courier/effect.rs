@@ -1,13 +1,19 @@
 //! Pure: what the courier asks for and what comes of it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use crate::amo::answer::{Account, Answer};
+use crate::amo::contacts::Known;
+use crate::amo::made::Made;
 use crate::amo::notes::{Note, Probe};
+use crate::amo::unsorted::Open;
 use crate::call::id::CallId;
 use crate::call::phone;
 use crate::call::record::Direction;
-use crate::outbox::courier::standing::Standing;
+use crate::outbox::courier::standing::{Hold, Signal, Standing};
+use crate::outbox::errand::Make;
+use crate::outbox::policy::Policy;
 use crate::outbox::queue::{self, BatchId, Item, Seq, Settlement};
 use crate::time::{HostTime, MonoTime};
 
@@ -43,6 +49,12 @@ pub enum Effect {
     Post { body: Vec<u8>, request_ids: Vec<String> },
     /// Search for calls that were posted at `since` or later.
     ReadBack { since: HostTime, uniqs: BTreeSet<String> },
+    /// Read the open items of Incoming leads.
+    ReadUnsorted,
+    /// Search for contacts with this number.
+    Search { number: String },
+    /// Make these things; they are named by these request ids, in this order.
+    Create { make: Make, body: Vec<u8>, request_ids: Vec<String> },
     /// Tell people where the account stands.
     Announce(Standing),
     /// Nothing until then, or until calls arrive.
@@ -62,6 +74,9 @@ pub enum Outcome {
     Token(Token),
     Posted(Posted),
     ReadBack(ReadBack),
+    Open(ReadBack<Open>),
+    Searched(ReadBack<Vec<Known>>),
+    Created(Created),
     /// Calls were enqueued.
     Arrived,
     /// The store did not do what it was asked.
@@ -96,20 +111,53 @@ pub enum Posted {
     NoToken(String),
 }
 
+/// What came of a POST that makes something.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum ReadBack {
-    /// Every place was searched.
-    Complete(BTreeMap<String, Note>),
+pub enum Created {
+    Answered(Made),
+    /// The request never left.
+    NotSent(String),
+    /// The request left and no answer came.
+    Lost(String),
+    NoToken(String),
+}
+
+/// What a question brought; of stored calls, where nothing else is said.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum ReadBack<T = BTreeMap<String, Note>> {
+    /// All of it was read.
+    Complete(T),
     /// The account does not answer questions.
     Refused {
         account: Account,
         words: String,
     },
-    /// The account answers, but its notes cannot be read.
+    /// The account answers, but what was asked for cannot be read.
     Unreadable(String),
     /// No answer.
     Silent(String),
     NoToken(String),
+}
+
+/// Why something could not be read: what amoCRM said, when to ask again, and what it says of the account.
+pub(super) struct Unread {
+    pub(super) words: String,
+    pub(super) pause: Duration,
+    pub(super) signal: Option<Signal>,
+}
+
+impl<T> ReadBack<T> {
+    pub(super) fn read(self, policy: &Policy) -> Result<T, Unread> {
+        let soon = policy.note_lag.duration();
+        let (words, pause, signal) = match self {
+            Self::Complete(complete) => return Ok(complete),
+            Self::Refused { account, words } => (words.clone(), soon, Some(Signal::of(account, words))),
+            Self::Unreadable(words) => (words, policy.retry_max.duration(), None),
+            Self::Silent(words) => (words.clone(), soon, Some(Signal::Trouble(words))),
+            Self::NoToken(words) => (words.clone(), soon, Some(Signal::Hold(Hold::Unauthorized, words))),
+        };
+        Err(Unread { words, pause, signal })
+    }
 }
 
 /// What is decided on one call, and how to speak of it.

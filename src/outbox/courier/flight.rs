@@ -1,17 +1,18 @@
 //! Pure: one batch on its way, from the calls to the body and from the answer to the rulings.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use crate::amo::answer::{Account, Answer, Fate};
 use crate::amo::calls::{self, Entry};
 use crate::amo::settings::Settings;
 use crate::call::id::PbxName;
 use crate::call::record::{CallRecord, Source};
+use crate::outbox::courier::Rules;
 use crate::outbox::courier::effect::{Effect, Posted, Ruling};
 use crate::outbox::courier::standing::{Hold, Signal};
-use crate::outbox::policy::{self, Policy, Sending};
+use crate::outbox::policy::{self, Sending};
 use crate::outbox::queue::{BatchId, Item, Seq};
+use crate::outbox::unknown::{self, Grounds};
 use crate::time::HostTime;
 
 /// A call and what amoCRM will be told of it.
@@ -61,20 +62,22 @@ impl Flight {
         Effect::Post { body: calls::batch_json(&entries), request_ids }
     }
 
-    pub(super) fn land(
-        &self,
-        posted: Posted,
-        policy: &Policy,
-        request_timeout: Duration,
-        now: HostTime,
-    ) -> Landing {
+    pub(super) fn land(&self, posted: Posted, rules: &Rules, now: HostTime) -> Landing {
+        let (policy, request_timeout) = (&rules.delivery, rules.amo.request_timeout.duration());
+        let grounds = Grounds { delivery: policy, unknown: &rules.amo.unknown };
         let unexplained = self.unexplained(&posted);
         let (fates, words, signal) = self.read(posted);
         let sending = Sending { batch: self.batch, since: self.since, request_timeout };
         // An answer that speaks of fewer calls says nothing of the others.
         let fates = fates.iter().chain(std::iter::repeat(&Fate::Unclear));
         let rulings = self.loads.iter().zip(fates).map(|(load, fate)| {
-            Ruling::new(&load.item, policy::after_answer(policy, &load.item, fate, &words, &sending, now))
+            let item = &load.item;
+            let settled = if *fate == Fate::NotFound {
+                unknown::not_found(grounds, item, &words, now)
+            } else {
+                policy::after_answer(policy, item, fate, &words, &sending, now)
+            };
+            Ruling::new(item, settled)
         });
         Landing { rulings: rulings.collect(), signal, unexplained }
     }
@@ -114,7 +117,7 @@ fn signal(answer: &Answer) -> Signal {
 /// The correction that a call's times need: they are the PBX's, whether its events tell them or the
 /// host mapped their arrival to its clock. None for those of a capture, whose clock of then nobody
 /// measured.
-fn offset(record: &CallRecord, offsets: &BTreeMap<PbxName, i64>) -> i64 {
+pub(super) fn offset(record: &CallRecord, offsets: &BTreeMap<PbxName, i64>) -> i64 {
     match record.source {
         Source::Replay => 0,
         Source::Ami | Source::Cdr => offsets.get(&record.pbx).copied().unwrap_or(0),

@@ -13,12 +13,15 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
-use crate::amo::answer;
 use crate::amo::client::{Client, Clock, Failure, Looked, Renewal};
+use crate::amo::{answer, contacts, made, unsorted};
 use crate::call::id::{AccountId, PbxName};
-use crate::outbox::courier::effect::{Effect, Now, Outcome, Posted, Probed, ReadBack, Ruling, Token};
+use crate::outbox::courier::effect::{
+    Created, Effect, Now, Outcome, Posted, Probed, ReadBack, Ruling, Token,
+};
 use crate::outbox::courier::standing::Standing;
 use crate::outbox::courier::{Courier, Rules};
+use crate::outbox::errand::{Errand, Make};
 use crate::outbox::queue::{self, BatchId, Item, Seq, Settlement, State};
 use crate::time::{HostTime, MonoTime};
 
@@ -157,6 +160,13 @@ impl<O: Outbox> Task<O> {
             Effect::ReadBack { since, uniqs } => {
                 Ok(Outcome::ReadBack(read_back(self.client.find_notes(&uniqs, since).await)))
             }
+            Effect::ReadUnsorted => Ok(Outcome::Open(read_back(self.client.open_unsorted().await))),
+            Effect::Search { number } => {
+                Ok(Outcome::Searched(read_back(self.client.find_contacts(&number).await)))
+            }
+            Effect::Create { make, body, request_ids } => {
+                Ok(Outcome::Created(self.create(make, body, &request_ids).await))
+            }
             Effect::Announce(standing) => {
                 self.announce(standing);
                 return None;
@@ -214,6 +224,16 @@ impl<O: Outbox> Task<O> {
         }
     }
 
+    async fn create(&self, make: Make, body: Vec<u8>, request_ids: &[String]) -> Created {
+        let (path, list) = place(make);
+        match self.client.create(path, body).await {
+            Ok(reply) => Created::Answered(made::read(&reply, list, request_ids)),
+            Err(Failure::NoToken(words)) => Created::NoToken(words),
+            Err(Failure::NotSent(words)) => Created::NotSent(words),
+            Err(Failure::Unknown(words)) => Created::Lost(words),
+        }
+    }
+
     fn announce(&self, standing: Standing) {
         let account = &self.account;
         match &standing {
@@ -230,13 +250,22 @@ impl<O: Outbox> Task<O> {
     }
 }
 
-fn read_back(looked: Looked) -> ReadBack {
+fn read_back<T>(looked: Looked<T>) -> ReadBack<T> {
     match looked {
-        Looked::Found(notes) => ReadBack::Complete(notes),
+        Looked::Found(found) => ReadBack::Complete(found),
         Looked::Refused { account, words } => ReadBack::Refused { account, words },
         Looked::Unreadable(words) => ReadBack::Unreadable(words),
         Looked::Failed(Failure::NoToken(words)) => ReadBack::NoToken(words),
         Looked::Failed(Failure::NotSent(words) | Failure::Unknown(words)) => ReadBack::Silent(words),
+    }
+}
+
+/// Where something is made, and where the answer has it.
+fn place(make: Make) -> (&'static str, &'static str) {
+    match make {
+        Make::Unsorted => (unsorted::PATH, unsorted::LIST),
+        Make::Contact => (contacts::CONTACTS_PATH, contacts::CONTACTS),
+        Make::Lead => (contacts::LEADS_PATH, contacts::LEADS),
     }
 }
 
@@ -248,6 +277,13 @@ fn tell(ruling: &Ruling) {
         State::Sent { note_id, entity, .. } => {
             let entity = entity.as_ref().map(|entity| format!("{} {}", entity.kind, entity.id));
             info!(%call_id, ?direction, phone, note_id, entity, "call delivered");
+        }
+        State::Parked { .. } if settlement.errand.make.is_some() || settlement.errand.made_at.is_some() => {
+            let Errand { make, contact, lead, .. } = &settlement.errand;
+            info!(%call_id, ?direction, phone, next = ?make, contact, lead, reason = said, "amoCRM does not know the number: the call waits for what is made for it");
+        }
+        State::Parked { .. } if settlement.errand.against.is_some() => {
+            debug!(%call_id, ?direction, phone, next_at = %settlement.next_at, "call waits for the open item of its number");
         }
         State::Parked { .. } => {
             info!(%call_id, ?direction, phone, next_at = %settlement.next_at, "call not sent: amoCRM knows no contact with this number, tried again later");

@@ -158,7 +158,10 @@ impl Script {
                 | Effect::NextDue
                 | Effect::Intend { .. }
                 | Effect::Post { .. }
-                | Effect::ReadBack { .. }) => panic!("{other:?}"),
+                | Effect::ReadBack { .. }
+                | Effect::ReadUnsorted
+                | Effect::Search { .. }
+                | Effect::Create { .. }) => panic!("{other:?}"),
             }
         }
     }
@@ -171,7 +174,12 @@ impl Script {
 }
 
 fn probe(account: Account) -> Outcome {
-    Outcome::Probed(Probed::Answered(Probe { account, customers: true, words: "HTTP".to_owned() }))
+    Outcome::Probed(Probed::Answered(Probe {
+        account,
+        customers: true,
+        unsorted: true,
+        words: "HTTP".to_owned(),
+    }))
 }
 
 fn answered(status: u16, account: Account, fates: Vec<Fate>) -> Outcome {

@@ -13,7 +13,7 @@ fn record() -> CallRecord {
 }
 
 fn slip(state: State) -> Whereabouts {
-    Whereabouts::Store(Slip { state, ..Slip::new(Seq(1), &record(), AT) })
+    Whereabouts::Store(Box::new(Slip { state, ..Slip::new(Seq(1), &record(), AT) }))
 }
 
 fn states() -> Vec<State> {
