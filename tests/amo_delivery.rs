@@ -203,7 +203,7 @@ async fn an_unknown_number_waits_for_its_contact() {
     for mixed_status in [200, 400] {
         let known = Known::Only(vec![("9160000001".to_owned(), "lead")]);
         let fake = start(Options { known, mixed_status, ..Options::default() }).await;
-        let daemon = Setup::new(&fake.base_url()).start();
+        let daemon = Setup::new(&fake.base_url()).amo("unknown", json!({"inbound": "park"})).start();
         daemon.enqueue(calls(2));
         daemon.wait_for_phases(&[Phase::Sent, Phase::Parked]).await;
         fake.add_contact("+7 (916) 000-00-02");
@@ -216,7 +216,8 @@ async fn an_unknown_number_waits_for_its_contact() {
 #[tokio::test]
 async fn an_unknown_number_is_given_up_in_the_end() {
     let fake = start(Options { known: Known::Only(Vec::new()), ..Options::default() }).await;
-    let daemon = Setup::new(&fake.base_url()).delivery("parked-max", json!("120ms")).start();
+    let setup = Setup::new(&fake.base_url()).amo("unknown", json!({"inbound": "park"}));
+    let daemon = setup.delivery("parked-max", json!("120ms")).start();
     daemon.enqueue(calls(1));
     daemon.wait_for_phases(&[Phase::Expired]).await;
     assert!(fake.posts().len() >= 2);

@@ -1,5 +1,7 @@
 //! The queue in memory, shared with the task under test.
 
+#![allow(dead_code, reason = "each test uses a part")]
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ami2amo::call::id::{AccountId, CallId};
