@@ -85,6 +85,16 @@ pub fn not_found(grounds: Grounds<'_>, item: &Item, words: &str, now: HostTime) 
     settlement(item, state, next_at, Some(words), true, errand)
 }
 
+/// What is made for a call whose number is unknown, if anything is; whoever talked has had his grace.
+pub fn makes(unknown: &Unknown, record: &CallRecord) -> Option<line::Unknown> {
+    let way = unknown.of(record);
+    let is_kept = unknown.is_blacklisted(record) || rang_too_shortly(unknown, record);
+    match way {
+        line::Unknown::Unsorted | line::Unknown::Contact | line::Unknown::Lead => (!is_kept).then_some(way),
+        line::Unknown::Park | line::Unknown::Drop => None,
+    }
+}
+
 /// The first thing that applies, for a number that amoCRM does not know.
 #[derive(Clone, Debug, Eq, PartialEq)]
 enum Decision {
@@ -126,14 +136,17 @@ fn decide(grounds: Grounds<'_>, item: &Item, now: HostTime) -> Decision {
 /// A call for which nothing is made: it rang too shortly, or is of yesterday.
 fn is_junk(unknown: &Unknown, item: &Item, now: HostTime) -> bool {
     let record = &item.call.record;
-    let rang = Duration::from_millis(record.wait_seconds.millis());
-    let too_short = !record.answered && rang < unknown.least_ring.duration();
     // A call of the live stream was taken in when it ended; the PBX's clock may be far off.
     let ended = match record.source {
         Source::Ami => item.enqueued_at,
         Source::Replay | Source::Cdr => record.ended_at.to_host(0).min(item.enqueued_at),
     };
-    too_short || now.since(ended) >= unknown.max_age.duration()
+    rang_too_shortly(unknown, record) || now.since(ended) >= unknown.max_age.duration()
+}
+
+fn rang_too_shortly(unknown: &Unknown, record: &CallRecord) -> bool {
+    let rang = Duration::from_millis(record.wait_seconds.millis());
+    !record.answered && rang < unknown.least_ring.duration()
 }
 
 /// What follows from the list of open items, for a call that wants one or waits for one.
