@@ -85,6 +85,10 @@ impl World {
         let outcome = match effect {
             Effect::Adopt => Outcome::Adopted(self.queue.adopt(&account, now).unwrap()),
             Effect::Look { limit } => Outcome::Unknown(self.queue.unknown(&account, limit, now).unwrap()),
+            Effect::Doubts { limit } => {
+                let ever = HostTime::from_micros(i64::MAX);
+                Outcome::Doubts(self.queue.unknown(&account, limit, ever).unwrap())
+            }
             Effect::Lease { limit } => Outcome::Leased(self.queue.lease(&account, limit, now).unwrap()),
             Effect::NextDue => Outcome::NextDue(self.queue.next_due(&account).unwrap()),
             Effect::Intend { calls } => Outcome::Intended(self.queue.intend(&calls, now).unwrap()),

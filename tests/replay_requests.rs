@@ -67,7 +67,7 @@ fn every_policy_is_printed_as_it_would_be_posted() {
     assert_eq!(lines[1..], [expected]);
     let contact = json!({"post": "/api/v4/contacts", "account": "default", "body": [{"name": "+79161001137",
         "responsible_user_id": 7, "custom_fields_values": phone(Some("WORK")), "request_id": "0"}]});
-    assert_eq!(unknown("contact", "")[1..], [contact.clone()]);
+    assert_eq!(unknown("contact", "")[1..], *std::slice::from_ref(&contact));
     let lead = json!({"post": "/api/v4/leads", "account": "default", "body": [{"name": "Звонок +79161001137",
         "pipeline_id": 5, "status_id": 6, "responsible_user_id": 7, "request_id": "0",
         "_embedded": {"contacts": [{"id": 0}]}}]});

@@ -19,7 +19,7 @@ use ami2amo::call::record::{FinishedCall, Skip, Source};
 use ami2amo::outbox::queue::{Phase, State};
 use serde_json::{Value, json};
 
-use daemon::{Daemon, Setup};
+use daemon::Setup;
 use fake_amo::{FakeAmo, Known, On, Options, What, start};
 
 const NUMBER: &str = "79160000001";
@@ -30,7 +30,7 @@ async fn nobody(options: Options) -> FakeAmo {
 }
 
 /// A courier for which whoever talked has no time to make the contact.
-fn setup(fake: &FakeAmo, unknown: Value) -> Setup {
+fn setup(fake: &FakeAmo, unknown: &Value) -> Setup {
     let mut table = json!({"talk-grace": "0s"});
     for (key, value) in unknown.as_object().unwrap() {
         table[key] = value.clone();
@@ -78,7 +78,7 @@ fn posts_to(fake: &FakeAmo, path: &str) -> usize {
 #[tokio::test]
 async fn three_calls_of_one_stranger_are_one_lead_and_three_calls_in_its_card() {
     let fake = nobody(Options::default()).await;
-    let daemon = setup(&fake, json!({"talk-grace": "100ms"})).start();
+    let daemon = setup(&fake, &json!({"talk-grace": "100ms"})).start();
     daemon.enqueue([missed(1, NUMBER)]);
     daemon.wait_for_phases(&[Phase::Unsorted]).await;
     daemon.enqueue([call(2, NUMBER), missed(3, NUMBER)]);
@@ -99,7 +99,7 @@ async fn three_calls_of_one_stranger_are_one_lead_and_three_calls_in_its_card() 
 #[tokio::test]
 async fn a_declined_item_ends_the_calls_that_wait_for_it() {
     let fake = nobody(Options::default()).await;
-    let daemon = setup(&fake, json!({})).start();
+    let daemon = setup(&fake, &json!({})).start();
     daemon.enqueue([missed(1, NUMBER)]);
     daemon.wait_for_phases(&[Phase::Unsorted]).await;
     daemon.enqueue([missed(2, NUMBER)]);
@@ -118,7 +118,7 @@ async fn a_declined_item_ends_the_calls_that_wait_for_it() {
 #[tokio::test]
 async fn an_item_that_nobody_decides_on_is_not_waited_for_for_ever() {
     let fake = nobody(Options::default()).await;
-    let daemon = setup(&fake, json!({})).delivery("parked-max", json!("300ms")).start();
+    let daemon = setup(&fake, &json!({})).delivery("parked-max", json!("300ms")).start();
     daemon.enqueue([missed(1, NUMBER)]);
     daemon.wait_for_phases(&[Phase::Unsorted]).await;
     daemon.enqueue([missed(2, NUMBER)]);
@@ -131,7 +131,7 @@ async fn an_item_that_nobody_decides_on_is_not_waited_for_for_ever() {
 #[tokio::test]
 async fn an_item_that_is_not_listed_yet_gets_no_twin() {
     let fake = nobody(Options { unsorted_lag: Duration::from_secs(2), ..Options::default() }).await;
-    let daemon = setup(&fake, json!({})).delivery("note-lag", json!("3s")).start();
+    let daemon = setup(&fake, &json!({})).delivery("note-lag", json!("3s")).start();
     daemon.enqueue([missed(1, NUMBER), missed(2, NUMBER)]);
     daemon.wait_for_item(1, |item| item.errand.against.is_some()).await;
     daemon.wait_for_phases(&[Phase::Unsorted, Phase::Parked]).await;
@@ -145,7 +145,7 @@ async fn an_item_that_is_not_listed_yet_gets_no_twin() {
 #[tokio::test]
 async fn a_contact_is_made_and_the_call_is_its() {
     let fake = nobody(Options::default()).await;
-    let daemon = setup(&fake, json!({"tag": "ats"})).start();
+    let daemon = setup(&fake, &json!({"tag": "ats"})).start();
     daemon.enqueue([on(call(1, NUMBER), Unknown::Contact), on(missed(2, NUMBER), Unknown::Contact)]);
     daemon.wait_for_phases(&[Phase::Sent; 2]).await;
     let contacts = fake.contacts();
@@ -159,7 +159,7 @@ async fn a_contact_is_made_and_the_call_is_its() {
 #[tokio::test]
 async fn a_lead_is_the_talkers_in_the_lines_pipeline_and_stage() {
     let fake = nobody(Options::default()).await;
-    let daemon = setup(&fake, json!({"tag": "ats", "lead-name": "{line}: {phone}"})).start();
+    let daemon = setup(&fake, &json!({"tag": "ats", "lead-name": "{line}: {phone}"})).start();
     let mut call = on(call(1, NUMBER), Unknown::Lead);
     let label = Some("Site".to_owned());
     call.record.line = Terms { label, pipeline: Some(5), stage: Some(6), ..call.record.line };
@@ -182,7 +182,7 @@ async fn a_lead_is_the_talkers_in_the_lines_pipeline_and_stage() {
 async fn who_talked_may_make_the_contact_himself() {
     for way in [Unknown::Unsorted, Unknown::Contact, Unknown::Lead] {
         let fake = nobody(Options::default()).await;
-        let daemon = setup(&fake, json!({"talk-grace": "400ms"})).start();
+        let daemon = setup(&fake, &json!({"talk-grace": "400ms"})).start();
         daemon.enqueue([on(call(1, NUMBER), way)]);
         daemon.wait_for_phases(&[Phase::Parked]).await;
         fake.add_contact(NUMBER);
@@ -195,7 +195,7 @@ async fn who_talked_may_make_the_contact_himself() {
 #[tokio::test]
 async fn unwanted_calls_are_dropped_and_junk_is_parked() {
     let fake = nobody(Options::default()).await;
-    let daemon = setup(&fake, json!({"blacklist": ["+7 916 000-00-02"]})).start();
+    let daemon = setup(&fake, &json!({"blacklist": ["+7 916 000-00-02"]})).start();
     let mut short = missed(3, "79160000003");
     short.record.wait_seconds = serde_json::from_value(json!(1.0)).unwrap();
     let calls = [on(missed(1, NUMBER), Unknown::Drop), missed(2, "79160000002"), short];
@@ -211,7 +211,7 @@ async fn unwanted_calls_are_dropped_and_junk_is_parked() {
 async fn where_incoming_leads_are_off_something_else_is_made() {
     for (way, contacts, leads) in [("contact", 1, 0), ("lead", 1, 1)] {
         let fake = nobody(Options { unsorted: false, ..Options::default() }).await;
-        let daemon = setup(&fake, json!({"without-unsorted": way})).start();
+        let daemon = setup(&fake, &json!({"without-unsorted": way})).start();
         daemon.enqueue([missed(1, NUMBER)]);
         daemon.wait_for_phases(&[Phase::Sent]).await;
         assert_eq!((fake.contacts().len(), fake.leads().len()), (contacts, leads));
@@ -219,7 +219,7 @@ async fn where_incoming_leads_are_off_something_else_is_made() {
         daemon.stop().await;
     }
     let fake = nobody(Options { unsorted: false, ..Options::default() }).await;
-    let daemon = setup(&fake, json!({})).start();
+    let daemon = setup(&fake, &json!({})).start();
     daemon.enqueue([missed(1, NUMBER)]);
     daemon.wait_for_item(0, |item| item.errand.done).await;
     fake.add_contact(NUMBER);
@@ -231,7 +231,7 @@ async fn where_incoming_leads_are_off_something_else_is_made() {
 async fn an_item_that_is_refused_is_looked_for_and_then_left() {
     let fake = nobody(Options::default()).await;
     fake.fault(On::Unsorted, 1, What::Status(400));
-    let daemon = setup(&fake, json!({"without-unsorted": "contact"})).start();
+    let daemon = setup(&fake, &json!({"without-unsorted": "contact"})).start();
     daemon.enqueue([missed(1, NUMBER)]);
     daemon.wait_for_phases(&[Phase::Sent]).await;
     assert_eq!((fake.unsorted().len(), fake.contacts().len()), (0, 1));
@@ -242,7 +242,7 @@ async fn an_item_that_is_refused_is_looked_for_and_then_left() {
 #[tokio::test]
 async fn a_link_is_sent_where_amocrm_wants_one() {
     let fake = nobody(Options { unsorted_wants_link: true, ..Options::default() }).await;
-    let daemon = setup(&fake, json!({})).start();
+    let daemon = setup(&fake, &json!({})).start();
     daemon.enqueue([missed(1, NUMBER)]);
     daemon.wait_for_phases(&[Phase::Unsorted]).await;
     assert_eq!(fake.unsorted()[0].body["metadata"]["link"], "http://no.value");
@@ -266,7 +266,7 @@ async fn lost(on_what: On, way: Unknown, expected: [usize; 3]) {
     for what in LOST {
         let fake = nobody(Options::default()).await;
         fake.fault(on_what, 1, what);
-        let daemon = setup(&fake, json!({})).start();
+        let daemon = setup(&fake, &json!({})).start();
         daemon.enqueue([on(missed(1, NUMBER), way)]);
         let end = if way == Unknown::Unsorted { Phase::Unsorted } else { Phase::Sent };
         daemon.wait_for_phases(&[end]).await;
@@ -311,7 +311,7 @@ async fn nothing_is_made_for_any_other_word_than_not_found() {
     for error in errors {
         let fake = nobody(Options::default()).await;
         fake.fault(On::Post, 1000, error);
-        let daemon = setup(&fake, json!({})).start();
+        let daemon = setup(&fake, &json!({})).start();
         daemon.enqueue([missed(1, NUMBER), on(missed(2, "79160000002"), Unknown::Lead)]);
         fake.wait_for(|state| state.requests.iter().any(|request| request.path == "/api/v4/calls")).await;
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -331,7 +331,7 @@ async fn a_process_that_dies_in_the_middle_makes_nothing_twice() {
     ] {
         let fake = nobody(Options::default()).await;
         fake.fault(on_what, 1, What::Gate);
-        let daemon = setup(&fake, json!({})).amo("request-timeout", json!("20s")).start();
+        let daemon = setup(&fake, &json!({})).amo("request-timeout", json!("20s")).start();
         daemon.enqueue([on(missed(1, NUMBER), way)]);
         let path = match on_what {
             On::Unsorted => "/api/v4/leads/unsorted/sip",
@@ -343,7 +343,7 @@ async fn a_process_that_dies_in_the_middle_makes_nothing_twice() {
         })
         .await;
         let queue = daemon.kill().await;
-        let daemon = Setup { queue, ..setup(&fake, json!({})) }.start();
+        let daemon = Setup { queue, ..setup(&fake, &json!({})) }.start();
         daemon.wait_for_phases(&[end]).await;
         assert!(fake.unsorted().len() <= 1 && fake.contacts().len() <= 1 && fake.leads().len() <= 1);
         assert_clean(&fake);
@@ -359,7 +359,7 @@ async fn known_numbers_flow_while_the_list_cannot_be_read() {
     })
     .await;
     fake.fault(On::UnsortedList, 1000, What::Status(403));
-    let daemon = setup(&fake, json!({})).start();
+    let daemon = setup(&fake, &json!({})).start();
     daemon.enqueue([missed(1, NUMBER)]);
     daemon.wait_for_item(0, |item| item.errand.make.is_some()).await;
     daemon.enqueue([call(2, "79160000009")]);
@@ -374,7 +374,7 @@ async fn known_numbers_flow_while_the_list_cannot_be_read() {
 #[tokio::test]
 async fn strangers_of_a_busy_minute_share_a_request() {
     let fake = nobody(Options::default()).await;
-    let daemon: Daemon = setup(&fake, json!({})).start();
+    let daemon = setup(&fake, &json!({})).start();
     daemon.enqueue((1..=20).map(|number| missed(number, &format!("7916{number:07}"))));
     daemon.wait_for_phases(&[Phase::Unsorted; 20]).await;
     assert!(posts_to(&fake, "/api/v4/leads/unsorted/sip") <= 3);

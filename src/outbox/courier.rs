@@ -24,6 +24,7 @@ mod errand;
 mod flight;
 mod health;
 pub mod standing;
+mod step;
 #[cfg(feature = "daemon")]
 pub mod task;
 
@@ -38,9 +39,10 @@ use crate::amo::settings::Settings;
 use crate::call::id::{AccountId, PbxName};
 use crate::outbox::courier::effect::{Effect, Now, Outcome, Posted, Probed, ReadBack, Ruling, Unread};
 use crate::outbox::courier::errand::{Recent, Stage};
-use crate::outbox::courier::flight::{Flight, Landing, Load};
+use crate::outbox::courier::flight::{Flight, Landing};
 use crate::outbox::courier::health::{Gate, Health};
 use crate::outbox::courier::standing::{Hold, Signal, Standing};
+use crate::outbox::courier::step::Step;
 use crate::outbox::errand::Kind;
 use crate::outbox::policy::{self, Jitter, Policy};
 use crate::outbox::queue::{self, BatchId, Item, Seq, Settlement, State};
@@ -71,34 +73,10 @@ pub struct Rules {
     pub delivery: Policy,
 }
 
-#[derive(Debug, Default)]
-enum Step {
-    Adopt,
-    #[default]
-    Begin,
-    Look,
-    ReadBack {
-        items: Vec<Item>,
-        /// What is stored after this may be missed by the search.
-        begun: HostTime,
-    },
-    Lease,
-    Intend(Vec<Load>),
-    Post(Flight),
-    /// Out of our hands until [`Outcome::Posted`].
-    Posting(Flight),
-    /// Something is made for calls with unknown numbers.
-    Errand(Stage),
-    Settle {
-        rulings: Vec<Ruling>,
-        together: bool,
-    },
-    NextDue,
-    Rest(MonoTime),
-}
-
 /// Unknown calls that are searched for at once: as many as a page of notes holds.
 const LOOK_LIMIT: usize = 250;
+/// Unknown outcomes of an earlier process that are remembered.
+const DOUBTS_LIMIT: usize = 1000;
 /// The longest rest. Nothing should happen in it; a lost wake-up and a stepped clock cost no more.
 const REST_MAX: Duration = Duration::from_mins(1);
 /// The rest when the store says that a call is due but gives none: it never becomes a spin.
@@ -145,17 +123,7 @@ impl Courier {
     /// Whether the courier may be left here. In other places an intent is durable whose outcome
     /// is not: leaving then costs a search at the next start.
     pub fn may_stop(&self) -> bool {
-        match &self.step {
-            Step::Intend(_) | Step::Post(_) | Step::Posting(_) | Step::Settle { .. } => false,
-            Step::Errand(stage) => stage.may_stop(),
-            Step::Adopt
-            | Step::Begin
-            | Step::Look
-            | Step::ReadBack { .. }
-            | Step::Lease
-            | Step::NextDue
-            | Step::Rest(_) => true,
-        }
+        self.step.may_stop()
     }
 
     /// Says what to do. The outcome of every effect but `Announce` and `Wait` has to come back
@@ -172,6 +140,7 @@ impl Courier {
             Step::Rest(until) if now.mono < *until => Effect::Wait { until: *until },
             Step::Rest(_) => self.begin(now),
             Step::Adopt => Effect::Adopt,
+            Step::Doubts => Effect::Doubts { limit: DOUBTS_LIMIT },
             Step::Look => Effect::Look { limit: LOOK_LIMIT },
             Step::ReadBack { items, begun } => read_back(items, *begun),
             Step::Lease => Effect::Lease { limit: self.batch_limit() },
@@ -193,7 +162,8 @@ impl Courier {
             self.store_failures = 0;
         }
         match outcome {
-            Outcome::Adopted(_) => self.step = Step::Begin,
+            Outcome::Adopted(_) => self.step = Step::Doubts,
+            Outcome::Doubts(items) => self.remember(&items, now),
             Outcome::Unknown(items) if items.is_empty() => self.step = Step::Lease,
             Outcome::Unknown(items) => self.unknown(errand::alike(items), now),
             Outcome::Leased(items) => self.leased(items, now),
@@ -365,7 +335,7 @@ impl Courier {
 
     fn settled(&mut self) {
         let Step::Settle { rulings, together } = mem::take(&mut self.step) else { return };
-        self.step = if together { Step::Begin } else { rest_of(rulings) };
+        self.step = if together { Step::Begin } else { Step::rest_of(rulings) };
     }
 
     /// The store failed: the same is asked again after a pause. An intent may be durable nevertheless,
@@ -377,7 +347,7 @@ impl Courier {
         self.store_paused_until = now.mono.after(pause);
         match error {
             queue::Error::Absent(_) | queue::Error::Transition { .. } => {
-                self.step = given_up(mem::take(&mut self.step));
+                self.step = mem::take(&mut self.step).given_up();
             }
             queue::Error::Store(_)
                 if matches!(self.step, Step::Intend(_) | Step::Errand(Stage::Intend { .. })) =>
@@ -392,33 +362,6 @@ impl Courier {
         let jitter = self.jitter.draw();
         self.health.learn(signal, &self.rules.delivery, jitter, now);
     }
-}
-
-/// The step after one that the store refused for good.
-fn given_up(step: Step) -> Step {
-    match step {
-        Step::Settle { rulings, together: true } if rulings.len() > 1 => {
-            Step::Settle { rulings, together: false }
-        }
-        Step::Settle { rulings, .. } => rest_of(rulings),
-        Step::Intend(_) | Step::Errand(Stage::Intend { .. }) => Step::Begin,
-        Step::Errand(_)
-        | Step::Adopt
-        | Step::Begin
-        | Step::Look
-        | Step::ReadBack { .. }
-        | Step::Lease
-        | Step::Post(_)
-        | Step::Posting(_)
-        | Step::NextDue
-        | Step::Rest(_) => step,
-    }
-}
-
-/// What is left to settle, one by one, after the first.
-fn rest_of(rulings: Vec<Ruling>) -> Step {
-    let rulings: Vec<Ruling> = rulings.into_iter().skip(1).collect();
-    if rulings.is_empty() { Step::Begin } else { Step::Settle { rulings, together: false } }
 }
 
 fn read_back(items: &[Item], begun: HostTime) -> Effect {

@@ -115,6 +115,7 @@ impl World {
         let effect = process.courier.poll(moment);
         match effect {
             Effect::Adopt => self.ask(Ask::Adopt),
+            Effect::Doubts { limit } => self.ask(Ask::Doubts(limit)),
             Effect::Look { limit } => {
                 self.check_sending();
                 self.ask(Ask::Look(limit));
@@ -234,6 +235,7 @@ impl World {
         let outcome = match told {
             Told::Adopted(count) => Outcome::Adopted(count),
             Told::Unknown(items) => Outcome::Unknown(items),
+            Told::Doubts(items) => Outcome::Doubts(items),
             Told::Leased(items) => {
                 let leased = items.iter().map(|item| (item.seq, (item.state.phase(), item.attempts)));
                 process.plan.leased = leased.collect();

@@ -158,6 +158,7 @@ pub enum Command {
 pub enum Ask {
     Adopt,
     Look(usize),
+    Doubts(usize),
     Lease(usize),
     NextDue,
     Intend(Vec<Seq>),
@@ -176,6 +177,7 @@ pub enum Answer {
 pub enum Told {
     Adopted(u64),
     Unknown(Vec<Item>),
+    Doubts(Vec<Item>),
     Leased(Vec<Item>),
     NextDue(Option<HostTime>),
     Intended(BatchId),
@@ -265,6 +267,10 @@ impl Store {
         let told = match ask {
             Ask::Adopt if self.mutant == Some(Mutant::IntentsNotAdopted) => Ok(Told::Adopted(0)),
             Ask::Adopt => queue.adopt(&account, now).map(Told::Adopted),
+            Ask::Doubts(limit) => {
+                let ever = HostTime::from_micros(i64::MAX);
+                queue.unknown(&account, limit, ever).map(Told::Doubts)
+            }
             Ask::Look(limit) => queue.unknown(&account, limit, now).map(Told::Unknown),
             Ask::Lease(limit) => queue.lease(&account, limit, now).map(Told::Leased),
             Ask::NextDue => queue.next_due(&account).map(Told::NextDue),

@@ -28,6 +28,7 @@ pub use unknown::{Contact, Decided, Lead, Unsorted};
 
 /// What the account holds and how it behaves.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Options {
     /// Where to listen; port 0 takes a free one.
     pub addr: SocketAddr,

@@ -33,6 +33,8 @@ pub enum Effect {
     Adopt,
     /// [`queue::Queue::unknown`].
     Look { limit: usize },
+    /// [`queue::Queue::unknown`], whether due or not.
+    Doubts { limit: usize },
     /// [`queue::Queue::lease`].
     Lease { limit: usize },
     /// [`queue::Queue::next_due`].
@@ -66,6 +68,7 @@ pub enum Effect {
 pub enum Outcome {
     Adopted(u64),
     Unknown(Vec<Item>),
+    Doubts(Vec<Item>),
     Leased(Vec<Item>),
     NextDue(Option<HostTime>),
     Intended(BatchId),

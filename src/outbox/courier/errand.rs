@@ -10,6 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -23,8 +24,8 @@ use crate::outbox::courier::effect::{Created, Effect, Now, ReadBack, Ruling, Unr
 use crate::outbox::courier::standing::{Hold, Signal};
 use crate::outbox::courier::{Courier, REST_MAX, Rules, Step, flight};
 use crate::outbox::errand::{Kind, Make};
-use crate::outbox::policy::Sending;
-use crate::outbox::queue::{BatchId, Item, State};
+use crate::outbox::policy::{self, Sending};
+use crate::outbox::queue::{BatchId, Item, Settlement, State};
 use crate::outbox::unknown::{self, Fresh, Grounds, Next};
 use crate::time::HostTime;
 
@@ -70,9 +71,18 @@ pub(super) enum Follows {
     Over,
 }
 
-/// Numbers that items were made for a moment ago.
+/// What is known of numbers beyond what amoCRM lists.
 #[derive(Debug, Default)]
-pub(super) struct Recent(BTreeMap<String, Fresh>);
+pub(super) struct Recent {
+    /// Items were made for them a moment ago.
+    fresh: BTreeMap<String, Fresh>,
+    /// Something was posted for them without a clear answer: it may be there at any moment, so nothing
+    /// is made for another call until that is settled. After this, the call may be gone.
+    doubts: BTreeMap<String, HostTime>,
+}
+
+/// A doubt is renewed by every look for what was posted; they are an hour apart at most.
+const DOUBT: Duration = Duration::from_hours(2);
 
 /// Items that are remembered: more than are made while the list lags.
 const RECENT_MAX: usize = 1000;
@@ -136,9 +146,10 @@ impl Trip {
         let fates = made.fates.iter().chain(std::iter::repeat(&Fate::Unclear));
         let rulings = self.items.iter().zip(fates).map(|(item, fate)| {
             if let (Fate::Made(uid), Make::Unsorted) = (fate, self.make) {
-                recent.note(unknown::number(&item.call.record), uid.clone(), now);
+                recent.made(unknown::number(&item.call.record), uid.clone(), now);
             }
             let settled = unknown::after_making(grounds, item, fate, &made.words, &sending, now);
+            recent.heed(item, &settled.state, now);
             Ruling::new(item, settled)
         });
         (rulings.collect(), signal)
@@ -184,6 +195,14 @@ impl Courier {
         self.step = Stage::of(items, now.host).map_or(Step::Begin, Step::Errand);
     }
 
+    /// What an earlier process posted for these calls may be there at any moment.
+    pub(super) fn remember(&mut self, items: &[Item], now: Now) {
+        for item in items.iter().filter(|item| item.errand.make.is_some()) {
+            self.recent.heed(item, &item.state, now.host);
+        }
+        self.step = Step::Begin;
+    }
+
     /// The intent is durable.
     pub(super) fn intended_errand(&mut self, batch: BatchId, now: Now) {
         let Step::Errand(Stage::Intend { make, items }) = mem::take(&mut self.step) else { return };
@@ -208,14 +227,16 @@ impl Courier {
     pub(super) fn listed(&mut self, read: ReadBack<Open>, now: Now) {
         let Step::Errand(Stage::List { items, begun }) = mem::take(&mut self.step) else { return };
         let Some(open) = self.complete(read, &items, now) else { return };
-        let follows = listed(items, &open, &self.rules, &self.recent, begun);
+        let rules = Arc::clone(&self.rules);
+        let follows = listed(items, &open, &rules, &mut self.recent, begun);
         self.follow(follows);
     }
 
     pub(super) fn searched(&mut self, read: ReadBack<Vec<Known>>, now: Now) {
         let Step::Errand(Stage::Search { item, begun }) = mem::take(&mut self.step) else { return };
         let Some(found) = self.complete(read, std::slice::from_ref(&item), now) else { return };
-        let follows = searched(*item, &found, &self.rules, begun);
+        let rules = Arc::clone(&self.rules);
+        let follows = searched(*item, &found, &rules, &mut self.recent, begun);
         self.follow(follows);
     }
 
@@ -244,6 +265,9 @@ impl Courier {
             Ok(complete) => return Some(complete),
             Err(unread) => unread,
         };
+        for item in items.iter().filter(|item| matches!(item.state, State::Unknown { .. })) {
+            self.recent.heed(item, &item.state, now.host);
+        }
         let settled = |item| Ruling::new(item, unknown::after_failed_look(item, &words, pause, now.host));
         self.step = Step::Settle { rulings: items.iter().map(settled).collect(), together: true };
         if let Some(signal) = signal {
@@ -258,7 +282,7 @@ pub(super) fn listed(
     items: Vec<Item>,
     open: &Open,
     rules: &Rules,
-    recent: &Recent,
+    recent: &mut Recent,
     now: HostTime,
 ) -> Follows {
     let grounds = grounds(rules);
@@ -267,13 +291,18 @@ pub(super) fn listed(
     let mut numbers = BTreeSet::new();
     for item in items {
         if matches!(item.state, State::Unknown { .. }) {
-            rulings.push(Ruling::new(&item, unknown::after_list_look(grounds, &item, open, timeout, now)));
+            let settled = unknown::after_list_look(grounds, &item, open, timeout, now);
+            recent.heed(&item, &settled.state, now);
+            rulings.push(Ruling::new(&item, settled));
             continue;
         }
         let number = unknown::number(&item.call.record);
-        match unknown::after_list(grounds, &item, open, recent.0.get(&number), now) {
+        match unknown::after_list(grounds, &item, open, recent.fresh.get(&number), now) {
             Next::Settle(settled) => rulings.push(Ruling::new(&item, settled)),
             Next::Post(errand) => posts.push(Item { errand, ..item }),
+            Next::Make if let Some(held) = recent.hold(&item, rules, now) => {
+                rulings.push(Ruling::new(&item, held));
+            }
             // One item a number: the next call of it comes around when this one is made.
             Next::Make if numbers.insert(number) => makes.push(item),
             Next::Make => {}
@@ -289,15 +318,25 @@ pub(super) fn listed(
 }
 
 /// What follows from the search for contacts.
-pub(super) fn searched(item: Item, found: &[Known], rules: &Rules, now: HostTime) -> Follows {
+pub(super) fn searched(
+    item: Item,
+    found: &[Known],
+    rules: &Rules,
+    recent: &mut Recent,
+    now: HostTime,
+) -> Follows {
     let grounds = grounds(rules);
     if matches!(item.state, State::Unknown { .. }) {
         let timeout = rules.amo.request_timeout.duration();
         let settled = unknown::after_search_look(grounds, &item, found, timeout, now);
+        recent.heed(&item, &settled.state, now);
         return Follows::Settle(vec![Ruling::new(&item, settled)]);
     }
     match (unknown::after_search(grounds, &item, found, now), item.errand.make) {
         (Next::Settle(settled), _) => Follows::Settle(vec![Ruling::new(&item, settled)]),
+        (Next::Make, Some(_)) if let Some(held) = recent.hold(&item, rules, now) => {
+            Follows::Settle(vec![Ruling::new(&item, held)])
+        }
         (Next::Make, Some(make)) => Follows::Go(Stage::Intend { make, items: vec![item] }),
         (Next::Post(errand), _) => Follows::Post(vec![Item { errand, ..item }]),
         (Next::Make, None) => Follows::Over,
@@ -336,11 +375,31 @@ fn grounds(rules: &Rules) -> Grounds<'_> {
 }
 
 impl Recent {
-    fn note(&mut self, number: String, uid: String, at: HostTime) {
-        if self.0.len() >= RECENT_MAX {
-            let oldest = self.0.iter().min_by_key(|(_, fresh)| fresh.at).map(|(number, _)| number.clone());
-            oldest.and_then(|number| self.0.remove(&number));
+    fn made(&mut self, number: String, uid: String, at: HostTime) {
+        if self.fresh.len() >= RECENT_MAX {
+            let oldest =
+                self.fresh.iter().min_by_key(|(_, fresh)| fresh.at).map(|(number, _)| number.clone());
+            oldest.and_then(|number| self.fresh.remove(&number));
         }
-        self.0.insert(number, Fresh { uid, at });
+        self.fresh.insert(number, Fresh { uid, at });
+    }
+
+    /// Keeps what a ruling leaves in doubt, and forgets what it settles.
+    fn heed(&mut self, item: &Item, state: &State, now: HostTime) {
+        let number = unknown::number(&item.call.record);
+        if matches!(state, State::Unknown { .. }) {
+            self.doubts.retain(|_, until| now < *until);
+            self.doubts.insert(number, now.after(DOUBT));
+        } else {
+            self.doubts.remove(&number);
+        }
+    }
+
+    /// Holds a call back whose number is in doubt because of another one.
+    fn hold(&self, item: &Item, rules: &Rules, now: HostTime) -> Option<Settlement> {
+        const WORDS: &str = "what was posted for another call of this number had no clear answer";
+        let until = self.doubts.get(&unknown::number(&item.call.record))?;
+        let pause = policy::first_look(&rules.delivery);
+        (now < *until).then(|| unknown::after_failed_look(item, WORDS, pause, now))
     }
 }

@@ -150,6 +150,10 @@ impl<O: Outbox> Task<O> {
                 Outcome::Adopted(count)
             }),
             Effect::Look { limit } => self.outbox.unknown(&self.account, limit, now).await.map(Outcome::Unknown),
+            Effect::Doubts { limit } => {
+                let ever = HostTime::from_micros(i64::MAX);
+                self.outbox.unknown(&self.account, limit, ever).await.map(Outcome::Doubts)
+            }
             Effect::Lease { limit } => self.outbox.lease(&self.account, limit, now).await.map(Outcome::Leased),
             Effect::NextDue => self.outbox.next_due(&self.account).await.map(Outcome::NextDue),
             Effect::Intend { calls } => self.outbox.intend(calls, now).await.map(Outcome::Intended),

@@ -39,10 +39,17 @@ impl Script {
 
     fn begin(mut self) -> Self {
         self.announces(|standing| *standing == Standing::Starting);
-        self.expect(&Effect::Adopt).give(Outcome::Adopted(0));
+        self.adopts(0);
         self.expect(&Effect::Probe).give(probe(Account::Fine));
         self.announces(|standing| *standing == Standing::Delivering);
         self
+    }
+
+    /// Takes over what an earlier process left, and finds nothing of it in doubt.
+    #[track_caller]
+    fn adopts(&mut self, count: u64) -> &mut Self {
+        self.expect(&Effect::Adopt).give(Outcome::Adopted(count));
+        self.expect(&Effect::Doubts { limit: DOUBTS_LIMIT }).give(Outcome::Doubts(Vec::new()))
     }
 
     #[track_caller]
@@ -154,6 +161,7 @@ impl Script {
                 other @ (Effect::Announce(_)
                 | Effect::Adopt
                 | Effect::Look { .. }
+                | Effect::Doubts { .. }
                 | Effect::Lease { .. }
                 | Effect::NextDue
                 | Effect::Intend { .. }

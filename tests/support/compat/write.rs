@@ -81,6 +81,8 @@ pub fn meaning(file: &File) -> Value {
     json!({
         "pbx": file.pbx.iter().map(pbx).collect::<Vec<_>>(),
         "amocrm": file.amocrm,
+        "accounts": file.account,
+        "lines": file.line,
         "token": file.amocrm.token.is_some(),
         "calls": file.calls,
         "delivery": file.delivery,

@@ -37,7 +37,7 @@ fn after_trouble_one_call_is_risked_before_fifty() {
 fn trouble_that_a_question_met_ends_with_an_answer_when_nothing_waits() {
     let mut script = Script::new();
     script.announces(|standing| *standing == Standing::Starting);
-    script.expect(&Effect::Adopt).give(Outcome::Adopted(0));
+    script.adopts(0);
     for account in [Account::ServerTrouble, Account::Forbidden] {
         script.expect(&Effect::Probe).give(probe(account));
         script.announces(|standing| !matches!(standing, Standing::Starting | Standing::Delivering));
@@ -141,7 +141,7 @@ fn another_token_ends_the_hold_at_once() {
 fn a_missing_token_holds_the_queue_from_the_start() {
     let mut script = Script::new();
     script.announces(|standing| *standing == Standing::Starting);
-    script.expect(&Effect::Adopt).give(Outcome::Adopted(0));
+    script.adopts(0);
     script.expect(&Effect::Probe).give(Outcome::Probed(Probed::NoToken("no file".to_owned())));
     script.expect(&Effect::RenewToken).give(Outcome::Token(Token::Absent("no file".to_owned())));
     script.announces_hold(Hold::Unauthorized).waits(SECOND * 5, SECOND * 5);

@@ -69,7 +69,7 @@ fn other_calls_flow_while_notes_cannot_be_read() {
 fn what_left_earlier_is_taken_over_first() {
     let mut script = Script::new();
     script.announces(|standing| *standing == Standing::Starting);
-    script.expect(&Effect::Adopt).give(Outcome::Adopted(1));
+    script.adopts(1);
     script.expect(&Effect::Probe).give(probe(Account::Fine));
     script.announces(|standing| *standing == Standing::Delivering);
     script.expect(&Effect::Look { limit: LOOK_LIMIT }).give(Outcome::Unknown(vec![unknown(1, START, 0)]));
