@@ -273,9 +273,24 @@ pub fn after_search_look(
     made.unwrap_or_else(|| absent(grounds, item, request_timeout, now))
 }
 
-/// What could not be looked up for this call is tried again later; nothing is proved.
-pub fn after_failed_look(item: &Item, words: &str, pause: Duration, now: HostTime) -> Settlement {
+/// What could not be looked up for this call is tried again later; nothing is proved. A call that
+/// only waits is given up in the end.
+pub fn after_failed_look(
+    grounds: Grounds<'_>,
+    item: &Item,
+    words: &str,
+    pause: Duration,
+    now: HostTime,
+) -> Settlement {
+    let max = grounds.delivery.parked_max;
     let is_unknown = matches!(item.state, State::Unknown { .. });
+    if !is_unknown && now.since(policy::parked_since(item, now)) >= max.duration() {
+        let reason = format!(
+            "amoCRM could not be asked for {max} whether its number is in Incoming leads or has a contact: {words}"
+        );
+        let errand = item.errand.clone();
+        return settlement(item, State::Expired { reason, at: now }, now, Some(words), false, errand);
+    }
     let again = || policy::look_again(item, policy::looked(item), now);
     let state = if is_unknown { again() } else { parked(item, now) };
     settlement(item, state, now.after(pause), Some(words), false, item.errand.clone())

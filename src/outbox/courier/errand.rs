@@ -163,10 +163,14 @@ impl Trip {
         };
         match created {
             Created::Answered(made) => {
-                let decided = made.fates.iter().any(|fate| matches!(fate, Fate::Made(_) | Fate::Refused));
-                let signal = Signal::of(made.account, made.words.clone());
-                let open = signal == Signal::Works && !decided;
-                let signal = if open { Signal::Trouble(made.words.clone()) } else { signal };
+                let any = |is: fn(&Fate) -> bool| made.fates.iter().any(is);
+                let signal = match Signal::of(made.account, made.words.clone()) {
+                    Signal::Works if any(|fate| matches!(fate, Fate::Made(_))) => Signal::Works,
+                    // That amoCRM refuses a lead neither holds calls nor ends a hold.
+                    Signal::Works if any(|fate| *fate == Fate::Refused) => Signal::Slow,
+                    Signal::Works => Signal::Trouble(made.words.clone()),
+                    signal @ (Signal::Slow | Signal::Trouble(_) | Signal::Hold(..)) => signal,
+                };
                 (made, signal)
             }
             Created::NotSent(words) => (all(Fate::Untouched, &words), Signal::Trouble(words)),
@@ -268,7 +272,10 @@ impl Courier {
         for item in items.iter().filter(|item| matches!(item.state, State::Unknown { .. })) {
             self.recent.heed(item, &item.state, now.host);
         }
-        let settled = |item| Ruling::new(item, unknown::after_failed_look(item, &words, pause, now.host));
+        let rules = Arc::clone(&self.rules);
+        let settled = |item| {
+            Ruling::new(item, unknown::after_failed_look(grounds(&rules), item, &words, pause, now.host))
+        };
         self.step = Step::Settle { rulings: items.iter().map(settled).collect(), together: true };
         if let Some(signal) = signal {
             self.learn(signal, now);
@@ -400,6 +407,6 @@ impl Recent {
         const WORDS: &str = "what was posted for another call of this number had no clear answer";
         let until = self.doubts.get(&unknown::number(&item.call.record))?;
         let pause = policy::first_look(&rules.delivery);
-        (now < *until).then(|| unknown::after_failed_look(item, WORDS, pause, now))
+        (now < *until).then(|| unknown::after_failed_look(grounds(rules), item, WORDS, pause, now))
     }
 }

@@ -357,12 +357,19 @@ fn what_amocrm_refuses_and_does_not_have_is_left() {
 
 #[test]
 fn a_look_that_failed_proves_nothing() {
-    let settled = after_failed_look(&making(Make::Unsorted), "403", SECOND * 30, START);
+    let failed =
+        |item: &Item, now| judge(|grounds| after_failed_look(grounds, item, "403", SECOND * 30, now));
+    let settled = failed(&making(Make::Unsorted), START);
     assert_eq!((settled.state.phase(), settled.errand.make), (Phase::Parked, Some(Make::Unsorted)));
     let doubt = unknown_of(making(Make::Contact), 1);
-    let settled = after_failed_look(&doubt, "403", SECOND * 30, START);
+    let settled = failed(&doubt, START);
     assert_eq!(settled.state, State::Unknown { batch: BatchId(1), since: START, looked: 1 });
     assert_eq!(settled.next_at, START.after(SECOND * 30));
+    // A call that waits is given up in the end, and one in doubt is not.
+    let late = START.after(HOUR * 96);
+    assert_eq!(failed(&making(Make::Unsorted), late).state.phase(), Phase::Expired);
+    assert_eq!(failed(&against("u"), late).state.phase(), Phase::Expired);
+    assert_eq!(failed(&doubt, late).state.phase(), Phase::Unknown);
 }
 
 #[test]
