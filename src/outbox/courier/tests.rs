@@ -9,6 +9,7 @@ use crate::outbox::policy::tests::{START, item, unknown};
 use crate::outbox::queue::{Error, Phase};
 
 mod account;
+mod errand;
 mod outcome;
 mod store;
 
