@@ -21,7 +21,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use crate::amo::client::{Client, Clock, TOKEN_VARIABLE, TokenSource};
+use crate::amo::client::{Client, Clock, TOKEN_VARIABLE};
 use crate::amo::pace::Pace;
 use crate::call::id::{AccountId, PbxName};
 use crate::call::policy::Policy as Calls;
@@ -44,6 +44,7 @@ pub mod crew;
 pub mod outlet;
 pub mod stages;
 pub mod systemd;
+pub mod tokens;
 
 /// Runs until `stop`, then shuts down in order. What comes through `policy` judges calls from then
 /// on; the connections that are part of it are those of its first value.
@@ -61,7 +62,7 @@ pub async fn run(
     let start = Arc::clone(&policy.borrow());
     let calls = watch::channel(Arc::clone(&start.calls)).0;
     let ways = Ways::new(store.clone(), calls.subscribe(), setup.store_dir.join("poison"));
-    let mut courier = Delivery::start(&start, store.clone(), ways.offsets.subscribe())?;
+    let mut courier = Delivery::start(&start, &setup.store_dir, store.clone(), ways.offsets.subscribe())?;
     let (mut intakes, mut links) = (Vec::new(), Vec::new());
     for pbx in &setup.pbxs {
         let (intake, link) = ways.intake(pbx).await.context("cannot read the calls in progress")?;
@@ -131,7 +132,7 @@ impl Ways {
 
 /// The courier of the one account, and what wakes it.
 struct Delivery {
-    /// One task; it is aborted when the set is dropped.
+    /// Those that send and that keep the token fresh; they are aborted when the set is dropped.
     task: JoinSet<()>,
     stop: CancellationToken,
     /// Where the account stands; its watchers come with the status page.
@@ -142,20 +143,23 @@ struct Delivery {
 impl Delivery {
     fn start(
         policy: &Policy,
+        store_dir: &Path,
         store: Handle,
         offsets: watch::Receiver<Arc<BTreeMap<PbxName, i64>>>,
     ) -> anyhow::Result<Self> {
         let variable = std::env::var(TOKEN_VARIABLE).ok();
-        let source = TokenSource::choose(&policy.amocrm, variable.as_deref())?;
+        let account = AccountId::default();
+        let keeper = tokens::keeper(&account, &policy.amocrm, variable.as_deref(), store_dir, store.clone())?;
         let pace = Arc::new(Mutex::new(Pace::new(policy.amocrm.requests_per_second)));
         let clock = Clock { host: clock::host, mono: clock::mono };
-        let client = Client::new(&policy.amocrm, source, pace, clock).context("cannot talk to amoCRM")?;
+        let client = Client::new(&policy.amocrm, keeper, pace, clock).context("cannot talk to amoCRM")?;
+        let tending = client.tending();
         let (rules, rules_reader) = watch::channel(Arc::new(rules_of(policy)));
         let (standing, standing_reader) = watch::channel(Standing::Starting);
         let (arrivals, stop) = (Arc::new(Notify::new()), CancellationToken::new());
         tokio::spawn(announce(store.news(), Arc::clone(&arrivals)));
         let task = Task {
-            account: AccountId::default(),
+            account,
             outbox: Outlet(store),
             client,
             clock,
@@ -167,6 +171,9 @@ impl Delivery {
         };
         let mut tasks = JoinSet::new();
         tasks.spawn(task.run());
+        if let Some(tending) = tending {
+            tasks.spawn(tending.run(stop.clone()));
+        }
         Ok(Self { task: tasks, stop, _standing: standing_reader, rules })
     }
 }
@@ -192,7 +199,11 @@ async fn hand_on(
 /// under way has its intent in the store and is looked up at the next start.
 async fn stop_courier(mut courier: Delivery) -> Result<(), JoinError> {
     courier.stop.cancel();
-    courier.task.join_next().await.unwrap_or(Ok(()))
+    let mut outcome = Ok(());
+    while let Some(ended) = courier.task.join_next().await {
+        outcome = outcome.and(ended);
+    }
+    outcome
 }
 
 /// Wakes the courier when calls came; ends with the store.

@@ -313,7 +313,7 @@ fn scalar(value: &Value) -> Option<String> {
 }
 
 /// One line of bounded length: what comes from outside must not break a log or fill the store.
-fn tidy(text: &str) -> String {
+pub fn tidy(text: &str) -> String {
     let line = text.chars().map(|c| if c.is_control() { ' ' } else { c });
     line.take(WORDS_MAX).collect::<String>().trim().to_owned()
 }

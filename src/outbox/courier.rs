@@ -32,7 +32,7 @@ use crate::amo::calls;
 use crate::amo::notes::Note;
 use crate::amo::settings::Settings;
 use crate::call::id::{AccountId, PbxName};
-use crate::outbox::courier::effect::{Effect, Now, Outcome, Posted, Probed, ReadBack, Ruling};
+use crate::outbox::courier::effect::{Effect, Now, Outcome, Posted, Probed, ReadBack, Ruling, Token};
 use crate::outbox::courier::flight::{Flight, Landing, Load};
 use crate::outbox::courier::health::{Gate, Health};
 use crate::outbox::courier::standing::{Hold, Signal, Standing};
@@ -189,7 +189,7 @@ impl Courier {
             Outcome::Intended(batch) => self.intended(batch, now),
             Outcome::Settled => self.settled(),
             Outcome::Probed(probed) => self.probed(probed, now),
-            Outcome::Token(token) => self.health.token(token, now),
+            Outcome::Token(token) => self.token(token, now),
             Outcome::Posted(posted) => self.posted(posted, now),
             Outcome::ReadBack(found) => self.looked(found, now),
             Outcome::Arrived => self.arrived(),
@@ -236,6 +236,11 @@ impl Courier {
             Signal::Works => self.health.answered(),
             Signal::Slow | Signal::Trouble(_) | Signal::Hold(..) => self.learn(signal, now),
         }
+    }
+
+    fn token(&mut self, token: Token, now: Now) {
+        let jitter = self.jitter.draw();
+        self.health.token(token, &self.rules.delivery, jitter, now);
     }
 
     fn leased(&mut self, items: Vec<Item>, now: Now) {

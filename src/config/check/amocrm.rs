@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::amo::client::TOKEN_VARIABLE;
+use crate::amo::settings::oauth::OAuth;
 use crate::amo::settings::{self, Settings as Amo};
 use crate::amo::token::{self, Token};
 use crate::config::check::{Report, is_absolute, unreadable};
@@ -20,6 +21,7 @@ pub(super) fn table(amo: &Amo, surroundings: &impl Surroundings, report: &mut Re
         Err(error) => report.fail(PLACE, chain(&error), ""),
     }
     token(PLACE, amo, surroundings, report);
+    reach(PLACE, amo, surroundings, report);
     for (extension, _) in amo.users.iter().filter(|(_, user)| **user == 0) {
         let advice = "the user's id stands in the address of his page in amoCRM's settings";
         report.fail("[amocrm.users]", format!("extension {extension} has the user 0"), advice);
@@ -41,6 +43,9 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 fn token(place: &str, amo: &Amo, surroundings: &impl Surroundings, report: &mut Report) {
     let advice = "a long-lived token is made in amoCRM, in the integration's keys and access";
+    if let (Some(app), None) = (&amo.oauth, surroundings.variable(TOKEN_VARIABLE)) {
+        return oauth(place, app, surroundings, report);
+    }
     // It must be one even where the variable goes before it.
     if let Some(Err(error)) = amo.token.as_ref().map(token::Secret::token) {
         return report.fail(place, format!("the token from the configuration: {error}"), advice);
@@ -48,14 +53,14 @@ fn token(place: &str, amo: &Amo, surroundings: &impl Surroundings, report: &mut 
     let (token, source) = match (surroundings.variable(TOKEN_VARIABLE), &amo.token_file, &amo.token) {
         (Some(value), _, _) => (Token::parse(&value).map(drop), TOKEN_VARIABLE.to_owned()),
         (None, Some(path), _) => {
-            let Some(text) = file_token(place, path, surroundings, report) else { return };
+            let Some(text) = file_secret(place, "token-file", path, surroundings, report) else { return };
             (Token::parse(&text).map(drop), path.display().to_string())
         }
         (None, None, Some(_)) => (Ok(()), "the configuration".to_owned()),
         (None, None, None) => {
             return report.fail(
                 place,
-                format!("the token is missing: set token-file or {TOKEN_VARIABLE}"),
+                format!("the token is missing: set token-file or {TOKEN_VARIABLE}, or make [amocrm.oauth]"),
                 advice,
             );
         }
@@ -66,17 +71,49 @@ fn token(place: &str, amo: &Amo, surroundings: &impl Surroundings, report: &mut 
     }
 }
 
-fn file_token(
+/// The secret key of an integration; its tokens are for `ami2amo auth` to show.
+fn oauth(place: &str, app: &OAuth, surroundings: &impl Surroundings, report: &mut Report) {
+    let advice = "it stands in amoCRM, in the integration's keys and access";
+    let (secret, source) = match (&app.client_secret, &app.client_secret_file) {
+        (Some(secret), _) => (secret.token().map(drop), "the configuration".to_owned()),
+        (None, Some(path)) => {
+            let Some(text) = file_secret(place, "client-secret-file", path, surroundings, report) else {
+                return;
+            };
+            (Token::parse(&text).map(drop), path.display().to_string())
+        }
+        (None, None) => return, // told with the rest of the table
+    };
+    match secret {
+        Ok(()) => {
+            report.ok(place, format!("integration {}, secret key from {source}", app.client_id.as_str()));
+        }
+        Err(error) => report.fail(place, format!("the secret key from {source}: {error}"), advice),
+    }
+}
+
+/// What amoCRM is reached by besides address and token.
+fn reach(place: &str, amo: &Amo, surroundings: &impl Surroundings, report: &mut Report) {
+    if let Some(path) = &amo.ca_file
+        && is_absolute(place, "ca-file", path, report)
+        && let Err(error) = surroundings.read(path)
+    {
+        unreadable(place, "ca-file", path, &error, surroundings, report);
+    }
+}
+
+fn file_secret(
     place: &str,
+    key: &str,
     path: &Path,
     surroundings: &impl Surroundings,
     report: &mut Report,
 ) -> Option<String> {
-    is_absolute(place, "token-file", path, report).then_some(())?;
+    is_absolute(place, key, path, report).then_some(())?;
     match surroundings.read(path) {
         Ok(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
         Err(error) => {
-            unreadable(place, "token-file", path, &error, surroundings, report);
+            unreadable(place, key, path, &error, surroundings, report);
             None
         }
     }

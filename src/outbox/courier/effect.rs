@@ -81,6 +81,8 @@ pub enum Token {
     Another,
     Same,
     Absent(String),
+    /// One was asked for, and did not come yet.
+    Later(String),
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -198,6 +198,7 @@ impl<O: Outbox> Task<O> {
             }
             Renewal::Same => Token::Same,
             Renewal::Absent(words) => Token::Absent(words),
+            Renewal::Later(words) => Token::Later(words),
         }
     }
 
