@@ -9,7 +9,9 @@ pub mod granter;
 mod http;
 pub mod keeper;
 pub mod line;
+mod resolver;
 pub mod safe;
+pub mod trust;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -104,6 +106,8 @@ pub enum Error {
     Variable(#[source] token::Error),
     #[error("cannot set up TLS")]
     Tls(#[from] rustls::Error),
+    #[error("ca-file {}: {reason}", path.display())]
+    CaFile { path: PathBuf, reason: String },
     #[error("cannot set up HTTP")]
     Http(#[from] reqwest::Error),
 }

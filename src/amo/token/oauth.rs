@@ -240,14 +240,15 @@ mod tests {
             client_secret_file: None,
             redirect_uri: "https://example.org/".to_owned(),
         };
-        let read = |grant| serde_json::from_slice::<Value>(&body(&app, &token("s3"), grant)).unwrap();
+        let (secret, code, refresh) = (token("s3"), token("c0de"), token("def502"));
+        let read = |grant| serde_json::from_slice::<Value>(&body(&app, &secret, grant)).unwrap();
         assert_eq!(
-            read(Grant::Code(&token("c0de"))),
+            read(Grant::Code(&code)),
             json!({"client_id": "id", "client_secret": "s3", "grant_type": "authorization_code",
                 "code": "c0de", "redirect_uri": "https://example.org/"})
         );
         assert_eq!(
-            read(Grant::Refresh(&token("def502"))),
+            read(Grant::Refresh(&refresh)),
             json!({"client_id": "id", "client_secret": "s3", "grant_type": "refresh_token",
                 "refresh_token": "def502", "redirect_uri": "https://example.org/"})
         );
@@ -257,12 +258,12 @@ mod tests {
     fn the_claims_of_a_token_are_read() {
         // {"aud":"x","exp":1795425191,"account_id":28805383,"api_domain":"api-b.amocrm.ru"}
         let text = "eyJhbGciOiJSUzI1NiJ9.eyJhdWQiOiJ4IiwiZXhwIjoxNzk1NDI1MTkxLCJhY2NvdW50X2lkIjoyODgwNTM4MywiYXBpX2RvbWFpbiI6ImFwaS1iLmFtb2NybS5ydSJ9.sig";
-        let claims = super::claims(&token(text));
-        assert_eq!(claims.expires_at, Some(HostTime::from_micros(1_795_425_191_000_000)));
-        assert_eq!(claims.api_domain.as_deref(), Some("api-b.amocrm.ru"));
-        assert_eq!(claims.account_id, Some(28_805_383));
+        let found = claims(&token(text));
+        assert_eq!(found.expires_at, Some(HostTime::from_micros(1_795_425_191_000_000)));
+        assert_eq!(found.api_domain.as_deref(), Some("api-b.amocrm.ru"));
+        assert_eq!(found.account_id, Some(28_805_383));
         for none in ["a", "a.b", "a.!!.c", "a.e30.c"] {
-            assert_eq!(super::claims(&token(none)), Claims::default(), "{none}");
+            assert_eq!(claims(&token(none)), Claims::default(), "{none}");
         }
     }
 

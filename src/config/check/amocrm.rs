@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::amo::client::TOKEN_VARIABLE;
+use crate::amo::client::{TOKEN_VARIABLE, trust};
 use crate::amo::settings::oauth::OAuth;
 use crate::amo::settings::{self, Settings as Amo};
 use crate::amo::token::{self, Token};
@@ -16,8 +16,8 @@ pub(super) fn table(amo: &Amo, surroundings: &impl Surroundings, report: &mut Re
             let rate = amo.requests_per_second;
             report.ok(PLACE, format!("{url}, at most {rate} requests a second, {} users", amo.users.len()));
         }
-        // The token has a check of its own, which knows where it comes from.
-        Err(settings::Error::Token(_)) => {}
+        // They have checks of their own, which know where they come from.
+        Err(settings::Error::Token(_) | settings::Error::ClientSecret(_)) => {}
         Err(error) => report.fail(PLACE, chain(&error), ""),
     }
     token(PLACE, amo, surroundings, report);
@@ -94,11 +94,17 @@ fn oauth(place: &str, app: &OAuth, surroundings: &impl Surroundings, report: &mu
 
 /// What amoCRM is reached by besides address and token.
 fn reach(place: &str, amo: &Amo, surroundings: &impl Surroundings, report: &mut Report) {
-    if let Some(path) = &amo.ca_file
-        && is_absolute(place, "ca-file", path, report)
-        && let Err(error) = surroundings.read(path)
-    {
-        unreadable(place, "ca-file", path, &error, surroundings, report);
+    let Some(path) = &amo.ca_file else { return };
+    if !is_absolute(place, "ca-file", path, report) {
+        return;
+    }
+    match surroundings.read(path).map(|pem| trust::authorities(&pem)) {
+        Ok(Ok(authorities)) => report.ok(place, format!("ca-file has {} certificates", authorities.len())),
+        Ok(Err(reason)) => {
+            let advice = "it must hold certificates of authorities in PEM form";
+            report.fail(place, format!("ca-file {}: {reason}", path.display()), advice);
+        }
+        Err(error) => unreadable(place, "ca-file", path, &error, surroundings, report),
     }
 }
 

@@ -196,7 +196,7 @@ fn a_pause_of_another_account_is_kept_too() {
 #[test]
 fn a_token_that_cannot_be_renewed_yet_is_trouble_and_asked_for_again_with_pauses() {
     let mut script = Script::started();
-    script.sends(50, &[1]).give(Outcome::Posted(refused(Account::Unauthorized)));
+    script.sends(50, &[1]).give(answered(401, Account::Unauthorized, vec![Fate::Untouched]));
     script.settles(&[(1, Phase::Pending)]);
     let later = || Outcome::Token(Token::Later("timed out".to_owned()));
     script.expect(&Effect::RenewToken).give(later());
