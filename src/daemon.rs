@@ -161,7 +161,7 @@ impl Delivery {
         let task = Task {
             account,
             outbox: Outlet(store),
-            client,
+            client: Arc::new(client),
             clock,
             rules: rules_reader,
             offsets,

@@ -15,7 +15,7 @@ use ami2amo::call::id::{AccountId, CallId};
 use ami2amo::outbox::courier::effect::{Effect, Now, Outcome, Posted, Probed, ReadBack, Token};
 use ami2amo::outbox::courier::{Courier, Rules};
 use ami2amo::outbox::memory::MemoryQueue;
-use ami2amo::outbox::queue::{Phase, Queue};
+use ami2amo::outbox::queue::{BatchId, Phase, Queue};
 use ami2amo::time::{HostTime, MonoTime};
 use proptest::prelude::*;
 use serde_json::Value;
@@ -52,6 +52,10 @@ struct World {
     stored: Vec<(String, HostTime)>,
     now: Now,
     luck: std::vec::IntoIter<Luck>,
+    /// POSTs under way: when each comes back, and with what.
+    air: Vec<(MonoTime, BatchId, Posted)>,
+    flown: u64,
+    most_in_the_air: usize,
 }
 
 const START: HostTime = HostTime::from_micros(1_795_338_791_000_000);
@@ -66,7 +70,17 @@ impl World {
         queue.enqueue(waiting, START).unwrap();
         let now = Now { host: START, mono: MonoTime::from_micros(1), open_at: MonoTime::default() };
         let courier = Courier::new(AccountId::default(), Arc::clone(&rules), calls);
-        Self { courier, rules, queue, stored: Vec::new(), now, luck: luck.into_iter() }
+        Self {
+            courier,
+            rules,
+            queue,
+            stored: Vec::new(),
+            now,
+            luck: luck.into_iter(),
+            air: Vec::new(),
+            flown: 0,
+            most_in_the_air: 0,
+        }
     }
 
     fn run(&mut self) {
@@ -96,21 +110,47 @@ impl World {
             Effect::RenewToken => Outcome::Token(Token::Same),
             Effect::Probe => self.probe(),
             Effect::ReadBack { uniqs, .. } => self.read_back(&uniqs),
-            Effect::Post { body, request_ids } => match self.post(&body, &request_ids) {
-                Some(outcome) => outcome,
-                None => return self.restart(),
-            },
+            Effect::Post { batch, body, request_ids } => {
+                return match self.post(&body, &request_ids) {
+                    Some(posted) => self.fly(batch, posted),
+                    None => self.restart(),
+                };
+            }
             Effect::Announce(_) => return,
             Effect::Wait { until } => {
                 let wait = until.since(self.now.mono);
                 assert!(wait > Duration::ZERO, "a wait that ends at once is a spin");
-                return self.pass(wait);
+                return self.wait(wait);
             }
         };
         self.courier.handle(outcome, self.now);
+        self.land();
     }
 
-    fn post(&mut self, body: &[u8], request_ids: &[String]) -> Option<Outcome> {
+    /// The POST is in the air; some fly longer than those that left after them.
+    fn fly(&mut self, batch: BatchId, posted: Posted) {
+        self.flown += 1;
+        let flight = Duration::from_millis(300 + self.flown * 7 % 5 * 400);
+        self.air.push((self.now.mono.after(flight), batch, posted));
+        assert!(self.air.len() <= 4, "more in the air than in-flight allows");
+        self.most_in_the_air = self.most_in_the_air.max(self.air.len());
+    }
+
+    fn wait(&mut self, wait: Duration) {
+        let first = self.air.iter().map(|(at, ..)| at.since(self.now.mono)).min();
+        self.pass(first.map_or(wait, |first| first.min(wait)));
+        self.land();
+    }
+
+    /// Hands over what has come back, the last first: nothing may depend on their order.
+    fn land(&mut self) {
+        while let Some(place) = self.air.iter().rposition(|(at, ..)| *at <= self.now.mono) {
+            let (_, batch, posted) = self.air.remove(place);
+            self.courier.handle(Outcome::Posted { batch, posted }, self.now);
+        }
+    }
+
+    fn post(&mut self, body: &[u8], request_ids: &[String]) -> Option<Posted> {
         let calls: Vec<Value> = serde_json::from_slice(body).unwrap();
         let uniqs: Vec<String> = calls.iter().map(|call| call["uniq"].as_str().unwrap().to_owned()).collect();
         assert!(calls.len() <= 50 && calls.len() == request_ids.len());
@@ -141,8 +181,7 @@ impl World {
                 return None;
             }
         };
-        self.pass(Duration::from_millis(300));
-        Some(Outcome::Posted(posted))
+        Some(posted)
     }
 
     fn probe(&mut self) -> Outcome {
@@ -182,6 +221,7 @@ impl World {
     fn restart(&mut self) {
         self.pass(Duration::from_secs(1));
         self.courier = Courier::new(AccountId::default(), Arc::clone(&self.rules), 1);
+        self.air.clear();
     }
 
     fn phase(&mut self, uniq: &str) -> Phase {
@@ -201,7 +241,7 @@ impl World {
 }
 
 fn answered(status: u16, account: Account, fates: Vec<Fate>) -> Posted {
-    Posted::Answered { answer: Answer { account, fates, words: "HTTP".to_owned() }, status }
+    Posted::Answered { answer: Answer { account, fates, words: "HTTP".to_owned(), evidence: None }, status }
 }
 
 fn luck() -> impl Strategy<Value = Luck> {

@@ -23,7 +23,7 @@ use reqwest::header::{AUTHORIZATION, HeaderValue};
 use crate::amo::answer::{Account, Reply};
 use crate::amo::client::granter::Tending;
 use crate::amo::client::keeper::TokenKeeper;
-use crate::amo::client::line::{Line, Question};
+use crate::amo::client::line::{Line, Question, Quiet};
 use crate::amo::client::safe::PairFile;
 use crate::amo::notes::{self, ACCOUNT_PATH, CALLS_PATH, KINDS, Kind, Note, PAGES_MAX, Page, Probe, Window};
 use crate::amo::pace::Pace;
@@ -62,6 +62,9 @@ pub enum Failure {
     /// There is no token to send; the request was not made.
     #[error("{0}")]
     NoToken(String),
+    /// amoCRM has asked for quiet; the request was not made.
+    #[error("amoCRM has asked for quiet")]
+    Quiet,
     /// The request never left: no address, no connection, no TLS.
     #[error("{0}")]
     NotSent(String),
@@ -157,7 +160,7 @@ impl Client {
     /// # Errors
     /// When no answer came; [`Failure`] tells whether the calls can have been stored.
     pub async fn post_calls(&self, body: Vec<u8>) -> Result<Reply, Failure> {
-        self.exchange(Method::POST, CALLS_PATH, Some(body)).await
+        self.exchange(Method::POST, CALLS_PATH, Some(body), Quiet::GiveUp).await
     }
 
     /// Asks for the account: the cheapest question that needs a valid token and a paid account.
@@ -227,15 +230,21 @@ impl Client {
     }
 
     async fn get(&self, path: &str) -> Result<Reply, Failure> {
-        self.exchange(Method::GET, path, None).await
+        self.exchange(Method::GET, path, None, Quiet::Wait).await
     }
 
-    async fn exchange(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> Result<Reply, Failure> {
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Vec<u8>>,
+        quiet: Quiet,
+    ) -> Result<Reply, Failure> {
         let token = self.keeper.token(&self.line).await?;
         let bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
             .map_err(|_| Failure::NoToken("the token cannot stand in a header".to_owned()))?;
         let secret = Some((AUTHORIZATION, bearer));
-        let reply = self.line.ask(Question { method, path: path.to_owned(), body, secret }).await?;
+        let reply = self.line.ask(Question { method, path: path.to_owned(), body, quiet, secret }).await?;
         match reply.status {
             401 => self.keeper.refuse(&token, self.line.now()),
             200..=299 => self.keeper.accept(&token),

@@ -1,4 +1,4 @@
-//! Pure: carries the calls of one account from the outbox to amoCRM, one POST at a time.
+//! Pure: carries the calls of one account from the outbox to amoCRM, a few POSTs at a time.
 //!
 //! [`Courier::poll`] says what to do next, [`Courier::handle`] takes in what came of it; `task`
 //! carries the effects out. What a call has to pass:
@@ -13,12 +13,16 @@
 //!          next due ──► rest (until then, or an arrival)
 //! ```
 //!
-//! A POST is given out once and never again: after it the courier waits for its outcome. Every
-//! other effect is given out again when the store could not do it.
+//! A POST is given out once and never again. The desk goes on while it flies, so that a backlog keeps
+//! the pace however long answers take; each flight has an intent of its own. An account that gives
+//! trouble gets one flight at a time. Every other effect is given out again when the store could not
+//! do it.
 
 pub mod effect;
 mod flight;
 mod health;
+pub mod manner;
+mod size;
 pub mod standing;
 #[cfg(feature = "daemon")]
 pub mod task;
@@ -33,8 +37,10 @@ use crate::amo::notes::Note;
 use crate::amo::settings::Settings;
 use crate::call::id::{AccountId, PbxName};
 use crate::outbox::courier::effect::{Effect, Now, Outcome, Posted, Probed, ReadBack, Ruling, Token};
-use crate::outbox::courier::flight::{Flight, Landing, Load};
+use crate::outbox::courier::flight::{Flight, Landing, Load, Unexplained};
 use crate::outbox::courier::health::{Gate, Health};
+use crate::outbox::courier::manner::{Lesson, Manners};
+use crate::outbox::courier::size::Size;
 use crate::outbox::courier::standing::{Hold, Signal, Standing};
 use crate::outbox::policy::{self, Jitter, Policy};
 use crate::outbox::queue::{self, BatchId, Item, Seq, Settlement, State};
@@ -49,12 +55,23 @@ pub struct Courier {
     offsets: BTreeMap<PbxName, i64>,
     jitter: Jitter,
     step: Step,
+    /// POSTs that were given out and not answered yet.
+    flights: BTreeMap<BatchId, Flight>,
+    /// What is decided on calls that came back, and not settled yet.
+    landed: Vec<Ruling>,
+    size: Size,
+    manners: Manners,
+    /// No more POST is given out.
+    winding_down: bool,
+    /// An intent may be durable that no POST will follow.
+    owes_adoption: bool,
     health: Health,
     store_failures: u32,
     store_paused_until: MonoTime,
-    /// Calls whose last POST was refused alone and without a reason, and how often in a row. A
-    /// restart counts anew.
-    unexplained: BTreeMap<Seq, u32>,
+    /// Calls whose last POST was refused alone and without a reason. A restart counts anew.
+    unexplained: BTreeMap<Seq, Row>,
+    /// POSTs in which amoCRM decided on a call.
+    successes: u64,
 }
 
 /// What the configuration says; may change between two polls.
@@ -62,6 +79,14 @@ pub struct Courier {
 pub struct Rules {
     pub amo: Settings,
     pub delivery: Policy,
+}
+
+/// Refusals of one call in a row.
+#[derive(Clone, Copy, Debug, Default)]
+struct Row {
+    count: u32,
+    /// [`Courier::successes`] at the last one.
+    successes: u64,
 }
 
 #[derive(Debug, Default)]
@@ -78,8 +103,6 @@ enum Step {
     Lease,
     Intend(Vec<Load>),
     Post(Flight),
-    /// Out of our hands until [`Outcome::Posted`].
-    Posting(Flight),
     Settle {
         rulings: Vec<Ruling>,
         together: bool,
@@ -107,6 +130,13 @@ impl Courier {
             offsets: BTreeMap::new(),
             jitter: Jitter::new(seed),
             step: Step::Adopt,
+            flights: BTreeMap::new(),
+            landed: Vec::new(),
+            size: Size::new(),
+            manners: Manners::default(),
+            winding_down: false,
+            owes_adoption: false,
+            successes: 0,
             health: Health::new(),
             store_failures: 0,
             store_paused_until: MonoTime::default(),
@@ -132,23 +162,34 @@ impl Courier {
         self.offsets = offsets;
     }
 
-    /// Whether the courier may be left here. In other places an intent is durable whose outcome
-    /// is not: leaving then costs a search at the next start.
-    pub fn may_stop(&self) -> bool {
-        match self.step {
-            Step::Intend(_) | Step::Post(_) | Step::Posting(_) | Step::Settle { .. } => false,
-            Step::Adopt
-            | Step::Begin
-            | Step::Look
-            | Step::ReadBack { .. }
-            | Step::Lease
-            | Step::NextDue
-            | Step::Rest(_) => true,
+    /// Takes in what was learned of the account's way with mixed batches, as [`learned`](Self::learned)
+    /// gave it.
+    pub fn recall(&mut self, kept: &[u8]) {
+        self.manners.recall(kept);
+    }
+
+    /// What was learned of it since this was asked last, and how it is kept.
+    pub fn learned(&mut self) -> Option<(Lesson, Vec<u8>)> {
+        let lesson = self.manners.news()?;
+        Some((lesson, self.manners.to_json()?))
+    }
+
+    /// The end is near: what is in the air is waited for, and nothing more is given out.
+    pub fn wind_down(&mut self) {
+        self.winding_down = true;
+        if self.step.is_free() {
+            self.step = Step::Begin;
         }
     }
 
-    /// Says what to do. The outcome of every effect but `Announce` and `Wait` has to come back
-    /// through [`handle`](Self::handle) before the next poll.
+    /// Whether the courier may be left here. In other places an intent is durable whose outcome
+    /// is not: leaving then costs a search at the next start.
+    pub fn may_stop(&self) -> bool {
+        self.flights.is_empty() && self.landed.is_empty() && self.step.is_free()
+    }
+
+    /// Says what to do. The outcome of every effect but `Announce`, `Wait` and `Post` has to come back
+    /// through [`handle`](Self::handle) before the next poll; that of a `Post` comes when it comes.
     pub fn poll(&mut self, now: Now) -> Effect {
         if let Some(standing) = self.health.news() {
             return Effect::Announce(standing);
@@ -156,6 +197,7 @@ impl Courier {
         if now.mono < self.store_paused_until {
             return Effect::Wait { until: self.store_paused_until };
         }
+        self.settle_what_landed();
         match &self.step {
             Step::Begin => self.begin(now),
             Step::Rest(until) if now.mono < *until => Effect::Wait { until: *until },
@@ -163,10 +205,9 @@ impl Courier {
             Step::Adopt => Effect::Adopt,
             Step::Look => Effect::Look { limit: LOOK_LIMIT },
             Step::ReadBack { items, begun } => read_back(items, *begun),
-            Step::Lease => Effect::Lease { limit: self.batch_limit() },
+            Step::Lease => Effect::Lease { limit: self.batch_limit(now.host) },
             Step::Intend(loads) => flight::intend(loads),
             Step::Post(_) => self.give_out(),
-            Step::Posting(_) => Effect::Wait { until: now.mono.after(REST_MAX) },
             Step::Settle { rulings, together: true } => Effect::Settle { rulings: rulings.clone() },
             Step::Settle { rulings, together: false } => {
                 Effect::Settle { rulings: rulings.first().cloned().into_iter().collect() }
@@ -181,7 +222,10 @@ impl Courier {
             self.store_failures = 0;
         }
         match outcome {
-            Outcome::Adopted(_) => self.step = Step::Begin,
+            Outcome::Adopted(_) => {
+                self.owes_adoption = false;
+                self.step = Step::Begin;
+            }
             Outcome::Unknown(items) if items.is_empty() => self.step = Step::Lease,
             Outcome::Unknown(items) => self.step = Step::ReadBack { items, begun: now.host },
             Outcome::Leased(items) => self.leased(items, now),
@@ -190,7 +234,7 @@ impl Courier {
             Outcome::Settled => self.settled(),
             Outcome::Probed(probed) => self.probed(probed, now),
             Outcome::Token(token) => self.token(token, now),
-            Outcome::Posted(posted) => self.posted(posted, now),
+            Outcome::Posted { batch, posted } => self.posted(batch, posted, now),
             Outcome::ReadBack(found) => self.looked(found, now),
             Outcome::Arrived => self.arrived(),
             Outcome::StoreFailed(error) => self.store_failed(&error, now),
@@ -201,6 +245,15 @@ impl Courier {
     /// gave trouble is asked a harmless question before it is given a call.
     fn begin(&mut self, now: Now) -> Effect {
         self.step = Step::Begin;
+        // Adoption takes all that is being sent for lost, what is in the air too.
+        let is_full = self.flights.len() >= if self.owes_adoption { 1 } else { self.flights_max() };
+        if self.winding_down || is_full {
+            return Effect::Wait { until: now.mono.after(REST_MAX) };
+        }
+        if self.owes_adoption {
+            self.step = Step::Adopt;
+            return Effect::Adopt;
+        }
         match self.health.gate(now) {
             Gate::ShutUntil(until) => Effect::Wait { until },
             Gate::Renew => Effect::RenewToken,
@@ -213,10 +266,28 @@ impl Courier {
     }
 
     /// One call is risked at a time until the account is known to work.
-    fn batch_limit(&self) -> usize {
+    fn batch_limit(&self, now: HostTime) -> usize {
         match self.health.standing() {
-            Standing::Starting | Standing::Delivering => self.rules.delivery.batch_size.get(),
+            Standing::Starting | Standing::Delivering if !self.manners.may_batch(now) => 1,
+            Standing::Starting | Standing::Delivering => {
+                self.rules.delivery.batch_size.get().min(self.size.get())
+            }
             Standing::Troubled { .. } | Standing::Held { .. } => 1,
+        }
+    }
+
+    /// How many POSTs may be in the air.
+    fn flights_max(&self) -> usize {
+        match self.health.standing() {
+            Standing::Delivering => self.rules.delivery.in_flight.get(),
+            Standing::Starting | Standing::Troubled { .. } | Standing::Held { .. } => 1,
+        }
+    }
+
+    /// Takes what came back to the store, as soon as nothing else lies on the desk.
+    fn settle_what_landed(&mut self) {
+        if !self.landed.is_empty() && self.step.is_free() && !matches!(self.step, Step::ReadBack { .. }) {
+            self.step = Step::Settle { rulings: mem::take(&mut self.landed), together: true };
         }
     }
 
@@ -252,7 +323,7 @@ impl Courier {
         let refused = items.iter().filter_map(|item| Some(Ruling::new(item, self.refuse(item, now.host)?)));
         let rulings: Vec<Ruling> = refused.collect();
         self.step = if rulings.is_empty() {
-            let batch = policy::batch(items, self.batch_limit());
+            let batch = policy::batch(items, self.batch_limit(now.host));
             Step::Intend(flight::load(batch, &self.rules.amo, &self.offsets))
         } else {
             Step::Settle { rulings, together: true }
@@ -277,26 +348,49 @@ impl Courier {
     fn give_out(&mut self) -> Effect {
         let Step::Post(flight) = mem::take(&mut self.step) else { return Effect::NextDue };
         let post = flight.post();
-        self.step = Step::Posting(flight);
+        self.flights.insert(flight.batch, flight);
         post
     }
 
-    fn posted(&mut self, posted: Posted, now: Now) {
-        let Step::Posting(flight) = mem::take(&mut self.step) else { return };
+    fn posted(&mut self, batch: BatchId, posted: Posted, now: Now) {
+        let Some(flight) = self.flights.remove(&batch) else { return };
+        self.resize(&posted, flight.loads.len());
+        self.watch_manners(&flight, &posted, now);
         let timeout = self.rules.amo.request_timeout.duration();
         let Landing { rulings, signal, unexplained } =
             flight.land(posted, &self.rules.delivery, timeout, now.host);
+        self.successes += u64::from(signal == Signal::Works);
         self.count_refusals(&rulings, unexplained);
-        self.step = Step::Settle { rulings, together: true };
+        self.landed.extend(rulings);
         let jitter = self.jitter.draw();
         self.health.learn_of_post(signal, &self.rules.delivery, jitter, now);
     }
 
+    fn watch_manners(&mut self, flight: &Flight, posted: &Posted, now: Now) {
+        let Posted::Answered { answer, .. } = posted else { return };
+        if let Some(evidence) = &answer.evidence {
+            self.manners.answered(&flight.fates(answer), evidence, now.host);
+        }
+    }
+
+    fn resize(&mut self, posted: &Posted, calls: usize) {
+        match posted {
+            Posted::Answered { status: 504, .. } | Posted::Lost(_) => self.size.shrink(calls),
+            Posted::Answered { status: 200..=299, .. } => self.size.grow(calls),
+            Posted::Answered { .. } | Posted::NotSent(_) | Posted::NoToken(_) | Posted::Quiet => {}
+        }
+    }
+
     /// A refusal that says nothing counts against the call that was alone in it; any other outcome
-    /// ends the row.
-    fn count_refusals(&mut self, rulings: &[Ruling], unexplained: Option<Seq>) {
-        if let Some(seq) = unexplained {
-            *self.unexplained.entry(seq).or_default() += 1;
+    /// ends the row. A server's failure counts when amoCRM served another call since the last one:
+    /// where it serves nobody, the fault is not the call's.
+    fn count_refusals(&mut self, rulings: &[Ruling], unexplained: Option<Unexplained>) {
+        if let Some(Unexplained { seq, by_server }) = unexplained {
+            let successes = self.successes;
+            let row = self.unexplained.entry(seq).or_default();
+            if !by_server || row.count == 0 || successes > row.successes {
+                *row = Row { count: row.count + 1, successes };
+            }
             return;
         }
         for ruling in rulings {
@@ -333,12 +427,13 @@ impl Courier {
         let mut rulings = Vec::with_capacity(items.len());
         for item in items {
             let note = notes.get(&calls::uniq(&item.call.record));
-            let refusals = self.unexplained.get(&item.seq).copied().unwrap_or(0);
+            let refusals = self.unexplained.get(&item.seq).map_or(0, |row| row.count);
             let jitter = self.jitter.draw();
             let settled = policy::after_look(&rules.delivery, item, note, refusals, timeout, begun, jitter);
             if !schedule::waits(settled.state.phase()) {
                 self.unexplained.remove(&item.seq);
             }
+            self.manners.settled(item.seq, settled.state.phase(), begun);
             rulings.push(Ruling::new(item, settled));
         }
         rulings
@@ -360,7 +455,10 @@ impl Courier {
             queue::Error::Absent(_) | queue::Error::Transition { .. } => {
                 self.step = given_up(mem::take(&mut self.step));
             }
-            queue::Error::Store(_) if matches!(self.step, Step::Intend(_)) => self.step = Step::Adopt,
+            queue::Error::Store(_) if matches!(self.step, Step::Intend(_)) => {
+                self.owes_adoption = true;
+                self.step = Step::Begin;
+            }
             queue::Error::Store(_) => {}
         }
     }
@@ -368,6 +466,22 @@ impl Courier {
     fn learn(&mut self, signal: Signal, now: Now) {
         let jitter = self.jitter.draw();
         self.health.learn(signal, &self.rules.delivery, jitter, now);
+    }
+}
+
+impl Step {
+    /// Whether no decision lies on the desk that is lost when it is left.
+    fn is_free(&self) -> bool {
+        match self {
+            Self::Intend(_) | Self::Post(_) | Self::Settle { .. } => false,
+            Self::Adopt
+            | Self::Begin
+            | Self::Look
+            | Self::ReadBack { .. }
+            | Self::Lease
+            | Self::NextDue
+            | Self::Rest(_) => true,
+        }
     }
 }
 
@@ -385,7 +499,6 @@ fn given_up(step: Step) -> Step {
         | Step::ReadBack { .. }
         | Step::Lease
         | Step::Post(_)
-        | Step::Posting(_)
         | Step::NextDue
         | Step::Rest(_) => step,
     }

@@ -15,7 +15,7 @@ use tracing::{error, info, warn};
 
 use crate::amo::client::Failure;
 use crate::amo::client::keeper::read_token;
-use crate::amo::client::line::{Line, Question, lock};
+use crate::amo::client::line::{Line, Question, Quiet, lock};
 use crate::amo::client::safe::{PairFile, Safe};
 use crate::amo::settings::BaseUrl;
 use crate::amo::settings::oauth::OAuth;
@@ -238,7 +238,7 @@ impl Granter {
                     return Err(self.refused(desk, pair, secret, given));
                 }
                 Ok(Given::Later(words)) | Err(Failure::NotSent(words)) => return Err(not_refreshed(&words)),
-                Err(Failure::NoToken(words)) => return Err(Failure::NoToken(words)),
+                Err(failure @ (Failure::NoToken(_) | Failure::Quiet)) => return Err(failure),
                 Ok(Given::Lost(words)) | Err(Failure::Unknown(words)) => {
                     desk.lost = true;
                     if tries == 0 {
@@ -285,6 +285,7 @@ impl Granter {
             method: Method::GET,
             path: DOMAIN_PATH.to_owned(),
             body: None,
+            quiet: Quiet::Wait,
             secret: Some((HeaderName::from_static(REFRESH_HEADER), secret)),
         };
         let reply =
@@ -425,7 +426,8 @@ pub(super) async fn authorize(
 }
 
 fn question(body: Vec<u8>) -> Question {
-    Question { method: Method::POST, path: TOKEN_PATH.to_owned(), body: Some(body), secret: None }
+    let path = TOKEN_PATH.to_owned();
+    Question { method: Method::POST, path, body: Some(body), quiet: Quiet::Wait, secret: None }
 }
 
 /// A token as the value of a header.

@@ -64,7 +64,9 @@ impl TokenKeeper {
             Ok(token) if before.as_ref() == Some(&token) => Renewal::Same,
             Ok(_) => Renewal::Another,
             Err(Failure::NoToken(words)) => Renewal::Absent(words),
-            Err(Failure::NotSent(words) | Failure::Unknown(words)) => Renewal::Later(words),
+            Err(failure @ (Failure::NotSent(_) | Failure::Unknown(_) | Failure::Quiet)) => {
+                Renewal::Later(failure.to_string())
+            }
         }
     }
 

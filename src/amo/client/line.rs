@@ -30,8 +30,19 @@ pub(super) struct Question {
     pub method: Method,
     pub path: String,
     pub body: Option<Vec<u8>>,
+    /// What is done when amoCRM has asked for quiet.
+    pub quiet: Quiet,
     /// A header whose value is a secret.
     pub secret: Option<(HeaderName, HeaderValue)>,
+}
+
+/// What a request does while amoCRM wants no requests.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Quiet {
+    /// It waits for its turn.
+    Wait,
+    /// It is not made: of many that wait, one is enough to try whether the quiet is over.
+    GiveUp,
 }
 
 impl Line {
@@ -71,8 +82,9 @@ impl Line {
     /// As [`ask`](Self::ask), at another address.
     pub(super) async fn ask_at(&self, base_url: &BaseUrl, question: Question) -> Result<Reply, Failure> {
         let path = question.path.clone();
+        let quiet = question.quiet;
         let request = self.request(base_url, question);
-        self.turn().await;
+        self.turn(quiet).await?;
         let response = request.send().await.map_err(http::failure)?;
         let reply = http::reply(response, self.now()).await;
         self.learn(&reply);
@@ -101,13 +113,14 @@ impl Line {
     }
 
     /// Waits until the pace lets this request go.
-    async fn turn(&self) {
+    async fn turn(&self, quiet: Quiet) -> Result<(), Failure> {
         loop {
             let now = (self.clock.mono)();
             // The guard is a temporary: it is gone before the sleep.
             let taken = lock(&self.pace).take(now);
             match taken {
-                Ok(()) => return,
+                Ok(()) => return Ok(()),
+                Err(_) if quiet == Quiet::GiveUp && self.open_at() > now => return Err(Failure::Quiet),
                 Err(later) => tokio::time::sleep(later.since(now)).await,
             }
         }

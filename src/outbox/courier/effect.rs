@@ -40,7 +40,7 @@ pub enum Effect {
     /// Read the token again.
     RenewToken,
     /// Post this body; the calls in it are named by these request ids, in this order.
-    Post { body: Vec<u8>, request_ids: Vec<String> },
+    Post { batch: BatchId, body: Vec<u8>, request_ids: Vec<String> },
     /// Search for calls that were posted at `since` or later.
     ReadBack { since: HostTime, uniqs: BTreeSet<String> },
     /// Tell people where the account stands.
@@ -60,7 +60,10 @@ pub enum Outcome {
     Settled,
     Probed(Probed),
     Token(Token),
-    Posted(Posted),
+    Posted {
+        batch: BatchId,
+        posted: Posted,
+    },
     ReadBack(ReadBack),
     /// Calls were enqueued.
     Arrived,
@@ -91,6 +94,8 @@ pub enum Posted {
         answer: Answer,
         status: u16,
     },
+    /// amoCRM had asked for quiet before the request's turn came.
+    Quiet,
     /// The request never left.
     NotSent(String),
     /// The request left and no answer came.

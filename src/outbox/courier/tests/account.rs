@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn a_call_that_never_left_waits_without_a_search() {
     let mut script = Script::started();
-    script.sends(50, &[1]).give(Outcome::Posted(Posted::NotSent("refused".to_owned())));
+    script.sends(50, &[1]).give(posted(Posted::NotSent("refused".to_owned())));
     script.announces_trouble().settles(&[(1, Phase::Pending)]);
     script.waits(SECOND, SECOND * 2).expect(&Effect::Probe);
 }
