@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use ami2amo::amo::answer::{Account, Answer, Fate};
 use ami2amo::amo::notes::{Note, Probe};
+use ami2amo::amo::pace::Pace;
 use ami2amo::call::id::{AccountId, CallId};
 use ami2amo::outbox::courier::effect::{Effect, Now, Outcome, Posted, Probed, ReadBack, Token};
 use ami2amo::outbox::courier::{Courier, Rules};
@@ -55,7 +56,11 @@ struct World {
     /// POSTs under way: when each comes back, and with what.
     air: Vec<(MonoTime, BatchId, Posted)>,
     flown: u64,
-    most_in_the_air: usize,
+    pace: Pace,
+    departures: Vec<MonoTime>,
+    latency: Duration,
+    /// How much flights differ; none when it is 0.
+    spread: u64,
 }
 
 const START: HostTime = HostTime::from_micros(1_795_338_791_000_000);
@@ -79,7 +84,10 @@ impl World {
             luck: luck.into_iter(),
             air: Vec::new(),
             flown: 0,
-            most_in_the_air: 0,
+            pace: Pace::new(5),
+            departures: Vec::new(),
+            latency: Duration::from_millis(300),
+            spread: 1,
         }
     }
 
@@ -130,10 +138,14 @@ impl World {
     /// The POST is in the air; some fly longer than those that left after them.
     fn fly(&mut self, batch: BatchId, posted: Posted) {
         self.flown += 1;
-        let flight = Duration::from_millis(300 + self.flown * 7 % 5 * 400);
-        self.air.push((self.now.mono.after(flight), batch, posted));
+        let mut departure = self.now.mono;
+        while let Err(later) = self.pace.take(departure) {
+            departure = later;
+        }
+        self.departures.push(departure);
+        let flight = self.latency + self.latency * u32::try_from(self.flown * 7 % 5 * self.spread).unwrap();
+        self.air.push((departure.after(flight), batch, posted));
         assert!(self.air.len() <= 4, "more in the air than in-flight allows");
-        self.most_in_the_air = self.most_in_the_air.max(self.air.len());
     }
 
     fn wait(&mut self, wait: Duration) {
@@ -267,4 +279,35 @@ proptest! {
         prop_assert_eq!(stored.len() as u64, calls, "some call is missing");
         prop_assert_eq!(world.stored.len() as u64, calls, "some call is there twice");
     }
+}
+
+/// How many of `moments` lie in the fullest second.
+fn fullest_second(moments: &[MonoTime]) -> usize {
+    let within = |first: &MonoTime| {
+        moments.iter().filter(|at| *at >= first && at.since(*first) <= Duration::from_secs(1)).count()
+    };
+    moments.iter().map(within).max().unwrap_or(0)
+}
+
+#[test]
+fn a_backlog_keeps_the_pace_however_long_answers_take() {
+    for (millis, part) in [(50, 0.95), (300, 0.95), (700, 0.95)] {
+        let mut world = World::new(10_000, Vec::new());
+        world.latency = Duration::from_millis(millis);
+        world.spread = 0;
+        world.run();
+        let took = world.now.mono.since(MonoTime::from_micros(1)).as_secs_f64();
+        let (rate, best) = (10_000.0 / took, 5.0 * 50.0);
+        assert!(rate >= part * best, "{millis} ms: {rate} calls a second of {best}");
+        assert!(fullest_second(&world.departures) <= 5, "{millis} ms");
+    }
+}
+
+#[test]
+fn nothing_the_courier_does_goes_over_the_pace() {
+    let lost = Luck::StoredAndLost { carried_out: 0, listed: 3 };
+    let luck = (0..60).map(|number| if number % 3 == 0 { lost } else { Luck::Fine { listed: 0 } });
+    let mut world = World::new(3_000, luck.collect());
+    world.run();
+    assert!(fullest_second(&world.departures) <= 5);
 }

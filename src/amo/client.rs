@@ -5,12 +5,14 @@
 //! says whether the request can have reached amoCRM; no more than a megabyte of an answer is
 //! held. Dropping the future of a POST leaves its outcome unknown.
 
+mod authorize;
 pub mod granter;
 mod http;
 pub mod keeper;
 pub mod line;
 mod resolver;
 pub mod safe;
+pub mod tending;
 pub mod trust;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,10 +23,10 @@ use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 
 use crate::amo::answer::{Account, Reply};
-use crate::amo::client::granter::Tending;
 use crate::amo::client::keeper::TokenKeeper;
 use crate::amo::client::line::{Line, Question, Quiet};
 use crate::amo::client::safe::PairFile;
+use crate::amo::client::tending::Tending;
 use crate::amo::notes::{self, ACCOUNT_PATH, CALLS_PATH, KINDS, Kind, Note, PAGES_MAX, Page, Probe, Window};
 use crate::amo::pace::Pace;
 use crate::amo::settings::oauth::OAuth;
@@ -268,7 +270,7 @@ pub async fn authorize(
     clock: Clock,
 ) -> Result<Result<Pair, String>, Error> {
     let line = open(settings, pace, clock)?;
-    Ok(granter::authorize(&line, app, code, file).await)
+    Ok(authorize::authorize(&line, app, code, file).await)
 }
 
 fn open(settings: &Settings, pace: Arc<Mutex<Pace>>, clock: Clock) -> Result<Line, Error> {

@@ -22,8 +22,10 @@ pub mod effect;
 mod flight;
 mod health;
 pub mod manner;
+mod refusals;
 mod size;
 pub mod standing;
+mod step;
 #[cfg(feature = "daemon")]
 pub mod task;
 
@@ -37,13 +39,15 @@ use crate::amo::notes::Note;
 use crate::amo::settings::Settings;
 use crate::call::id::{AccountId, PbxName};
 use crate::outbox::courier::effect::{Effect, Now, Outcome, Posted, Probed, ReadBack, Ruling, Token};
-use crate::outbox::courier::flight::{Flight, Landing, Load, Unexplained};
+use crate::outbox::courier::flight::{Flight, Landing};
 use crate::outbox::courier::health::{Gate, Health};
 use crate::outbox::courier::manner::{Lesson, Manners};
+use crate::outbox::courier::refusals::Refusals;
 use crate::outbox::courier::size::Size;
 use crate::outbox::courier::standing::{Hold, Signal, Standing};
+use crate::outbox::courier::step::{Step, given_up, rest_of};
 use crate::outbox::policy::{self, Jitter, Policy};
-use crate::outbox::queue::{self, BatchId, Item, Seq, Settlement, State};
+use crate::outbox::queue::{self, BatchId, Item, Settlement, State};
 use crate::outbox::schedule;
 use crate::time::{HostTime, MonoTime};
 
@@ -68,10 +72,7 @@ pub struct Courier {
     health: Health,
     store_failures: u32,
     store_paused_until: MonoTime,
-    /// Calls whose last POST was refused alone and without a reason. A restart counts anew.
-    unexplained: BTreeMap<Seq, Row>,
-    /// POSTs in which amoCRM decided on a call.
-    successes: u64,
+    refusals: Refusals,
 }
 
 /// What the configuration says; may change between two polls.
@@ -79,36 +80,6 @@ pub struct Courier {
 pub struct Rules {
     pub amo: Settings,
     pub delivery: Policy,
-}
-
-/// Refusals of one call in a row.
-#[derive(Clone, Copy, Debug, Default)]
-struct Row {
-    count: u32,
-    /// [`Courier::successes`] at the last one.
-    successes: u64,
-}
-
-#[derive(Debug, Default)]
-enum Step {
-    Adopt,
-    #[default]
-    Begin,
-    Look,
-    ReadBack {
-        items: Vec<Item>,
-        /// What is stored after this may be missed by the search.
-        begun: HostTime,
-    },
-    Lease,
-    Intend(Vec<Load>),
-    Post(Flight),
-    Settle {
-        rulings: Vec<Ruling>,
-        together: bool,
-    },
-    NextDue,
-    Rest(MonoTime),
 }
 
 /// Unknown calls that are searched for at once: as many as a page of notes holds.
@@ -136,11 +107,10 @@ impl Courier {
             manners: Manners::default(),
             winding_down: false,
             owes_adoption: false,
-            successes: 0,
             health: Health::new(),
             store_failures: 0,
             store_paused_until: MonoTime::default(),
-            unexplained: BTreeMap::new(),
+            refusals: Refusals::default(),
         }
     }
 
@@ -359,8 +329,7 @@ impl Courier {
         let timeout = self.rules.amo.request_timeout.duration();
         let Landing { rulings, signal, unexplained } =
             flight.land(posted, &self.rules.delivery, timeout, now.host);
-        self.successes += u64::from(signal == Signal::Works);
-        self.count_refusals(&rulings, unexplained);
+        self.refusals.count(&rulings, unexplained, signal == Signal::Works);
         self.landed.extend(rulings);
         let jitter = self.jitter.draw();
         self.health.learn_of_post(signal, &self.rules.delivery, jitter, now);
@@ -378,23 +347,6 @@ impl Courier {
             Posted::Answered { status: 504, .. } | Posted::Lost(_) => self.size.shrink(calls),
             Posted::Answered { status: 200..=299, .. } => self.size.grow(calls),
             Posted::Answered { .. } | Posted::NotSent(_) | Posted::NoToken(_) | Posted::Quiet => {}
-        }
-    }
-
-    /// A refusal that says nothing counts against the call that was alone in it; any other outcome
-    /// ends the row. A server's failure counts when amoCRM served another call since the last one:
-    /// where it serves nobody, the fault is not the call's.
-    fn count_refusals(&mut self, rulings: &[Ruling], unexplained: Option<Unexplained>) {
-        if let Some(Unexplained { seq, by_server }) = unexplained {
-            let successes = self.successes;
-            let row = self.unexplained.entry(seq).or_default();
-            if !by_server || row.count == 0 || successes > row.successes {
-                *row = Row { count: row.count + 1, successes };
-            }
-            return;
-        }
-        for ruling in rulings {
-            self.unexplained.remove(&ruling.settlement.seq);
         }
     }
 
@@ -427,11 +379,11 @@ impl Courier {
         let mut rulings = Vec::with_capacity(items.len());
         for item in items {
             let note = notes.get(&calls::uniq(&item.call.record));
-            let refusals = self.unexplained.get(&item.seq).map_or(0, |row| row.count);
+            let refusals = self.refusals.in_a_row(item.seq);
             let jitter = self.jitter.draw();
             let settled = policy::after_look(&rules.delivery, item, note, refusals, timeout, begun, jitter);
             if !schedule::waits(settled.state.phase()) {
-                self.unexplained.remove(&item.seq);
+                self.refusals.forget(item.seq);
             }
             self.manners.settled(item.seq, settled.state.phase(), begun);
             rulings.push(Ruling::new(item, settled));
@@ -467,47 +419,6 @@ impl Courier {
         let jitter = self.jitter.draw();
         self.health.learn(signal, &self.rules.delivery, jitter, now);
     }
-}
-
-impl Step {
-    /// Whether no decision lies on the desk that is lost when it is left.
-    fn is_free(&self) -> bool {
-        match self {
-            Self::Intend(_) | Self::Post(_) | Self::Settle { .. } => false,
-            Self::Adopt
-            | Self::Begin
-            | Self::Look
-            | Self::ReadBack { .. }
-            | Self::Lease
-            | Self::NextDue
-            | Self::Rest(_) => true,
-        }
-    }
-}
-
-/// The step after one that the store refused for good.
-fn given_up(step: Step) -> Step {
-    match step {
-        Step::Settle { rulings, together: true } if rulings.len() > 1 => {
-            Step::Settle { rulings, together: false }
-        }
-        Step::Settle { rulings, .. } => rest_of(rulings),
-        Step::Intend(_) => Step::Begin,
-        Step::Adopt
-        | Step::Begin
-        | Step::Look
-        | Step::ReadBack { .. }
-        | Step::Lease
-        | Step::Post(_)
-        | Step::NextDue
-        | Step::Rest(_) => step,
-    }
-}
-
-/// What is left to settle, one by one, after the first.
-fn rest_of(rulings: Vec<Ruling>) -> Step {
-    let rulings: Vec<Ruling> = rulings.into_iter().skip(1).collect();
-    if rulings.is_empty() { Step::Begin } else { Step::Settle { rulings, together: false } }
 }
 
 fn read_back(items: &[Item], begun: HostTime) -> Effect {

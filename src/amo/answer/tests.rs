@@ -329,3 +329,19 @@ fn errors_beside_a_status_that_judges_no_call_bury_none() {
         }
     }
 }
+
+#[test]
+fn an_answer_that_refuses_some_of_several_calls_is_evidence() {
+    let has = |status, body: &str, calls| read(&reply(status, body), &ids(calls)).evidence.is_some();
+    let mixed = r#"{"errors":[{"status":263,"request_id":"1"}],"_embedded":{"calls":[{"id":5,"request_id":"0"}]}}"#;
+    let bare = r#"{"errors":[{"title":"Entity not found"}]}"#;
+    for body in [mixed, bare] {
+        for status in [200, 400] {
+            assert!(has(status, body, 2));
+            assert!(!has(status, body, 1), "it refuses all there is");
+        }
+        assert!(!has(503, body, 2), "it is no judgement");
+    }
+    assert!(!has(200, DOCUMENTED, 2));
+    assert!(!has(400, VALIDATION, 3), "that is documented");
+}

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use reqwest::Method;
 use reqwest::header::{HeaderName, HeaderValue};
-use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::amo::client::Failure;
@@ -53,23 +52,13 @@ struct Desk {
     rest_until: HostTime,
 }
 
-/// Exchanges in time when nothing else asks for a token: amoCRM forgets one that is not used.
-#[derive(Debug)]
-pub struct Tending {
-    granter: Arc<Granter>,
-    line: Arc<Line>,
-}
-
 /// What a person does about tokens that are missing or over.
 pub const ADVICE: &str = "grant the integration access in amoCRM and give its code to `ami2amo auth --code CODE` within 20 minutes";
 
 /// How often one pair is exchanged when answers are lost: the first one may not have arrived.
 const TRIES: u32 = 2;
 /// The rest after an exchange failed that was not urgent.
-const REST: Duration = Duration::from_mins(1);
-/// The longest sleep of who tends the tokens: the clock may be set meanwhile.
-const NAP_MAX: Duration = Duration::from_hours(1);
-
+pub(super) const REST: Duration = Duration::from_mins(1);
 impl Granter {
     pub fn new(
         account: AccountId,
@@ -112,6 +101,16 @@ impl Granter {
     /// The access token in use, whatever is known of it.
     pub(super) fn in_use(&self) -> Option<Token> {
         lock(&self.life).pair().map(|pair| pair.access.clone())
+    }
+
+    /// When the tokens should be exchanged.
+    pub(super) fn due_at(&self) -> Option<HostTime> {
+        lock(&self.life).pair().map(Pair::due_at)
+    }
+
+    /// Waits until no exchange is under way.
+    pub(super) async fn at_rest(&self) {
+        drop(self.desk.lock().await);
     }
 
     async fn work(&self, desk: &mut Desk, line: &Line) -> Result<Token, Failure> {
@@ -357,75 +356,8 @@ impl Granter {
     }
 }
 
-impl Tending {
-    pub(super) fn new(granter: Arc<Granter>, line: Arc<Line>) -> Self {
-        Self { granter, line }
-    }
-
-    /// Brings the tokens up to date whenever it is time, until `stop`; ends when no exchange is under way.
-    pub async fn run(self, stop: CancellationToken) {
-        loop {
-            let nap = match self.granter.token(&self.line).await {
-                Ok(_) => self.nap(),
-                // Whoever sends calls says it aloud.
-                Err(_) => REST,
-            };
-            tokio::select! {
-                () = stop.cancelled() => break,
-                () = tokio::time::sleep(nap) => {}
-            }
-        }
-        drop(self.granter.desk.lock().await);
-    }
-
-    fn nap(&self) -> Duration {
-        let due_at = lock(&self.granter.life).pair().map(Pair::due_at);
-        due_at.map_or(REST, |at| at.since(self.line.now()).clamp(REST, NAP_MAX))
-    }
-}
-
-/// Exchanges a code that a person brought for a first pair, and writes it to `file`.
-///
-/// # Errors
-/// In words, when there is no pair after it.
-pub(super) async fn authorize(
-    line: &Line,
-    app: &OAuth,
-    code: &Token,
-    file: &PairFile,
-) -> Result<Pair, String> {
-    let base_url = line.base_url();
-    let last = file.read().ok().flatten().map(|pair| pair.serial);
-    let secret = secret(app).await?;
-    let reply = line.ask(question(oauth::body(app, &secret, Grant::Code(code)))).await;
-    let given = oauth::read(&reply.map_err(|failure| failure.to_string())?);
-    let (access, refresh, expires_in_s) = match given {
-        Given::Pair { access, refresh, expires_in_s } => (access, refresh, expires_in_s),
-        Given::Refused(words) => {
-            return Err(format!(
-                "amoCRM refuses the code ({words}): it works once and for 20 minutes, and client-id, the secret key \
-                 and redirect-uri must be those of its integration"
-            ));
-        }
-        Given::NotHere(words) => return Err(format!("{base_url} is no account ({words}): check base-url")),
-        Given::Later(words) | Given::Lost(words) => return Err(words),
-    };
-    let now = line.now();
-    let pair = Pair {
-        serial: Pair::next_serial(last, now),
-        access,
-        refresh,
-        obtained_at: now,
-        expires_at: now.after(Duration::from_secs(expires_in_s)),
-        client_id: app.client_id.as_str().to_owned(),
-        configured: base_url.as_str().to_owned(),
-        base_url: base_url.as_str().to_owned(),
-    };
-    file.write(&pair)?;
-    Ok(pair)
-}
-
-fn question(body: Vec<u8>) -> Question {
+/// A request to the token end point.
+pub(super) fn question(body: Vec<u8>) -> Question {
     let path = TOKEN_PATH.to_owned();
     Question { method: Method::POST, path, body: Some(body), quiet: Quiet::Wait, secret: None }
 }
@@ -436,7 +368,8 @@ fn header_value(token: &Token) -> Result<HeaderValue, Failure> {
         .map_err(|_| Failure::NoToken("the token cannot stand in a header".to_owned()))
 }
 
-async fn secret(app: &OAuth) -> Result<Token, String> {
+/// The integration's secret key.
+pub(super) async fn secret(app: &OAuth) -> Result<Token, String> {
     match (&app.client_secret, &app.client_secret_file) {
         (Some(secret), _) => secret.token().map_err(|error| format!("client-secret: {error}")),
         (None, Some(path)) => read_token(path.clone()).await,

@@ -4,8 +4,9 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use crate::amo::client::granter::{Granter, Tending};
+use crate::amo::client::granter::Granter;
 use crate::amo::client::line::{Line, lock};
+use crate::amo::client::tending::Tending;
 use crate::amo::client::{Failure, Renewal, TokenSource};
 use crate::amo::token::{Life, TOKEN_MAX, Token};
 use crate::time::HostTime;
