@@ -333,7 +333,8 @@ fn errors_beside_a_status_that_judges_no_call_bury_none() {
 #[test]
 fn an_answer_that_refuses_some_of_several_calls_is_evidence() {
     let has = |status, body: &str, calls| read(&reply(status, body), &ids(calls)).evidence.is_some();
-    let mixed = r#"{"errors":[{"status":263,"request_id":"1"}],"_embedded":{"calls":[{"id":5,"request_id":"0"}]}}"#;
+    let mixed =
+        r#"{"errors":[{"status":263,"request_id":"1"}],"_embedded":{"calls":[{"id":5,"request_id":"0"}]}}"#;
     let bare = r#"{"errors":[{"title":"Entity not found"}]}"#;
     for body in [mixed, bare] {
         for status in [200, 400] {

@@ -58,7 +58,7 @@ fn roots_with(ca_file: Option<&Path>, system: Option<&Path>) -> Result<RootCertS
                 add(&mut roots, certificates.filter_map(|certificate| anchor(certificate).ok()));
             }
             Err(error) => {
-                tracing::debug!(path = %path.display(), %error, "the system's authorities cannot be read")
+                tracing::debug!(path = %path.display(), %error, "the system's authorities cannot be read");
             }
         }
     }

@@ -165,14 +165,18 @@ impl<O: Outbox> Task<O> {
                 None
             }
             Effect::Wait { until } => self.wait(until, air).await,
-            effect => {
-                let may_drop = !matches!(effect, Effect::Intend { .. } | Effect::Settle { .. });
-                tokio::select! {
-                    biased;
-                    () = self.stop.cancelled(), if may_drop => None,
-                    outcome = self.outcome(effect) => outcome,
-                }
-            }
+            Effect::Intend { .. } | Effect::Settle { .. } | Effect::Announce(_) => self.outcome(effect).await,
+            Effect::Adopt
+            | Effect::Look { .. }
+            | Effect::Lease { .. }
+            | Effect::NextDue
+            | Effect::Probe
+            | Effect::RenewToken
+            | Effect::ReadBack { .. } => tokio::select! {
+                biased;
+                () = self.stop.cancelled() => None,
+                outcome = self.outcome(effect) => outcome,
+            },
         }
     }
 
@@ -226,7 +230,7 @@ impl<O: Outbox> Task<O> {
             Ok(Some(kept)) => courier.recall(&kept),
             Ok(None) => {}
             Err(error) => {
-                debug!(account = %self.account, %error, "what was learned of the account cannot be read")
+                debug!(account = %self.account, %error, "what was learned of the account cannot be read");
             }
         }
     }

@@ -6,7 +6,7 @@ use crate::amo::notes::Probe;
 use crate::outbox::courier::effect::Token;
 use crate::outbox::policy::OnUnknown;
 use crate::outbox::policy::tests::{START, item, unknown};
-use crate::outbox::queue::{Error, Phase};
+use crate::outbox::queue::{Error, Phase, Seq};
 
 mod account;
 mod flights;
