@@ -190,15 +190,18 @@ async fn a_refused_token_is_exchanged_when_it_had_worked() {
 }
 
 #[tokio::test]
-async fn a_new_token_that_is_refused_is_not_exchanged_again_and_again() {
+async fn new_tokens_that_are_refused_are_not_exchanged_again_and_again() {
     let world = World::granted().await;
     let client = world.client();
-    "another".clone_into(&mut world.fake.state().access);
+    let mut renewals = Vec::new();
     for _ in 0..5 {
+        "another".clone_into(&mut world.fake.state().access);
         assert!(!works(&client).await);
-        assert_eq!(client.renew_token().await, Renewal::Same);
+        renewals.push(client.renew_token().await);
     }
-    assert_eq!(world.exchanges(), 1);
+    let same = Renewal::Same;
+    assert_eq!(renewals, [Renewal::Another, same.clone(), same.clone(), same.clone(), same]);
+    assert_eq!(world.exchanges(), 2);
 }
 
 #[tokio::test]

@@ -226,6 +226,10 @@ impl Courier {
         }
         match self.health.gate(now) {
             Gate::ShutUntil(until) => Effect::Wait { until },
+            // What the others in the air met is the same event.
+            Gate::Renew | Gate::Probe if !self.flights.is_empty() => {
+                Effect::Wait { until: now.mono.after(REST_MAX) }
+            }
             Gate::Renew => Effect::RenewToken,
             Gate::Probe => Effect::Probe,
             Gate::Open => {

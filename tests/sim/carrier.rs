@@ -554,7 +554,7 @@ impl World {
                 process.pace.too_many(mono, retry_after, jitter);
             }
             403 if json.is_none() => process.pace.banned(mono),
-            _ => process.pace.passed(),
+            _ => process.pace.passed(mono),
         }
         if let Some(token) = process.life.token().cloned() {
             match reply.status {

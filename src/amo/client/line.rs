@@ -136,7 +136,7 @@ impl Line {
                 tracing::warn!(?pause, "amoCRM got too many requests: everything pauses");
             }
             403 if json_object(&reply.body).is_none() => pace.banned(now),
-            _ => pace.passed(),
+            _ => pace.passed(now),
         }
     }
 }

@@ -53,7 +53,9 @@ pub struct Claims {
 }
 
 /// Shortest life of an access token that is believed, in seconds: one of 0 would be exchanged for ever.
-const LIFE_MIN_S: u64 = 60;
+const LIFE_MIN_S: u64 = 5;
+/// The life of one that does not say it, in seconds.
+const LIFE_UNSAID_S: u64 = 3600;
 /// Longest, in seconds: a month. amoCRM gives a day.
 const LIFE_MAX_S: u64 = 31 * 24 * 3600;
 
@@ -107,7 +109,7 @@ pub fn claims(token: &Token) -> Claims {
 
 fn pair(body: &Value) -> Option<Given> {
     let token = |key| Token::parse(body.get(key)?.as_str()?).ok();
-    let seconds = answer::id_of(body.get("expires_in")).unwrap_or(LIFE_MIN_S);
+    let seconds = answer::id_of(body.get("expires_in")).unwrap_or(LIFE_UNSAID_S);
     Some(Given::Pair {
         access: token("access_token")?,
         refresh: token("refresh_token")?,
@@ -190,7 +192,7 @@ mod tests {
             let Given::Pair { expires_in_s, .. } = read(&reply(200, &body)) else { panic!("{body}") };
             expires_in_s
         };
-        assert_eq!(["0", "-5", "null", "1e9", "99999999999"].map(life), [60, 60, 60, 60, 2_678_400]);
+        assert_eq!(["0", "-5", "null", "1e9", "99999999999"].map(life), [5, 3600, 3600, 3600, 2_678_400]);
     }
 
     #[test]

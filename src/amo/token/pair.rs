@@ -2,8 +2,9 @@
 //!
 //! ```text
 //!  missing ─offer─► fresh ─accept─► proved ─refuse, or near its end─► due ─offer the next pair─► fresh
-//!                     │                                                │
-//!                     └─refuse─► refused: asked again slowly           └─end─► over, until another pair
+//!                     │                                              ▲ │
+//!                     ├─refuse, the first time───────────────────────┘ └─end─► over, until another pair
+//!                     └─refuse, as the pair before─► refused: asked again slowly
 //! ```
 //!
 //! amoCRM exchanges a refresh token once. Who exchanges it and loses what came back has to ask the
@@ -67,6 +68,8 @@ pub enum Unreadable {
 pub struct Life {
     pair: Option<Pair>,
     access: Access,
+    /// The pair before was refused without ever having worked.
+    barren: bool,
     over: Option<String>,
 }
 
@@ -76,7 +79,10 @@ enum Access {
     #[default]
     Fresh,
     Proved,
-    Refused,
+    /// It had worked before.
+    Ended,
+    /// It never worked.
+    Barren,
 }
 
 /// What a request needs first.
@@ -99,9 +105,9 @@ const VERSION: u32 = 1;
 /// fails needs time to be tried again.
 const REST_PART: u32 = 4;
 const REST_MAX: Duration = Duration::from_hours(1);
-/// A token that was refused without ever having worked is no older than this when it is asked for
-/// again instead of exchanged: amoCRM gives tokens out and refuses them for reasons that another
-/// exchange does not mend.
+/// The second token in a row that was refused without ever having worked is no older than this when it
+/// is tried again instead of exchanged: amoCRM gives tokens out and refuses them for reasons that
+/// another exchange does not mend.
 const REFUSED_FRESH: Duration = Duration::from_hours(1);
 /// amoCRM forgets a refresh token that was not used for three months.
 const UNUSED_MAX: Duration = Duration::from_hours(24 * 90);
@@ -171,16 +177,20 @@ impl Life {
         if self.pair.as_ref().is_some_and(|known| known.serial >= pair.serial) {
             return false;
         }
-        *self = Self { pair: Some(pair), access: Access::Fresh, over: None };
+        let barren = self.access == Access::Barren;
+        *self = Self { pair: Some(pair), access: Access::Fresh, barren, over: None };
         true
     }
 
     /// amoCRM answered 401 to `token`.
     pub fn refuse(&mut self, token: &Token, now: HostTime) {
         let Some(pair) = self.pair.as_mut().filter(|pair| pair.access == *token) else { return };
-        let is_fresh = self.access != Access::Proved && now.since(pair.obtained_at) < REFUSED_FRESH;
-        self.access = Access::Refused;
-        if !is_fresh {
+        self.access = match self.access {
+            Access::Proved | Access::Ended => Access::Ended,
+            Access::Fresh | Access::Barren => Access::Barren,
+        };
+        let in_a_row = self.barren && self.access == Access::Barren;
+        if !in_a_row || now.since(pair.obtained_at) >= REFUSED_FRESH {
             pair.expires_at = pair.expires_at.min(now);
         }
     }
@@ -207,7 +217,7 @@ impl Life {
     /// What a request at `now` needs.
     pub fn step(&self, now: HostTime) -> Step {
         let Some(pair) = &self.pair else { return Step::Grant };
-        let works = self.access != Access::Refused && now < pair.expires_at;
+        let works = matches!(self.access, Access::Fresh | Access::Proved) && now < pair.expires_at;
         match &self.over {
             // Nothing can be exchanged, and what there is works to its end.
             Some(_) if works => Step::Send(pair.access.clone()),
@@ -301,13 +311,21 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_is_new_and_refused_is_not_exchanged_at_once() {
+    fn a_token_that_is_new_and_refused_is_exchanged_once_and_then_an_hour_later() {
         let mut life = life(pair(1, NOW));
-        let access = pair(1, NOW).access;
+        life.refuse(&pair(1, NOW).access, NOW);
+        assert_eq!(exchanges(&life, NOW), None);
+        assert!(life.offer(pair(2, NOW)));
+        let access = pair(2, NOW).access;
         life.refuse(&access, NOW.after(HOUR / 2));
-        sends(&life, NOW.after(HOUR / 2), "access1");
+        sends(&life, NOW.after(HOUR / 2), "access2");
         life.refuse(&access, NOW.after(HOUR));
         assert_eq!(exchanges(&life, NOW.after(HOUR)), None);
+        assert!(life.offer(pair(3, NOW)));
+        life.accept(&pair(3, NOW).access);
+        assert!(life.offer(pair(4, NOW)));
+        life.refuse(&pair(4, NOW).access, NOW);
+        assert_eq!(exchanges(&life, NOW), None, "the row ended with one that worked");
     }
 
     #[test]

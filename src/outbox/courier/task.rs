@@ -5,7 +5,7 @@
 //! store takes it; the end waits for requests that are under way, up to `stop-timeout`, and what
 //! is cut off then is looked up at the next start. Waiting costs a wake-up a minute.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;
 
@@ -197,9 +197,7 @@ impl<O: Outbox> Task<O> {
             Effect::Settle { rulings } => self.settle(rulings, now).await.map(|()| Outcome::Settled),
             Effect::Probe => Ok(Outcome::Probed(self.probe().await)),
             Effect::RenewToken => Ok(Outcome::Token(self.renew().await)),
-            Effect::ReadBack { since, uniqs } => {
-                Ok(Outcome::ReadBack(read_back(self.client.find_notes(&uniqs, since).await)))
-            }
+            Effect::ReadBack { since, uniqs } => Ok(Outcome::ReadBack(self.read_back(&uniqs, since).await)),
             Effect::Announce(standing) => {
                 self.announce(standing);
                 return None;
@@ -266,6 +264,17 @@ impl<O: Outbox> Task<O> {
                 Probed::Silent(failure.to_string())
             }
         }
+    }
+
+    async fn read_back(&self, uniqs: &BTreeSet<String>, since: HostTime) -> ReadBack {
+        let found = read_back(self.client.find_notes(uniqs, since).await);
+        if let ReadBack::Unreadable(reason) = &found {
+            error!(
+                account = %self.account, calls = uniqs.len(), reason,
+                "calls that were perhaps stored cannot be looked up in amoCRM: they wait until the token's user may read notes"
+            );
+        }
+        found
     }
 
     async fn renew(&self) -> Token {

@@ -82,6 +82,29 @@ fn an_account_that_gives_trouble_gets_one_batch_at_a_time() {
 }
 
 #[test]
+fn several_refusals_of_one_token_are_one_event() {
+    let mut script = script();
+    let refused = || {
+        let fates = vec![Fate::Untouched];
+        let answer =
+            Answer { account: Account::Unauthorized, fates, words: "HTTP 401".to_owned(), evidence: None };
+        Posted::Answered { status: 401, answer }
+    };
+    for batch in 1..=3 {
+        launches(&mut script, batch, &[batch]);
+    }
+    lands(&mut script, 2, refused());
+    script.settles(&[(2, Phase::Pending)]);
+    assert!(matches!(script.poll(), Effect::Wait { .. }), "the others are waited for");
+    lands(&mut script, 1, refused());
+    lands(&mut script, 3, refused());
+    script.settles(&[(1, Phase::Pending), (3, Phase::Pending)]);
+    script.expect(&Effect::RenewToken).give(Outcome::Token(Token::Another));
+    script.expect(&Effect::Probe).give(probe(Account::Fine));
+    launches(&mut script, 4, &[1]);
+}
+
+#[test]
 fn a_batch_that_quiet_kept_on_the_ground_waits_and_troubles_nobody() {
     let mut script = script();
     launches(&mut script, 1, &[1]);
