@@ -18,9 +18,11 @@ impl Size {
         self.0
     }
 
-    /// A batch of so many calls went lost.
+    /// A batch of so many calls went lost. One call alone says nothing of the size.
     pub fn shrink(&mut self, calls: usize) {
-        self.0 = self.0.min((calls / 2).max(1));
+        if calls > 1 {
+            self.0 = self.0.min(calls / 2);
+        }
     }
 
     /// A batch of so many calls was answered.
@@ -58,6 +60,8 @@ mod tests {
         size.shrink(20);
         size.grow(9);
         assert_eq!(size.get(), 10);
+        size.shrink(1);
+        assert_eq!(size.get(), 10, "it was alone");
         size.shrink(50);
         assert_eq!(size.get(), 10, "one that was sent before the size shrank");
     }
