@@ -9,8 +9,8 @@ use tokio::process::Command;
 
 use ami2amo::amo::client::safe::PairFile;
 use ami2amo::call::id::AccountId;
-use daemon::Host;
-use fake_ami::{FakeAmi, Script};
+use daemon::{Host, missed_call};
+use fake_ami::{FakeAmi, Script, Step};
 use fake_oauth::{FakeOAuth, Fault, start};
 
 #[path = "support/daemon.rs"]
@@ -96,4 +96,36 @@ async fn a_daemon_without_access_takes_the_tokens_that_auth_brings_while_it_runs
     let store = host.path("store");
     let pair = PairFile::of(&store, &AccountId::default()).read().expect("it is a pair");
     assert!(pair.is_some());
+}
+
+/// One call, of this channel, at each connection.
+fn rings(uniqueid: &str) -> Script {
+    Script { steps: vec![Step::Send(missed_call(uniqueid))], ..Script::default() }
+}
+
+#[tokio::test]
+async fn calls_go_on_over_a_refused_token_and_a_kill() {
+    let oauth = start().await;
+    let (ami, host) = host(&oauth).await;
+    let output = auth(&host.config(), &["--code", "c0de"], "").await;
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    ami.set_script(rings("1795339565.1"));
+    let mut daemon = host.start();
+    daemon.logs("call delivered").await;
+    daemon.stopped().await;
+
+    // amoCRM withdraws the access token: it is exchanged, and the next process has what was kept.
+    "withdrawn".clone_into(&mut oauth.state().access);
+    ami.set_script(rings("1795339565.2"));
+    let mut daemon = host.start();
+    daemon.logs("call delivered").await;
+    let log = daemon.killed().await;
+    assert!(!log.contains("delivery is held"), "{log}");
+    ami.set_script(rings("1795339565.3"));
+    let mut daemon = host.start();
+    daemon.logs("call delivered").await;
+    daemon.stopped().await;
+    assert_eq!(oauth.asked("/oauth2/access_token"), 2, "the code and one renewal");
+    let delivered = oauth.state().calls.clone();
+    assert_eq!(delivered, ["default-1795339565.1", "default-1795339565.2", "default-1795339565.3"]);
 }

@@ -31,6 +31,8 @@ pub struct State {
     /// The host in the access token's claims.
     pub api_domain: Option<String>,
     pub requests: Vec<(String, u16)>,
+    /// `uniq` of every stored call.
+    pub calls: Vec<String>,
     given: u32,
 }
 
@@ -72,6 +74,7 @@ pub async fn start() -> FakeOAuth {
         domain: None,
         api_domain: None,
         requests: Vec::new(),
+        calls: Vec::new(),
         given: 0,
     };
     let state = Arc::new(Mutex::new(state));
@@ -122,6 +125,7 @@ async fn handle(
             ("POST", "/oauth2/access_token") => exchange(&mut state, &body, fault),
             ("GET", "/oauth2/account/current/subdomain") => domain(&state, &headers),
             ("GET", "/api/v4/account") => account(&state, &headers),
+            ("POST", "/api/v4/calls") => calls(&mut state, &headers, &body),
             _ => (404, page()),
         };
         state.requests.push((path, answer.0));
@@ -181,11 +185,31 @@ fn domain(state: &State, headers: &HeaderMap) -> (u16, String) {
 }
 
 fn account(state: &State, headers: &HeaderMap) -> (u16, String) {
-    let bearer = format!("Bearer {}", state.access);
-    match headers.get(header::AUTHORIZATION) {
-        Some(sent) if sent.as_bytes() == bearer.as_bytes() => (200, json!({"id": 28_805_383}).to_string()),
-        Some(_) | None => (401, json!({"title": "Unauthorized", "status": 401}).to_string()),
+    if is_authorized(state, headers) { (200, json!({"id": 28_805_383}).to_string()) } else { unauthorized() }
+}
+
+/// Stores every call.
+fn calls(state: &mut State, headers: &HeaderMap, body: &[u8]) -> (u16, String) {
+    if !is_authorized(state, headers) {
+        return unauthorized();
     }
+    let calls: Vec<Value> = serde_json::from_slice(body).unwrap_or_default();
+    let mut stored = Vec::new();
+    for call in calls {
+        state.calls.push(call["uniq"].as_str().unwrap_or_default().to_owned());
+        stored.push(json!({"id": state.calls.len(), "entity_id": 1, "entity_type": "contact",
+            "request_id": call["request_id"]}));
+    }
+    (200, json!({"_total_items": stored.len(), "errors": [], "_embedded": {"calls": stored}}).to_string())
+}
+
+fn is_authorized(state: &State, headers: &HeaderMap) -> bool {
+    let bearer = format!("Bearer {}", state.access);
+    headers.get(header::AUTHORIZATION).is_some_and(|sent| sent.as_bytes() == bearer.as_bytes())
+}
+
+fn unauthorized() -> (u16, String) {
+    (401, json!({"title": "Unauthorized", "status": 401, "detail": "Неверный логин или пароль"}).to_string())
 }
 
 fn refused(hint: &str) -> (u16, String) {
