@@ -15,6 +15,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use crate::config;
 use crate::ops::log::{self, Format};
 
+mod auth;
 mod check;
 mod explain;
 mod language;
@@ -54,6 +55,8 @@ enum Command {
     Explain(explain::Args),
     /// Check the configuration before the daemon runs with it, a number, or the sides in captures
     Check(check::Args),
+    /// Exchange an integration's code for tokens, or show which token there is and until when
+    Auth(auth::Args),
 }
 
 /// Where the daemon's configuration is, unless `--config` says otherwise.
@@ -80,6 +83,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             quiet_log().and_then(|()| explain::run(&args, cli.config.as_deref(), Path::new(CONFIG)))
         }
         Command::Check(args) => check::run(&args, cli.config.as_deref(), Path::new(CONFIG)),
+        Command::Auth(args) => quiet_log().and_then(|()| auth::run(&args, config)),
     };
     outcome.unwrap_or_else(|error| failure(&error))
 }
@@ -110,7 +114,7 @@ impl Cli {
             }
             (Some(command), false, []) => Ok((self, command)),
             (None, _, [name, ..]) => Err(usage(&format!(
-                "there is no command {}: the commands are run, replay, explain and check",
+                "there is no command {}: the commands are run, replay, explain, check and auth",
                 name.display()
             ))),
             (None, _, []) => Err(Self::help()),

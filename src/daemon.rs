@@ -40,6 +40,7 @@ pub mod delivery;
 pub mod outlet;
 pub mod stages;
 pub mod systemd;
+pub mod tokens;
 
 /// Runs until `stop`, then shuts down in order. What comes through `policy` judges calls from then
 /// on; the connections that are part of it are those of its first value.
@@ -57,7 +58,7 @@ pub async fn run(
     let start = Arc::clone(&policy.borrow());
     let calls = watch::channel(Arc::clone(&start.calls)).0;
     let ways = Ways::new(store.clone(), calls.subscribe(), setup.store_dir.join("poison"));
-    let mut couriers = Delivery::start(&start, &store, &ways.offsets)?;
+    let mut couriers = Delivery::start(&start, &setup.store_dir, &store, &ways.offsets)?;
     let (mut intakes, mut links) = (Vec::new(), Vec::new());
     for pbx in &setup.pbxs {
         let (intake, link) = ways.intake(pbx).await.context("cannot read the calls in progress")?;

@@ -532,3 +532,44 @@ async fn a_hold_is_one_line_that_says_what_to_do() {
     assert_eq!(text.matches("ERROR").count(), 1, "{text}");
     assert!(text.contains("put it into token-file"), "{text}");
 }
+
+fn posted(requests: &[fake_amo::Request]) -> usize {
+    requests.iter().filter(|request| request.method == "POST").count()
+}
+
+#[tokio::test]
+async fn four_requests_are_under_way_at_once_and_the_end_waits_for_all_of_them() {
+    let fake = fake().await;
+    fake.fault(On::Post, 4, What::Gate);
+    let daemon = Setup::new(&fake.base_url())
+        .amo("request-timeout", json!("10s"))
+        .delivery("batch-size", json!(1))
+        .start();
+    daemon.enqueue(calls(6));
+    fake.wait_for(|state| posted(&state.requests) == 4).await;
+    assert_eq!(daemon.queue.phases()[..4], [Phase::Sending; 4], "each has an intent of its own");
+    let mut answers = tokio::time::interval(Duration::from_millis(5));
+    let stopped = daemon.stop();
+    tokio::pin!(stopped);
+    let queue = loop {
+        tokio::select! {
+            queue = &mut stopped => break queue,
+            _ = answers.tick() => fake.release(),
+        }
+    };
+    let expected = [vec![Phase::Sent; 4], vec![Phase::Pending; 2]].concat();
+    assert_eq!(queue.phases(), expected, "nothing is launched at the end");
+    assert_eq!(posted(&fake.requests()), 4);
+}
+
+#[tokio::test]
+async fn requests_that_meet_a_429_together_are_all_made_once_in_the_end() {
+    let fake = fake().await;
+    fake.fault(On::Post, 3, What::TooMany { retry_after: None });
+    let mut daemon = Setup::new(&fake.base_url()).delivery("batch-size", json!(1)).start();
+    daemon.enqueue(calls(8));
+    daemon.wait_for_phases(&[Phase::Sent; 8]).await;
+    daemon.wait_for_standing(|standing| *standing == Standing::Delivering).await;
+    assert_each_once(&fake, 8);
+    daemon.stop().await;
+}

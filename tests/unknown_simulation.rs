@@ -180,8 +180,8 @@ impl World {
                 let known = self.known(&number);
                 Outcome::Searched(self.read(known))
             }
-            Effect::Post { body, .. } => match self.post(&body) {
-                Some(posted) => Outcome::Posted(posted),
+            Effect::Post { batch, body, .. } => match self.post(&body) {
+                Some(posted) => Outcome::Posted { batch, posted },
                 None => return self.restart(),
             },
             Effect::Create { make, body, request_ids } => match self.create(make, &body, &request_ids) {
@@ -387,7 +387,7 @@ fn delays(luck: Luck) -> (Option<u64>, u64) {
 }
 
 fn answered(status: u16, account: Account, fates: Vec<Fate>) -> Posted {
-    Posted::Answered { answer: Answer { account, fates, words: "HTTP".to_owned() }, status }
+    Posted::Answered { answer: Answer { account, fates, words: "HTTP".to_owned(), evidence: None }, status }
 }
 
 /// With or without crashes; with them what is made is listed at once.

@@ -89,8 +89,12 @@ impl Pace {
         self.open_at
     }
 
-    /// A request was answered 429: everything stops, longer each time. `jitter` is from 0 to 1.
+    /// A request was answered 429: everything stops, longer each time. `jitter` is from 0 to 1. Answers
+    /// of several requests that were under way are one stop; the longest `retry_after` counts.
     pub fn too_many(&mut self, now: MonoTime, retry_after: Option<Duration>, jitter: f64) {
+        if now < self.open_at {
+            return self.pause(now, retry_after.unwrap_or_default().min(RETRY_AFTER_MAX));
+        }
         let own = doubled(TOO_MANY_FIRST, self.too_many, TOO_MANY_MAX);
         let asked = retry_after.unwrap_or_default().min(RETRY_AFTER_MAX);
         self.too_many = self.too_many.saturating_add(1);
@@ -99,13 +103,19 @@ impl Pace {
 
     /// A request was answered with the gateway's 403 page: the account or address is banned.
     pub fn banned(&mut self, now: MonoTime) {
+        if now < self.open_at && self.banned > 0 {
+            return;
+        }
         let pause = doubled(BAN_FIRST, self.banned, BAN_MAX);
         self.banned = self.banned.saturating_add(1);
         self.pause(now, pause);
     }
 
-    /// A request passed the gateway, whatever was answered.
-    pub fn passed(&mut self) {
+    /// A request passed the gateway, whatever was answered. One that left before a stop says nothing of it.
+    pub fn passed(&mut self, now: MonoTime) {
+        if now < self.open_at {
+            return;
+        }
         self.too_many = 0;
         self.banned = 0;
     }
@@ -223,9 +233,30 @@ mod tests {
             now = pace.open_at();
         }
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60]);
-        pace.passed();
+        pace.passed(now);
         pace.too_many(now, None, 1.0);
         assert_eq!(pace.open_at().since(now), Duration::from_millis(1500));
+    }
+
+    #[test]
+    fn answers_of_requests_that_were_under_way_are_one_stop() {
+        let mut pace = Pace::new(5);
+        for _ in 0..4 {
+            pace.too_many(at(0), None, 0.0);
+            pace.passed(at(10));
+        }
+        assert_eq!(pace.open_at(), at(1000));
+        pace.too_many(at(20), Some(Duration::from_secs(9)), 0.0);
+        assert_eq!(pace.open_at(), at(9020));
+        pace.too_many(at(9020), None, 0.0);
+        assert_eq!(pace.open_at(), at(11_020), "the second one, though requests passed while it lasted");
+        let mut pace = Pace::new(5);
+        for _ in 0..4 {
+            pace.banned(at(0));
+        }
+        assert_eq!(pace.open_at(), at(300_000));
+        pace.banned(at(300_000));
+        assert_eq!(pace.open_at(), at(900_000));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! refused, banned or slow disturbs no other.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use anyhow::Context as _;
@@ -10,13 +11,14 @@ use tokio::sync::{Notify, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::amo::client::{Client, Clock, TOKEN_VARIABLE, TokenSource};
+use crate::amo::client::{Client, Clock, TOKEN_VARIABLE};
 use crate::amo::pace::{Common, Pace};
 use crate::amo::settings::{BaseUrl, PER_SECOND_MAX, Settings};
 use crate::call::id::{AccountId, PbxName};
 use crate::clock;
 use crate::config::Policy;
 use crate::daemon::outlet::Outlet;
+use crate::daemon::tokens;
 use crate::outbox::courier::Rules;
 use crate::outbox::courier::standing::Standing;
 use crate::outbox::courier::task::Task;
@@ -25,7 +27,7 @@ use crate::outbox::store::handle::Handle;
 /// The running couriers.
 #[derive(Debug)]
 pub struct Delivery {
-    /// One task an account; they are aborted when the set is dropped.
+    /// Those that send, one an account, and those that keep tokens fresh; they are aborted when the set is dropped.
     pub tasks: JoinSet<()>,
     /// Swapped on reload.
     pub rules: BTreeMap<AccountId, watch::Sender<Arc<Rules>>>,
@@ -41,6 +43,7 @@ impl Delivery {
     /// When an account has no token, or HTTP cannot be set up.
     pub fn start(
         policy: &Policy,
+        store_dir: &Path,
         store: &Handle,
         offsets: &watch::Sender<Arc<BTreeMap<PbxName, i64>>>,
     ) -> anyhow::Result<Self> {
@@ -55,7 +58,7 @@ impl Delivery {
         for account in policy.all_accounts() {
             // The variable is the token of the account that needs no name.
             let variable = variable.as_deref().filter(|_| account.name == AccountId::default());
-            let client = client(account, variable, &common);
+            let client = client(account, variable, &common, store_dir, store);
             let client = client.with_context(|| format!("the amoCRM account \"{}\"", account.name))?;
             delivery.add(client, rules_of(account, policy), store, offsets.subscribe());
         }
@@ -72,12 +75,13 @@ impl Delivery {
         let account = rules.amo.name.clone();
         let (rules, rules_reader) = watch::channel(Arc::new(rules));
         let (standing, standing_reader) = watch::channel(Standing::Starting);
+        let tending = client.tending();
         let arrivals = Arc::new(Notify::new());
         tokio::spawn(announce(store.news(), Arc::clone(&arrivals)));
         let task = Task {
             account: account.clone(),
             outbox: Outlet(store.clone()),
-            client,
+            client: Arc::new(client),
             clock: CLOCK,
             rules: rules_reader,
             offsets,
@@ -86,6 +90,9 @@ impl Delivery {
             stop: self.stop.clone(),
         };
         self.tasks.spawn(task.run());
+        if let Some(tending) = tending {
+            self.tasks.spawn(tending.run(self.stop.clone()));
+        }
         self.rules.insert(account.clone(), rules);
         self.standings.insert(account, standing_reader);
     }
@@ -93,13 +100,19 @@ impl Delivery {
 
 const CLOCK: Clock = Clock { host: clock::host, mono: clock::mono };
 
-fn client(account: &Settings, variable: Option<&str>, common: &Common) -> anyhow::Result<Client> {
-    let source = TokenSource::choose(account, variable)?;
+fn client(
+    account: &Settings,
+    variable: Option<&str>,
+    common: &Common,
+    store_dir: &Path,
+    store: &Handle,
+) -> anyhow::Result<Client> {
+    let keeper = tokens::keeper(&account.name, account, variable, store_dir, store.clone())?;
     let pace = Pace::new(account.requests_per_second);
     // On this machine no rule of amoCRM needs to be kept.
     let is_near = account.base_url.as_ref().is_some_and(BaseUrl::is_loopback);
     let pace = if is_near { pace } else { pace.within(common) };
-    Client::new(account, source, Arc::new(Mutex::new(pace)), CLOCK).context("cannot talk to amoCRM")
+    Client::new(account, keeper, Arc::new(Mutex::new(pace)), CLOCK).context("cannot talk to amoCRM")
 }
 
 /// By what the courier of `account` judges.

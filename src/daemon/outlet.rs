@@ -13,6 +13,7 @@ use crate::ops::sides::Doubts;
 use crate::outbox::courier::task::Outbox;
 use crate::outbox::parcel::Parcel;
 use crate::outbox::queue::{BatchId, Error, Item, Seq, Settlement};
+use crate::outbox::store::Shelf;
 use crate::outbox::store::handle::{Handle, Receipt, Refused};
 use crate::time::HostTime;
 
@@ -122,5 +123,13 @@ impl Outbox for Outlet {
 
     async fn settle(&self, settlements: Vec<Settlement>, now: HostTime) -> Result<(), Error> {
         self.0.settle(settlements, now).await
+    }
+
+    async fn recall(&self, account: &AccountId) -> Result<Option<Vec<u8>>, Error> {
+        self.0.get(Shelf::Manners, account.as_str()).await
+    }
+
+    async fn remember(&self, account: &AccountId, manner: Vec<u8>) -> Result<(), Error> {
+        self.0.put(Shelf::Manners, account.as_str(), manner).await
     }
 }

@@ -18,6 +18,8 @@ use crate::time::span::Span;
 pub struct Policy {
     /// Most calls in one POST: 1 to 50.
     pub batch_size: BatchSize,
+    /// Most POSTs that are under way at once: 1 to 8. They share the pace.
+    pub in_flight: InFlight,
     /// How long a stored note may stay out of amoCRM's lists. A call is taken for not stored only
     /// when it is missing after its intent, the request time-out and this.
     pub note_lag: Span,
@@ -55,9 +57,18 @@ pub enum OnUnknown {
 #[serde(try_from = "usize", into = "usize")]
 pub struct BatchSize(usize);
 
+/// 1 to 8 POSTs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Deserialize, Serialize)]
+#[serde(try_from = "usize", into = "usize")]
+pub struct InFlight(usize);
+
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("batch-size = {0}: amoCRM takes 1 to {BATCH_MAX} calls at once")]
-pub struct Error(usize);
+pub enum Error {
+    #[error("batch-size = {0}: amoCRM takes 1 to {BATCH_MAX} calls at once")]
+    BatchSize(usize),
+    #[error("in-flight = {0}: 1 to {IN_FLIGHT_MAX} requests may be under way at once")]
+    InFlight(usize),
+}
 
 /// One POST, as far as judging its calls needs it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -75,6 +86,8 @@ pub struct Jitter(u64);
 
 /// Most calls that amoCRM is given at once; its own library's advice.
 pub const BATCH_MAX: usize = 50;
+/// At amoCRM's limit of 7 requests a second, answers that take a second are waited for by 7.
+pub const IN_FLIGHT_MAX: usize = 8;
 /// A call that amoCRM refuses alone without saying why is given up after so many refusals in a row,
 /// which the growing pauses stretch over hours: long enough for a fault of the account to be seen.
 const UNEXPLAINED_MAX: u32 = 12;
@@ -226,6 +239,7 @@ impl Default for Policy {
         let minutes = |minutes: u64| Span::from_secs(minutes * 60);
         Self {
             batch_size: BatchSize(BATCH_MAX),
+            in_flight: InFlight(4),
             note_lag: Span::from_secs(30),
             on_unknown: OnUnknown::Resend,
             parked_retries: vec![minutes(10), minutes(60), minutes(240), minutes(720), minutes(1440)],
@@ -250,13 +264,33 @@ impl TryFrom<usize> for BatchSize {
     type Error = Error;
 
     fn try_from(size: usize) -> Result<Self, Error> {
-        if (1..=BATCH_MAX).contains(&size) { Ok(Self(size)) } else { Err(Error(size)) }
+        if (1..=BATCH_MAX).contains(&size) { Ok(Self(size)) } else { Err(Error::BatchSize(size)) }
     }
 }
 
 impl From<BatchSize> for usize {
     fn from(size: BatchSize) -> Self {
         size.0
+    }
+}
+
+impl InFlight {
+    pub const fn get(self) -> usize {
+        self.0
+    }
+}
+
+impl TryFrom<usize> for InFlight {
+    type Error = Error;
+
+    fn try_from(count: usize) -> Result<Self, Error> {
+        if (1..=IN_FLIGHT_MAX).contains(&count) { Ok(Self(count)) } else { Err(Error::InFlight(count)) }
+    }
+}
+
+impl From<InFlight> for usize {
+    fn from(count: InFlight) -> Self {
+        count.0
     }
 }
 

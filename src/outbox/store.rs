@@ -157,6 +157,8 @@ pub enum Shelf {
     Inflight,
     /// Tokens of amoCRM.
     Tokens,
+    /// How accounts answer, by account.
+    Manners,
 }
 
 impl Store {
@@ -288,6 +290,7 @@ impl Shelf {
         match self {
             Self::Inflight => Tree::Inflight,
             Self::Tokens => Tree::Tokens,
+            Self::Manners => Tree::Meta,
         }
     }
 }

@@ -81,7 +81,7 @@ impl Setup {
         let task = Task {
             account: AccountId::default(),
             outbox: self.queue.clone(),
-            client,
+            client: Arc::new(client),
             clock,
             rules: watch::channel(Arc::new(Rules { amo, delivery })).1,
             offsets: watch::channel(Arc::new(BTreeMap::new())).1,

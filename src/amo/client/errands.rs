@@ -3,6 +3,7 @@
 use reqwest::Method;
 
 use crate::amo::answer::{Account, Reply};
+use crate::amo::client::line::Quiet;
 use crate::amo::client::{Client, Failure, Looked, unread};
 use crate::amo::contacts::{self, Known, Search};
 use crate::amo::notes::{self, ACCOUNT_PATH};
@@ -54,6 +55,6 @@ impl Client {
     /// # Errors
     /// When no answer came; [`Failure`] tells whether it can have been made.
     pub async fn create(&self, path: &str, body: Vec<u8>) -> Result<Reply, Failure> {
-        self.exchange(Method::POST, path, Some(body)).await
+        self.exchange(Method::POST, path, Some(body), Quiet::GiveUp).await
     }
 }

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use crate::amo::client::TOKEN_VARIABLE;
+use crate::amo::client::{TOKEN_VARIABLE, trust};
+use crate::amo::settings::oauth::OAuth;
 use crate::amo::settings::unknown::Unknown;
 use crate::amo::settings::{self, Settings as Amo};
 use crate::amo::token::{self, Token};
@@ -47,11 +48,12 @@ fn table(
             let rate = amo.requests_per_second;
             report.ok(place, format!("{url}, at most {rate} requests a second, {} users", amo.users.len()));
         }
-        // The token has a check of its own, which knows where it comes from.
-        Err(settings::Error::Token(_)) => {}
+        // They have checks of their own, which know where they come from.
+        Err(settings::Error::Token(_) | settings::Error::ClientSecret(_)) => {}
         Err(error) => report.fail(place, chain(&error), ""),
     }
     token(place, amo, variable, surroundings, report);
+    reach(place, amo, surroundings, report);
     unknown(place, &amo.unknown, report);
     for (extension, _) in amo.users.iter().filter(|(_, user)| **user == 0) {
         let advice = "the user's id stands in the address of his page in amoCRM's settings";
@@ -102,6 +104,9 @@ fn token(
     report: &mut Report,
 ) {
     let advice = "a long-lived token is made in amoCRM, in the integration's keys and access";
+    if let (Some(app), None) = (&amo.oauth, surroundings.variable(TOKEN_VARIABLE)) {
+        return oauth(place, app, surroundings, report);
+    }
     // It must be one even where the variable goes before it.
     if let Some(Err(error)) = amo.token.as_ref().map(token::Secret::token) {
         return report.fail(place, format!("the token from the configuration: {error}"), advice);
@@ -109,17 +114,15 @@ fn token(
     let (token, source) = match (variable, &amo.token_file, &amo.token) {
         (Some(value), _, _) => (Token::parse(value).map(drop), TOKEN_VARIABLE.to_owned()),
         (None, Some(path), _) => {
-            let Some(text) = file_token(place, path, surroundings, report) else { return };
+            let Some(text) = file_secret(place, "token-file", path, surroundings, report) else { return };
             (Token::parse(&text).map(drop), path.display().to_string())
         }
         (None, None, Some(_)) => (Ok(()), "the configuration".to_owned()),
         (None, None, None) => {
-            let or = if amo.name == AccountId::default() {
-                format!(" or {TOKEN_VARIABLE}")
-            } else {
-                String::new()
-            };
-            return report.fail(place, format!("the token is missing: set token-file{or}"), advice);
+            let or =
+                if amo.name == AccountId::default() { format!(", {TOKEN_VARIABLE}") } else { String::new() };
+            let text = format!("the token is missing: set token-file{or}, or make its oauth table");
+            return report.fail(place, text, advice);
         }
     };
     match token {
@@ -128,17 +131,55 @@ fn token(
     }
 }
 
-fn file_token(
+/// The secret key of an integration; its tokens are for `ami2amo auth` to show.
+fn oauth(place: &str, app: &OAuth, surroundings: &impl Surroundings, report: &mut Report) {
+    let advice = "it stands in amoCRM, in the integration's keys and access";
+    let (secret, source) = match (&app.client_secret, &app.client_secret_file) {
+        (Some(secret), _) => (secret.token().map(drop), "the configuration".to_owned()),
+        (None, Some(path)) => {
+            let Some(text) = file_secret(place, "client-secret-file", path, surroundings, report) else {
+                return;
+            };
+            (Token::parse(&text).map(drop), path.display().to_string())
+        }
+        (None, None) => return, // told with the rest of the table
+    };
+    match secret {
+        Ok(()) => {
+            report.ok(place, format!("integration {}, secret key from {source}", app.client_id.as_str()));
+        }
+        Err(error) => report.fail(place, format!("the secret key from {source}: {error}"), advice),
+    }
+}
+
+/// What amoCRM is reached by besides address and token.
+fn reach(place: &str, amo: &Amo, surroundings: &impl Surroundings, report: &mut Report) {
+    let Some(path) = &amo.ca_file else { return };
+    if !is_absolute(place, "ca-file", path, report) {
+        return;
+    }
+    match surroundings.read(path).map(|pem| trust::authorities(&pem)) {
+        Ok(Ok(authorities)) => report.ok(place, format!("ca-file has {} certificates", authorities.len())),
+        Ok(Err(reason)) => {
+            let advice = "it must hold certificates of authorities in PEM form";
+            report.fail(place, format!("ca-file {}: {reason}", path.display()), advice);
+        }
+        Err(error) => unreadable(place, "ca-file", path, &error, surroundings, report),
+    }
+}
+
+fn file_secret(
     place: &str,
+    key: &str,
     path: &Path,
     surroundings: &impl Surroundings,
     report: &mut Report,
 ) -> Option<String> {
-    is_absolute(place, "token-file", path, report).then_some(())?;
+    is_absolute(place, key, path, report).then_some(())?;
     match surroundings.read(path) {
         Ok(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
         Err(error) => {
-            unreadable(place, "token-file", path, &error, surroundings, report);
+            unreadable(place, key, path, &error, surroundings, report);
             None
         }
     }

@@ -321,3 +321,19 @@ fn no_finding_and_no_debug_output_shows_a_secret() {
     let file: File = toml::from_str(&pbx("secret = \"s3cret\"")).unwrap();
     assert!(!format!("{file:?}").contains("s3cret"));
 }
+
+#[test]
+fn an_integration_has_a_secret_key_and_a_ca_file_has_certificates() {
+    let pbx = format!("[[pbx]]\n{GOOD}\n");
+    let amo =
+        |keys: &str| format!("{pbx}[amocrm]\nbase-url = \"https://a.amocrm.ru\"\ndefault-user = 7\n{keys}\n");
+    let oauth = |secret: &str| {
+        amo(&format!("oauth = {{ client-id = \"id\", redirect-uri = \"https://e.org\", {secret} }}"))
+    };
+    check(&oauth("client-secret-file = \"/s\""), &[]);
+    check(&oauth("client-secret-file = \"s\""), &["relative path"]);
+    check(&oauth("client-secret-file = \"/none\""), &["cannot read client-secret-file /none"]);
+    check(&oauth("client-secret = \"a b\""), &["the secret key from the configuration"]);
+    check(&amo("token = \"t\"\nca-file = \"/s\""), &["ca-file /s: it holds no certificate"]);
+    check(&amo("token = \"t\"\nca-file = \"/none\""), &["cannot read ca-file /none"]);
+}

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::amo::answer::{Account, Answer};
+use crate::amo::calls;
 use crate::amo::contacts::Known;
 use crate::amo::made::Made;
 use crate::amo::notes::{Note, Probe};
@@ -14,7 +15,7 @@ use crate::call::record::Direction;
 use crate::outbox::courier::standing::{Hold, Signal, Standing};
 use crate::outbox::errand::Make;
 use crate::outbox::policy::Policy;
-use crate::outbox::queue::{self, BatchId, Item, Seq, Settlement};
+use crate::outbox::queue::{self, BatchId, Item, Seq, Settlement, State};
 use crate::time::{HostTime, MonoTime};
 
 /// The moment of a poll.
@@ -48,7 +49,7 @@ pub enum Effect {
     /// Read the token again.
     RenewToken,
     /// Post this body; the calls in it are named by these request ids, in this order.
-    Post { body: Vec<u8>, request_ids: Vec<String> },
+    Post { batch: BatchId, body: Vec<u8>, request_ids: Vec<String> },
     /// Search for calls that were posted at `since` or later.
     ReadBack { since: HostTime, uniqs: BTreeSet<String> },
     /// Read the open items of Incoming leads.
@@ -75,7 +76,10 @@ pub enum Outcome {
     Settled,
     Probed(Probed),
     Token(Token),
-    Posted(Posted),
+    Posted {
+        batch: BatchId,
+        posted: Posted,
+    },
     ReadBack(ReadBack),
     Open(ReadBack<Open>),
     Searched(ReadBack<Vec<Known>>),
@@ -99,6 +103,8 @@ pub enum Token {
     Another,
     Same,
     Absent(String),
+    /// One was asked for, and did not come yet.
+    Later(String),
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -107,6 +113,8 @@ pub enum Posted {
         answer: Answer,
         status: u16,
     },
+    /// amoCRM had asked for quiet before the request's turn came.
+    Quiet,
     /// The request never left.
     NotSent(String),
     /// The request left and no answer came.
@@ -118,6 +126,8 @@ pub enum Posted {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Created {
     Answered(Made),
+    /// amoCRM wants no requests now, and this one was not made.
+    Quiet,
     /// The request never left.
     NotSent(String),
     /// The request left and no answer came.
@@ -140,6 +150,17 @@ pub enum ReadBack<T = BTreeMap<String, Note>> {
     /// No answer.
     Silent(String),
     NoToken(String),
+}
+
+/// The search for calls whose outcome is unknown.
+pub(super) fn read_back(items: &[Item], begun: HostTime) -> Effect {
+    let since = items
+        .iter()
+        .filter_map(|item| if let State::Unknown { since, .. } = item.state { Some(since) } else { None });
+    Effect::ReadBack {
+        since: since.min().unwrap_or(begun),
+        uniqs: items.iter().map(|item| calls::uniq(&item.call.record)).collect(),
+    }
 }
 
 /// Why something could not be read: what amoCRM said, when to ask again, and what it says of the account.

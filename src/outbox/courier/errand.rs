@@ -173,6 +173,7 @@ impl Trip {
                 };
                 (made, signal)
             }
+            Created::Quiet => (all(Fate::Untouched, &"amoCRM has asked for quiet".to_owned()), Signal::Slow),
             Created::NotSent(words) => (all(Fate::Untouched, &words), Signal::Trouble(words)),
             Created::Lost(words) => (all(Fate::Unclear, &words), Signal::Trouble(words)),
             Created::NoToken(words) => {
@@ -194,6 +195,14 @@ fn kind(item: &Item) -> Kind {
 }
 
 impl Courier {
+    /// Calls whose outcome is unknown, of one kind.
+    pub(super) fn unknown(&mut self, items: Vec<Item>, now: Now) {
+        match items.first().map(|item| item.errand.read_back()) {
+            Some(Kind::Post) | None => self.step = Step::ReadBack { items, begun: now.host },
+            Some(Kind::List | Kind::Search) => self.begin_errand(items, now),
+        }
+    }
+
     /// Calls that are due together, or whose outcome is unknown, and not simply posted or read back.
     pub(super) fn begin_errand(&mut self, items: Vec<Item>, now: Now) {
         self.step = Stage::of(items, now.host).map_or(Step::Begin, Step::Errand);

@@ -36,8 +36,15 @@ pub(super) struct Flight {
 pub(super) struct Landing {
     pub(super) rulings: Vec<Ruling>,
     pub(super) signal: Signal,
-    /// The call that was alone in a request which was refused without a reason.
-    pub(super) unexplained: Option<Seq>,
+    pub(super) unexplained: Option<Unexplained>,
+}
+
+/// A call that was alone in a request which was refused without a reason.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Unexplained {
+    pub(super) seq: Seq,
+    /// The server failed over it: perhaps not for the call's sake.
+    pub(super) by_server: bool,
 }
 
 /// Writes the calls. The request ids are their places, which amoCRM would make up by itself.
@@ -59,7 +66,7 @@ impl Flight {
     pub(super) fn post(&self) -> Effect {
         let entries: Vec<Entry> = self.loads.iter().map(|load| load.entry.clone()).collect();
         let request_ids = entries.iter().map(|entry| entry.request_id.clone()).collect();
-        Effect::Post { body: calls::batch_json(&entries), request_ids }
+        Effect::Post { batch: self.batch, body: calls::batch_json(&entries), request_ids }
     }
 
     pub(super) fn land(&self, posted: Posted, rules: &Rules, now: HostTime) -> Landing {
@@ -82,6 +89,11 @@ impl Flight {
         Landing { rulings: rulings.collect(), signal, unexplained }
     }
 
+    /// What the answer says of each call.
+    pub(super) fn fates<'a>(&self, answer: &'a Answer) -> Vec<(Seq, &'a Fate)> {
+        self.loads.iter().map(|load| load.item.seq).zip(&answer.fates).collect()
+    }
+
     fn read(&self, posted: Posted) -> (Vec<Fate>, String, Signal) {
         let all = |fate| vec![fate; self.loads.len()];
         match posted {
@@ -89,6 +101,7 @@ impl Flight {
                 let signal = signal(&answer);
                 (answer.fates, answer.words, signal)
             }
+            Posted::Quiet => (all(Fate::Untouched), "amoCRM has asked for quiet".to_owned(), Signal::Slow),
             Posted::NotSent(words) => (all(Fate::Untouched), words.clone(), Signal::Trouble(words)),
             Posted::Lost(words) => (all(Fate::Unclear), words.clone(), Signal::Trouble(words)),
             Posted::NoToken(words) => {
@@ -97,12 +110,16 @@ impl Flight {
         }
     }
 
-    fn unexplained(&self, posted: &Posted) -> Option<Seq> {
-        let Posted::Answered { answer, status: 400..=499 } = posted else { return None };
-        match (self.loads.as_slice(), answer.fates.as_slice(), &answer.account) {
-            ([load], [Fate::Unclear], Account::Fine) => Some(load.item.seq),
-            _ => None,
-        }
+    fn unexplained(&self, posted: &Posted) -> Option<Unexplained> {
+        let Posted::Answered { answer, status } = posted else { return None };
+        let ([load], [Fate::Unclear]) = (self.loads.as_slice(), answer.fates.as_slice()) else { return None };
+        let by_server = match (status, &answer.account) {
+            (400..=499, Account::Fine) => false,
+            // The others are the gateway's, which knows no call.
+            (500, Account::ServerTrouble) => true,
+            _ => return None,
+        };
+        Some(Unexplained { seq: load.item.seq, by_server })
     }
 }
 

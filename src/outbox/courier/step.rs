@@ -1,4 +1,4 @@
-//! Pure: where a courier is in its round.
+//! Pure: what lies on the courier's desk.
 
 use crate::outbox::courier::effect::Ruling;
 use crate::outbox::courier::errand::Stage;
@@ -6,7 +6,7 @@ use crate::outbox::courier::flight::{Flight, Load};
 use crate::outbox::queue::Item;
 use crate::time::{HostTime, MonoTime};
 
-/// What the courier does, or waits for.
+/// What the courier does next, and what it needs for it.
 #[derive(Debug, Default)]
 pub(super) enum Step {
     Adopt,
@@ -23,8 +23,6 @@ pub(super) enum Step {
     Lease,
     Intend(Vec<Load>),
     Post(Flight),
-    /// Out of our hands until its outcome.
-    Posting(Flight),
     /// Something is made for calls with unknown numbers.
     Errand(Stage),
     Settle {
@@ -36,10 +34,10 @@ pub(super) enum Step {
 }
 
 impl Step {
-    /// Whether the courier may be left here.
-    pub(super) fn may_stop(&self) -> bool {
+    /// Whether no decision lies on the desk that is lost when it is left.
+    pub(super) fn is_free(&self) -> bool {
         match self {
-            Self::Intend(_) | Self::Post(_) | Self::Posting(_) | Self::Settle { .. } => false,
+            Self::Intend(_) | Self::Post(_) | Self::Settle { .. } => false,
             Self::Errand(stage) => stage.may_stop(),
             Self::Adopt
             | Self::Doubts
@@ -51,32 +49,31 @@ impl Step {
             | Self::Rest(_) => true,
         }
     }
+}
 
-    /// The step after one that the store refused for good.
-    pub(super) fn given_up(self) -> Self {
-        match self {
-            Self::Settle { rulings, together: true } if rulings.len() > 1 => {
-                Self::Settle { rulings, together: false }
-            }
-            Self::Settle { rulings, .. } => Self::rest_of(rulings),
-            Self::Intend(_) | Self::Errand(Stage::Intend { .. }) => Self::Begin,
-            Self::Errand(_)
-            | Self::Adopt
-            | Self::Doubts
-            | Self::Begin
-            | Self::Look
-            | Self::ReadBack { .. }
-            | Self::Lease
-            | Self::Post(_)
-            | Self::Posting(_)
-            | Self::NextDue
-            | Self::Rest(_) => self,
+/// The step after one that the store refused for good.
+pub(super) fn given_up(step: Step) -> Step {
+    match step {
+        Step::Settle { rulings, together: true } if rulings.len() > 1 => {
+            Step::Settle { rulings, together: false }
         }
+        Step::Settle { rulings, .. } => rest_of(rulings),
+        Step::Intend(_) | Step::Errand(Stage::Intend { .. }) => Step::Begin,
+        Step::Errand(_)
+        | Step::Adopt
+        | Step::Doubts
+        | Step::Begin
+        | Step::Look
+        | Step::ReadBack { .. }
+        | Step::Lease
+        | Step::Post(_)
+        | Step::NextDue
+        | Step::Rest(_) => step,
     }
+}
 
-    /// What is left to settle, one by one, after the first.
-    pub(super) fn rest_of(rulings: Vec<Ruling>) -> Self {
-        let rulings: Vec<Ruling> = rulings.into_iter().skip(1).collect();
-        if rulings.is_empty() { Self::Begin } else { Self::Settle { rulings, together: false } }
-    }
+/// What is left to settle, one by one, after the first.
+pub(super) fn rest_of(rulings: Vec<Ruling>) -> Step {
+    let rulings: Vec<Ruling> = rulings.into_iter().skip(1).collect();
+    if rulings.is_empty() { Step::Begin } else { Step::Settle { rulings, together: false } }
 }

@@ -6,10 +6,11 @@ use crate::amo::notes::Probe;
 use crate::outbox::courier::effect::Token;
 use crate::outbox::policy::OnUnknown;
 use crate::outbox::policy::tests::{START, item, unknown};
-use crate::outbox::queue::{Error, Phase};
+use crate::outbox::queue::{Error, Phase, Seq};
 
 mod account;
 mod errand;
+mod flights;
 mod outcome;
 mod store;
 
@@ -21,9 +22,9 @@ struct Script {
 }
 
 impl Script {
-    /// A courier that has not begun.
+    /// A courier that has not begun; it posts one batch at a time.
     fn new() -> Self {
-        Self::with(Policy::default())
+        Self::with(Policy { in_flight: 1.try_into().unwrap(), ..Policy::default() })
     }
 
     fn with(delivery: Policy) -> Self {
@@ -101,7 +102,7 @@ impl Script {
 
     #[track_caller]
     fn posts(&mut self, count: usize) -> &mut Self {
-        let Effect::Post { body, request_ids } = self.poll() else { panic!("nothing is posted") };
+        let Effect::Post { batch: _, body, request_ids } = self.poll() else { panic!("nothing is posted") };
         let entries: serde_json::Value = serde_json::from_slice(&body).unwrap();
         assert_eq!(entries.as_array().unwrap().len(), count);
         let places: Vec<String> = (0..count).map(|place| place.to_string()).collect();
@@ -192,7 +193,13 @@ fn probe(account: Account) -> Outcome {
 }
 
 fn answered(status: u16, account: Account, fates: Vec<Fate>) -> Outcome {
-    Outcome::Posted(Posted::Answered { answer: Answer { account, fates, words: "HTTP".to_owned() }, status })
+    let answer = Answer { account, fates, words: "HTTP".to_owned(), evidence: None };
+    posted(Posted::Answered { answer, status })
+}
+
+/// What came of the only POST of a script.
+fn posted(posted: Posted) -> Outcome {
+    Outcome::Posted { batch: BatchId(7), posted }
 }
 
 fn stored() -> Fate {

@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn a_call_that_never_left_waits_without_a_search() {
     let mut script = Script::started();
-    script.sends(50, &[1]).give(Outcome::Posted(Posted::NotSent("refused".to_owned())));
+    script.sends(50, &[1]).give(posted(Posted::NotSent("refused".to_owned())));
     script.announces_trouble().settles(&[(1, Phase::Pending)]);
     script.waits(SECOND, SECOND * 2).expect(&Effect::Probe);
 }
@@ -191,4 +191,22 @@ fn a_pause_of_another_account_is_kept_too() {
     let mut script = Script::started();
     script.now.open_at = script.now.mono.after(SECOND * 8);
     script.waits(SECOND * 8, SECOND * 8).expect(&Effect::Look { limit: LOOK_LIMIT });
+}
+
+#[test]
+fn a_token_that_cannot_be_renewed_yet_is_trouble_and_asked_for_again_with_pauses() {
+    let mut script = Script::started();
+    script.sends(50, &[1]).give(answered(401, Account::Unauthorized, vec![Fate::Untouched]));
+    script.settles(&[(1, Phase::Pending)]);
+    let later = || Outcome::Token(Token::Later("timed out".to_owned()));
+    script.expect(&Effect::RenewToken).give(later());
+    script.announces_trouble();
+    script.waits(SECOND * 5, SECOND * 5);
+    for most in [5, 8, 16] {
+        script.expect(&Effect::RenewToken).give(later());
+        script.waits(SECOND * 2, SECOND * most);
+    }
+    script.expect(&Effect::RenewToken).give(Outcome::Token(Token::Another));
+    script.expect(&Effect::Probe).give(probe(Account::Fine));
+    script.sends(1, &[1]);
 }

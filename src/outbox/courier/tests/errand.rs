@@ -6,6 +6,7 @@ use crate::amo::made::{self, Made};
 use crate::amo::unsorted::Open;
 use crate::outbox::courier::effect::Created;
 use crate::outbox::errand::{Errand, Make};
+use crate::outbox::queue::State;
 
 /// A parked call for which this is made next.
 fn making(seq: u64, make: Make) -> Item {
