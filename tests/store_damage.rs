@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use ami2amo::call::id::{AccountId, PbxName};
 use ami2amo::call::record::{FinishedCall, Skip};
+use ami2amo::outbox::errand::Errand;
 use ami2amo::outbox::queue::{Enqueued, Phase, Queue, Seq, Settlement, State};
 use ami2amo::outbox::store::{Error, Repair, Shelf, Store};
 use ami2amo::time::HostTime;
@@ -80,7 +81,14 @@ fn bring(store: &mut Store, seq: Seq, to: Phase) {
         Phase::Unknown => State::Unknown { batch, since: time(2), looked: 0 },
         _ => return,
     };
-    let settlement = Settlement { seq, state, next_at: time(9), last_error: None, attempted: true };
+    let settlement = Settlement {
+        seq,
+        state,
+        next_at: time(9),
+        last_error: None,
+        attempted: true,
+        errand: Errand::default(),
+    };
     store.settle(vec![settlement], time(3)).unwrap();
 }
 

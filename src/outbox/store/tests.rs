@@ -70,7 +70,7 @@ fn everything_is_there_after_a_restart() {
     assert_eq!(leased(&mut store, at(3)), [seqs[2]]);
     assert_ne!(store.intend(&[seqs[2]], at(3)).unwrap(), batch);
     assert!(enqueue(&mut store, vec![call(5)], at(4))[0] > seqs[3]);
-    assert_eq!(store.adopt(at(5)).unwrap(), 2);
+    assert_eq!(store.adopt(&account(), at(5)).unwrap(), 2);
 }
 
 #[test]
