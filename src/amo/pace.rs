@@ -67,6 +67,12 @@ impl Pace {
         Self { common: Some(common.clone()), ..self }
     }
 
+    /// This pace in a process that began at `now`: one before it may have sent a request just then.
+    #[must_use]
+    pub fn begun(self, now: MonoTime) -> Self {
+        Self { spacing: self.spacing.begun(now), ..self }
+    }
+
     /// Takes the right to send one request at `now`.
     ///
     /// # Errors
@@ -130,12 +136,21 @@ impl Common {
     pub fn new(per_second: u32) -> Self {
         Self(Arc::new(Mutex::new(Spacing::new(per_second))))
     }
+
+    /// As [`Pace::begun`].
+    pub fn begun(per_second: u32, now: MonoTime) -> Self {
+        Self(Arc::new(Mutex::new(Spacing::new(per_second).begun(now))))
+    }
 }
 
 impl Spacing {
     fn new(per_second: u32) -> Self {
         let second = Duration::from_secs(1) + Duration::from_secs(1) * MARGIN_PER_MILLE / 1000;
         Self { length: second / per_second.max(1), next: MonoTime::default() }
+    }
+
+    fn begun(self, now: MonoTime) -> Self {
+        Self { next: now.after(self.length), ..self }
     }
 
     fn take(&mut self, now: MonoTime) -> Result<(), MonoTime> {
@@ -190,6 +205,14 @@ mod tests {
     fn the_configured_number_is_nearly_reached() {
         let sent = sent(&mut Pace::new(5), 51);
         assert!(sent[50].since(sent[0]) < Duration::from_millis(10_200));
+    }
+
+    #[test]
+    fn the_process_before_counts() {
+        let mut before = Pace::new(7);
+        assert_eq!(before.take(at(1000)), Ok(()));
+        let mut now = Pace::new(7).within(&Common::begun(7, at(1000))).begun(at(1000));
+        assert_eq!(now.take(at(1000)), before.take(at(1000)), "it goes on as if it were the same");
     }
 
     #[test]

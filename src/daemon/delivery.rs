@@ -53,7 +53,7 @@ impl Delivery {
             standings: BTreeMap::new(),
             stop: CancellationToken::new(),
         };
-        let common = Common::new(PER_SECOND_MAX);
+        let common = Common::begun(PER_SECOND_MAX, clock::mono());
         let variable = std::env::var(TOKEN_VARIABLE).ok();
         for account in policy.all_accounts() {
             // The variable is the token of the account that needs no name.
@@ -108,7 +108,7 @@ fn client(
     store: &Handle,
 ) -> anyhow::Result<Client> {
     let keeper = tokens::keeper(&account.name, account, variable, store_dir, store.clone())?;
-    let pace = Pace::new(account.requests_per_second);
+    let pace = Pace::new(account.requests_per_second).begun(clock::mono());
     // On this machine no rule of amoCRM needs to be kept.
     let is_near = account.base_url.as_ref().is_some_and(BaseUrl::is_loopback);
     let pace = if is_near { pace } else { pace.within(common) };

@@ -395,6 +395,11 @@ fn absent(grounds: Grounds<'_>, item: &Item, request_timeout: Duration, now: Hos
         // Without its lead the call still has its contact.
         (true, Some(Make::Lead), _) => post_now(item, now),
         (true, Some(Make::Contact) | None, _) => leave(grounds, item, now),
+        // A person may have accepted it meanwhile: it is listed no more, and its call is a note of somebody.
+        (false, Some(Make::Unsorted), OnUnknown::Resend) => {
+            let errand = Errand { make: None, ..item.errand.clone() };
+            settlement(item, policy::look_again(item, 0, now), now, said, false, errand)
+        }
         (false, _, OnUnknown::Resend) => {
             settlement(item, parked(item, now), now, said, false, item.errand.clone())
         }

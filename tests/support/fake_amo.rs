@@ -49,6 +49,8 @@ pub struct Options {
     pub unsorted_wants_link: bool,
     /// How long an item stays out of the list.
     pub unsorted_lag: Duration,
+    /// How long each answer takes.
+    pub latency: Duration,
 }
 
 /// The numbers that belong to somebody.
@@ -199,6 +201,7 @@ impl Default for Options {
             unsorted: true,
             unsorted_wants_link: false,
             unsorted_lag: Duration::ZERO,
+            latency: Duration::ZERO,
         }
     }
 }
@@ -319,15 +322,20 @@ impl FakeAmo {
 
     /// Waits until `is_so`; panics with what happened when it takes too long.
     pub async fn wait_for(&self, is_so: impl Fn(&State) -> bool) {
+        let happened = self.wait_within(PATIENCE, is_so).await;
+        let state = self.shared.state();
+        assert!(happened, "it did not happen: {:#?} {:#?}", state.requests, state.violations);
+    }
+
+    /// Waits until `is_so`, for no longer than `patience`; returns whether it is.
+    pub async fn wait_within(&self, patience: Duration, is_so: impl Fn(&State) -> bool) -> bool {
         let mut changed = self.shared.changed.subscribe();
-        let waited = tokio::time::timeout(PATIENCE, async {
+        let waited = tokio::time::timeout(patience, async {
             while !is_so(&self.shared.state()) {
                 changed.changed().await.expect("the fake outlives its users");
             }
         });
-        let happened = waited.await.is_ok();
-        let state = self.shared.state();
-        assert!(happened, "it did not happen: {:#?} {:#?}", state.requests, state.violations);
+        waited.await.is_ok()
     }
 
     /// Stops answering and breaks every connection.

@@ -10,7 +10,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::Serialize;
 
@@ -21,12 +20,13 @@ use crate::amo::made::{Fate, Made};
 use crate::amo::unsorted::{self, Open};
 use crate::call::id::PbxName;
 use crate::outbox::courier::effect::{Created, Effect, Now, ReadBack, Ruling, Unread};
+use crate::outbox::courier::recent::Recent;
 use crate::outbox::courier::standing::{Hold, Signal};
 use crate::outbox::courier::{Courier, REST_MAX, Rules, Step, flight};
 use crate::outbox::errand::{Kind, Make};
-use crate::outbox::policy::{self, Sending};
-use crate::outbox::queue::{BatchId, Item, Settlement, State};
-use crate::outbox::unknown::{self, Fresh, Grounds, Next};
+use crate::outbox::policy::Sending;
+use crate::outbox::queue::{BatchId, Item, State};
+use crate::outbox::unknown::{self, Grounds, Next};
 use crate::time::HostTime;
 
 /// Where the errands of some calls are.
@@ -70,22 +70,6 @@ pub(super) enum Follows {
     /// Nothing is left of it.
     Over,
 }
-
-/// What is known of numbers beyond what amoCRM lists.
-#[derive(Debug, Default)]
-pub(super) struct Recent {
-    /// Items were made for them a moment ago.
-    fresh: BTreeMap<String, Fresh>,
-    /// Something was posted for them without a clear answer: it may be there at any moment, so nothing
-    /// is made for another call until that is settled. After this, the call may be gone.
-    doubts: BTreeMap<String, HostTime>,
-}
-
-/// A doubt is renewed by every look for what was posted; they are an hour apart at most.
-const DOUBT: Duration = Duration::from_hours(2);
-
-/// Items that are remembered: more than are made while the list lags.
-const RECENT_MAX: usize = 1000;
 
 impl Stage {
     /// The first stage for calls that are due together and are not simply posted.
@@ -145,11 +129,11 @@ impl Trip {
         // An answer that speaks of fewer things says nothing of the others.
         let fates = made.fates.iter().chain(std::iter::repeat(&Fate::Unclear));
         let rulings = self.items.iter().zip(fates).map(|(item, fate)| {
-            if let (Fate::Made(uid), Make::Unsorted) = (fate, self.make) {
-                recent.made(unknown::number(&item.call.record), uid.clone(), now);
+            if let Fate::Made(name) = fate {
+                recent.made(self.make, unknown::number(&item.call.record), name, rules, now);
             }
             let settled = unknown::after_making(grounds, item, fate, &made.words, &sending, now);
-            recent.heed(item, &settled.state, now);
+            recent.heed(item, &settled, now);
             Ruling::new(item, settled)
         });
         (rulings.collect(), signal)
@@ -211,7 +195,7 @@ impl Courier {
     /// What an earlier process posted for these calls may be there at any moment.
     pub(super) fn remember(&mut self, items: &[Item], now: Now) {
         for item in items.iter().filter(|item| item.errand.make.is_some()) {
-            self.recent.heed(item, &item.state, now.host);
+            self.recent.doubt(item, now.host);
         }
         self.step = Step::Begin;
     }
@@ -279,7 +263,7 @@ impl Courier {
             Err(unread) => unread,
         };
         for item in items.iter().filter(|item| matches!(item.state, State::Unknown { .. })) {
-            self.recent.heed(item, &item.state, now.host);
+            self.recent.doubt(item, now.host);
         }
         let rules = Arc::clone(&self.rules);
         let settled = |item| {
@@ -308,12 +292,12 @@ pub(super) fn listed(
     for item in items {
         if matches!(item.state, State::Unknown { .. }) {
             let settled = unknown::after_list_look(grounds, &item, open, timeout, now);
-            recent.heed(&item, &settled.state, now);
+            recent.heed(&item, &settled, now);
             rulings.push(Ruling::new(&item, settled));
             continue;
         }
         let number = unknown::number(&item.call.record);
-        match unknown::after_list(grounds, &item, open, recent.fresh.get(&number), now) {
+        match unknown::after_list(grounds, &item, open, recent.fresh(&number), now) {
             Next::Settle(settled) => rulings.push(Ruling::new(&item, settled)),
             Next::Post(errand) => posts.push(Item { errand, ..item }),
             Next::Make if let Some(held) = recent.hold(&item, rules, now) => {
@@ -345,7 +329,7 @@ pub(super) fn searched(
     if matches!(item.state, State::Unknown { .. }) {
         let timeout = rules.amo.request_timeout.duration();
         let settled = unknown::after_search_look(grounds, &item, found, timeout, now);
-        recent.heed(&item, &settled.state, now);
+        recent.heed(&item, &settled, now);
         return Follows::Settle(vec![Ruling::new(&item, settled)]);
     }
     match (unknown::after_search(grounds, &item, found, now), item.errand.make) {
@@ -386,36 +370,6 @@ fn entry(item: &Item, place: usize, rules: &Rules, offsets: &BTreeMap<PbxName, i
     calls::entry(record, &place.to_string(), &rules.amo, flight::offset(record, offsets)).ok()
 }
 
-fn grounds(rules: &Rules) -> Grounds<'_> {
+pub(super) fn grounds(rules: &Rules) -> Grounds<'_> {
     Grounds { delivery: &rules.delivery, unknown: &rules.amo.unknown }
-}
-
-impl Recent {
-    fn made(&mut self, number: String, uid: String, at: HostTime) {
-        if self.fresh.len() >= RECENT_MAX {
-            let oldest =
-                self.fresh.iter().min_by_key(|(_, fresh)| fresh.at).map(|(number, _)| number.clone());
-            oldest.and_then(|number| self.fresh.remove(&number));
-        }
-        self.fresh.insert(number, Fresh { uid, at });
-    }
-
-    /// Keeps what a ruling leaves in doubt, and forgets what it settles.
-    fn heed(&mut self, item: &Item, state: &State, now: HostTime) {
-        let number = unknown::number(&item.call.record);
-        if matches!(state, State::Unknown { .. }) {
-            self.doubts.retain(|_, until| now < *until);
-            self.doubts.insert(number, now.after(DOUBT));
-        } else {
-            self.doubts.remove(&number);
-        }
-    }
-
-    /// Holds a call back whose number is in doubt because of another one.
-    fn hold(&self, item: &Item, rules: &Rules, now: HostTime) -> Option<Settlement> {
-        const WORDS: &str = "what was posted for another call of this number had no clear answer";
-        let until = self.doubts.get(&unknown::number(&item.call.record))?;
-        let pause = policy::first_look(&rules.delivery);
-        (now < *until).then(|| unknown::after_failed_look(grounds(rules), item, WORDS, pause, now))
-    }
 }

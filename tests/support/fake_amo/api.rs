@@ -63,6 +63,8 @@ async fn handle(
         body: serde_json::from_slice(&asked.body).unwrap_or_default(),
         at: Instant::now(),
     });
+    let latency = shared.state().options.latency;
+    tokio::time::sleep(latency).await;
     match reply {
         Reply::Never => std::future::pending().await,
         Reply::Gated(..) => shared.gate.notified().await,
