@@ -354,6 +354,12 @@ impl Account {
 }
 
 impl Ledger {
+    /// Whether the history, with `kept` calls, has every call that came to its end: it forgot none yet.
+    pub fn is_whole(&self, kept: u64) -> bool {
+        let finals = self.finals.iter().filter(|(phase, _)| **phase != Phase::Dead);
+        finals.map(|(_, count)| count).sum::<u64>() == kept
+    }
+
     pub fn take_seq(&mut self) -> Seq {
         self.next_seq += 1;
         Seq(self.next_seq - 1)

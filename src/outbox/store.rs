@@ -17,6 +17,7 @@
 //! failed sync tells nothing of what was written. The store then answers every call with that
 //! error until it is opened anew, which its thread does by itself (`down`).
 
+mod census;
 mod desk;
 mod down;
 mod draft;
@@ -31,7 +32,6 @@ mod inflight;
 pub(crate) mod journal;
 mod load;
 mod lock;
-mod names;
 mod open;
 pub mod pbxs;
 mod rebuild;

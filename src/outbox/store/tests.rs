@@ -10,8 +10,9 @@ use crate::captured_log::Log;
 use crate::outbox::queue::contract::{self, account, at, balances, call, enqueue, sent, settlement};
 use crate::outbox::queue::{Phase, State};
 use crate::outbox::store::history::Limits;
-use crate::outbox::store::trees::seq_key;
+use crate::outbox::store::trees::{Change, seq_key};
 
+mod census;
 mod loss;
 mod thread;
 
@@ -42,6 +43,27 @@ fn send(store: &mut Store, seq: Seq, now: HostTime) {
 
 fn leased(store: &mut Store, now: HostTime) -> Vec<Seq> {
     store.lease(&account(), 50, now).unwrap().iter().map(|item| item.seq).collect()
+}
+
+/// Changes the database behind the store's back.
+fn tamper(dir: &Path, change: impl FnOnce(&Trees)) {
+    let trees = Trees::open(&dir.join("queue")).unwrap();
+    change(&trees);
+    trees.flush().unwrap();
+}
+
+fn overwrite(trees: &Trees, tree: Tree, seq: Seq, edit: impl FnOnce(&mut Vec<u8>)) {
+    let mut bytes = trees.get(tree, &seq_key(seq)).unwrap().unwrap().to_vec();
+    edit(&mut bytes);
+    let mut change = Change::default();
+    change.put(tree, &seq_key(seq), bytes);
+    trees.commit(&change).unwrap();
+}
+
+fn erase(trees: &Trees, tree: Tree, seq: Seq) {
+    let mut change = Change::default();
+    change.remove(tree, &seq_key(seq));
+    trees.commit(&change).unwrap();
 }
 
 #[test]
