@@ -243,6 +243,7 @@ fn intake(
         cut: CancellationToken::new(),
         poison: dir.join("poison"),
         gaps: tokio::sync::mpsc::channel(1).0,
+        pulse: Arc::default(),
     };
     let sink = Timed {
         store: store.clone(),

@@ -23,6 +23,8 @@ mod language;
 mod repair;
 mod replay;
 mod run;
+mod socket;
+mod status;
 mod store;
 
 /// Delivers the calls of an Asterisk PBX to amoCRM / Kommo.
@@ -60,6 +62,8 @@ enum Command {
     Repair(repair::Args),
     /// Check the configuration before the daemon runs with it, a number, or the sides in captures
     Check(check::Args),
+    /// Show how the running daemon fares, what is wrong and what to do
+    Status(status::Args),
     /// Exchange an integration's code for tokens, or show which token there is and until when
     Auth(auth::Args),
 }
@@ -91,6 +95,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             quiet_log().and_then(|()| repair::run(&args, cli.config.as_deref().unwrap_or(Path::new(CONFIG))))
         }
         Command::Check(args) => check::run(&args, cli.config.as_deref(), Path::new(CONFIG)),
+        Command::Status(args) => {
+            quiet_log().and_then(|()| status::run(&args, cli.config.as_deref(), Path::new(CONFIG)))
+        }
         Command::Auth(args) => quiet_log().and_then(|()| auth::run(&args, config)),
     };
     outcome.unwrap_or_else(|error| failure(&error))
@@ -122,7 +129,7 @@ impl Cli {
             }
             (Some(command), false, []) => Ok((self, command)),
             (None, _, [name, ..]) => Err(usage(&format!(
-                "there is no command {}: the commands are run, replay, explain, repair, check and auth",
+                "there is no command {}: the commands are run, status, replay, explain, repair, check and auth",
                 name.display()
             ))),
             (None, _, []) => Err(Self::help()),

@@ -22,26 +22,32 @@ use tracing::{error, info};
 
 use crate::call::id::{AccountId, PbxName};
 use crate::call::policy::Policy as Calls;
+use crate::clock;
 use crate::config::{Pbx, Policy, Setup};
+use crate::daemon::admin::Admin;
 use crate::daemon::crew::Crew;
 use crate::daemon::delivery::{Delivery, stop_couriers};
 use crate::daemon::gaps::GapRepair;
 use crate::daemon::outlet::Door;
+use crate::daemon::overview::{Overview, Watched};
 use crate::daemon::stages::Stages;
 use crate::daemon::systemd::Notifier;
 use crate::intake::gap::Gap;
 use crate::intake::revive;
+use crate::intake::task::pulse::Pulse;
 use crate::intake::task::{Intake, Kept, Link, Way};
 use crate::outbox::courier::Rules;
 use crate::outbox::queue;
 use crate::outbox::store::error;
 use crate::outbox::store::handle::Handle;
 
+pub mod admin;
 pub mod crew;
 pub mod delivery;
 pub mod gaps;
 mod memory;
 pub mod outlet;
+pub mod overview;
 pub mod stages;
 pub mod systemd;
 pub mod tokens;
@@ -65,15 +71,30 @@ pub async fn run(
     let ways = Ways::new(store.clone(), calls.subscribe(), setup.store_dir.join("poison"), gaps);
     let repair = GapRepair::new(store.clone(), &setup.pbxs, calls.subscribe(), gaps_reader);
     let mut couriers = Delivery::start(&start, &setup.store_dir, &store, &ways.offsets)?;
-    let (mut intakes, mut links) = (Vec::new(), Vec::new());
+    let (mut intakes, mut pbxs) = (Vec::new(), Vec::new());
     for pbx in &setup.pbxs {
-        let (intake, link) = ways.intake(pbx).await.context("cannot read the calls in progress")?;
+        let (intake, watched) = ways.intake(pbx).await.context("cannot read the calls in progress")?;
         intakes.push(intake);
-        links.push(link);
+        pbxs.push(watched);
     }
+    let overview = Overview {
+        started_at: clock::host(),
+        pbxs,
+        accounts: couriers.watched(&start),
+        offsets: ways.offsets.subscribe(),
+        store: store.clone(),
+    };
     let crew = Crew::start(intakes, ways.stop, ways.cut);
     let mut crew = crew.context("cannot start the intake's thread")?;
-    let mut duties = notifier.on_duty(&links, crew.runtime());
+    let mut duties = notifier.on_duty(&overview.pbxs, crew.runtime());
+    match Admin::bind(&setup.admin_socket) {
+        Ok(admin) => drop(duties.spawn(admin.run(overview))),
+        // Calls are followed and delivered all the same.
+        Err(error) => {
+            let socket = setup.admin_socket.display();
+            error!(%socket, %error, "no admin socket: `ami2amo status` will find nobody; see [admin] socket");
+        }
+    }
     duties.spawn(hand_on(policy, calls, couriers.rules.clone()));
     duties.spawn(repair.run());
     info!(
@@ -118,8 +139,8 @@ impl Ways {
         Self { store, policy, offsets: watch::channel(Arc::default()).0, stop, cut, poison, gaps }
     }
 
-    /// The intake of one PBX, and where its connection stands.
-    async fn intake(&self, pbx: &Pbx) -> Result<(Intake, (PbxName, watch::Receiver<Link>)), queue::Error> {
+    /// The intake of one PBX, and what is seen of it.
+    async fn intake(&self, pbx: &Pbx) -> Result<(Intake, Watched), queue::Error> {
         let kept = match self.store.failure() {
             None => self.store.checkpoints(&pbx.name).await?,
             // The calls are followed all the same: those of now must not wait for those of before.
@@ -132,6 +153,7 @@ impl Ways {
         let reader = revive::reader(&pbx.name, &policy, &kept);
         let sink = Box::new(Door::new(self.store.clone(), pbx.name.clone()));
         let (link, links) = watch::channel(Link::Connecting);
+        let pulse: Arc<Pulse> = Arc::default();
         let way = Way {
             link,
             policy: self.policy.clone(),
@@ -140,9 +162,10 @@ impl Ways {
             cut: self.cut.clone(),
             poison: self.poison.clone(),
             gaps: self.gaps.clone(),
+            pulse: Arc::clone(&pulse),
         };
         let intake = Intake::new(pbx.name.clone(), pbx.connection.clone(), reader, way, sink);
-        Ok((intake, (pbx.name.clone(), links)))
+        Ok((intake, Watched { name: pbx.name.clone(), link: links, pulse }))
     }
 }
 
@@ -202,7 +225,6 @@ mod tests {
     use super::*;
     use crate::ami::connection::{Secret, Security, Settings};
     use crate::ami::session;
-    use crate::clock;
     use crate::outbox::store::Store;
     use crate::outbox::store::{self, rest};
 

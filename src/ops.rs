@@ -6,4 +6,5 @@ pub mod number;
 pub mod repair;
 pub mod screen;
 pub mod sides;
+pub mod status;
 pub mod words;

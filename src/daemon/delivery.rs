@@ -65,6 +65,18 @@ impl Delivery {
         Ok(delivery)
     }
 
+    /// Where each account stands, and its address.
+    pub fn watched(
+        &self,
+        policy: &Policy,
+    ) -> BTreeMap<AccountId, (watch::Receiver<Standing>, Option<String>)> {
+        let address = |name| policy.account(name)?.base_url.as_ref().map(ToString::to_string);
+        self.standings
+            .iter()
+            .map(|(name, standing)| (name.clone(), (standing.clone(), address(name))))
+            .collect()
+    }
+
     fn add(
         &mut self,
         client: Client,

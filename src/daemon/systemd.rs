@@ -11,8 +11,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{debug, error};
 
-use crate::call::id::PbxName;
 use crate::clock;
+use crate::daemon::overview::Watched;
 use crate::intake::task::Link;
 
 /// How often a long start asks for more time, for three times as much.
@@ -46,11 +46,11 @@ impl Notifier {
 
     /// Tells READY, and then, until the returned set is dropped, each change of a link, and signs of
     /// life for as long as `intake` gives any itself.
-    pub fn on_duty(&self, links: &[(PbxName, watch::Receiver<Link>)], intake: Handle) -> JoinSet<()> {
-        tell(&[NotifyState::Ready, NotifyState::Status(&status_line(links))]);
+    pub fn on_duty(&self, pbxs: &[Watched], intake: Handle) -> JoinSet<()> {
+        tell(&[NotifyState::Ready, NotifyState::Status(&status_line(pbxs))]);
         let mut duties = JoinSet::new();
-        for (_, link) in links {
-            duties.spawn(tell_status(link.clone(), links.to_vec()));
+        for pbx in pbxs {
+            duties.spawn(tell_status(pbx.link.clone(), pbxs.to_vec()));
         }
         if let Some(watchdog) = self.watchdog {
             duties.spawn(feed(watchdog, intake));
@@ -87,9 +87,9 @@ fn micros(time: Duration) -> u32 {
     u32::try_from(time.as_micros()).unwrap_or(u32::MAX)
 }
 
-async fn tell_status(mut link: watch::Receiver<Link>, links: Vec<(PbxName, watch::Receiver<Link>)>) {
+async fn tell_status(mut link: watch::Receiver<Link>, pbxs: Vec<Watched>) {
     while link.changed().await.is_ok() {
-        tell(&[NotifyState::Status(&status_line(&links))]);
+        tell(&[NotifyState::Status(&status_line(&pbxs))]);
     }
 }
 
@@ -108,9 +108,9 @@ async fn feed(watchdog: Duration, intake: Handle) {
 }
 
 /// `default: up, Asterisk 22.10.1; msk: down, …`
-fn status_line(links: &[(PbxName, watch::Receiver<Link>)]) -> String {
+fn status_line(pbxs: &[Watched]) -> String {
     let mut line = String::new();
-    for (name, link) in links {
+    for Watched { name, link, .. } in pbxs {
         let separator = if line.is_empty() { "" } else { "; " };
         let written = match &*link.borrow() {
             Link::Connecting => write!(line, "{separator}{name}: connecting"),
@@ -135,7 +135,10 @@ fn tell(states: &[NotifyState<'_>]) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::call::id::PbxName;
 
     #[test]
     fn a_long_start_asks_for_more_time_until_it_is_over() {
@@ -152,11 +155,15 @@ mod tests {
 
     #[test]
     fn the_status_line_names_each_pbx() {
-        let link = |name: &str, link| (PbxName::new(name).unwrap(), watch::channel(link).1);
-        let links = [
+        let link = |name: &str, link| Watched {
+            name: PbxName::new(name).unwrap(),
+            link: watch::channel(link).1,
+            pulse: Arc::default(),
+        };
+        let pbxs = [
             link("msk", Link::Up { asterisk_version: Some("22.10.1".to_owned()) }),
             link("spb", Link::Down { reason: "gone\nREADY=1".to_owned() }),
         ];
-        assert_eq!(status_line(&links), "msk: up, Asterisk 22.10.1; spb: down, gone READY=1");
+        assert_eq!(status_line(&pbxs), "msk: up, Asterisk 22.10.1; spb: down, gone READY=1");
     }
 }

@@ -42,6 +42,7 @@ use crate::intake::task::guard::Guard;
 use crate::intake::task::lookout::Lookout;
 use crate::intake::task::outgoing::{OFFER_AGAIN, Outgoing};
 use crate::intake::task::pbx_now::PbxNow;
+use crate::intake::task::pulse::Pulse;
 use crate::time::{MonoTime, PbxTime};
 
 pub mod backlog;
@@ -51,6 +52,7 @@ mod mend;
 mod news;
 mod outgoing;
 pub mod pbx_now;
+pub mod pulse;
 
 pub use guard::Kept;
 pub use outgoing::Sink;
@@ -93,6 +95,8 @@ pub struct Way {
     pub poison: PathBuf,
     /// Takes the times in which the PBX was not watched.
     pub gaps: mpsc::Sender<Gap>,
+    /// What others see of the work.
+    pub pulse: Arc<Pulse>,
 }
 
 /// Where the connection to a PBX stands.
@@ -248,6 +252,7 @@ impl Intake {
             self.publish(offset.host_ahead().saturating_sub(self.reader.shift()));
         }
         self.set_clock();
+        self.way.pulse.beat(&self.reader.stats(), Some(arrived), self.out.len());
         self.collect();
         if self.guard.has_caught() { Err(connection::Error::Panicked) } else { outcome }
     }
@@ -322,6 +327,7 @@ impl Intake {
         });
         out.offer(now);
         guard.run(&[], || out.keep(reader, now));
+        self.way.pulse.beat(&self.reader.stats(), None, self.out.len());
     }
 
     /// Returns at once unless the backlog is full. Then the socket is not read: the PBX ends the

@@ -60,6 +60,15 @@ pub struct Ledger {
     pub next_batch: u64,
 }
 
+/// The waiting calls of one account.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct AccountWaiting {
+    pub account: AccountId,
+    pub by_phase: BTreeMap<Phase, u64>,
+    /// When the oldest came, parked ones apart: those wait for a person.
+    pub oldest: Option<HostTime>,
+}
+
 #[derive(Debug)]
 struct Waiting {
     /// Index into [`Schedule::accounts`].
@@ -283,6 +292,24 @@ impl Schedule {
         let account = self.accounts.iter().find(|known| known.id == *account)?;
         let lanes = [&account.fresh, &account.parked, &account.unknown];
         lanes.iter().filter_map(|lanes| lanes.first()).min()
+    }
+
+    /// What waits, account by account: how many calls in which phase, and when the oldest of those came
+    /// that wait for nothing but amoCRM. One look at every waiting call.
+    pub fn waiting(&self) -> Vec<AccountWaiting> {
+        let accounts = self.accounts.iter().map(|account| account.id.clone());
+        let mut waiting: Vec<_> = accounts
+            .map(|account| AccountWaiting { account, by_phase: BTreeMap::new(), oldest: None })
+            .collect();
+        for entry in self.entries.values() {
+            let account = &mut waiting[entry.account];
+            *account.by_phase.entry(entry.phase).or_default() += 1;
+            if entry.phase != Phase::Parked {
+                let oldest = account.oldest.map_or(entry.enqueued_at, |oldest| oldest.min(entry.enqueued_at));
+                account.oldest = Some(oldest);
+            }
+        }
+        waiting
     }
 
     /// Calls of every account that are being sent.

@@ -41,7 +41,7 @@ mod salvage;
 mod scan;
 pub mod search;
 mod shelf;
-mod space;
+pub(crate) mod space;
 mod swap;
 mod trees;
 pub(crate) mod value;

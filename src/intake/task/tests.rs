@@ -183,6 +183,7 @@ fn office(shelf: Shelf) -> Office {
         cut: cut.clone(),
         poison: shelf.2.path().to_owned(),
         gaps: mpsc::channel(1).0,
+        pulse: Arc::default(),
     };
     let intake = Intake::new(pbx, settings(), reader, way, Box::new(shelf.clone()));
     Office { intake, shelf, link, policy, stop, cut }

@@ -17,6 +17,7 @@ use crate::call::id::{AccountId, CallId, PbxName};
 use crate::call::record::FinishedCall;
 use crate::outbox::parcel::Parcel;
 use crate::outbox::queue::{BatchId, Enqueued, Error, Item, Seq, Settlement, Stats};
+use crate::outbox::schedule::AccountWaiting;
 use crate::outbox::store::down::Down;
 use crate::outbox::store::fsync::Kernel;
 use crate::outbox::store::open::Ground;
@@ -231,6 +232,19 @@ impl Handle {
     /// When the store failed.
     pub async fn stats(&self) -> Result<Stats, Error> {
         self.ask(|store| store.count()).await
+    }
+
+    /// The ledger, and what waits, account by account.
+    ///
+    /// # Errors
+    /// When the store failed.
+    pub async fn overview(&self) -> Result<(Stats, Vec<AccountWaiting>), Error> {
+        self.ask(|store| Ok((store.count()?, store.schedule.waiting()))).await
+    }
+
+    /// The folder of the store.
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// As [`Store::put`].

@@ -1,0 +1,124 @@
+//! How the daemon fares at this moment: gathered from all who know a part of it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use crate::call::id::{AccountId, PbxName};
+use crate::clock;
+use crate::intake::task::Link;
+use crate::intake::task::pulse::Pulse;
+use crate::ops::status::{
+    AccountStatus, LinkStatus, OutboxStatus, PbxStatus, Status, StoreStatus, VERSION, problem,
+};
+use crate::outbox::courier::standing::Standing;
+use crate::outbox::schedule::AccountWaiting;
+use crate::outbox::store::handle::Handle;
+use crate::outbox::store::space;
+use crate::time::HostTime;
+
+/// How long the store may take to answer before it counts as one that does not.
+const STORE_MAX: Duration = Duration::from_secs(2);
+
+/// All who know a part of how the daemon fares.
+#[derive(Clone, Debug)]
+pub struct Overview {
+    pub started_at: HostTime,
+    pub pbxs: Vec<Watched>,
+    /// Where each account stands, and its address.
+    pub accounts: BTreeMap<AccountId, (watch::Receiver<Standing>, Option<String>)>,
+    /// How far this host's clock is ahead of each PBX's, in microseconds.
+    pub offsets: watch::Receiver<Arc<BTreeMap<PbxName, i64>>>,
+    pub store: Handle,
+}
+
+/// What is seen of one PBX's intake.
+#[derive(Clone, Debug)]
+pub struct Watched {
+    pub name: PbxName,
+    pub link: watch::Receiver<Link>,
+    pub pulse: Arc<Pulse>,
+}
+
+impl Overview {
+    /// How the daemon fares now. It waits for nobody but the store, and for that one two seconds.
+    pub async fn status(&self) -> Status {
+        let asked = timeout(STORE_MAX, self.store.overview()).await;
+        let (stats, waiting, silent) = match asked {
+            Ok(Ok((stats, waiting))) => (OutboxStatus::from(&stats), waiting, None),
+            Ok(Err(error)) => (OutboxStatus::default(), Vec::new(), Some(error.to_string())),
+            Err(_) => {
+                let text = format!("it did not answer within {} s: its disk hangs", STORE_MAX.as_secs());
+                (OutboxStatus::default(), Vec::new(), Some(text))
+            }
+        };
+        let mut status = Status {
+            v: VERSION,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started_at: self.started_at,
+            now: clock::host(),
+            pbxs: self.pbxs.iter().map(|pbx| self.pbx(pbx)).collect(),
+            accounts: self.accounts.iter().map(|(name, _)| self.account(name, &waiting)).collect(),
+            outbox: stats,
+            store: store(self.store.dir(), self.store.failure().or(silent)),
+            problems: Vec::new(),
+        };
+        status.problems = problem::problems(&status);
+        status
+    }
+
+    fn pbx(&self, watched: &Watched) -> PbxStatus {
+        let Watched { name, link, pulse } = watched;
+        let beat = pulse.look();
+        let offset = self.offsets.borrow().get(name).copied();
+        PbxStatus {
+            name: name.clone(),
+            link: LinkStatus::from(&*link.borrow()),
+            open: beat.open,
+            finished: beat.finished,
+            events: beat.events,
+            last_event_at: beat.last_event,
+            // Without a comparison of the clocks it would be their difference.
+            lag_ms: offset.and(beat.last_event).map(|_| beat.lag / 1000),
+            host_ahead_ms: offset.map(|micros| micros / 1000),
+            backlog: beat.backlog,
+        }
+    }
+
+    fn account(&self, name: &AccountId, waiting: &[AccountWaiting]) -> AccountStatus {
+        let (standing, address) = &self.accounts[name];
+        let waiting = waiting.iter().find(|waiting| waiting.account == *name);
+        AccountStatus {
+            name: name.clone(),
+            address: address.clone(),
+            standing: standing.borrow().clone(),
+            waiting: waiting.map(|waiting| waiting.by_phase.clone()).unwrap_or_default(),
+            oldest_at: waiting.and_then(|waiting| waiting.oldest),
+        }
+    }
+}
+
+impl From<&Link> for LinkStatus {
+    fn from(link: &Link) -> Self {
+        match link {
+            Link::Connecting => Self::Connecting,
+            Link::Up { asterisk_version } => Self::Up { asterisk: asterisk_version.clone() },
+            Link::Down { reason } => Self::Down { reason: reason.clone() },
+            Link::Stopped => Self::NotRead,
+        }
+    }
+}
+
+fn store(dir: &Path, failure: Option<String>) -> StoreStatus {
+    StoreStatus {
+        dir: dir.display().to_string(),
+        failure,
+        bytes: fs::metadata(dir.join("queue/db")).map_or(0, |meta| meta.len()),
+        free_bytes: space::free(dir).ok(),
+    }
+}

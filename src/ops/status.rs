@@ -1,0 +1,169 @@
+//! Pure: how the daemon fares, in one value: what `ami2amo status`, the metrics and the health checks tell,
+//! they tell from it. What a person must act on is in [`Status::problems`], the worst first.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::call::id::{AccountId, PbxName};
+use crate::ops::status::problem::Problem;
+use crate::outbox::courier::standing::Standing;
+use crate::outbox::queue::{Phase, Stats};
+use crate::time::HostTime;
+
+pub mod metrics;
+pub mod page;
+pub mod problem;
+
+/// The version of this form; keys are only ever added.
+pub const VERSION: u32 = 1;
+
+/// How the daemon fares at one moment.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub struct Status {
+    pub v: u32,
+    /// Of the program.
+    pub version: String,
+    #[serde(with = "utc")]
+    pub started_at: HostTime,
+    #[serde(with = "utc")]
+    pub now: HostTime,
+    pub pbxs: Vec<PbxStatus>,
+    pub accounts: Vec<AccountStatus>,
+    pub outbox: OutboxStatus,
+    pub store: StoreStatus,
+    pub problems: Vec<Problem>,
+}
+
+/// One PBX.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub struct PbxStatus {
+    pub name: PbxName,
+    pub link: LinkStatus,
+    /// Calls in progress.
+    pub open: u64,
+    /// Calls that ended since the start, internal ones among them.
+    pub finished: u64,
+    /// Events since the start, without those that no call depends on.
+    pub events: u64,
+    /// When the last of them came.
+    #[serde(with = "utc::maybe")]
+    pub last_event_at: Option<HostTime>,
+    /// How long the last event was on its way, in milliseconds; not known before the clocks are compared.
+    pub lag_ms: Option<i64>,
+    /// How far this host's clock is ahead of the PBX's, in milliseconds.
+    pub host_ahead_ms: Option<i64>,
+    /// Ended calls that wait in memory, because the store takes none.
+    pub backlog: u64,
+}
+
+/// Where the connection to a PBX stands.
+#[derive(Clone, Debug, Eq, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "state")]
+pub enum LinkStatus {
+    Connecting,
+    Up { asterisk: Option<String> },
+    Down { reason: String },
+    NotRead,
+}
+
+/// One amoCRM account.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub struct AccountStatus {
+    pub name: AccountId,
+    pub address: Option<String>,
+    #[serde(flatten)]
+    pub standing: Standing,
+    /// Its waiting calls by state.
+    pub waiting: BTreeMap<Phase, u64>,
+    /// When the oldest of those that wait for nothing but amoCRM came: parked ones wait for a person.
+    #[serde(with = "utc::maybe")]
+    pub oldest_at: Option<HostTime>,
+}
+
+/// The ledger: ended = sent + unsorted + skipped + expired + dead + waiting + unaccounted.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+pub struct OutboxStatus {
+    pub ended: u64,
+    pub by_state: BTreeMap<Phase, u64>,
+    /// Calls that came and are nowhere: a loss.
+    pub unaccounted: u64,
+    #[serde(with = "utc::maybe")]
+    pub oldest_at: Option<HostTime>,
+}
+
+/// The store and its disk.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+pub struct StoreStatus {
+    pub dir: String,
+    /// Why it takes nothing.
+    pub failure: Option<String>,
+    /// Bytes of the database.
+    pub bytes: u64,
+    /// Bytes free on the disk; not known when the system does not say.
+    pub free_bytes: Option<u64>,
+}
+
+impl Status {
+    /// Whether calls are taken from every PBX and stored.
+    pub fn is_ready(&self) -> bool {
+        let is_up = |pbx: &PbxStatus| matches!(pbx.link, LinkStatus::Up { .. });
+        self.store.failure.is_none() && self.pbxs.iter().all(is_up)
+    }
+
+    /// For how long the daemon runs.
+    pub fn uptime(&self) -> Duration {
+        self.now.since(self.started_at)
+    }
+}
+
+impl From<&Stats> for OutboxStatus {
+    fn from(stats: &Stats) -> Self {
+        Self {
+            ended: stats.ended,
+            by_state: stats.by_phase.iter().filter(|(_, count)| **count > 0).map(|(p, c)| (*p, *c)).collect(),
+            unaccounted: stats.ended.saturating_sub(stats.by_phase.values().sum()),
+            oldest_at: stats.oldest,
+        }
+    }
+}
+
+/// Times as the JSON lines have them: `2026-11-22T09:13:11.389Z`.
+pub mod utc {
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
+
+    use crate::time::{HostTime, PbxTime};
+
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize<S: Serializer>(at: &HostTime, serializer: S) -> Result<S::Ok, S::Error> {
+        PbxTime::from_micros(at.micros()).serialize(serializer)
+    }
+
+    /// # Errors
+    /// When it is no time.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<HostTime, D::Error> {
+        PbxTime::deserialize(deserializer).map(|at| HostTime::from_micros(at.micros()))
+    }
+
+    /// A time that need not be known.
+    pub mod maybe {
+        use super::{Deserializer, HostTime, PbxTime, Serializer};
+        use serde::{Deserialize as _, Serialize as _};
+
+        /// # Errors
+        /// Those of the serializer.
+        #[expect(clippy::ref_option, reason = "serde asks for it so")]
+        pub fn serialize<S: Serializer>(at: &Option<HostTime>, serializer: S) -> Result<S::Ok, S::Error> {
+            at.map(|at| PbxTime::from_micros(at.micros())).serialize(serializer)
+        }
+
+        /// # Errors
+        /// When it is no time.
+        pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<HostTime>, D::Error> {
+            let at = Option::<PbxTime>::deserialize(d)?;
+            Ok(at.map(|at| HostTime::from_micros(at.micros())))
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Pure: the status in Prometheus's text form, version 0.0.4
+//! (<https://prometheus.io/docs/instrumenting/exposition_formats/>).
+
+use std::fmt::{Display, Write as _};
+
+use crate::ops::status::page::name;
+use crate::ops::status::{LinkStatus, Status};
+use crate::outbox::courier::standing::Standing;
+use crate::time::HostTime;
+
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Every metric begins so.
+const PREFIX: &str = "ami2amo_";
+
+struct Page(String);
+
+/// The page of metrics. Times are ages in seconds, so that an alarm needs no clock of its own.
+pub fn text(status: &Status) -> String {
+    let mut page = Page(String::new());
+    page.gauge("info", "The program", &[("version", &status.version)], 1);
+    page.gauge("uptime_seconds", "Since the start", &[], status.uptime().as_secs());
+    pbxs(&mut page, status);
+    accounts(&mut page, status);
+    outbox(&mut page, status);
+    page.gauge("store_up", "Whether the store takes calls", &[], u8::from(status.store.failure.is_none()));
+    page.gauge("store_bytes", "Size of the database", &[], status.store.bytes);
+    if let Some(free) = status.store.free_bytes {
+        page.gauge("store_free_bytes", "Room on the store's disk", &[], free);
+    }
+    page.gauge("problems", "Lines that `ami2amo status` has for a person", &[], status.problems.len());
+    page.0
+}
+
+fn pbxs(page: &mut Page, status: &Status) {
+    let rows = || status.pbxs.iter().map(|pbx| (pbx, pbx.name.as_str()));
+    page.head("pbx_up", "gauge", "Whether events of the PBX are read");
+    for (pbx, name) in rows() {
+        page.row("pbx_up", &[("pbx", name)], u8::from(matches!(pbx.link, LinkStatus::Up { .. })));
+    }
+    page.head("events_total", "counter", "Events of the PBX that calls depend on");
+    for (pbx, name) in rows() {
+        page.row("events_total", &[("pbx", name)], pbx.events);
+    }
+    page.head("calls_finished_total", "counter", "Calls that ended, internal ones among them");
+    for (pbx, name) in rows() {
+        page.row("calls_finished_total", &[("pbx", name)], pbx.finished);
+    }
+    page.head("calls_open", "gauge", "Calls in progress");
+    for (pbx, name) in rows() {
+        page.row("calls_open", &[("pbx", name)], pbx.open);
+    }
+    page.head("backlog_calls", "gauge", "Ended calls in memory that the store has not taken");
+    for (pbx, name) in rows() {
+        page.row("backlog_calls", &[("pbx", name)], pbx.backlog);
+    }
+    page.head("lag_seconds", "gauge", "How long the last event was on its way");
+    for (pbx, name) in rows() {
+        page.seconds("lag_seconds", &[("pbx", name)], pbx.lag_ms);
+    }
+    page.head("clock_ahead_seconds", "gauge", "How far this host's clock is ahead of the PBX's");
+    for (pbx, name) in rows() {
+        page.seconds("clock_ahead_seconds", &[("pbx", name)], pbx.host_ahead_ms);
+    }
+}
+
+fn accounts(page: &mut Page, status: &Status) {
+    page.head("account_up", "gauge", "Whether the amoCRM account takes calls");
+    for account in &status.accounts {
+        let is_up = matches!(account.standing, Standing::Delivering | Standing::Starting);
+        page.row("account_up", &[("account", account.name.as_str())], u8::from(is_up));
+    }
+    page.head("account_waiting", "gauge", "Waiting calls of the account by state");
+    for account in &status.accounts {
+        for (phase, count) in &account.waiting {
+            page.row(
+                "account_waiting",
+                &[("account", account.name.as_str()), ("state", name(*phase))],
+                count,
+            );
+        }
+    }
+    page.head("account_oldest_seconds", "gauge", "Age of the oldest call that waits for amoCRM alone");
+    for account in &status.accounts {
+        let age = age(account.oldest_at, status.now);
+        page.row("account_oldest_seconds", &[("account", account.name.as_str())], age);
+    }
+}
+
+fn outbox(page: &mut Page, status: &Status) {
+    page.head("calls", "gauge", "Ended calls by state; final ones count for ever");
+    for (phase, count) in &status.outbox.by_state {
+        page.row("calls", &[("state", name(*phase))], count);
+    }
+    page.head("calls_ended_total", "counter", "Calls that were ever stored");
+    page.row("calls_ended_total", &[], status.outbox.ended);
+    page.gauge("calls_unaccounted", "Calls that came and are nowhere", &[], status.outbox.unaccounted);
+    let age = age(status.outbox.oldest_at, status.now);
+    page.gauge("oldest_waiting_seconds", "Age of the oldest waiting call, parked ones too", &[], age);
+}
+
+fn age(at: Option<HostTime>, now: HostTime) -> u64 {
+    at.map_or(0, |at| now.since(at).as_secs())
+}
+
+impl Page {
+    fn gauge(&mut self, name: &str, help: &str, labels: &[(&str, &str)], value: impl Display) {
+        self.head(name, "gauge", help);
+        self.row(name, labels, value);
+    }
+
+    fn head(&mut self, name: &str, kind: &str, help: &str) {
+        self.write(format_args!("# HELP {PREFIX}{name} {help}\n# TYPE {PREFIX}{name} {kind}\n"));
+    }
+
+    fn row(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+        let labels: Vec<_> =
+            labels.iter().map(|(key, value)| format!("{key}=\"{}\"", escaped(value))).collect();
+        let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+        self.write(format_args!("{PREFIX}{name}{labels} {value}\n"));
+    }
+
+    /// A row of milliseconds; none where they are not known.
+    #[expect(clippy::cast_precision_loss, reason = "milliseconds of years are exact")]
+    fn seconds(&mut self, name: &str, labels: &[(&str, &str)], millis: Option<i64>) {
+        if let Some(millis) = millis {
+            self.row(name, labels, millis as f64 / 1000.0);
+        }
+    }
+
+    fn write(&mut self, text: std::fmt::Arguments<'_>) {
+        self.0.write_fmt(text).expect("a string takes everything");
+    }
+}
+
+fn escaped(value: &str) -> String {
+    value.replace('\\', r"\\").replace('"', "\\\"").replace('\n', "\\n")
+}

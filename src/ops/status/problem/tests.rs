@@ -1,0 +1,140 @@
+use super::*;
+use crate::ops::status::{OutboxStatus, StoreStatus, VERSION, page};
+
+/// A daemon with which all is well, an hour old.
+fn well() -> Status {
+    let now = HostTime::from_micros(1_795_337_600_000_000);
+    Status {
+        v: VERSION,
+        version: "0.1.0".to_owned(),
+        started_at: now.before(Duration::from_hours(1)),
+        now,
+        pbxs: vec![PbxStatus {
+            name: PbxName::default(),
+            link: LinkStatus::Up { asterisk: Some("22.10.1".to_owned()) },
+            open: 2,
+            finished: 10,
+            events: 1000,
+            last_event_at: Some(now.before(Duration::from_secs(3))),
+            lag_ms: Some(12),
+            host_ahead_ms: Some(-40),
+            backlog: 0,
+        }],
+        accounts: vec![AccountStatus {
+            name: AccountId::default(),
+            address: Some("https://example.amocrm.ru".to_owned()),
+            standing: Standing::Delivering,
+            waiting: [(Phase::Parked, 1)].into(),
+            oldest_at: None,
+        }],
+        outbox: OutboxStatus {
+            ended: 10,
+            by_state: [(Phase::Sent, 9), (Phase::Parked, 1)].into(),
+            unaccounted: 0,
+            oldest_at: Some(now.before(Duration::from_hours(1))),
+        },
+        store: StoreStatus {
+            dir: "/var/lib/ami2amo".to_owned(),
+            failure: None,
+            bytes: 512 << 10,
+            free_bytes: Some(1 << 30),
+        },
+        problems: Vec::new(),
+    }
+}
+
+fn text(mut status: Status, language: Language) -> String {
+    status.problems = problems(&status);
+    page::lines(&status, language).iter().map(|line| line.plain() + "\n").collect()
+}
+
+#[test]
+fn a_daemon_with_which_all_is_well_says_so() {
+    insta::assert_snapshot!(text(well(), Language::En), @r"
+    ami2amo 0.1.0, up 1 h 0 min, at 2026-11-22T08:53:20.000Z
+
+    PBX default: up, Asterisk 22.10.1; calls: 2 in progress, 10 ended; last event 3 s ago
+    amoCRM default: delivering; https://example.amocrm.ru; waiting: 1 parked
+    calls: 10 ended = 9 sent + 1 parked
+    store /var/lib/ami2amo: open, 512 KiB; 1024 MiB free
+
+    All is well.
+    ");
+    assert!(well().is_ready());
+}
+
+/// What is wrong after `change`.
+#[track_caller]
+fn check(change: impl FnOnce(&mut Status), expected: &[Problem]) {
+    let mut status = well();
+    change(&mut status);
+    assert_eq!(problems(&status), expected);
+    status.problems = problems(&status);
+    for language in [Language::En, Language::Ru] {
+        for problem in expected {
+            let page: String =
+                page::lines(&status, language).iter().map(|line| line.plain() + "\n").collect();
+            assert!(
+                page.contains(&problem.text(language)) && page.contains(&problem.remedy(language)),
+                "{page}"
+            );
+        }
+    }
+    let json = serde_json::to_string(&status).unwrap();
+    assert_eq!(serde_json::from_str::<Status>(&json).unwrap(), status, "{json}");
+}
+
+#[test]
+fn every_trouble_is_told_with_what_to_do() {
+    let (pbx, account) = (PbxName::default(), AccountId::default());
+    let reason = || "connection refused".to_owned();
+    check(|_| {}, &[]);
+    check(|s| s.outbox.unaccounted = 3, &[Problem::Unaccounted { calls: 3 }]);
+    check(|s| s.store.failure = Some(reason()), &[Problem::StoreFailed { reason: reason() }]);
+    check(|s| s.store.free_bytes = Some(1 << 20), &[Problem::DiskLow { free_bytes: 1 << 20 }]);
+    check(|s| s.store.free_bytes = None, &[]);
+    let down = LinkStatus::Down { reason: reason() };
+    check(|s| s.pbxs[0].link = down, &[Problem::PbxDown { pbx: pbx.clone(), reason: reason() }]);
+    check(|s| s.pbxs[0].link = LinkStatus::NotRead, &[Problem::PbxNotRead { pbx: pbx.clone() }]);
+    check(|s| s.pbxs[0].link = LinkStatus::Connecting, &[Problem::PbxConnecting { pbx: pbx.clone() }]);
+    let just_started = |s: &mut Status| {
+        s.pbxs[0].link = LinkStatus::Connecting;
+        s.started_at = s.now;
+    };
+    check(just_started, &[]);
+    let off = Problem::ClockOff { pbx: pbx.clone(), seconds: -300 };
+    check(|s| s.pbxs[0].host_ahead_ms = Some(-300_000), &[off]);
+    check(|s| s.pbxs[0].lag_ms = Some(12_000), &[Problem::Lag { pbx, seconds: 12 }]);
+    let since = well().now;
+    let held = Standing::Held { why: Hold::Unauthorized, since, words: "401".to_owned() };
+    let expected =
+        Problem::AccountHeld { account: account.clone(), why: Hold::Unauthorized, words: "401".to_owned() };
+    check(|s| s.accounts[0].standing = held, &[expected]);
+    let troubled = Standing::Troubled { since, words: "502".to_owned() };
+    let expected = Problem::AccountTroubled { account: account.clone(), words: "502".to_owned() };
+    check(|s| s.accounts[0].standing = troubled, &[expected]);
+    let old = since.before(Duration::from_mins(20));
+    check(|s| s.accounts[0].oldest_at = Some(old), &[Problem::Old { account, minutes: 20 }]);
+    let dead = |s: &mut Status| s.outbox.by_state.extend([(Phase::Dead, 2)]);
+    check(dead, &[Problem::Dead { calls: 2 }]);
+}
+
+#[test]
+fn the_worst_comes_first_and_a_store_that_fails_is_not_ready() {
+    let mut status = well();
+    status.outbox.unaccounted = 1;
+    status.store.failure = Some("No space left on device (os error 28)".to_owned());
+    status.pbxs[0].link = LinkStatus::NotRead;
+    assert!(!status.is_ready());
+    let text = text(status, Language::En);
+    let places = ["are nowhere", "takes no calls, they wait", "make room", "not read: the store"]
+        .map(|part| text.find(part));
+    assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{places:?} {text}");
+}
+
+#[test]
+fn what_the_network_said_cannot_play_with_the_terminal() {
+    let mut status = well();
+    status.pbxs[0].link = LinkStatus::Down { reason: "gone\u{1b}[2J".to_owned() };
+    assert!(!text(status, Language::En).contains('\u{1b}'));
+}
