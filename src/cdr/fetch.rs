@@ -14,25 +14,35 @@ const WINDOW: Duration = Duration::from_hours(1);
 /// of it do.
 const TRAIL: Duration = Duration::from_mins(30);
 
-/// The calls that ended within `range`, by end.
+/// What was found.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Fetched {
+    /// By end.
+    pub calls: Vec<CdrCall>,
+    /// Records that could not be read: so many at least, for those at a window's edge are met twice.
+    pub unread: u64,
+}
+
+/// The calls that ended within `range`.
 ///
 /// # Errors
 /// When the source cannot be read.
-pub async fn calls(source: &Source, known: Known<'_>, range: Range) -> Result<Vec<CdrCall>, Error> {
-    let mut found: Vec<CdrCall> = Vec::new();
+pub async fn calls(source: &Source, known: Known<'_>, range: Range) -> Result<Fetched, Error> {
+    let mut found = Fetched::default();
     // A call whose parts hang together over a window's edge is seen from both sides.
     let mut ids = BTreeSet::new();
     let mut from = range.from;
     while from <= range.to {
         let to = from.after(WINDOW).min(range.to);
         let rows = source.read(Range { from, to: to.after(TRAIL) }).await?;
-        for call in calls::calls(&rows, known) {
+        found.unread = found.unread.max(rows.unusable);
+        for call in calls::calls(&rows.rows, known) {
             if (from..=to).contains(&call.to) && ids.insert(call.call.record.call_id.clone()) {
-                found.push(call);
+                found.calls.push(call);
             }
         }
         from = to.after(Duration::from_micros(1));
     }
-    found.sort_by_key(|call| call.to);
+    found.calls.sort_by_key(|call| call.to);
     Ok(found)
 }

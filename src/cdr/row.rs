@@ -47,7 +47,7 @@ pub enum Disposition {
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Rows {
     pub rows: Vec<Row>,
-    /// Records without a channel or a time: nothing can be made of them.
+    /// Records without a channel or a time, and what is no record: nothing can be made of them.
     pub unusable: u64,
 }
 
@@ -66,11 +66,17 @@ impl Rows {
         for (raw, offset) in raws.iter().zip(offsets) {
             match Row::read(raw, offset.or(fallback).unwrap_or(0)) {
                 Some(row) => rows.rows.push(row),
+                None if is_of_no_call(raw) => {}
                 None => rows.unusable += 1,
             }
         }
         rows
     }
+}
+
+/// A record of what is no channel but is called one: `OutgoingSpoolFailed`.
+fn is_of_no_call(raw: &Raw) -> bool {
+    raw.get(Column::Start).and_then(local::parse).is_some() && raw.get(Column::Channel).is_some()
 }
 
 impl Row {
@@ -320,5 +326,8 @@ mod tests {
     fn what_has_no_channel_or_time_is_counted() {
         let read = Rows::read(&[Raw::default(), raw("never", "1.1")], None);
         assert_eq!((read.rows.len(), read.unusable), (0, 2));
+        let mut failed = raw("2018-06-25 17:15:43", "1529936141.21");
+        failed.set(Column::Channel, "OutgoingSpoolFailed");
+        assert_eq!(Rows::read(&[failed], None), Rows::default());
     }
 }

@@ -51,6 +51,8 @@ pub struct Probe {
     pub newest: Option<PbxTime>,
     /// Records have linkedids: those of one call are surely found.
     pub linked: bool,
+    /// How many of the newest cannot be read.
+    pub unusable: u64,
 }
 
 /// Why records cannot be read. No message has a password in it.
@@ -101,24 +103,25 @@ impl PartialEq for Source {
 
 impl Source {
     /// The records that overlap `range`, by beginning. Records of calls that began up to
-    /// [`Range::LEAD`] before it are among them, so that calls are whole.
+    /// [`Range::LEAD`] before it are among them, so that calls are whole. What was met on the way and could
+    /// not be read is counted.
     ///
     /// # Errors
     /// When the source cannot be read: what to do.
-    pub async fn read(&self, range: Range) -> Result<Vec<Row>, Error> {
+    pub async fn read(&self, range: Range) -> Result<Rows, Error> {
         let reading = async {
             match self {
                 Self::Csv { path } => csv::read(path.clone(), range).await,
                 Self::Mysql(_) | Self::Postgres(_) | Self::Sqlite { .. } => self.read_table(range).await,
             }
         };
-        let Rows { rows, .. } = self.patiently(reading).await?;
+        let Rows { rows, unusable } = self.patiently(reading).await?;
         if rows.len() > ROWS_MAX {
             return Err(Error::TooMany { hours: range.to.since(range.from).as_secs().div_ceil(3600) });
         }
         let mut rows: Vec<Row> = rows.into_iter().filter(|row| range.overlaps(row)).collect();
         rows.sort_by_key(|row| (row.start, row.sequence));
-        Ok(rows)
+        Ok(Rows { rows, unusable })
     }
 
     /// Looks whether records can be read.
@@ -132,8 +135,9 @@ impl Source {
                 Self::Mysql(_) | Self::Postgres(_) | Self::Sqlite { .. } => self.newest_rows().await,
             }
         };
-        let Rows { rows, .. } = self.patiently(looking).await?;
+        let Rows { rows, unusable } = self.patiently(looking).await?;
         Ok(Probe {
+            unusable,
             newest: rows.iter().map(|row| row.end).max(),
             linked: rows.iter().any(|row| !row.linkedid.is_empty()),
         })

@@ -128,7 +128,7 @@ fn compare_one(
     let known = Known { pbx: &pbx.name, policy, endpoints: &live.endpoints };
     let runtime = Builder::new_current_thread().enable_io().enable_time().build();
     let runtime = runtime.context("cannot start the runtime")?;
-    let calls = runtime.block_on(fetch::calls(&cdr.source, known, wide));
+    let calls = runtime.block_on(fetch::calls(&cdr.source, known, wide)).map(|fetched| fetched.calls);
     let calls = calls.with_context(|| format!("cannot read the records of \"{}\"", pbx.name))?;
     let stored: Vec<_> = looked.search.found.into_iter().map(|found| found.call.record).collect();
     Ok(compare::compare(calls, &stored, &live.open, range))

@@ -170,7 +170,7 @@ impl GapRepair {
         let live = self.live(&gap.pbx).await?;
         let known = Known { pbx: &gap.pbx, policy: &policy, endpoints: &live.endpoints };
         let range = Range { from: gap.from, to: gap.to.after(ROUNDING) };
-        let calls = fetch::calls(&cdr.source, known, range).await?;
+        let calls = fetch::calls(&cdr.source, known, range).await?.calls;
         // While the records were read, live calls may have come to their end.
         let live = self.live(&gap.pbx).await?;
         let mut missing: Vec<FinishedCall> = Vec::new();

@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read, Seek, SeekFrom};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -26,6 +27,13 @@ const SLACK: Duration = Duration::from_hours(2);
 /// Lines at the end of a file that tell its clock's offset.
 const TAIL: usize = 40;
 
+/// Lines that a PBX may have written with a clock that was wrong, until it was set: so many in a row do not
+/// hide the others. Half a megabyte that is read in vain.
+const ASTRAY: usize = 2000;
+
+/// So many bytes hold [`ASTRAY`] lines.
+const ASTRAY_BYTES: u64 = 512 << 10;
+
 pub(super) async fn read(path: PathBuf, range: Range) -> Result<Rows, Error> {
     on_file(path, move |file| {
         let fallback = fallback(file)?;
@@ -34,9 +42,9 @@ pub(super) async fn read(path: PathBuf, range: Range) -> Result<Rows, Error> {
         let until = range.to.after(SLACK + SLACK);
         let mut late = 0;
         let raws = lines(file, start, |raw| {
-            // Some lines in a row from after the range: the rest is, too.
+            // Many lines in a row from after the range: the rest is, too.
             late = if ended(raw, fallback).is_some_and(|end| end > until) { late + 1 } else { 0 };
-            late < TAIL
+            late < ASTRAY
         })?;
         Ok(Rows::read(&raws, fallback))
     })
@@ -58,7 +66,8 @@ async fn on_file(
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    let file = File::open(path)?;
+    // A pipe of this name would wait for who writes into it.
+    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::from(io::ErrorKind::InvalidInput)) }
 }
 
@@ -86,6 +95,25 @@ fn ended(raw: &Raw, fallback: Option<i64>) -> Option<PbxTime> {
 
 /// Where the lines begin that end at `from` or later, or somewhat before.
 fn find(file: &mut File, from: PbxTime, fallback: Option<i64>) -> io::Result<u64> {
+    let mut found = halve(file, from, fallback)?;
+    // Lines with a wrong clock may have led past good ones.
+    while found > 0 {
+        let before = found.saturating_sub(ASTRAY_BYTES);
+        let mut is_early = true;
+        lines_until(file, before, found, |raw| {
+            is_early = ended(raw, fallback).is_none_or(|end| end < from);
+            is_early
+        })?;
+        if is_early {
+            break;
+        }
+        found = before;
+    }
+    Ok(found)
+}
+
+/// As [`find`], in a file in which every line ends later than the one before.
+fn halve(file: &mut File, from: PbxTime, fallback: Option<i64>) -> io::Result<u64> {
     let (mut low, mut high) = (0, file.metadata()?.len());
     while high - low > STRETCH {
         let middle = low + (high - low) / 2;
@@ -105,10 +133,20 @@ fn find(file: &mut File, from: PbxTime, fallback: Option<i64>) -> io::Result<u64
 }
 
 /// The records from the first line that begins after `start` on, while they are `wanted`; from the
-/// beginning those of the first line, too.
-fn lines(file: &mut File, start: u64, mut wanted: impl FnMut(&Raw) -> bool) -> io::Result<Vec<Raw>> {
+/// beginning those of the first line, too. A line that is no record is an empty one.
+fn lines(file: &mut File, start: u64, wanted: impl FnMut(&Raw) -> bool) -> io::Result<Vec<Raw>> {
+    lines_until(file, start, u64::MAX, wanted)
+}
+
+/// As [`lines`], of lines that end before `until`.
+fn lines_until(
+    file: &mut File,
+    start: u64,
+    until: u64,
+    mut wanted: impl FnMut(&Raw) -> bool,
+) -> io::Result<Vec<Raw>> {
     file.seek(SeekFrom::Start(start))?;
-    let mut reader = BufReader::with_capacity(64 << 10, file);
+    let mut reader = BufReader::with_capacity(64 << 10, file.take(until.saturating_sub(start)));
     let (mut raws, mut line) = (Vec::new(), Vec::new());
     let mut torn = start > 0;
     loop {
@@ -118,9 +156,13 @@ fn lines(file: &mut File, start: u64, mut wanted: impl FnMut(&Raw) -> bool) -> i
             return Ok(raws);
         }
         let is_whole = line.pop_if(|last| *last == b'\n').is_some();
-        let was_torn = std::mem::replace(&mut torn, !is_whole);
         // The last line may still be being written.
-        let Some(raw) = (is_whole && !was_torn).then(|| csv::record(&line)).flatten() else { continue };
+        let is_over = !is_whole && line.len() < LINE_MAX;
+        let was_torn = std::mem::replace(&mut torn, !is_whole);
+        if was_torn || is_over || line.trim_ascii().is_empty() {
+            continue;
+        }
+        let raw = csv::record(&line).filter(|_| is_whole).unwrap_or_default();
         if !wanted(&raw) || raws.len() > ROWS_MAX {
             return Ok(raws);
         }
@@ -161,7 +203,8 @@ mod tests {
         file.write_all(b"\"\",\"torn").unwrap();
         for from in [0, 1, 30_000, 30_001, MINUTES - 60, MINUTES + 500] {
             let range = Range { from: at(from), to: at(from + 60) };
-            let rows = super::super::Source::Csv { path: file.path().to_owned() }.read(range).await.unwrap();
+            let rows =
+                super::super::Source::Csv { path: file.path().to_owned() }.read(range).await.unwrap().rows;
             let expected: Vec<_> = (0..MINUTES)
                 .filter(|m| (from - 120..=from + 60).contains(m))
                 .map(|m| format!("7916{m}"))
@@ -180,6 +223,54 @@ mod tests {
         file.as_file().set_modified(written).unwrap();
         let rows = newest(file.path().to_owned()).await.unwrap().rows;
         assert_eq!(rows[0].start, at(0));
+    }
+
+    /// `count` lines of one a minute; the calls `astray` are written with a clock that is `days` off.
+    fn with_wrong_clock(count: i64, astray: std::ops::Range<i64>, days: i64) -> tempfile::NamedTempFile {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        for minute in 0..count {
+            let shown = if astray.contains(&minute) { minute + days * 24 * 60 } else { minute };
+            file.write_all(line(shown, true).as_bytes()).unwrap();
+        }
+        file
+    }
+
+    #[tokio::test]
+    async fn lines_with_a_wrong_clock_do_not_hide_those_around_them() {
+        const COUNT: i64 = 10_000;
+        for (from, days) in [(5_000, -9_000), (5_000, 9_000), (300, 400), (9_000, -400), (7_444, 1)] {
+            let file = with_wrong_clock(COUNT, from..from + 700, days);
+            for wanted in [from - 180, from + 700] {
+                let range = Range { from: at(wanted), to: at(wanted + 60) };
+                let source = super::super::Source::Csv { path: file.path().to_owned() };
+                let found = source.read(range).await.unwrap().rows;
+                let expected = wanted..=wanted + 60;
+                let found = found.iter().filter(|row| (at(wanted)..=at(wanted + 60)).contains(&row.start));
+                assert_eq!(found.count(), expected.count(), "{from} {days} {wanted}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_no_file_is_refused_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("Master.csv");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success());
+        for path in [pipe, dir.path().to_owned()] {
+            let error = super::super::Source::Csv { path }.probe().await.unwrap_err();
+            assert!(matches!(error, Error::File { .. }), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_no_record_is_counted() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(format!("{}nonsense\n\n{}\"torn", line(0, true), line(1, true)).as_bytes()).unwrap();
+        let source = super::super::Source::Csv { path: file.path().to_owned() };
+        let read = source.read(Range { from: at(0), to: at(2) }).await.unwrap();
+        assert_eq!((read.rows.len(), read.unusable), (2, 1));
+        assert_eq!(source.probe().await.unwrap().unusable, 1);
     }
 
     #[tokio::test]

@@ -36,10 +36,10 @@ fn of_probe(probe: Probe) -> (Grade, String, &'static str) {
             let advice = "after the first call there must be some: asterisk -rx 'cdr show status'";
             (Grade::Warn, "there are no records yet".to_owned(), advice)
         }
-        Probe { newest: Some(newest), linked: true } => {
+        Probe { newest: Some(newest), linked: true, .. } => {
             (Grade::Ok, format!("records can be read, the newest ended at {newest}"), "")
         }
-        Probe { newest: Some(newest), linked: false } => {
+        Probe { newest: Some(newest), linked: false, .. } => {
             let text =
                 format!("records can be read, the newest ended at {newest}, but they have no linkedid");
             let advice = "of a transferred call they may give several: newcdrcolumns = yes in cdr.conf, or a column linkedid";
