@@ -213,11 +213,11 @@ fn vote(witnesses: &[Witness], at: usize, own: Option<usize>) -> Option<i64> {
 /// some hundred records that begin long after their channel looks as if it began with it, so others must
 /// say the same, or clocks must be changed by such a difference.
 fn own_word(own: &Witness, near: &[Witness], voted: i64) -> Option<i64> {
+    /// By so much summer begins, nearly everywhere.
+    const SUMMER: i64 = 4 * local::QUARTER;
     if !own.is_exact {
         return None;
     }
-    /// By so much summer begins, nearly everywhere.
-    const SUMMER: i64 = 4 * local::QUARTER;
     let by = own.offset - voted;
     let others = near.iter().filter(|witness| witness.is_exact && witness.offset == own.offset);
     (by < 0 || by == SUMMER || others.count() > 1).then_some(own.offset)
@@ -290,11 +290,11 @@ mod tests {
     #[test]
     fn the_first_calls_after_a_change_of_the_clocks_are_at_their_own_time() {
         const SPRING: i64 = 1_521_939_600; // 02:00 in Berlin becomes 03:00
+        const AUTUMN: i64 = 1_540_688_400; // 03:00 becomes 02:00
         let after = raw("2018-03-25 03:00:40", "1521939640.900");
         let rows = day(20, (SPRING + 3600, SPRING), std::slice::from_ref(&after)).rows;
         assert_eq!(rows[20].start.to_string(), "2018-03-25T01:00:40.000Z");
         assert_eq!(rows[19].start.to_string(), "2018-03-25T00:50:00.000Z");
-        const AUTUMN: i64 = 1_540_688_400; // 03:00 becomes 02:00
         let after = raw("2018-10-28 02:00:40", "1540688440.900");
         let rows = day(20, (AUTUMN + 7200, AUTUMN), &[after]).rows;
         assert_eq!(rows[20].start.to_string(), "2018-10-28T01:00:40.000Z");

@@ -201,6 +201,22 @@ fn the_history_forgets_by_number_some_at_a_time() {
 }
 
 #[test]
+fn it_is_known_since_when_every_call_is_remembered() {
+    let (mut store, _dir) = new();
+    for n in 0..6 {
+        let mut skipped = call(n);
+        skipped.record.skip = Some(Skip::Internal);
+        enqueue(&mut store, vec![skipped], at(100 + i64::from(n)));
+    }
+    let limits = |count| Limits { age: Duration::from_secs(1000), count };
+    assert_eq!(store.remembers_within(limits(10), at(5000)).unwrap(), at(4000));
+    while store.sweep(limits(3), at(500)).unwrap() {}
+    // Those that came at 100, 101 and 102 are forgotten, and nothing that came later.
+    assert_eq!(store.remembers_within(limits(3), at(500)).unwrap(), at(103));
+    assert_eq!(store.remembers_within(limits(3), at(5000)).unwrap(), at(4000));
+}
+
+#[test]
 fn shelves_keep_what_others_put_there() {
     let (mut store, dir) = new();
     store.put(Shelf::Tokens, "default", b"{\"v\":1}").unwrap();
