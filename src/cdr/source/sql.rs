@@ -17,6 +17,9 @@ const WITNESSES: usize = 20;
 /// The local time may jump by an hour within the range, or have jumped since.
 const JUMP: Duration = Duration::from_hours(1);
 
+/// A call that lasts longer is looked for by hand.
+const LONG: Duration = Duration::from_hours(24);
+
 /// Columns without which no call can be made of rows.
 const NEEDED: [(Column, &str); 3] =
     [(Column::Start, "calldate"), (Column::Channel, "channel"), (Column::Disposition, "disposition")];
@@ -36,6 +39,7 @@ struct Shape {
     columns: Vec<(Column, String)>,
     quote: char,
     text: &'static str,
+    number: &'static str,
     parameter: fn(usize) -> String,
 }
 
@@ -48,8 +52,11 @@ impl Source {
         let newest = shape.raws(newest);
         let Some(offset) = offset_of(&newest) else { return Ok(Rows::default()) };
         let local = |at: PbxTime, by: i64| local::text(at.micros() + offset + by);
-        let (lead, jump) = (micros(Range::LEAD + JUMP), micros(JUMP));
-        let bounds = [local(range.from, -lead), local(range.to, jump)];
+        let lead = micros(Range::LEAD + JUMP + JUMP);
+        let bounds = [-micros(LONG), -lead].map(|by| local(range.from, by));
+        let [long, near] = bounds;
+        let until = local(range.to, micros(JUMP));
+        let bounds = if shape.has_duration() { vec![long, until, near] } else { vec![near, until] };
         let rows = self.ask(&mut link, shape.between(), &bounds).await?;
         link.close().await;
         Ok(Rows::read(&shape.raws(rows), Some(offset)))
@@ -74,12 +81,12 @@ impl Source {
                 return Err(Error::Column { place: self.place(), table, column: named });
             }
         }
-        let (quote, text, parameter): (_, _, fn(usize) -> String) = match self {
-            Self::Postgres(_) => ('"', "TEXT", |at| format!("CAST(${at} AS TIMESTAMP)")),
-            Self::Sqlite { .. } => ('"', "TEXT", |_| "?".to_owned()),
-            Self::Mysql(_) | Self::Csv { .. } => ('`', "CHAR", |_| "?".to_owned()),
+        let (quote, text, number, parameter): (_, _, _, fn(usize) -> String) = match self {
+            Self::Postgres(_) => ('"', "TEXT", "NUMERIC", |at| format!("CAST(${at} AS TIMESTAMP)")),
+            Self::Sqlite { .. } => ('"', "TEXT", "NUMERIC", |_| "?".to_owned()),
+            Self::Mysql(_) | Self::Csv { .. } => ('`', "CHAR", "SIGNED", |_| "?".to_owned()),
         };
-        Ok((link, Shape { table, columns, quote, text, parameter }))
+        Ok((link, Shape { table, columns, quote, text, number, parameter }))
     }
 
     fn table(&self) -> &str {
@@ -253,10 +260,25 @@ impl Shape {
         format!("{} ORDER BY {} DESC LIMIT {WITNESSES}", self.select(), self.start())
     }
 
+    /// Rows by their beginning, which has the index. Those that began long before are of use only when they
+    /// lasted: the others would be a day's for each hour that is read.
     fn between(&self) -> String {
         let (select, start) = (self.select(), self.start());
-        let [from, to] = [1, 2].map(self.parameter);
-        format!("{select} WHERE {start} BETWEEN {from} AND {to} ORDER BY {start} LIMIT {}", ROWS_MAX + 1)
+        let [from, to, near] = [1, 2, 3].map(self.parameter);
+        let duration = self.columns.iter().find(|(column, _)| *column == Column::Duration);
+        let lasted = duration.map(|(_, name)| {
+            let (name, seconds) = (self.quoted(name), JUMP.as_secs());
+            format!(" AND ({start} >= {near} OR CAST({name} AS {}) >= {seconds})", self.number)
+        });
+        let lasted = lasted.unwrap_or_default();
+        format!(
+            "{select} WHERE {start} BETWEEN {from} AND {to}{lasted} ORDER BY {start} LIMIT {}",
+            ROWS_MAX + 1
+        )
+    }
+
+    fn has_duration(&self) -> bool {
+        self.columns.iter().any(|(column, _)| *column == Column::Duration)
     }
 
     fn quoted(&self, name: &str) -> String {
