@@ -341,3 +341,18 @@ fn check_says_whether_the_records_can_be_read() {
     let page = told(&desk, &["check", "--offline"]);
     assert!(!page.contains("cannot be read"), "{page}");
 }
+
+#[cfg(not(feature = "cdr-sqlite"))]
+#[test]
+fn a_driver_that_the_build_lacks_is_a_fault_of_the_configuration() {
+    let desk = Desk::new();
+    desk.configure(SECRETS, AMOCRM, "sqlite", "path = \"/nowhere/cdr.db\"");
+    for line in [&["check", "--offline"][..], &["repair", "--from", "1h"]] {
+        let output = desk.ask(line);
+        let told = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
+        assert!(
+            output.status.code() == Some(78) && told.contains("--features cdr-sqlite"),
+            "{line:?} {told}"
+        );
+    }
+}

@@ -178,10 +178,17 @@ impl Source {
 
     #[cfg(not(all(feature = "cdr-mysql", feature = "cdr-postgres", feature = "cdr-sqlite")))]
     fn not_built(&self) -> Error {
-        match self {
-            Self::Csv { .. } | Self::Mysql(_) => Error::NotBuilt("MySQL", "cdr-mysql"),
-            Self::Postgres(_) => Error::NotBuilt("PostgreSQL", "cdr-postgres"),
-            Self::Sqlite { .. } => Error::NotBuilt("SQLite", "cdr-sqlite"),
-        }
+        self.lacks_driver().unwrap_or(Error::NotBuilt("MySQL", "cdr-mysql"))
+    }
+
+    /// That this build cannot ask such a source, where it cannot.
+    pub fn lacks_driver(&self) -> Option<Error> {
+        let (is_built, name, feature) = match self {
+            Self::Csv { .. } => return None,
+            Self::Mysql(_) => (cfg!(feature = "cdr-mysql"), "MySQL", "cdr-mysql"),
+            Self::Postgres(_) => (cfg!(feature = "cdr-postgres"), "PostgreSQL", "cdr-postgres"),
+            Self::Sqlite { .. } => (cfg!(feature = "cdr-sqlite"), "SQLite", "cdr-sqlite"),
+        };
+        (!is_built).then_some(Error::NotBuilt(name, feature))
     }
 }

@@ -44,6 +44,10 @@ pub(super) fn table(
         CdrKind::Mysql => Source::Mysql(server(&place, table, surroundings, report)?),
         CdrKind::Postgres => Source::Postgres(server(&place, table, surroundings, report)?),
     };
+    if let Some(error) = source.lacks_driver() {
+        report.fail(&place, error.to_string(), "");
+        return None;
+    }
     report.ok(&place, format!("{}, up to {} h back", source.place(), look_back.as_secs().div_ceil(3600)));
     Some(Cdr { source, look_back })
 }
