@@ -70,8 +70,11 @@ pub enum Error {
     Column { place: String, table: String, column: &'static str },
     #[error("{place} did not answer within {} s", PATIENCE.as_secs())]
     Patience { place: String },
-    #[error("there are more than {ROWS_MAX} records within {hours} h: something is wrong with their times")]
-    TooMany { hours: u64 },
+    #[error(
+        "there are more than {ROWS_MAX} records around {at}: either their times are wrong, or this PBX is too large for \
+         its records to be read"
+    )]
+    TooMany { at: PbxTime },
 }
 
 /// Longest wait for one reading. An index on the time makes it milliseconds; a table of ten million rows
@@ -117,7 +120,7 @@ impl Source {
         };
         let Rows { rows, unusable } = self.patiently(reading).await?;
         if rows.len() > ROWS_MAX {
-            return Err(Error::TooMany { hours: range.to.since(range.from).as_secs().div_ceil(3600) });
+            return Err(Error::TooMany { at: range.from });
         }
         let mut rows: Vec<Row> = rows.into_iter().filter(|row| range.overlaps(row)).collect();
         rows.sort_by_key(|row| (row.start, row.sequence));

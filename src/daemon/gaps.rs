@@ -220,6 +220,8 @@ impl GapRepair {
             let due = clock::mono().after(PAUSES[0]);
             if self.source(&pbx).is_some() {
                 self.waiting.push(Waiting { gap: Gap { pbx, from, to }, tries, due, added: 0 });
+            } else {
+                warn!(%pbx, %from, %to, "a gap waited whose PBX has no records any more, or another name: its calls are not looked for; ami2amo repair does it");
             }
         }
     }

@@ -1,10 +1,12 @@
 //! `Master.csv`: lines in the order in which calls ended, so a time is found by halving, and a file of a
 //! gigabyte costs no more than the hour that is wanted.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::cdr::column::{Column, Raw};
@@ -60,9 +62,35 @@ async fn on_file(
     work: impl FnOnce(&mut File) -> io::Result<Rows> + Send + 'static,
 ) -> Result<Rows, Error> {
     let shown = path.clone();
-    let done = tokio::task::spawn_blocking(move || open(&path).and_then(|mut file| work(&mut file))).await;
+    let reading = Reading::begin(&path).map_err(|source| Error::File { path: path.clone(), source })?;
+    let done = tokio::task::spawn_blocking(move || {
+        let _reading = reading;
+        open(&path).and_then(|mut file| work(&mut file))
+    });
+    let done = done.await;
     done.unwrap_or_else(|stopped| Err(io::Error::other(stopped)))
         .map_err(|source| Error::File { path: shown, source })
+}
+
+/// A file that is being read. One on a server that is gone holds its thread for ever: it gets one, and not
+/// another at each try.
+struct Reading(PathBuf);
+
+static READING: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+impl Reading {
+    fn begin(path: &Path) -> io::Result<Self> {
+        let is_first = READING.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned());
+        let hangs =
+            || io::Error::new(io::ErrorKind::WouldBlock, "an earlier reading of it has not come to its end");
+        if is_first { Ok(Self(path.to_owned())) } else { Err(hangs()) }
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        READING.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.0);
+    }
 }
 
 fn open(path: &Path) -> io::Result<File> {
@@ -261,6 +289,21 @@ mod tests {
             let error = super::super::Source::Csv { path }.probe().await.unwrap_err();
             assert!(matches!(error, Error::File { .. }), "{error}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_file_whose_reading_hangs_is_not_read_again() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(line(0, true).as_bytes()).unwrap();
+        let hanging = Reading::begin(file.path()).unwrap();
+        let error = newest(file.path().to_owned()).await.unwrap_err();
+        assert!(
+            matches!(&error, Error::File { source, .. } if source.kind() == io::ErrorKind::WouldBlock),
+            "{error}"
+        );
+        drop(hanging);
+        assert_eq!(newest(file.path().to_owned()).await.unwrap().rows.len(), 1);
+        assert_eq!(newest(file.path().to_owned()).await.unwrap().rows.len(), 1);
     }
 
     #[tokio::test]
