@@ -86,7 +86,7 @@ async fn calls(source: &Source, from: i64, to: i64) -> Vec<FinishedCall> {
     let range =
         Range { from: PbxTime::from_micros(from * 1_000_000), to: PbxTime::from_micros(to * 1_000_000) };
     let found = fetch::calls(source, known, range).await.unwrap();
-    found.into_iter().map(|call| call.call).collect()
+    found.calls.into_iter().map(|call| call.call).collect()
 }
 
 #[track_caller]

@@ -29,7 +29,7 @@ pub enum Column {
 }
 
 /// One record as the source has it.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Raw {
     values: BTreeMap<Column, String>,
 }

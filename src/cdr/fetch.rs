@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::cdr::calls::{self, CdrCall, Known};
 use crate::cdr::range::Range;
-use crate::cdr::source::{Error, Source};
+use crate::cdr::source::{Error, Source, Unread};
 
 /// What is read at once.
 const WINDOW: Duration = Duration::from_hours(1);
@@ -14,25 +14,35 @@ const WINDOW: Duration = Duration::from_hours(1);
 /// of it do.
 const TRAIL: Duration = Duration::from_mins(30);
 
-/// The calls that ended within `range`, by end.
+/// What was found of a stretch of time.
+#[derive(Clone, Debug, Default)]
+pub struct Fetched {
+    /// By end.
+    pub calls: Vec<CdrCall>,
+    /// Calls that stand only in these are missing.
+    pub unread: BTreeSet<Unread>,
+}
+
+/// The calls that ended within `range`.
 ///
 /// # Errors
 /// When the source cannot be read.
-pub async fn calls(source: &Source, known: Known<'_>, range: Range) -> Result<Vec<CdrCall>, Error> {
-    let mut found: Vec<CdrCall> = Vec::new();
+pub async fn calls(source: &Source, known: Known<'_>, range: Range) -> Result<Fetched, Error> {
+    let mut fetched = Fetched::default();
     // A call whose parts hang together over a window's edge is seen from both sides.
     let mut ids = BTreeSet::new();
     let mut from = range.from;
     while from <= range.to {
         let to = from.after(WINDOW).min(range.to);
-        let rows = source.read(Range { from, to: to.after(TRAIL) }).await?;
-        for call in calls::calls(&rows, known) {
+        let found = source.read(Range { from, to: to.after(TRAIL) }).await?;
+        fetched.unread.extend(found.unread);
+        for call in calls::calls(&found.rows, known) {
             if (from..=to).contains(&call.to) && ids.insert(call.call.record.call_id.clone()) {
-                found.push(call);
+                fetched.calls.push(call);
             }
         }
         from = to.after(Duration::from_micros(1));
     }
-    found.sort_by_key(|call| call.to);
-    Ok(found)
+    fetched.calls.sort_by_key(|call| call.to);
+    Ok(fetched)
 }

@@ -3,7 +3,8 @@
 //! Runs on whatever task asks; files are read on the blocking pool. Every step has a limit: a database
 //! that hangs costs one repair its turn and nobody else anything.
 
-use std::path::PathBuf;
+use std::fmt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::ami::connection::Secret;
@@ -12,6 +13,7 @@ use crate::cdr::row::{Row, Rows};
 use crate::time::PbxTime;
 
 mod csv;
+mod log;
 #[cfg(any(feature = "cdr-mysql", feature = "cdr-postgres", feature = "cdr-sqlite"))]
 mod sql;
 
@@ -51,6 +53,20 @@ pub struct Probe {
     pub newest: Option<PbxTime>,
     /// Records have linkedids: those of one call are surely found.
     pub linked: bool,
+}
+
+/// What was read of a source.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Found {
+    pub rows: Vec<Row>,
+    pub unread: Vec<Unread>,
+}
+
+/// A file that may have records of the time that is meant, and cannot be read to its end.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Unread {
+    pub path: PathBuf,
+    pub cause: String,
 }
 
 /// Why records cannot be read. No message has a password in it.
@@ -99,26 +115,43 @@ impl PartialEq for Source {
     }
 }
 
+impl Unread {
+    fn new(path: &Path, error: &std::io::Error) -> Self {
+        Self { path: path.to_owned(), cause: error.to_string() }
+    }
+}
+
+impl fmt::Display for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.path.display(), self.cause)
+    }
+}
+
 impl Source {
     /// The records that overlap `range`, by beginning. Records of calls that began up to
     /// [`Range::LEAD`] before it are among them, so that calls are whole.
     ///
     /// # Errors
     /// When the source cannot be read: what to do.
-    pub async fn read(&self, range: Range) -> Result<Vec<Row>, Error> {
+    pub async fn read(&self, range: Range) -> Result<Found, Error> {
         let reading = async {
             match self {
-                Self::Csv { path } => csv::read(path.clone(), range).await,
-                Self::Mysql(_) | Self::Postgres(_) | Self::Sqlite { .. } => self.read_table(range).await,
+                Self::Csv { path } => {
+                    let text = log::read(path.clone(), range).await?;
+                    Ok((Rows::read(&text.lines, text.fallback), text.unread))
+                }
+                Self::Mysql(_) | Self::Postgres(_) | Self::Sqlite { .. } => {
+                    Ok((self.read_table(range).await?, Vec::new()))
+                }
             }
         };
-        let Rows { rows, .. } = self.patiently(reading).await?;
+        let (Rows { rows, .. }, unread) = self.patiently(reading).await?;
         if rows.len() > ROWS_MAX {
             return Err(Error::TooMany { hours: range.to.since(range.from).as_secs().div_ceil(3600) });
         }
         let mut rows: Vec<Row> = rows.into_iter().filter(|row| range.overlaps(row)).collect();
         rows.sort_by_key(|row| (row.start, row.sequence));
-        Ok(rows)
+        Ok(Found { rows, unread })
     }
 
     /// Looks whether records can be read.
@@ -128,7 +161,9 @@ impl Source {
     pub async fn probe(&self) -> Result<Probe, Error> {
         let looking = async {
             match self {
-                Self::Csv { path } => csv::newest(path.clone()).await,
+                Self::Csv { path } => {
+                    log::newest(path.clone()).await.map(|text| Rows::read(&text.lines, text.fallback))
+                }
                 Self::Mysql(_) | Self::Postgres(_) | Self::Sqlite { .. } => self.newest_rows().await,
             }
         };

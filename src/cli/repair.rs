@@ -15,7 +15,7 @@ use crate::call::policy::Policy;
 use crate::call::record::FinishedCall;
 use crate::cdr::calls::{CdrCall, Known, Live};
 use crate::cdr::compare::{self, Comparison};
-use crate::cdr::fetch;
+use crate::cdr::fetch::{self, Fetched};
 use crate::cdr::range::Range;
 use crate::cli::language::{self, LanguageArgs};
 use crate::cli::store;
@@ -60,7 +60,7 @@ pub struct Args {
 const EDGE: Duration = Duration::from_mins(5);
 
 /// Runs the comparison by the configuration at `config`; there is no difference, or all that was missing
-/// was stored: 0, else 1.
+/// was stored, and all records could be read: 0, else 1.
 ///
 /// # Errors
 /// When the configuration, the records, the store or the output cannot be used.
@@ -76,10 +76,10 @@ pub fn run(args: &Args, config: &Path) -> anyhow::Result<ExitCode> {
     };
     let mut clean = true;
     for (pbx, cdr) in chosen(args, &read.setup.pbxs)? {
-        let found = compare_one(pbx, cdr, &dir, &policy, range, args)?;
+        let (found, is_all_read) = compare_one(pbx, cdr, &dir, &policy, range, args)?;
         let stored = if args.enqueue { enqueue(&dir, &found.missing)? } else { 0 };
         let settled = found.missing.is_empty() || args.enqueue;
-        clean &= settled && found.extra.is_empty() && found.different.is_empty();
+        clean &= is_all_read && settled && found.extra.is_empty() && found.different.is_empty();
         let mut output = io::stdout().lock();
         let text = if args.json {
             repair::json(&pbx.name, &found, stored)?
@@ -106,6 +106,7 @@ fn chosen<'p>(args: &Args, pbxs: &'p [Pbx]) -> anyhow::Result<Vec<(&'p Pbx, &'p 
     Ok(chosen)
 }
 
+/// Returns whether all of the records could be read, too.
 fn compare_one(
     pbx: &Pbx,
     cdr: &Cdr,
@@ -113,7 +114,7 @@ fn compare_one(
     policy: &Arc<Policy>,
     range: Range,
     args: &Args,
-) -> anyhow::Result<Comparison> {
+) -> anyhow::Result<(Comparison, bool)> {
     let wide = range.widened(EDGE);
     let wanted = Wanted::Ended { pbx: pbx.name.clone(), from: wide.from, to: wide.to };
     let looked = store::look(dir, &wanted)?;
@@ -129,9 +130,14 @@ fn compare_one(
     let runtime = Builder::new_current_thread().enable_io().enable_time().build();
     let runtime = runtime.context("cannot start the runtime")?;
     let calls = runtime.block_on(fetch::calls(&cdr.source, known, wide));
-    let calls = calls.with_context(|| format!("cannot read the records of \"{}\"", pbx.name))?;
+    let Fetched { calls, unread } =
+        calls.with_context(|| format!("cannot read the records of \"{}\"", pbx.name))?;
+    for file in &unread {
+        let told = looking::unread(&file.to_string(), args.language.language());
+        writeln!(io::stderr(), "ami2amo: {told}").context("cannot print")?;
+    }
     let stored: Vec<_> = looked.search.found.into_iter().map(|found| found.call.record).collect();
-    Ok(compare::compare(calls, &stored, &live.open, range))
+    Ok((compare::compare(calls, &stored, &live.open, range), unread.is_empty()))
 }
 
 /// What the daemon wrote down of the calls in progress.

@@ -21,7 +21,7 @@ use crate::call::id::PbxName;
 use crate::call::policy::Policy;
 use crate::call::record::FinishedCall;
 use crate::cdr::calls::{CdrCall, Known, Live};
-use crate::cdr::fetch;
+use crate::cdr::fetch::{self, Fetched};
 use crate::cdr::range::Range;
 use crate::clock;
 use crate::config::{Cdr, Pbx};
@@ -170,7 +170,10 @@ impl GapRepair {
         let live = self.live(&gap.pbx).await?;
         let known = Known { pbx: &gap.pbx, policy: &policy, endpoints: &live.endpoints };
         let range = Range { from: gap.from, to: gap.to.after(ROUNDING) };
-        let calls = fetch::calls(&cdr.source, known, range).await?;
+        let Fetched { calls, unread } = fetch::calls(&cdr.source, known, range).await?;
+        for file in unread {
+            warn!(pbx = %gap.pbx, %file, "a file of records cannot be read: calls that stand only in it are missing; once it is mended, ami2amo repair fetches them");
+        }
         // While the records were read, live calls may have come to their end.
         let live = self.live(&gap.pbx).await?;
         let mut missing: Vec<FinishedCall> = Vec::new();
