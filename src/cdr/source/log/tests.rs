@@ -113,11 +113,11 @@ impl Folder {
 }
 
 fn packed(name: &str, text: &[u8]) -> Vec<u8> {
-    if name.ends_with(".gz") {
+    if Path::new(name).extension().is_some_and(|packing| packing == "gz") {
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         gzip.write_all(text).unwrap();
         gzip.finish().unwrap()
-    } else if name.ends_with(".zst") {
+    } else if Path::new(name).extension().is_some_and(|packing| packing == "zst") {
         ruzstd::encoding::compress_to_vec(text, ruzstd::encoding::CompressionLevel::Fastest)
     } else {
         text.to_vec()
