@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::cdr::calls::{self, CdrCall, Known};
 use crate::cdr::range::Range;
+use crate::cdr::source::events::{self, Events};
 use crate::cdr::source::{Error, Source, Unread};
 
 /// What is read at once.
@@ -21,22 +22,35 @@ pub struct Fetched {
     pub calls: Vec<CdrCall>,
     /// Calls that stand only in these are missing.
     pub unread: BTreeSet<Unread>,
+    /// Channel events that cannot be read: such calls are told from their records alone.
+    pub unread_events: BTreeSet<Unread>,
 }
 
-/// The calls that ended within `range`.
+/// The calls that ended within `range`, by the records and, where there are, by the channel events.
 ///
 /// # Errors
-/// When the source cannot be read.
-pub async fn calls(source: &Source, known: Known<'_>, range: Range) -> Result<Fetched, Error> {
+/// When the records cannot be read.
+pub async fn calls(
+    source: &Source,
+    events: Option<&Events>,
+    known: Known<'_>,
+    range: Range,
+) -> Result<Fetched, Error> {
     let mut fetched = Fetched::default();
     // A call whose parts hang together over a window's edge is seen from both sides.
     let mut ids = BTreeSet::new();
     let mut from = range.from;
     while from <= range.to {
         let to = from.after(WINDOW).min(range.to);
-        let found = source.read(Range { from, to: to.after(TRAIL) }).await?;
+        let window = Range { from, to: to.after(TRAIL) };
+        let found = source.read(window).await?;
         fetched.unread.extend(found.unread);
-        for call in calls::calls(&found.rows, known) {
+        let events = match events {
+            Some(events) => source.read_events(events, window, &found.rows).await,
+            None => events::Found::default(),
+        };
+        fetched.unread_events.extend(events.unread);
+        for call in calls::calls_with(&found.rows, &events.entries, known) {
             if (from..=to).contains(&call.to) && ids.insert(call.call.record.call_id.clone()) {
                 fetched.calls.push(call);
             }

@@ -10,9 +10,12 @@ use std::time::Duration;
 use crate::ami::connection::Secret;
 use crate::cdr::range::Range;
 use crate::cdr::row::{Row, Rows};
+#[cfg(not(any(feature = "cdr-mysql", feature = "cdr-postgres", feature = "cdr-sqlite")))]
+use crate::cdr::{cel::entry, column};
 use crate::time::PbxTime;
 
 mod csv;
+pub mod events;
 mod log;
 #[cfg(any(feature = "cdr-mysql", feature = "cdr-postgres", feature = "cdr-sqlite"))]
 mod sql;
@@ -62,10 +65,10 @@ pub struct Found {
     pub unread: Vec<Unread>,
 }
 
-/// A file that may have records of the time that is meant, and cannot be read to its end.
+/// A file or table that may have something of the time that is meant, and cannot be read to its end.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Unread {
-    pub path: PathBuf,
+    pub what: String,
     pub cause: String,
 }
 
@@ -84,6 +87,8 @@ pub enum Error {
     Column { place: String, table: String, column: &'static str },
     #[error("{place} did not answer within {} s", PATIENCE.as_secs())]
     Patience { place: String },
+    #[error("there are more than {ROWS_MAX} events of calls of one hour")]
+    TooManyEvents,
     #[error("there are more than {ROWS_MAX} records within {hours} h: something is wrong with their times")]
     TooMany { hours: u64 },
 }
@@ -117,13 +122,13 @@ impl PartialEq for Source {
 
 impl Unread {
     fn new(path: &Path, error: &std::io::Error) -> Self {
-        Self { path: path.to_owned(), cause: error.to_string() }
+        Self { what: path.display().to_string(), cause: error.to_string() }
     }
 }
 
 impl fmt::Display for Unread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.path.display(), self.cause)
+        write!(f, "{} ({})", self.what, self.cause)
     }
 }
 
@@ -198,6 +203,18 @@ impl Source {
     #[cfg(not(any(feature = "cdr-mysql", feature = "cdr-postgres", feature = "cdr-sqlite")))]
     #[expect(clippy::unused_async, reason = "the drivers' is async")]
     async fn read_table(&self, _: Range) -> Result<Rows, Error> {
+        Err(self.not_built())
+    }
+
+    #[cfg(not(any(feature = "cdr-mysql", feature = "cdr-postgres", feature = "cdr-sqlite")))]
+    #[expect(clippy::unused_async, reason = "the drivers' is async")]
+    async fn read_linked(&self, _: [String; 2]) -> Result<Vec<column::Raw<entry::Column>>, Error> {
+        Err(self.not_built())
+    }
+
+    #[cfg(not(any(feature = "cdr-mysql", feature = "cdr-postgres", feature = "cdr-sqlite")))]
+    #[expect(clippy::unused_async, reason = "the drivers' is async")]
+    async fn newest_events(&self) -> Result<Vec<column::Raw<entry::Column>>, Error> {
         Err(self.not_built())
     }
 

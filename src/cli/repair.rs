@@ -129,11 +129,12 @@ fn compare_one(
     let known = Known { pbx: &pbx.name, policy, endpoints: &live.endpoints };
     let runtime = Builder::new_current_thread().enable_io().enable_time().build();
     let runtime = runtime.context("cannot start the runtime")?;
-    let calls = runtime.block_on(fetch::calls(&cdr.source, known, wide));
-    let Fetched { calls, unread } =
+    let calls = runtime.block_on(fetch::calls(&cdr.source, cdr.cel.as_ref(), known, wide));
+    let Fetched { calls, unread, unread_events } =
         calls.with_context(|| format!("cannot read the records of \"{}\"", pbx.name))?;
-    for file in &unread {
-        let told = looking::unread(&file.to_string(), args.language.language());
+    let language = args.language.language();
+    let events = unread_events.iter().map(|events| looking::unread_events(&events.to_string(), language));
+    for told in unread.iter().map(|file| looking::unread(&file.to_string(), language)).chain(events) {
         writeln!(io::stderr(), "ami2amo: {told}").context("cannot print")?;
     }
     let stored: Vec<_> = looked.search.found.into_iter().map(|found| found.call.record).collect();

@@ -170,7 +170,11 @@ impl GapRepair {
         let live = self.live(&gap.pbx).await?;
         let known = Known { pbx: &gap.pbx, policy: &policy, endpoints: &live.endpoints };
         let range = Range { from: gap.from, to: gap.to.after(ROUNDING) };
-        let Fetched { calls, unread } = fetch::calls(&cdr.source, known, range).await?;
+        let Fetched { calls, unread, unread_events } =
+            fetch::calls(&cdr.source, cdr.cel.as_ref(), known, range).await?;
+        for events in unread_events {
+            warn!(pbx = %gap.pbx, %events, "channel events cannot be read: these calls are told from the PBX's records alone");
+        }
         for file in unread {
             warn!(pbx = %gap.pbx, %file, "a file of records cannot be read: calls that stand only in it are missing; once it is mended, ami2amo repair fetches them");
         }

@@ -8,6 +8,10 @@ use crate::cdr::source::log::Line;
 use crate::time::{PbxTime, local};
 
 impl Line for Raw {
+    /// Batches of `cdr.conf` put lines out of order by minutes, and a line's own offset may be wrong by as much
+    /// as its call was long.
+    const SLACK_MINUTES: u64 = 120;
+
     fn read(line: &[u8]) -> Option<Self> {
         csv::record(line)
     }

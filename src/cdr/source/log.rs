@@ -21,6 +21,8 @@ mod tests;
 
 /// What a line of the log says.
 pub(super) trait Line: Clone + Ord + Send + 'static {
+    /// Lines may be out of order by as much, and their times wrong.
+    const SLACK_MINUTES: u64;
     /// Reads a line without its end; `None` when it is none of these.
     fn read(line: &[u8]) -> Option<Self>;
     /// When it was written, as the PBX's own clock showed it, in microseconds.
@@ -43,10 +45,6 @@ const STRETCH: u64 = 16 << 10;
 /// A longer line is none of Asterisk's.
 const LINE_MAX: u64 = 64 << 10;
 
-/// Batches of `cdr.conf` put lines out of order by minutes, and a line's own offset may be wrong by as much
-/// as its call was long.
-const SLACK: Duration = Duration::from_hours(2);
-
 /// Lines at the end of a file that tell its clock's offset.
 const TAIL: usize = 40;
 
@@ -56,9 +54,10 @@ const LINES_UNWATCHED: usize = 4096;
 /// What of a log was written within `range`, with some more at its edges.
 pub(super) async fn read<L: Line>(path: PathBuf, range: Range) -> Result<Text<L>, Error> {
     blocking(path, move |path| {
+        let slack = Duration::from_mins(L::SLACK_MINUTES);
         let wanted = Wanted {
-            from: PbxTime::from_micros(range.from.micros() - micros(Range::LEAD + SLACK)),
-            until: range.to.after(SLACK + SLACK),
+            from: PbxTime::from_micros(range.from.micros() - micros(Range::LEAD + slack)),
+            until: range.to.after(slack + slack),
             deadline: clock::mono().after(PATIENCE),
         };
         let (pieces, mut unread) = pieces(path)?;

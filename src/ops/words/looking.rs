@@ -52,6 +52,14 @@ pub fn unread(file: &str, language: Language) -> String {
     )
 }
 
+/// One line that says that calls are told from records alone, because `events` cannot be read.
+pub fn unread_events(events: &str, language: Language) -> String {
+    language.pick(
+        format!("cannot read the channel events {events}: calls are told from the records alone"),
+        format!("не читаются события каналов {events}: звонки составлены только по CDR"),
+    )
+}
+
 /// Older calls than those that are shown.
 pub fn more(count: usize, language: Language) -> String {
     language.pick(
