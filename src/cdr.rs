@@ -8,6 +8,7 @@
 //! those of the live stream. [`source`] is the shell that reads files and databases; all else is pure.
 
 pub mod calls;
+pub mod cel;
 pub mod column;
 pub mod compare;
 pub mod csv;

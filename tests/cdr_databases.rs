@@ -85,8 +85,8 @@ async fn calls(source: &Source, from: i64, to: i64) -> Vec<FinishedCall> {
     let known = Known { pbx: &pbx, policy: &policy, endpoints: &[] };
     let range =
         Range { from: PbxTime::from_micros(from * 1_000_000), to: PbxTime::from_micros(to * 1_000_000) };
-    let found = fetch::calls(source, known, range).await.unwrap().calls;
-    found.into_iter().map(|call| call.call).collect()
+    let found = fetch::calls(source, None, known, range).await.unwrap();
+    found.calls.into_iter().map(|call| call.call).collect()
 }
 
 #[track_caller]

@@ -64,7 +64,7 @@ fn is_record(raw: &Raw) -> bool {
 }
 
 /// The fields of a line, in which quotes within quotes are doubled; `None` when a quote is left open.
-fn fields(line: &[u8]) -> Option<Vec<String>> {
+pub(super) fn fields(line: &[u8]) -> Option<Vec<String>> {
     const FIELDS_MAX: usize = 64;
     let (mut fields, mut field, mut quoted) = (Vec::new(), Vec::new(), false);
     let mut bytes = line.iter().copied().peekable();

@@ -97,14 +97,14 @@ fn own_id<'r>(name: &str, row: &'r Row) -> Option<&'r str> {
 }
 
 /// Disjoint sets of places.
-struct Unions(Vec<usize>);
+pub(super) struct Unions(Vec<usize>);
 
 impl Unions {
-    fn new(len: usize) -> Self {
+    pub(super) fn new(len: usize) -> Self {
         Self((0..len).collect())
     }
 
-    fn root(&mut self, mut at: usize) -> usize {
+    pub(super) fn root(&mut self, mut at: usize) -> usize {
         while self.0[at] != at {
             self.0[at] = self.0[self.0[at]];
             at = self.0[at];
@@ -112,7 +112,7 @@ impl Unions {
         at
     }
 
-    fn unite(&mut self, a: usize, b: usize) {
+    pub(super) fn unite(&mut self, a: usize, b: usize) {
         let (a, b) = (self.root(a), self.root(b));
         self.0[a.max(b)] = a.min(b);
     }

@@ -17,7 +17,6 @@ use crate::cdr::calls::Known;
 use crate::cdr::compare::{self, Comparison};
 use crate::cdr::fetch::{self, Fetched};
 use crate::cdr::range::Range;
-use crate::cdr::source::Source;
 use crate::cli::Usage;
 use crate::cli::language::{self, LanguageArgs};
 use crate::cli::repair::stock::{Purpose, Stock};
@@ -27,7 +26,7 @@ use crate::config::surroundings::Host;
 use crate::config::{self, Cdr};
 use crate::ops::repair;
 use crate::ops::screen;
-use crate::ops::words::looking;
+use crate::ops::words::{Language, looking};
 use crate::time::{HostTime, PbxTime};
 use crate::{clock, replay};
 
@@ -84,8 +83,8 @@ pub fn run(args: &Args, config: &Path) -> anyhow::Result<ExitCode> {
         tell(&looking::as_of_journal(obstacle, language))?;
     }
     let mut clean = true;
-    for (pbx, Cdr { source, .. }) in sources {
-        let mut found = compare_one(&pbx, &source, &stock, &policy, range, args)?;
+    for (pbx, cdr) in sources {
+        let mut found = compare_one(&pbx, &cdr, &stock, &policy, range, args)?;
         let stored = args.enqueue.then(|| enqueue(&stock, &found)).transpose()?;
         let mut output = io::stdout().lock();
         let text = if args.json {
@@ -120,9 +119,10 @@ fn sources(file: &File, args: &Args, config: &Path) -> anyhow::Result<Vec<(PbxNa
     Ok(sources.ok_or_else(|| config::Error::Wrong { path: config.to_owned(), findings })?)
 }
 
+/// Returns whether all of the records could be read, too.
 fn compare_one(
     pbx: &PbxName,
-    source: &Source,
+    cdr: &Cdr,
     stock: &Stock<'_>,
     policy: &Arc<Policy>,
     range: Range,
@@ -130,9 +130,10 @@ fn compare_one(
 ) -> anyhow::Result<Comparison> {
     let live = stock.live(pbx)?;
     let known = Known { pbx, policy, endpoints: &live.endpoints };
-    let fetched = fetch(source, known, range.widened(EDGE));
-    let Fetched { calls, unread } =
-        fetched.with_context(|| format!("cannot read the records of \"{pbx}\""))?;
+    let fetched = fetch(cdr, known, range.widened(EDGE));
+    let fetched = fetched.with_context(|| format!("cannot read the records of \"{pbx}\""))?;
+    tell_unread(&fetched, args.language.language())?;
+    let Fetched { calls, unread, unusable, .. } = fetched;
     let stored = stock.stored(pbx, range, &calls)?;
     if range.from < stored.since {
         let (from, since) = (&args.from, stored.since);
@@ -143,16 +144,24 @@ fn compare_one(
         tell(&text)?;
     }
     let found = compare::compare(calls, &stored.records, &stored.open, range);
-    Ok(Comparison { unread, ..found })
+    let files = u64::try_from(unread.len()).unwrap_or(u64::MAX);
+    Ok(Comparison { unread: unusable.saturating_add(files), ..found })
 }
 
-fn fetch(source: &Source, known: Known<'_>, range: Range) -> anyhow::Result<Fetched> {
+fn fetch(cdr: &Cdr, known: Known<'_>, range: Range) -> anyhow::Result<Fetched> {
     let runtime = Builder::new_current_thread().enable_io().enable_time().build();
     let runtime = runtime.context("cannot start the runtime")?;
-    let fetched = runtime.block_on(fetch::calls(source, known, range));
+    let fetched = runtime.block_on(fetch::calls(&cdr.source, cdr.cel.as_ref(), known, range));
     // A file on a server that is gone is waited for by a thread that nobody can end.
     runtime.shutdown_background();
     Ok(fetched?)
+}
+
+fn tell_unread(fetched: &Fetched, language: Language) -> anyhow::Result<()> {
+    let files = fetched.unread.iter().map(|file| looking::unread(&file.to_string(), language));
+    let events = fetched.unread_events.iter();
+    let events = events.map(|events| looking::unread_events(&events.to_string(), language));
+    files.chain(events).try_for_each(|told| tell(&told))
 }
 
 /// Stores what is missing and cannot be stored already under an id that the records have not; returns how

@@ -5,10 +5,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::runtime::Builder;
 
-use crate::cdr::source::Probe;
+use crate::cdr::source::{Error, Probe};
 use crate::clock;
-use crate::config::Pbx;
 use crate::config::check::{Finding, Grade};
+use crate::config::{Cdr, Pbx};
 use crate::time::PbxTime;
 
 /// A finding for each PBX that has a table `[pbx.cdr]`. The daemon runs without its records, so none is
@@ -19,10 +19,10 @@ use crate::time::PbxTime;
 pub(super) fn look(pbxs: &[Pbx]) -> anyhow::Result<Vec<Finding>> {
     let runtime = Builder::new_current_thread().enable_io().enable_time().build();
     let runtime = runtime.context("cannot start the runtime")?;
-    let sources = pbxs.iter().filter_map(|pbx| Some((pbx, &pbx.cdr.as_ref()?.source)));
+    let sources = pbxs.iter().filter_map(|pbx| Some((pbx, pbx.cdr.as_ref()?)));
     let now = PbxTime::from_micros(clock::host().micros());
-    let finding = |(pbx, source): (&Pbx, &crate::cdr::source::Source)| {
-        let place = format!("[pbx.cdr] of \"{}\"", pbx.name);
+    let records = |(pbx, Cdr { source, .. }): (&Pbx, &Cdr)| {
+        let place = place(pbx);
         let (grade, text, advice) = match runtime.block_on(source.probe()) {
             Ok(probe) => of_probe(probe, now),
             Err(error) => {
@@ -32,10 +32,33 @@ pub(super) fn look(pbxs: &[Pbx]) -> anyhow::Result<Vec<Finding>> {
         };
         Finding { grade, place, text, advice: advice.to_owned() }
     };
-    let findings = sources.map(finding).collect();
+    let events = |(pbx, cdr): (&Pbx, &Cdr)| {
+        let found = runtime.block_on(cdr.source.probe_events(cdr.cel.as_ref()?));
+        let (grade, text, advice) = of_events(found);
+        Some(Finding { grade, place: place(pbx), text, advice: advice.to_owned() })
+    };
+    let findings = sources.flat_map(|each| [Some(records(each)), events(each)]).flatten().collect();
     // A file on a server that is gone is waited for by a thread that nobody can end.
     runtime.shutdown_background();
     Ok(findings)
+}
+
+fn place(pbx: &Pbx) -> String {
+    format!("[pbx.cdr] of \"{}\"", pbx.name)
+}
+
+fn of_events(found: Result<Option<PbxTime>, Error>) -> (Grade, String, &'static str) {
+    match found {
+        Ok(Some(newest)) => (Grade::Ok, format!("channel events can be read, the newest is of {newest}"), ""),
+        Ok(None) => {
+            let advice = "after the first call there must be some: asterisk -rx 'cel show status', and docs/cdr.md for cel.conf";
+            (Grade::Warn, "there are no channel events yet that calls can be made of".to_owned(), advice)
+        }
+        Err(error) => {
+            let text = format!("channel events cannot be read: {:#}", anyhow::Error::new(error));
+            (Grade::Warn, text, "calls of gaps are told from the records alone: docs/cdr.md has recipes")
+        }
+    }
 }
 
 /// The clock of a PBX may be so far ahead of ours.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::call::id::PbxName;
+use crate::cdr::source::events::Events;
 use crate::cdr::source::{Server, Source};
 use crate::config::Cdr;
 use crate::config::check::tls::is_loopback;
@@ -48,8 +49,35 @@ pub(super) fn table(
         report.fail(&place, error.to_string(), "");
         return None;
     }
+    let cel = match &table.cel {
+        Some(cel) => Some(events(&place, table.kind, cel, report)?),
+        None => None,
+    };
     report.ok(&place, format!("{}, up to {} h back", source.place(), look_back.as_secs().div_ceil(3600)));
-    Some(Cdr { source, look_back })
+    if let Some(cel) = &cel {
+        report.ok(&place, format!("channel events: {}", source.events_place(cel)));
+    }
+    Some(Cdr { source, cel, look_back })
+}
+
+/// Channel events are where the records are: in a file beside a file, in a table beside a table.
+fn events(place: &str, kind: CdrKind, cel: &str, report: &mut Report) -> Option<Events> {
+    match kind {
+        CdrKind::Csv => {
+            let path = PathBuf::from(cel);
+            if !path.is_absolute() {
+                let advice =
+                    "beside a file they are in one: cel = \"/var/log/asterisk/cel-custom/Master.csv\"";
+                report.fail(place, format!("cel {cel:?} is no absolute path"), advice);
+                return None;
+            }
+            Some(Events::Csv { path })
+        }
+        CdrKind::Sqlite | CdrKind::Mysql | CdrKind::Postgres => {
+            let name = word(place, "cel", cel, report)?;
+            Some(Events::Table { name })
+        }
+    }
 }
 
 /// Refuses keys that this kind has no use for: who wrote them meant something.
