@@ -12,10 +12,14 @@ use std::sync::Arc;
 use ami2amo::ami::connection::Secret;
 use ami2amo::call::id::PbxName;
 use ami2amo::call::record::{Direction, FinishedCall};
+use ami2amo::call::why::Why;
 use ami2amo::cdr::calls::Known;
-use ami2amo::cdr::fetch;
+use ami2amo::cdr::cel::entry::Column as Event;
+use ami2amo::cdr::column::Column;
 use ami2amo::cdr::range::Range;
+use ami2amo::cdr::source::events::Events;
 use ami2amo::cdr::source::{Server, Source};
+use ami2amo::cdr::{cel, csv, fetch};
 use ami2amo::time::{PbxTime, local};
 
 #[path = "support/servers.rs"]
@@ -38,6 +42,15 @@ const FREEPBX: &str = "CREATE TABLE cdr (calldate DATETIME NOT NULL DEFAULT '197
     VARCHAR(80) NOT NULL DEFAULT '', outbound_cnum VARCHAR(80) NOT NULL DEFAULT '', outbound_cnam VARCHAR(80) NOT NULL \
     DEFAULT '', dst_cnam VARCHAR(80) NOT NULL DEFAULT '', linkedid VARCHAR(32) NOT NULL DEFAULT '', peeraccount VARCHAR(80) \
     NOT NULL DEFAULT '', sequence INT NOT NULL DEFAULT 0, KEY calldate (calldate), KEY uniqueid (uniqueid))";
+
+/// FreePBX's table of channel events.
+const FREEPBX_CEL: &str = "CREATE TABLE cel (id INT NOT NULL AUTO_INCREMENT PRIMARY KEY, eventtype VARCHAR(30) NOT NULL, eventtime \
+    DATETIME NOT NULL, cid_name VARCHAR(80) NOT NULL DEFAULT '', cid_num VARCHAR(80) NOT NULL, cid_ani VARCHAR(80) NOT NULL \
+    DEFAULT '', cid_rdnis VARCHAR(80) NOT NULL DEFAULT '', cid_dnid VARCHAR(80) NOT NULL DEFAULT '', exten VARCHAR(80) NOT \
+    NULL, context VARCHAR(80) NOT NULL, channame VARCHAR(80) NOT NULL, appname VARCHAR(80) NOT NULL, appdata VARCHAR(255) NOT \
+    NULL, amaflags INT NOT NULL DEFAULT 0, accountcode VARCHAR(20) NOT NULL DEFAULT '', uniqueid VARCHAR(32) NOT NULL, \
+    linkedid VARCHAR(32) NOT NULL, peer VARCHAR(80) NOT NULL DEFAULT '', userdeftype VARCHAR(255) NOT NULL DEFAULT '', extra \
+    VARCHAR(512) NOT NULL, KEY uniqueid_index (uniqueid), KEY linkedid_index (linkedid))";
 
 /// What `cdr_pgsql`'s documentation has.
 #[cfg(feature = "cdr-postgres")]
@@ -79,6 +92,96 @@ fn insert(rows: &[String]) -> String {
         rows.join(",")
     )
 }
+
+/// What `insert` puts in, behind the time.
+const OF_RECORDS: [Column; 12] = [
+    Column::Src,
+    Column::Dst,
+    Column::Context,
+    Column::Channel,
+    Column::DstChannel,
+    Column::LastApp,
+    Column::LastData,
+    Column::Duration,
+    Column::Billsec,
+    Column::Disposition,
+    Column::Uniqueid,
+    Column::Linkedid,
+];
+const OF_EVENTS: [Event; 10] = [
+    Event::Kind,
+    Event::Number,
+    Event::Exten,
+    Event::Context,
+    Event::Channel,
+    Event::App,
+    Event::Data,
+    Event::Uniqueid,
+    Event::Linkedid,
+    Event::Extra,
+];
+
+/// A transfer, as Asterisk wrote its records and its events; in whole seconds of the local clock.
+fn recorded_transfer() -> [String; 2] {
+    let read = |ending: &str| {
+        let path =
+            format!("{}/tests/cel/ast22-vanilla/in-blind-transfer.{ending}", env!("CARGO_MANIFEST_DIR"));
+        std::fs::read_to_string(path).unwrap()
+    };
+    let record = |line: &str| {
+        let raw = csv::record(line.as_bytes()).unwrap();
+        let start = local::parse(raw.get(Column::Start).unwrap()).unwrap() / 1_000_000;
+        values(start, OF_RECORDS.map(|column| raw.get(column).unwrap_or_default()))
+    };
+    let event = |line: &str| {
+        let raw = cel::csv::record(line.as_bytes()).unwrap();
+        let at = raw.get(Event::Time).and_then(|time| time.split('.').next()).unwrap().parse().unwrap();
+        values(at, OF_EVENTS.map(|column| raw.get(column).unwrap_or_default()))
+    };
+    let events: Vec<_> = read("cel.csv").lines().map(event).collect();
+    let columns =
+        "eventtime,eventtype,cid_num,exten,context,channame,appname,appdata,uniqueid,linkedid,extra";
+    [
+        insert(&read("cdr.csv").lines().map(record).collect::<Vec<_>>()),
+        format!("INSERT INTO cel ({columns}) VALUES {}", events.join(",")),
+    ]
+}
+
+/// A row as SQL has it, `at` (epoch) by the local clock.
+fn values<const N: usize>(at: i64, texts: [&str; N]) -> String {
+    let texts = texts.map(|text| format!("'{}'", text.replace('\'', "''")));
+    format!("('{}',{})", clock(at), texts.join(","))
+}
+
+/// The talk of the transfer without the ringing: rows alone have it within.
+async fn check_transfer(source: &Source, events: &Events, expected: (u64, &str)) {
+    let (pbx, policy) = (PbxName::default(), Arc::default());
+    let known = Known { pbx: &pbx, policy: &policy, endpoints: &[] };
+    let newest = source.probe_events(events).await.unwrap().unwrap();
+    let from = PbxTime::from_micros(newest.micros() - 60_000_000);
+    let fetched =
+        fetch::calls(source, Some(events), known, Range { from, to: newest.after(ROUNDING) }).await.unwrap();
+    assert_eq!((fetched.calls.len(), fetched.unread_events.len()), (1, 0));
+    let record = &fetched.calls[0].call.record;
+    assert_eq!(
+        (record.answered_by.join(","), record.bridged_seconds.rounded()),
+        (expected.1.to_owned(), expected.0)
+    );
+    assert!(
+        record.why.iter().any(|why| matches!(why, Why::FromCdr { rows: 2.., events: 20.. })),
+        "{:?}",
+        record.why
+    );
+    let absent = Events::Table { name: "no_such".to_owned() };
+    let told = source.probe_events(&absent).await.unwrap_err().to_string();
+    assert!(told.contains("no_such"), "{told}");
+    let fetched =
+        fetch::calls(source, Some(&absent), known, Range { from, to: newest.after(ROUNDING) }).await.unwrap();
+    let unread: Vec<_> = fetched.unread_events.iter().map(ToString::to_string).collect();
+    assert!(fetched.calls.len() == 1 && unread[0].contains("no_such"), "{unread:?}");
+}
+
+const ROUNDING: std::time::Duration = std::time::Duration::from_secs(2);
 
 async fn calls(source: &Source, from: i64, to: i64) -> Vec<FinishedCall> {
     let (pbx, policy) = (PbxName::default(), Arc::default());
@@ -144,6 +247,13 @@ async fn a_table_of_freepbx_on_mariadb_is_read() {
     let absent = told(Source::Mysql(Server { table: "cel".to_owned(), ..server.clone() })).await;
     assert!(absent.contains("\"cel\"") && absent.contains("calldate"), "{absent}");
     assert!(!format!("{source:?}").contains("p4ss"));
+
+    maria.run(&format!("{FREEPBX_CEL}; GRANT SELECT ON asteriskcdrdb.cel TO reader@'%'"));
+    let events = Events::Table { name: "cel".to_owned() };
+    assert_eq!(source.probe_events(&events).await.unwrap(), None);
+    let [rows, entries] = recorded_transfer();
+    maria.run(&format!("{rows}; {entries};"));
+    check_transfer(&source, &events, (6, "101,102")).await;
     maria.stop();
     let gone = told(source).await;
     assert!(gone.contains("127.0.0.1") && gone.contains("refused"), "{gone}");
@@ -170,6 +280,31 @@ async fn a_table_on_postgresql_is_read() {
     let found = calls(&source, MADE - 60, MADE + 60).await;
     assert_eq!(found.len(), 1);
     check_group_call(&found[0], MADE);
+
+    postgres.run(&format!("{}; GRANT SELECT ON cel TO reader", generic(FREEPBX_CEL, "SERIAL", "TIMESTAMP")));
+    let [rows, entries] = recorded_transfer();
+    postgres.run(&format!("{}; {entries}", rows.replace("calldate", "start")));
+    check_transfer(&source, &Events::Table { name: "cel".to_owned() }, (6, "101,102")).await;
+}
+
+/// A table of MariaDB as another database makes it.
+#[cfg(any(feature = "cdr-postgres", feature = "cdr-sqlite"))]
+fn generic(table: &str, serial: &str, time: &str) -> String {
+    let keys = table.find(", KEY").unwrap();
+    let table = table[..keys].replace("INT NOT NULL AUTO_INCREMENT", serial).replace("DATETIME", time);
+    format!("{table})")
+}
+
+#[cfg(feature = "cdr-sqlite")]
+#[tokio::test]
+async fn channel_events_of_a_file_of_sqlite_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("cdr.db");
+    let [rows, entries] = recorded_transfer();
+    let tables = [FREEPBX, FREEPBX_CEL].map(|table| generic(table, "INTEGER", "VARCHAR(30)"));
+    servers::sqlite(&path, &[tables[0].clone(), tables[1].clone(), rows, entries]).await;
+    let source = Source::Sqlite { path, table: "cdr".to_owned() };
+    check_transfer(&source, &Events::Table { name: "cel".to_owned() }, (6, "101,102")).await;
 }
 
 #[cfg(feature = "cdr-sqlite")]

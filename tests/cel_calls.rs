@@ -37,7 +37,9 @@ fn events_make_calls_right_that_rows_alone_cannot() {
         let mut score = Score::default();
         for events in &recordings {
             let faults = faults(events, given);
-            faults.iter().for_each(|fault| println!("{given:?}, {}: {fault}", title(events)));
+            for fault in &faults {
+                println!("{given:?}, {}: {fault}", title(events));
+            }
             score.count(&faults);
         }
         println!("{given:?}: {score:?} of {SCENARIOS}");

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ami2amo::call::id::{CallId, PbxName};
 use ami2amo::call::record::{CallRecord, Source};
+use ami2amo::call::why::Why;
 use ami2amo::clock;
 use ami2amo::outbox::queue::Queue as _;
 use ami2amo::outbox::store::Store;
@@ -102,6 +103,88 @@ async fn calls_of_a_cut_are_stored_once() {
     assert_eq!((record.responsible.as_deref(), record.status), (Some("101"), Some(6)));
     assert_eq!(record.started_at.micros() / 1_000_000, missed, "whatever the records' zone");
     assert_eq!(stored(&host, seen).source, Source::Ami);
+}
+
+/// A call of two minutes ago that 101 answered after 3 s and a menu before; as a row, and as channel events.
+fn answered_behind_a_menu(start: i64) -> [String; 2] {
+    let [trunk, phone] = [("PJSIP/trunk-msk", 7), ("PJSIP/101", 8)];
+    let channel = |(endpoint, number): (&str, i64)| format!("{endpoint}-{:08x}", start + number);
+    let time = |at: i64| local::text((at + ZONE_S) * 1_000_000);
+    let row = format!(
+        "\"\",\"79161234567\",\"s\",\"ivr\",\"\",\"{}\",\"{}\",\"Dial\",\"PJSIP/101,25\",\"{}\",\"{}\",\"{}\",9,9,\"ANSWERED\",\
+         \"DOCUMENTATION\",\"{start}.7\",\"\",\"\",\"{start}.7\",9\n",
+        channel(trunk),
+        channel(phone),
+        time(start),
+        time(start),
+        time(start + 9),
+    );
+    let bridge = r#"{""bridge_id"":""b"",""bridge_technology"":""simple_bridge""}"#;
+    let event = |kind: &str, at: i64, of: (&str, i64), extra: &str| {
+        let (name, id) = (channel(of), of.1);
+        format!(
+            "\"{kind}\",\"{}.250000\",\"\",\"79161234567\",\"\",\"\",\"\",\"74957000101\",\"from-trunk\",\"{name}\",\"\",\"\",\"3\",\
+             \"\",\"{start}.{id}\",\"{start}.7\",\"\",\"\",\"\",\"{extra}\"\n",
+            start + at
+        )
+    };
+    let events = [
+        event("CHAN_START", 0, trunk, ""),
+        event("ANSWER", 0, trunk, ""),
+        event("CHAN_START", 3, phone, ""),
+        event("ANSWER", 6, phone, ""),
+        event("BRIDGE_ENTER", 6, phone, bridge),
+        event("BRIDGE_ENTER", 6, trunk, bridge),
+        event("HANGUP", 9, trunk, ""),
+        event("HANGUP", 9, phone, ""),
+    ];
+    [row, events.concat()]
+}
+
+#[tokio::test]
+async fn a_call_of_a_cut_is_told_from_its_channel_events() {
+    let seen = now() - 60;
+    let ami = FakeAmi::start(script(vec![Step::Send(events(seen)), Step::Hold, Step::Cut])).await;
+    let host = host_with_records(ami.port());
+    let [records, cel] = ["Master.csv", "cel.csv"].map(|name| host.path(name));
+    host.edit("kind = \"csv\"", &format!("kind = \"csv\"\ncel = \"{}\"", cel.display()));
+    let mut daemon = host.start();
+    daemon.logs("call ended").await;
+    ami.wait_for(LIMIT, |seen| seen.pings > 0).await;
+    ami.set_script(script(vec![]));
+    // It ended in the gap, whose first second is that of the last answered ping.
+    let missed = now() - 8;
+    let [row, entries] = answered_behind_a_menu(missed);
+    std::fs::write(&records, row).unwrap();
+    std::fs::write(&cel, entries).unwrap();
+    ami.go_on();
+    let found = daemon.logs("were taken from the PBX's records").await;
+    assert!(found.contains("added=1"), "{found}");
+    daemon.stopped().await;
+    let record = stored(&host, missed);
+    assert_eq!((record.source, record.responsible.as_deref()), (Source::Cdr, Some("101")));
+    assert_eq!((record.talk_seconds.millis(), record.wait_seconds.millis()), (3000, 6000));
+    assert!(record.why.contains(&Why::FromCdr { rows: 1, events: 8 }), "{:?}", record.why);
+}
+
+#[tokio::test]
+async fn channel_events_that_cannot_be_read_cost_no_call() {
+    let ami = FakeAmi::start(script(vec![Step::Send(events(now() - 60)), Step::Hold, Step::Cut])).await;
+    let host = host_with_records(ami.port());
+    let absent = host.path("absent.csv");
+    host.edit("kind = \"csv\"", &format!("kind = \"csv\"\ncel = \"{}\"", absent.display()));
+    let mut daemon = host.start();
+    daemon.logs("call ended").await;
+    ami.wait_for(LIMIT, |seen| seen.pings > 0).await;
+    ami.set_script(script(vec![]));
+    let missed = now() - 1;
+    add(&host.path("Master.csv"), &[missed]);
+    ami.go_on();
+    let told = daemon.logs("channel events cannot be read").await;
+    assert!(told.contains("absent.csv") && told.contains("No such file"), "{told}");
+    daemon.logs("added=1").await;
+    daemon.stopped().await;
+    assert!(stored(&host, missed).why.contains(&Why::FromCdr { rows: 1, events: 0 }));
 }
 
 #[tokio::test]

@@ -50,12 +50,12 @@ pub fn calls<'r>(rows: &'r [Row], entries: &'r [Entry]) -> Vec<Call<'r>> {
     }
     for (at, group) in groups.iter().enumerate().filter(|(_, group)| group.ids().is_empty()) {
         let starts = |row: &Row| {
-            let same = by_name.get(row.channel.as_str()).into_iter().flatten().copied();
+            let mut same = by_name.get(row.channel.as_str()).into_iter().flatten().copied();
             let during = move |number: &usize| {
                 let born = entries[*number].at;
                 born <= row.end && row.start <= born.after(TOUCH)
             };
-            same.filter(during).last()
+            same.rfind(during)
         };
         for number in group.rows.iter().filter_map(|row| starts(row)) {
             unions.unite(at, groups.len() + number);

@@ -77,7 +77,7 @@ impl<C> Default for Raw<C> {
     }
 }
 
-impl<C: Ord> Raw<C> {
+impl<C: Copy + Ord> Raw<C> {
     /// Sets a value; an empty one is none.
     pub fn set(&mut self, column: C, value: impl Into<String>) {
         let value = value.into();
@@ -92,7 +92,7 @@ impl<C: Ord> Raw<C> {
     }
 }
 
-impl<C: Ord> FromIterator<(C, String)> for Raw<C> {
+impl<C: Copy + Ord> FromIterator<(C, String)> for Raw<C> {
     fn from_iter<I: IntoIterator<Item = (C, String)>>(values: I) -> Self {
         let mut raw = Self::default();
         values.into_iter().for_each(|(column, value)| raw.set(column, value));

@@ -81,6 +81,8 @@ pub struct Unread {
 pub enum Error {
     #[error("cannot read {}: is cdr_csv loaded (module show like cdr_csv), and the file readable by this user?", path.display())]
     File { path: PathBuf, source: std::io::Error },
+    #[error("cannot read {}: is cel_custom loaded (module show like cel_custom), and the file readable by this user?", path.display())]
+    EventsFile { path: PathBuf, source: std::io::Error },
     #[error("this ami2amo was built without {0}: build it with --features {1}, or take kind = \"csv\"")]
     NotBuilt(&'static str, &'static str),
     #[error("cannot ask the database at {place}: {detail}")]

@@ -111,6 +111,12 @@ class Subject:
                          "different" for told in totals.values())
         self.tell(what, clean, text or f"code {code}: {output.strip()[-200:]}")
 
+    def tell_events(self):
+        """Each call of the gap was told from channel events: the records alone would not show that they were read."""
+        mine = [record for record in self.daemon.records() if record["source"] == "cdr"]
+        told = sum(any(why.get("events") for why in record["why"]) for record in mine)
+        self.tell("calls told from channel events", told == len(mine) > 0, f"{told} of {len(mine)}")
+
     def arrived(self):
         return {verdict.digits(call["phone"]) for _, call in self.crm.calls}
 
@@ -251,6 +257,8 @@ class Trial:
                 subject.tell_gap()
             if subject.cdr:
                 subject.compare_with_cdr(truths)
+            if subject.cdr and self.args.cel and subject.misfortune in TELL_GAPS:
+                subject.tell_events()
         return [row for subject in self.subjects for row in subject.judge(truths)]
 
     async def play(self, first, second):

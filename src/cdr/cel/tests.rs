@@ -86,7 +86,7 @@ fn a_call_is_whole_when_each_channel_begins_and_ends_and_talks_are_in_bridges() 
     let lines = whole_call(epoch);
     assert!(is_whole(&lines));
     let without = |kind: &str| -> Vec<String> {
-        lines.iter().filter(|line| !line.contains(&format!("\"{kind}\""))).cloned().collect()
+        lines.iter().filter(|line| !line.starts_with(&format!("\"{kind}\""))).cloned().collect()
     };
     for (kind, expected) in [
         ("ANSWER", true),

@@ -56,7 +56,7 @@ impl Source {
         let reading = async {
             match events {
                 Events::Csv { path } => {
-                    let text = log::read(path.clone(), range).await?;
+                    let text = log::read(path.clone(), range).await.map_err(of_events)?;
                     Ok(Found { entries: Entry::read(&text.lines, text.fallback), unread: text.unread })
                 }
                 Events::Table { name } => {
@@ -68,7 +68,17 @@ impl Source {
         };
         self.patiently(reading).await.unwrap_or_else(|error: Error| {
             let what = self.events_place(events);
-            Found { entries: Vec::new(), unread: vec![Unread { what, cause: error.to_string() }] }
+            let cause = match &error {
+                Error::EventsFile { source, .. } => source.to_string(),
+                Error::File { .. }
+                | Error::NotBuilt(..)
+                | Error::Database { .. }
+                | Error::Column { .. }
+                | Error::Patience { .. }
+                | Error::TooManyEvents
+                | Error::TooMany { .. } => error.to_string(),
+            };
+            Found { entries: Vec::new(), unread: vec![Unread { what, cause }] }
         })
     }
 
@@ -80,7 +90,7 @@ impl Source {
         let looking = async {
             match events {
                 Events::Csv { path } => {
-                    let text = log::newest::<Raw<Column>>(path.clone()).await?;
+                    let text = log::newest::<Raw<Column>>(path.clone()).await.map_err(of_events)?;
                     Ok(Entry::read(&text.lines, text.fallback))
                 }
                 Events::Table { name } => {
@@ -109,6 +119,10 @@ impl Source {
         }
         other
     }
+}
+
+fn of_events(error: Error) -> Error {
+    if let Error::File { path, source } = error { Error::EventsFile { path, source } } else { error }
 }
 
 /// The linkedids that calls of this time can have: tables of events have an index of them, and often none of

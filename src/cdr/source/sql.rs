@@ -50,8 +50,8 @@ struct Shape<C> {
     quote: char,
     text: &'static str,
     number: &'static str,
-    time: fn(usize) -> String,
-    parameter: fn(usize) -> String,
+    /// Parameters have numbers, and types of their own.
+    numbered: bool,
 }
 
 type Texts = Vec<Vec<Option<String>>>;
@@ -93,7 +93,7 @@ impl Source {
 
     pub(super) async fn newest_events(&self) -> Result<Vec<Raw<Event>>, Error> {
         let (mut link, shape) = self.open(NEEDED_OF_EVENTS).await?;
-        let newest = self.ask(&mut link, shape.newest_by(shape.order()), &[]).await?;
+        let newest = self.ask(&mut link, shape.newest_by(&shape.order()), &[]).await?;
         link.close().await;
         Ok(shape.raws(newest).into_iter().rev().collect())
     }
@@ -114,13 +114,8 @@ impl Source {
             Self::Postgres(_) | Self::Sqlite { .. } => ('"', "TEXT", "NUMERIC"),
             Self::Mysql(_) | Self::Csv { .. } => ('`', "CHAR", "SIGNED"),
         };
-        let (time, parameter): (fn(usize) -> String, fn(usize) -> String) = match self {
-            Self::Postgres(_) => (|at| format!("CAST(${at} AS TIMESTAMP)"), |at| format!("${at}")),
-            Self::Sqlite { .. } | Self::Mysql(_) | Self::Csv { .. } => {
-                (|_| "?".to_owned(), |_| "?".to_owned())
-            }
-        };
-        Ok((link, Shape { table, columns, quote, text, number, time, parameter }))
+        let numbered = matches!(self, Self::Postgres(_));
+        Ok((link, Shape { table, columns, quote, text, number, numbered }))
     }
 
     fn table(&self) -> &str {
@@ -290,8 +285,17 @@ impl<C: Named> Shape<C> {
         self.columns.iter().find(|(known, _)| *known == column).map(|(_, name)| self.quoted(name))
     }
 
-    fn newest_by(&self, column: String) -> String {
+    fn newest_by(&self, column: &str) -> String {
         format!("{} ORDER BY {column} DESC LIMIT {WITNESSES}", self.select())
+    }
+
+    fn parameter(&self, at: usize) -> String {
+        if self.numbered { format!("${at}") } else { "?".to_owned() }
+    }
+
+    fn time(&self, at: usize) -> String {
+        let parameter = self.parameter(at);
+        if self.numbered { format!("CAST({parameter} AS TIMESTAMP)") } else { parameter }
     }
 
     fn quoted(&self, name: &str) -> String {
@@ -314,14 +318,14 @@ impl Shape<Column> {
     }
 
     fn newest(&self) -> String {
-        self.newest_by(self.start())
+        self.newest_by(&self.start())
     }
 
     /// Rows by their beginning, which has the index. Those that began long before are of use only when they
     /// lasted: the others would be a day's for each hour that is read.
     fn between(&self) -> String {
         let (select, start) = (self.select(), self.start());
-        let [from, to, near] = [1, 2, 3].map(self.time);
+        let [from, to, near] = [1, 2, 3].map(|at| self.time(at));
         let lasted = self.name(Column::Duration).map(|name| {
             let seconds = JUMP.as_secs();
             format!(" AND ({start} >= {near} OR CAST({name} AS {}) >= {seconds})", self.number)
@@ -344,7 +348,7 @@ impl Shape<Event> {
     fn linked(&self) -> String {
         let [linkedid, time] =
             [Event::Linkedid, Event::Time].map(|column| self.name(column).unwrap_or_default());
-        let [from, to] = [1, 2].map(self.parameter);
+        let [from, to] = [1, 2].map(|at| self.parameter(at));
         let order = self.name(Event::Place).map_or(time.clone(), |place| format!("{time}, {place}"));
         let limit = ROWS_MAX + 1;
         format!("{} WHERE {linkedid} BETWEEN {from} AND {to} ORDER BY {order} LIMIT {limit}", self.select())

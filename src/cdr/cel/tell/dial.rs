@@ -59,8 +59,8 @@ fn rows_of<'c>(call: &'c Call<'_>, start: &'c Entry) -> impl Iterator<Item = &'c
 
 /// The row's first channel with what it ran last before `at`.
 fn caller_of<'c>(call: &'c Call<'_>, row: &Row, at: PbxTime) -> Option<&'c Entry> {
-    let own = call.entries.iter().copied().filter(|entry| entry.channel == row.channel && entry.at <= at);
-    own.filter(|entry| matches!(entry.kind, Kind::Start | Kind::AppStart)).last()
+    let mut own = call.entries.iter().copied().filter(|entry| entry.channel == row.channel && entry.at <= at);
+    own.rfind(|entry| matches!(entry.kind, Kind::Start | Kind::AppStart))
 }
 
 /// The channel that runs what names this one; of applications that nobody asked to be told of, and of two
@@ -79,9 +79,9 @@ fn by_application(call: &Call<'_>, start: &Entry) -> Option<Dial> {
 }
 
 fn is_over(call: &Call<'_>, app: &Entry, at: PbxTime) -> bool {
-    let ended = |entry: &Entry| match entry.kind {
-        Kind::AppEnd => (&entry.app, &entry.data) == (&app.app, &app.data) && entry.at >= app.at,
-        _ => entry.kind == Kind::Hangup,
+    let ended = |entry: &Entry| {
+        let is_same = (&entry.app, &entry.data) == (&app.app, &app.data) && entry.at >= app.at;
+        entry.kind == Kind::Hangup || entry.kind == Kind::AppEnd && is_same
     };
     call.of(&app.uniqueid).any(|entry| entry.at < at && ended(entry))
 }
