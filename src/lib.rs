@@ -35,6 +35,8 @@ pub mod intake;
 #[cfg(feature = "daemon")]
 pub mod ops;
 pub mod outbox;
+#[cfg(feature = "daemon")]
+pub mod packing;
 pub mod panics;
 #[cfg(feature = "daemon")]
 pub mod replay;

@@ -64,9 +64,15 @@ pub fn why(why: &Why, call: Direction, language: Language) -> String {
         Why::Filtered { by } => filter(*by, language).to_owned(),
         Why::Skip { reason } => skip(*reason, language).to_owned(),
         Why::Partial { rule } => partial(*rule, language).to_owned(),
-        Why::FromCdr { rows } => language.pick(
+        Why::FromCdr { rows, events: 0 } => language.pick(
             format!("not seen live: made of the PBX's call detail records (rows: {rows})"),
             format!("вживую не виден: составлен по CDR станции (строк: {rows})"),
+        ),
+        Why::FromCdr { rows, events } => language.pick(
+            format!("not seen live: made of the PBX's channel events (CEL: {events}, rows of CDR: {rows})"),
+            format!(
+                "вживую не виден: составлен по событиям каналов станции (CEL: {events}, строк CDR: {rows})"
+            ),
         ),
     }
 }
