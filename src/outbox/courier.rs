@@ -19,6 +19,12 @@
 //! first (`errand`), which goes the same way and is done at the desk. Every other effect is given out again when the store could not
 //! do it.
 
+pub mod aside;
+#[cfg(feature = "daemon")]
+mod asking;
+pub mod bookings;
+pub mod callbacks;
+pub mod complaint;
 pub mod effect;
 mod errand;
 mod flight;
@@ -41,7 +47,11 @@ use std::time::Duration;
 use crate::amo::calls;
 use crate::amo::notes::Note;
 use crate::amo::settings::Settings;
+use crate::amo::who::Who;
 use crate::call::id::{AccountId, PbxName};
+use crate::outbox::courier::bookings::{Bookings, Pen};
+use crate::outbox::courier::callbacks::Callbacks;
+use crate::outbox::courier::complaint::Complaint;
 use crate::outbox::courier::effect::{Effect, Now, Outcome, Posted, Probed, ReadBack, Ruling, Token, Unread};
 use crate::outbox::courier::errand::Stage;
 use crate::outbox::courier::flight::{Flight, Landing};
@@ -53,7 +63,7 @@ use crate::outbox::courier::size::Size;
 use crate::outbox::courier::standing::{Hold, Signal, Standing};
 use crate::outbox::courier::step::{Step, given_up, rest_of};
 use crate::outbox::policy::{self, Jitter, Policy};
-use crate::outbox::queue::{self, BatchId, Item};
+use crate::outbox::queue::{self, BatchId, Item, Settlement};
 use crate::outbox::schedule;
 use crate::time::{HostTime, MonoTime};
 
@@ -80,6 +90,12 @@ pub struct Courier {
     store_paused_until: MonoTime,
     refusals: Refusals,
     recent: Recent,
+    bookings: Bookings,
+    callbacks: Callbacks,
+    /// A question is out beside the calls.
+    asking: bool,
+    /// No call was due when it was asked last.
+    drained: bool,
 }
 
 /// What the configuration says; may change between two polls.
@@ -105,6 +121,7 @@ impl Courier {
     /// A courier that first takes over what an earlier process left, then asks for the account.
     pub fn new(account: AccountId, rules: Arc<Rules>, seed: u64) -> Self {
         Self {
+            callbacks: Callbacks::of(account.clone()),
             account,
             rules,
             offsets: BTreeMap::new(),
@@ -121,6 +138,9 @@ impl Courier {
             store_paused_until: MonoTime::default(),
             refusals: Refusals::default(),
             recent: Recent::default(),
+            bookings: Bookings::default(),
+            asking: false,
+            drained: false,
         }
     }
 
@@ -134,6 +154,7 @@ impl Courier {
 
     /// Calls are judged by the rules of the moment.
     pub fn set_rules(&mut self, rules: Arc<Rules>) {
+        self.bookings.reconfigured(&self.rules.amo, &rules.amo);
         self.rules = rules;
     }
 
@@ -154,6 +175,17 @@ impl Courier {
         Some((lesson, self.manners.to_json()?))
     }
 
+    /// Takes in the rows of tasks that were kept, before the first poll; returns the keys of those that
+    /// cannot be read.
+    pub fn recall_tasks(&mut self, kept: Vec<(String, Vec<u8>)>) -> Vec<String> {
+        self.callbacks.recall(kept)
+    }
+
+    /// What people are to be told of users, owners and tasks; each is told once.
+    pub fn complaints(&mut self) -> Vec<Complaint> {
+        self.bookings.complaints()
+    }
+
     /// The end is near: what is in the air is waited for, and nothing more is given out.
     pub fn wind_down(&mut self) {
         self.winding_down = true;
@@ -165,17 +197,22 @@ impl Courier {
     /// Whether the courier may be left here. In other places an intent is durable whose outcome
     /// is not: leaving then costs a search at the next start.
     pub fn may_stop(&self) -> bool {
-        self.flights.is_empty() && self.landed.is_empty() && self.step.is_free()
+        let is_quiet = self.flights.is_empty() && !self.asking && !self.callbacks.owes();
+        is_quiet && self.landed.is_empty() && self.step.is_free()
     }
 
-    /// Says what to do. The outcome of every effect but `Announce`, `Wait` and `Post` has to come back
-    /// through [`handle`](Self::handle) before the next poll; that of a `Post` comes when it comes.
+    /// Says what to do. The outcome of every effect but `Announce`, `Wait`, `Post` and `Ask` has to come
+    /// back through [`handle`](Self::handle) before the next poll; that of those comes when it comes.
     pub fn poll(&mut self, now: Now) -> Effect {
         if let Some(standing) = self.health.news() {
             return Effect::Announce(standing);
         }
         if now.mono < self.store_paused_until {
             return Effect::Wait { until: self.store_paused_until };
+        }
+        // Kept before what it follows from is settled: a call at its end is not heard of again.
+        if let Some(rows) = self.callbacks.keep() {
+            return Effect::Keep { rows };
         }
         self.settle_what_landed();
         match &self.step {
@@ -212,7 +249,7 @@ impl Courier {
             Outcome::Unknown(items) if items.is_empty() => self.step = Step::Lease,
             Outcome::Unknown(items) => self.unknown(errand::alike(items), now),
             Outcome::Leased(items) => self.leased(items, now),
-            Outcome::NextDue(due) => self.step = Step::Rest(rest_until(due, now)),
+            Outcome::NextDue(due) => self.step = Step::Rest(self.aside_due(rest_until(due, now))),
             Outcome::Intended(batch) => self.intended(batch, now),
             Outcome::Settled => self.settled(),
             Outcome::Probed(probed) => self.probed(probed, now),
@@ -222,6 +259,8 @@ impl Courier {
             Outcome::Open(read) => self.listed(read, now),
             Outcome::Searched(read) => self.searched(read, now),
             Outcome::Created(created) => self.created(created, now),
+            Outcome::Kept => self.callbacks.kept(),
+            Outcome::Told(told) => self.told(told, now),
             Outcome::Arrived => self.arrived(),
             Outcome::StoreFailed(error) => self.store_failed(&error, now),
         }
@@ -249,6 +288,12 @@ impl Courier {
             Gate::Renew => Effect::RenewToken,
             Gate::Probe => Effect::Probe,
             Gate::Open => {
+                if let Some(ask) = self.aside(now) {
+                    return ask;
+                }
+                if let Some(rows) = self.callbacks.keep() {
+                    return Effect::Keep { rows };
+                }
                 self.step = Step::Look;
                 Effect::Look { limit: LOOK_LIMIT }
             }
@@ -328,7 +373,14 @@ impl Courier {
         let Some(flight) = self.flights.remove(&batch) else { return };
         self.resize(&posted, flight.loads.len());
         self.watch_manners(&flight, &posted, now);
-        let Landing { rulings, signal, unexplained } = flight.land(posted, &self.rules, now.host);
+        let Landing { rulings, signal, unexplained, blames } = flight.land(posted, &self.rules, now.host);
+        for blame in blames {
+            self.bookings.refuse(blame, now.mono);
+        }
+        let rules = Arc::clone(&self.rules);
+        for (item, who, ruling) in flight.heard(&rulings) {
+            self.heed(item, who, &ruling.settlement, &rules, now);
+        }
         self.refusals.count(&rulings, unexplained, signal == Signal::Works);
         self.landed.extend(rulings);
         let jitter = self.jitter.draw();
@@ -357,7 +409,13 @@ impl Courier {
                 if !notes.is_empty() {
                     self.health.found();
                 }
-                self.step = Step::Settle { rulings: self.search(&items, &notes, begun), together: true };
+                let rulings = self.search(&items, &notes, begun);
+                let rules = Arc::clone(&self.rules);
+                for (item, ruling) in items.iter().zip(&rulings) {
+                    let who = self.pen(now).who(item);
+                    self.heed(item, &who, &ruling.settlement, &rules, now);
+                }
+                self.step = Step::Settle { rulings, together: true };
                 return;
             }
             Err(unread) => unread,
@@ -399,6 +457,9 @@ impl Courier {
         let pause = policy::delay(self.store_failures, STORE_FIRST, STORE_MAX, self.jitter.draw());
         self.store_failures = self.store_failures.saturating_add(1);
         self.store_paused_until = now.mono.after(pause);
+        if self.callbacks.keeping_failed() {
+            return;
+        }
         match error {
             queue::Error::Absent(_) | queue::Error::Transition { .. } => {
                 self.step = given_up(mem::take(&mut self.step));
@@ -410,6 +471,17 @@ impl Courier {
                 self.step = Step::Begin;
             }
             queue::Error::Store(_) => {}
+        }
+    }
+
+    /// What calls are written with.
+    fn pen(&self, now: Now) -> Pen<'_> {
+        Pen { rules: &self.rules, offsets: &self.offsets, bookings: &self.bookings, now: now.mono }
+    }
+
+    fn heed(&mut self, item: &Item, who: &Who, settled: &Settlement, rules: &Rules, now: Now) {
+        if let Some(complaint) = self.callbacks.heed(item, settled, who, rules, now) {
+            self.bookings.complain(complaint);
         }
     }
 

@@ -171,7 +171,9 @@ impl Script {
                 | Effect::ReadBack { .. }
                 | Effect::ReadUnsorted
                 | Effect::Search { .. }
-                | Effect::Create { .. }) => panic!("{other:?}"),
+                | Effect::Create { .. }
+                | Effect::Keep { .. }
+                | Effect::Ask(_)) => panic!("{other:?}"),
             }
         }
     }

@@ -1,0 +1,109 @@
+//! Pure: what is asked and done beside the calls, one thing at a time: who works there, whose a number
+//! is, and the tasks to call back. No call waits for it longer than [`OWNER_WAIT_MAX`].
+//!
+//! [`OWNER_WAIT_MAX`]: crate::outbox::courier::bookings::OWNER_WAIT_MAX
+
+use crate::amo::answer::Account;
+use crate::amo::tasks::{Closed, Open};
+use crate::amo::users::Roster;
+use crate::outbox::courier::Courier;
+use crate::outbox::courier::callbacks::Surroundings;
+use crate::outbox::courier::effect::{Created, Effect, Now, ReadBack};
+use crate::outbox::courier::standing::Signal;
+use crate::outbox::courier::step::Step;
+use crate::time::MonoTime;
+
+/// One thing that is asked or done.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Question {
+    /// The account's users.
+    Users,
+    /// Whose contact or company has this number?
+    Owner { number: String },
+    /// Whose is the entity of this number's task? Its kind is in the plural.
+    OwnerOf { number: String, kind: &'static str, id: u64 },
+    /// The open tasks of this entity.
+    Open { number: String, kind: &'static str, id: u64 },
+    /// Make the task of this number. Its intent is durable.
+    Make { number: String, body: Vec<u8> },
+    /// Close the task of this number.
+    Close { number: String, task: u64, body: Vec<u8> },
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Told {
+    Users(ReadBack<Roster>),
+    Owner { number: String, found: ReadBack<Option<u64>> },
+    OwnerOf { number: String, found: ReadBack<Option<u64>> },
+    Open { number: String, found: ReadBack<Vec<Open>> },
+    Made { number: String, created: Created },
+    Closed { number: String, closed: Closed },
+}
+
+impl Courier {
+    /// What is to be asked now, if anything is.
+    pub(super) fn aside(&mut self, now: Now) -> Option<Effect> {
+        if self.asking || self.winding_down {
+            return None;
+        }
+        let settings = &self.rules.amo;
+        let question = self.bookings.question(settings, now.mono).or_else(|| {
+            let around = Surroundings { rules: &self.rules, bookings: &self.bookings, drained: self.drained };
+            self.callbacks.question(&around, now)
+        })?;
+        self.asking = true;
+        Some(Effect::Ask(question))
+    }
+
+    /// When there may be something to ask, for the rest.
+    pub(super) fn aside_due(&self, until: MonoTime) -> MonoTime {
+        if self.asking { until } else { self.callbacks.due().map_or(until, |due| due.min(until)) }
+    }
+
+    /// Takes in what came of the question.
+    pub(super) fn told(&mut self, told: Told, now: Now) {
+        self.asking = false;
+        let signal = match told {
+            Told::Users(read) => self.bookings.users(read, &self.rules.amo, now.mono),
+            Told::Owner { number, found } => self.bookings.owner_told(number, found, now.mono),
+            other @ (Told::OwnerOf { .. } | Told::Open { .. } | Told::Made { .. } | Told::Closed { .. }) => {
+                let jitter = self.jitter.draw();
+                self.callbacks.told(other, &self.rules, &mut self.bookings, jitter, now)
+            }
+        };
+        if let Some(signal) = signal {
+            self.learn(signal, now);
+        }
+        if matches!(self.step, Step::Rest(_)) {
+            self.step = Step::Begin;
+        }
+    }
+}
+
+/// What an unanswered question says of the account; nothing, where it is about what was asked for.
+pub(super) fn signal<T>(read: &ReadBack<T>) -> Option<Signal> {
+    use crate::outbox::courier::standing::Hold;
+    match read {
+        ReadBack::Complete(_) | ReadBack::Unreadable(_) => None,
+        ReadBack::Refused { account, words } => Some(Signal::of(*account, words.clone())),
+        ReadBack::Silent(words) => Some(Signal::Trouble(words.clone())),
+        ReadBack::NoToken(words) => Some(Signal::Hold(Hold::Unauthorized, words.clone())),
+    }
+}
+
+/// What was said, where nothing was read.
+pub(super) fn words<T>(read: &ReadBack<T>) -> &str {
+    match read {
+        ReadBack::Complete(_) => "",
+        ReadBack::Refused { words, .. }
+        | ReadBack::Unreadable(words)
+        | ReadBack::Silent(words)
+        | ReadBack::NoToken(words) => words,
+    }
+}
+
+/// Whether the gateway answered in amoCRM's place: perhaps a ban, perhaps its way of refusing this.
+pub(super) fn is_banned<T>(read: &ReadBack<T>) -> bool {
+    matches!(read, ReadBack::Refused { account: Account::Banned, .. })
+}
