@@ -17,6 +17,7 @@ mod cdr;
 mod line;
 mod pbx;
 mod tls;
+mod users;
 
 /// One check and how it went.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -45,6 +45,9 @@ pub struct Row {
     /// The task that was made last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<u64>,
+    /// When it was made: amoCRM may not list it yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_at: Option<HostTime>,
     pub stage: Stage,
     /// What a later version wrote.
     #[serde(flatten)]
@@ -98,6 +101,7 @@ impl Row {
             user,
             talked: false,
             task: None,
+            made_at: None,
             stage: Stage::Wanted,
             extra: Map::new(),
         }
@@ -151,10 +155,16 @@ impl Row {
         }
     }
 
-    /// The task is there, under this id.
+    /// The task is listed, under this id.
     pub fn found(&mut self, task: u64) {
-        self.task = Some(task);
+        (self.task, self.made_at) = (Some(task), None);
         self.stage = Stage::Open;
+    }
+
+    /// The task was made, and will be listed.
+    pub fn made(&mut self, task: u64, now: HostTime) {
+        self.found(task);
+        self.made_at = Some(now);
     }
 }
 

@@ -49,6 +49,7 @@ use crate::amo::notes::Note;
 use crate::amo::settings::Settings;
 use crate::amo::who::Who;
 use crate::call::id::{AccountId, PbxName};
+use crate::outbox::courier::aside::Asides;
 use crate::outbox::courier::bookings::{Bookings, Pen};
 use crate::outbox::courier::callbacks::Callbacks;
 use crate::outbox::courier::complaint::Complaint;
@@ -92,8 +93,7 @@ pub struct Courier {
     recent: Recent,
     bookings: Bookings,
     callbacks: Callbacks,
-    /// A question is out beside the calls.
-    asking: bool,
+    asides: Asides,
     /// No call was due when it was asked last.
     drained: bool,
 }
@@ -139,7 +139,7 @@ impl Courier {
             refusals: Refusals::default(),
             recent: Recent::default(),
             bookings: Bookings::default(),
-            asking: false,
+            asides: Asides::default(),
             drained: false,
         }
     }
@@ -197,7 +197,7 @@ impl Courier {
     /// Whether the courier may be left here. In other places an intent is durable whose outcome
     /// is not: leaving then costs a search at the next start.
     pub fn may_stop(&self) -> bool {
-        let is_quiet = self.flights.is_empty() && !self.asking && !self.callbacks.owes();
+        let is_quiet = self.flights.is_empty() && !self.asides.is_out && !self.callbacks.owes();
         is_quiet && self.landed.is_empty() && self.step.is_free()
     }
 

@@ -30,7 +30,7 @@ impl Client {
             match roster.take(&reply) {
                 Page::Read { more: false } => return Looked::Found(roster),
                 Page::Read { more: true } => {}
-                Page::Unread { account, words } => return unread(account, words),
+                Page::Unread { account, words } => return unsaid(account, words),
             }
         }
         roster.is_cut = true;
@@ -74,9 +74,23 @@ impl Client {
     async fn ask<T, R: Into<Read<T>>>(&self, path: &str, read: impl Fn(&Reply) -> R) -> Looked<T> {
         match self.get(path).await.map(|reply| read(&reply).into()) {
             Ok(Read::Read(found)) => Looked::Found(found),
-            Ok(Read::Unread { account, words }) => unread(account, words),
+            Ok(Read::Unread { account, words }) => unsaid(account, words),
             Err(failure) => Looked::Failed(failure),
         }
+    }
+}
+
+/// As [`unread`]; what the server could not answer may be asked again.
+fn unsaid<T>(account: Account, words: String) -> Looked<T> {
+    match account {
+        Account::ServerTrouble => Looked::Failed(Failure::Unknown(words)),
+        Account::Fine
+        | Account::Unauthorized
+        | Account::Unpaid
+        | Account::Forbidden
+        | Account::Banned
+        | Account::TooMany { .. }
+        | Account::NotAmo => unread(account, words),
     }
 }
 

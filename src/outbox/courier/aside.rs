@@ -41,10 +41,21 @@ pub enum Told {
     Closed { number: String, closed: Closed },
 }
 
+/// How the questions beside the calls fare.
+#[derive(Debug, Default)]
+pub(super) struct Asides {
+    /// One is out.
+    pub is_out: bool,
+    /// None is given out before.
+    paused_until: MonoTime,
+    /// Those in a row that had no answer.
+    failures: u32,
+}
+
 impl Courier {
     /// What is to be asked now, if anything is.
     pub(super) fn aside(&mut self, now: Now) -> Option<Effect> {
-        if self.asking || self.winding_down {
+        if self.asides.is_out || self.winding_down || now.mono < self.asides.paused_until {
             return None;
         }
         let settings = &self.rules.amo;
@@ -52,18 +63,19 @@ impl Courier {
             let around = Surroundings { rules: &self.rules, bookings: &self.bookings, drained: self.drained };
             self.callbacks.question(&around, now)
         })?;
-        self.asking = true;
+        self.asides.is_out = true;
         Some(Effect::Ask(question))
     }
 
     /// When there may be something to ask, for the rest.
     pub(super) fn aside_due(&self, until: MonoTime) -> MonoTime {
-        if self.asking { until } else { self.callbacks.due().map_or(until, |due| due.min(until)) }
+        let due = self.callbacks.due().filter(|_| !self.asides.is_out);
+        due.map_or(until, |due| due.max(self.asides.paused_until).min(until))
     }
 
     /// Takes in what came of the question.
     pub(super) fn told(&mut self, told: Told, now: Now) {
-        self.asking = false;
+        self.asides.is_out = false;
         let signal = match told {
             Told::Users(read) => self.bookings.users(read, &self.rules.amo, now.mono),
             Told::Owner { number, found } => self.bookings.owner_told(number, found, now.mono),
@@ -72,12 +84,24 @@ impl Courier {
                 self.callbacks.told(other, &self.rules, &mut self.bookings, jitter, now)
             }
         };
-        if let Some(signal) = signal {
-            self.learn(signal, now);
+        match signal {
+            Some(Signal::Trouble(_)) => self.pause_asides(now),
+            Some(signal @ (Signal::Works | Signal::Slow | Signal::Hold(..))) => self.learn(signal, now),
+            None => self.asides.failures = 0,
         }
         if matches!(self.step, Step::Rest(_)) {
             self.step = Step::Begin;
         }
+    }
+}
+
+impl Courier {
+    /// That a question had no answer pauses questions only: calls find out by themselves whether they can
+    /// be posted.
+    fn pause_asides(&mut self, now: Now) {
+        let pause = self.rules.delivery.retry_delay(self.asides.failures, self.jitter.draw());
+        self.asides.failures = self.asides.failures.saturating_add(1);
+        self.asides.paused_until = now.mono.after(pause);
     }
 }
 

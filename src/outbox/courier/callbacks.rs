@@ -365,6 +365,10 @@ impl Live {
         let number = || number.to_owned();
         let Some(kind) = tasks::plural(&self.row.entity.kind) else { return Want::Forget };
         let id = self.row.entity.id;
+        if let Some(listed_at) = self.listed_at(around.rules).filter(|at| now.host < *at) {
+            self.next_at = now.mono.after(listed_at.since(now.host));
+            return Want::Nothing;
+        }
         let look = || Want::Ask(Question::Open { number: number(), kind, id });
         match (self.row.stage, self.row.talked) {
             (Stage::Open, false) => Want::Nothing,
@@ -408,6 +412,13 @@ impl Live {
             (true, Assignee::Owner, None) => Want::Ask(ask_owner(self.row.entity.id)),
             (true, Assignee::Owner, Some(_)) | (true, Assignee::Call | Assignee::User(_), _) => Want::Intend,
         }
+    }
+
+    /// When amoCRM lists the task for sure that is to be looked for.
+    fn listed_at(&self, rules: &Rules) -> Option<HostTime> {
+        let is_looked_for = self.row.talked || self.row.stage == Stage::Wanted;
+        let made_at = self.row.made_at.filter(|_| is_looked_for)?;
+        Some(made_at.after(rules.delivery.note_lag.duration()))
     }
 
     /// The task as it is made.

@@ -23,7 +23,7 @@ impl Callbacks {
             Fate::Made(task) => match task.parse() {
                 Ok(task) => {
                     live.failures = 0;
-                    live.row.found(task);
+                    live.row.made(task, now.host);
                 }
                 Err(_) => live.row.stage = Stage::Doubt { since, looked: 0 },
             },
