@@ -71,7 +71,7 @@ async fn wait_for_tasks(daemon: &Daemon, fake: &FakeAmo, expected: &[(String, bo
 /// Waits until nothing is left to do for the task: its row says that it is open, or is gone.
 async fn wait_for_rest(daemon: &Daemon) {
     let is_still = |row: &Value| row["stage"]["is"] == "open" && row.get("talked").is_none();
-    daemon.wait_for(|| daemon.queue.tasks().values().all(is_still)).await;
+    daemon.wait_for(|| daemon.queue.task_rows().values().all(is_still)).await;
 }
 
 fn posts(fake: &FakeAmo) -> usize {
@@ -94,7 +94,7 @@ async fn a_missed_call_makes_one_open_task_and_a_talk_closes_it() {
     assert_eq!(tasks(&fake), [open()]);
     daemon.enqueue([talk(3, 10)]);
     wait_for_tasks(&daemon, &fake, &[done()]).await;
-    daemon.wait_for(|| daemon.queue.tasks().is_empty()).await;
+    daemon.wait_for(|| daemon.queue.task_rows().is_empty()).await;
     assert_eq!(fake.tasks()[0].result.as_deref(), Some("Поговорили"));
     assert_eq!((posts(&fake), fake.violations()), (1, Vec::new()));
     daemon.stop().await;
@@ -113,7 +113,7 @@ async fn what_a_person_has_done_is_left_alone_and_makes_room_for_another() {
     wait_for_rest(&daemon).await;
     fake.finish_task(fake.tasks()[1].id, "снова");
     daemon.enqueue([talk(3, 10)]);
-    daemon.wait_for(|| daemon.queue.tasks().is_empty()).await;
+    daemon.wait_for(|| daemon.queue.task_rows().is_empty()).await;
     let words: Vec<_> = fake.tasks().into_iter().filter_map(|task| task.result).collect();
     assert_eq!((words, fake.violations()), (vec!["дозвонился".to_owned(), "снова".to_owned()], Vec::new()));
     daemon.stop().await;
@@ -135,7 +135,7 @@ async fn nothing_is_made_where_it_is_off_where_nobody_is_known_and_after_a_talk(
     let daemon = setup(&talked).start();
     daemon.enqueue([missed(1, 30), talk(2, 20)]);
     daemon.wait_for_phases(&[Phase::Sent; 2]).await;
-    daemon.wait_for(|| daemon.queue.tasks().is_empty()).await;
+    daemon.wait_for(|| daemon.queue.task_rows().is_empty()).await;
     daemon.stop().await;
     for fake in [off, stranger, talked] {
         assert_eq!((tasks(&fake).len(), posts(&fake)), (0, 0));
@@ -208,7 +208,7 @@ async fn what_keeps_a_task_from_being_closed_only_delays() {
         wait_for_rest(&daemon).await;
         fake.fault(On::TaskChange, 1, what);
         daemon.enqueue([talk(2, 10)]);
-        daemon.wait_for(|| daemon.queue.tasks().is_empty()).await;
+        daemon.wait_for(|| daemon.queue.task_rows().is_empty()).await;
         assert_eq!(tasks(&fake), [done()], "{what:?}");
         daemon.stop().await;
     }
@@ -225,7 +225,7 @@ async fn a_process_that_dies_in_the_post_makes_no_second_task() {
         fake.wait_for(|state| state.requests.iter().any(|r| r.method == "POST" && r.path == "/api/v4/tasks"))
             .await;
         let queue = daemon.kill().await;
-        assert_eq!(queue.tasks().values().next().unwrap()["stage"]["is"], "making");
+        assert_eq!(queue.task_rows().values().next().unwrap()["stage"]["is"], "making");
         let daemon = Setup { queue, ..setup(&fake) }.start();
         wait_for_tasks(&daemon, &fake, &[open()]).await;
         wait_for_rest(&daemon).await;
@@ -249,7 +249,7 @@ async fn a_refused_user_or_task_keeps_no_call() {
     fake.fault(On::Tasks, 1, What::Status(403));
     let daemon = setup(&fake).start();
     daemon.enqueue([missed(1, 30)]);
-    daemon.wait_for(|| posts(&fake) == 1 && daemon.queue.tasks().is_empty()).await;
+    daemon.wait_for(|| posts(&fake) == 1 && daemon.queue.task_rows().is_empty()).await;
     daemon.enqueue([missed(2, 10)]);
     wait_for_tasks(&daemon, &fake, &[open()]).await;
     daemon.wait_for_phases(&[Phase::Sent; 2]).await;
@@ -267,6 +267,6 @@ async fn switched_off_what_is_open_is_still_closed() {
     let daemon = Setup { queue, ..Setup::new(&fake.base_url()) }.start();
     daemon.enqueue([missed(2, 20), talk(3, 10)]);
     wait_for_tasks(&daemon, &fake, &[done()]).await;
-    daemon.wait_for(|| daemon.queue.tasks().is_empty()).await;
+    daemon.wait_for(|| daemon.queue.task_rows().is_empty()).await;
     daemon.stop().await;
 }

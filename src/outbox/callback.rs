@@ -196,7 +196,7 @@ mod tests {
     }
 
     fn at(stage: Stage, task: Option<u64>) -> Row {
-        Row { stage, task, ..Row::new(missed("1")) }
+        Row { task, stage, ..Row::new(missed("1")) }
     }
 
     const MAKING: Stage = Stage::Making { since: NOW };

@@ -30,6 +30,7 @@ mod errand;
 mod flight;
 mod health;
 mod leased;
+mod looking;
 pub mod manner;
 mod recent;
 mod refusals;
@@ -44,16 +45,12 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::amo::calls;
-use crate::amo::notes::Note;
 use crate::amo::settings::Settings;
-use crate::amo::who::Who;
 use crate::call::id::{AccountId, PbxName};
 use crate::outbox::courier::aside::Asides;
-use crate::outbox::courier::bookings::{Bookings, Pen};
+use crate::outbox::courier::bookings::Bookings;
 use crate::outbox::courier::callbacks::Callbacks;
-use crate::outbox::courier::complaint::Complaint;
-use crate::outbox::courier::effect::{Effect, Now, Outcome, Posted, Probed, ReadBack, Ruling, Token, Unread};
+use crate::outbox::courier::effect::{Effect, Now, Outcome, Posted, Probed, Ruling, Token};
 use crate::outbox::courier::errand::Stage;
 use crate::outbox::courier::flight::{Flight, Landing};
 use crate::outbox::courier::health::{Gate, Health};
@@ -64,8 +61,7 @@ use crate::outbox::courier::size::Size;
 use crate::outbox::courier::standing::{Hold, Signal, Standing};
 use crate::outbox::courier::step::{Step, given_up, rest_of};
 use crate::outbox::policy::{self, Jitter, Policy};
-use crate::outbox::queue::{self, BatchId, Item, Settlement};
-use crate::outbox::schedule;
+use crate::outbox::queue::{self, BatchId};
 use crate::time::{HostTime, MonoTime};
 
 /// The courier of one account.
@@ -173,17 +169,6 @@ impl Courier {
     pub fn learned(&mut self) -> Option<(Lesson, Vec<u8>)> {
         let lesson = self.manners.news()?;
         Some((lesson, self.manners.to_json()?))
-    }
-
-    /// Takes in the rows of tasks that were kept, before the first poll; returns the keys of those that
-    /// cannot be read.
-    pub fn recall_tasks(&mut self, kept: Vec<(String, Vec<u8>)>) -> Vec<String> {
-        self.callbacks.recall(kept)
-    }
-
-    /// What people are to be told of users, owners and tasks; each is told once.
-    pub fn complaints(&mut self) -> Vec<Complaint> {
-        self.bookings.complaints()
     }
 
     /// The end is near: what is in the air is waited for, and nothing more is given out.
@@ -374,13 +359,8 @@ impl Courier {
         self.resize(&posted, flight.loads.len());
         self.watch_manners(&flight, &posted, now);
         let Landing { rulings, signal, unexplained, blames } = flight.land(posted, &self.rules, now.host);
-        for blame in blames {
-            self.bookings.refuse(blame, now.mono);
-        }
-        let rules = Arc::clone(&self.rules);
-        for (item, who, ruling) in flight.heard(&rulings) {
-            self.heed(item, who, &ruling.settlement, &rules, now);
-        }
+        self.bookings.refuse_all(&blames, now.mono);
+        self.heed_all(flight.heard(&rulings), now);
         self.refusals.count(&rulings, unexplained, signal == Signal::Works);
         self.landed.extend(rulings);
         let jitter = self.jitter.draw();
@@ -400,49 +380,6 @@ impl Courier {
             Posted::Answered { status: 200..=299, .. } => self.size.grow(calls),
             Posted::Answered { .. } | Posted::NotSent(_) | Posted::NoToken(_) | Posted::Quiet => {}
         }
-    }
-
-    fn looked(&mut self, found: ReadBack, now: Now) {
-        let Step::ReadBack { items, begun } = mem::take(&mut self.step) else { return };
-        let Unread { words, pause, signal } = match found.read(&self.rules.delivery) {
-            Ok(notes) => {
-                if !notes.is_empty() {
-                    self.health.found();
-                }
-                let rulings = self.search(&items, &notes, begun);
-                let rules = Arc::clone(&self.rules);
-                for (item, ruling) in items.iter().zip(&rulings) {
-                    let who = self.pen(now).who(item);
-                    self.heed(item, &who, &ruling.settlement, &rules, now);
-                }
-                self.step = Step::Settle { rulings, together: true };
-                return;
-            }
-            Err(unread) => unread,
-        };
-        let settled = |item| Ruling::new(item, policy::after_failed_look(item, &words, pause, now.host));
-        self.step = Step::Settle { rulings: items.iter().map(settled).collect(), together: true };
-        if let Some(signal) = signal {
-            self.learn(signal, now);
-        }
-    }
-
-    fn search(&mut self, items: &[Item], notes: &BTreeMap<String, Note>, begun: HostTime) -> Vec<Ruling> {
-        let rules = Arc::clone(&self.rules);
-        let timeout = rules.amo.request_timeout.duration();
-        let mut rulings = Vec::with_capacity(items.len());
-        for item in items {
-            let note = notes.get(&calls::uniq(&item.call.record));
-            let refusals = self.refusals.in_a_row(item.seq);
-            let jitter = self.jitter.draw();
-            let settled = policy::after_look(&rules.delivery, item, note, refusals, timeout, begun, jitter);
-            if !schedule::waits(settled.state.phase()) {
-                self.refusals.forget(item.seq);
-            }
-            self.manners.settled(item.seq, settled.state.phase(), begun);
-            rulings.push(Ruling::new(item, settled));
-        }
-        rulings
     }
 
     fn settled(&mut self) {
@@ -471,17 +408,6 @@ impl Courier {
                 self.step = Step::Begin;
             }
             queue::Error::Store(_) => {}
-        }
-    }
-
-    /// What calls are written with.
-    fn pen(&self, now: Now) -> Pen<'_> {
-        Pen { rules: &self.rules, offsets: &self.offsets, bookings: &self.bookings, now: now.mono }
-    }
-
-    fn heed(&mut self, item: &Item, who: &Who, settled: &Settlement, rules: &Rules, now: Now) {
-        if let Some(complaint) = self.callbacks.heed(item, settled, who, rules, now) {
-            self.bookings.complain(complaint);
         }
     }
 

@@ -57,7 +57,7 @@ impl Queue {
     }
 
     /// What is kept of tasks, by key.
-    pub fn tasks(&self) -> BTreeMap<String, serde_json::Value> {
+    pub fn task_rows(&self) -> BTreeMap<String, serde_json::Value> {
         let rows = self.inner().tasks.clone();
         rows.into_iter().map(|(key, value)| (key, serde_json::from_slice(&value).unwrap())).collect()
     }

@@ -63,17 +63,17 @@ impl Requests {
         let bodies: Vec<Entry> = entries.iter().map(|(_, entry)| entry.clone()).collect();
         let mut lines = calls::batch_json(&bodies);
         self.owners += entries.iter().filter(|(record, _)| who::wants_owner(record)).count() as u64;
-        if !self.unknown {
-            for (record, _) in &entries {
-                if let Some((method, path, body)) = self.callbacks.after(record, &settings) {
-                    lines.push(b'\n');
-                    lines.extend(line(&account, method, &path, &body));
-                }
-            }
-        } else {
+        if self.unknown {
             for line in self.unknown(&account, &settings, &entries) {
                 lines.push(b'\n');
                 lines.extend(line);
+            }
+            return lines;
+        }
+        for (record, _) in &entries {
+            if let Some((method, path, body)) = self.callbacks.after(record, &settings) {
+                lines.push(b'\n');
+                lines.extend(line(&account, method, &path, &body));
             }
         }
         lines

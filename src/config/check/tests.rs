@@ -6,6 +6,8 @@ use std::io;
 use super::*;
 use crate::amo::client::TOKEN_VARIABLE;
 
+mod users;
+
 /// A host with files, variables and one writable folder.
 #[derive(Default)]
 struct Desk {
@@ -402,52 +404,4 @@ fn an_integration_has_a_secret_key_and_a_ca_file_has_certificates() {
     check(&oauth("client-secret = \"a b\""), &["the secret key from the configuration"]);
     check(&amo("token = \"t\"\nca-file = \"/s\""), &["ca-file /s: it holds no certificate"]);
     check(&amo("token = \"t\"\nca-file = \"/none\""), &["cannot read ca-file /none"]);
-}
-
-/// What is found of the account, by grade.
-fn of_account(keys: &str, grade: Grade) -> Vec<String> {
-    let text = format!("{}{keys}", pbx("username = \"u\"\nsecret = \"s\""));
-    let (findings, _) = examine_text(&text, &desk());
-    let own = findings.into_iter().filter(|finding| finding.place == "[amocrm]" && finding.grade == grade);
-    own.map(|finding| finding.text).collect()
-}
-
-#[test]
-fn it_is_shown_on_whom_calls_are_booked() {
-    let shown = |keys: &str| {
-        let found = of_account(keys, Grade::Ok);
-        found.into_iter().find(|text| text.starts_with("calls are booked on")).unwrap()
-    };
-    assert_eq!(
-        shown("[amocrm.users]\n101 = 8\n102 = 9\n"),
-        "calls are booked on: 101 = 8, 102 = 9, any other extension = 7, \"доб. NNN\" in the call's result"
-    );
-    assert_eq!(shown("unmapped = \"omit\"\n"), "calls are booked on: any other extension = 7");
-    let many: String = (100..130).map(|extension| format!("{extension} = 8\n")).collect();
-    assert!(shown(&format!("[amocrm.users]\n{many}")).contains(", 10 more, any other"));
-}
-
-#[test]
-fn the_task_to_call_back_is_shown_and_its_faults_are_found() {
-    let task = |keys: &str, grade| of_account(&format!("[amocrm.callback-task]\n{keys}"), grade);
-    let told = "a missed call makes a task of its contact's owner, due in 1h".to_owned();
-    assert!(task("make = true\n", Grade::Ok).contains(&told));
-    assert!(!task("", Grade::Ok).contains(&told));
-    #[track_caller]
-    fn fails(found: &[String], expected: &str) {
-        assert_eq!(found, [expected]);
-    }
-    fails(
-        &task("text = \"{phnoe}\"\n", Grade::Fail),
-        "text of callback-task has {phnoe}, which stands for nothing",
-    );
-    fails(
-        &task("result = \"{extension}\"\n", Grade::Fail),
-        "result of callback-task has {extension}, which stands for nothing",
-    );
-    fails(&task("kind = 0\n", Grade::Fail), "kind or responsible of callback-task is 0");
-    fails(&task("responsible = { user = 0 }\n", Grade::Fail), "kind or responsible of callback-task is 0");
-    fails(&task("deadline = \"0s\"\n", Grade::Fail), "deadline of callback-task is 0s");
-    let own = of_account("extension-text = \"{ext}\"\n", Grade::Fail);
-    fails(&own, "extension-text has {ext}, which stands for nothing");
 }

@@ -6,11 +6,15 @@
 use crate::amo::answer::Account;
 use crate::amo::tasks::{Closed, Open};
 use crate::amo::users::Roster;
+use crate::amo::who::Who;
 use crate::outbox::courier::Courier;
+use crate::outbox::courier::bookings::Pen;
 use crate::outbox::courier::callbacks::Surroundings;
-use crate::outbox::courier::effect::{Created, Effect, Now, ReadBack};
-use crate::outbox::courier::standing::Signal;
+use crate::outbox::courier::complaint::Complaint;
+use crate::outbox::courier::effect::{Created, Effect, Now, ReadBack, Ruling};
+use crate::outbox::courier::standing::{Hold, Signal};
 use crate::outbox::courier::step::Step;
+use crate::outbox::queue::Item;
 use crate::time::MonoTime;
 
 /// One thing that is asked or done.
@@ -53,6 +57,35 @@ pub(super) struct Asides {
 }
 
 impl Courier {
+    /// Takes in the rows of tasks that were kept, before the first poll; returns the keys of those that
+    /// cannot be read.
+    pub fn recall_tasks(&mut self, kept: Vec<(String, Vec<u8>)>) -> Vec<String> {
+        self.callbacks.recall(kept)
+    }
+
+    /// What people are to be told of users, owners and tasks; each is told once.
+    pub fn complaints(&mut self) -> Vec<Complaint> {
+        self.bookings.complaints()
+    }
+
+    /// What calls are written with.
+    pub(super) fn pen(&self, now: Now) -> Pen<'_> {
+        Pen { rules: &self.rules, offsets: &self.offsets, bookings: &self.bookings, now: now.mono }
+    }
+
+    /// Remembers what follows from calls that came to their end, and on whom they are booked.
+    pub(super) fn heed_all<'c>(
+        &mut self,
+        calls: impl Iterator<Item = (&'c Item, &'c Who, &'c Ruling)>,
+        now: Now,
+    ) {
+        for (item, who, ruling) in calls {
+            if let Some(complaint) = self.callbacks.heed(item, &ruling.settlement, who, &self.rules, now) {
+                self.bookings.complain(complaint);
+            }
+        }
+    }
+
     /// What is to be asked now, if anything is.
     pub(super) fn aside(&mut self, now: Now) -> Option<Effect> {
         if self.asides.is_out || self.winding_down || now.mono < self.asides.paused_until {
@@ -78,7 +111,7 @@ impl Courier {
         self.asides.is_out = false;
         let signal = match told {
             Told::Users(read) => self.bookings.users(read, &self.rules.amo, now.mono),
-            Told::Owner { number, found } => self.bookings.owner_told(number, found, now.mono),
+            Told::Owner { number, found } => self.bookings.owner_told(number, &found, now.mono),
             other @ (Told::OwnerOf { .. } | Told::Open { .. } | Told::Made { .. } | Told::Closed { .. }) => {
                 let jitter = self.jitter.draw();
                 self.callbacks.told(other, &self.rules, &mut self.bookings, jitter, now)
@@ -107,7 +140,6 @@ impl Courier {
 
 /// What an unanswered question says of the account; nothing, where it is about what was asked for.
 pub(super) fn signal<T>(read: &ReadBack<T>) -> Option<Signal> {
-    use crate::outbox::courier::standing::Hold;
     match read {
         ReadBack::Complete(_) | ReadBack::Unreadable(_) => None,
         ReadBack::Refused { account, words } => Some(Signal::of(*account, words.clone())),

@@ -2,14 +2,51 @@
 //! before its end, a task that was to be made is in doubt, as its intent says.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::{error, warn};
 
 use crate::amo::answer::Account;
 use crate::amo::client::{Client, Failure};
 use crate::amo::made;
 use crate::amo::tasks::{self, Closed};
+use crate::outbox::courier::Courier;
 use crate::outbox::courier::aside::{Question, Told};
 use crate::outbox::courier::effect::Created;
-use crate::outbox::courier::task::read_back;
+use crate::outbox::courier::task::{Outbox, Task, read_back};
+
+/// How long a store that failed is left alone at the start.
+const RECALL_PAUSE: Duration = Duration::from_secs(1);
+
+impl<O: Outbox> Task<O> {
+    /// Takes in what was kept of tasks, for which a store that fails is waited for; returns whether that
+    /// is done. A task whose row is not known would be made twice.
+    pub(super) async fn recall_tasks(&self, courier: &mut Courier) -> bool {
+        loop {
+            match self.outbox.tasks(&self.account).await {
+                Ok(kept) => {
+                    for key in courier.recall_tasks(kept) {
+                        warn!(account = %self.account, key, "what was kept of a task to call back cannot be read");
+                    }
+                    return true;
+                }
+                Err(error) => {
+                    error!(account = %self.account, %error, "the outbox failed: delivery begins later");
+                }
+            }
+            tokio::select! {
+                () = self.stop.cancelled() => return false,
+                () = tokio::time::sleep(RECALL_PAUSE) => {}
+            }
+        }
+    }
+
+    pub(super) fn tell_complaints(&self, courier: &mut Courier) {
+        for complaint in courier.complaints() {
+            warn!(account = %self.account, advice = complaint.advice(), "{complaint}");
+        }
+    }
+}
 
 /// Asks or does one thing.
 pub(super) async fn ask(client: Arc<Client>, question: Question) -> Told {
@@ -37,14 +74,14 @@ pub(super) async fn ask(client: Arc<Client>, question: Question) -> Told {
         Question::Close { number, task, body } => {
             let closed = match client.change(&tasks::path_of(task), body).await {
                 Ok(reply) => tasks::read_closed(&reply),
-                Err(failure) => unclosed(failure),
+                Err(failure) => unclosed(&failure),
             };
             Told::Closed { number, closed }
         }
     }
 }
 
-fn unclosed(failure: Failure) -> Closed {
+fn unclosed(failure: &Failure) -> Closed {
     let words = failure.to_string();
     let account = match failure {
         Failure::NoToken(_) => Account::Unauthorized,

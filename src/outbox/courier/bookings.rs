@@ -28,7 +28,7 @@ pub(super) struct Bookings {
     refused: Refused,
     refused_since: MonoTime,
     /// Owners by number, and until when that counts.
-    owners: BTreeMap<String, (Option<u64>, MonoTime)>,
+    owners: BTreeMap<String, (Owner, MonoTime)>,
     /// Numbers whose owner is to be asked for, and since when.
     wanted: VecDeque<(String, MonoTime)>,
     /// Calls that wait for an owner, and since when.
@@ -36,6 +36,10 @@ pub(super) struct Bookings {
     complaints: Vec<Complaint>,
     told: BTreeSet<Complaint>,
 }
+
+/// Whose something is, once that is known.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Owner(pub Option<u64>);
 
 /// What a call is written with.
 #[derive(Clone, Copy, Debug)]
@@ -82,7 +86,7 @@ impl Pen<'_> {
 impl Bookings {
     pub fn who(&self, item: &Item, settings: &Settings, now: MonoTime) -> Who {
         let (record, errand) = (&item.call.record, &item.errand);
-        let owner = || self.owner(&unknown::number(record), now).flatten();
+        let owner = || self.owner(&unknown::number(record), now)?.0;
         let grounds = Grounds {
             refused_here: &errand.refused_users,
             text_refused_here: errand.refused_text,
@@ -124,6 +128,12 @@ impl Bookings {
             }
         };
         self.complain(complaint);
+    }
+
+    pub fn refuse_all(&mut self, blames: &[Blame], now: MonoTime) {
+        for blame in blames {
+            self.refuse(*blame, now);
+        }
     }
 
     /// Whether a call has to wait for its owner; it is asked for then.
@@ -185,15 +195,15 @@ impl Bookings {
     pub fn owner_told(
         &mut self,
         number: String,
-        found: ReadBack<Option<u64>>,
+        found: &ReadBack<Option<u64>>,
         now: MonoTime,
     ) -> Option<Signal> {
-        let signal = signal(&found);
+        let signal = signal(found);
         if matches!(found, ReadBack::Unreadable(_)) {
-            self.complain(Complaint::OwnersUnread(words(&found).to_owned()));
+            self.complain(Complaint::OwnersUnread(words(found).to_owned()));
         }
         let (owner, kept) = match found {
-            ReadBack::Complete(owner) => (owner, OWNER_KEPT),
+            ReadBack::Complete(owner) => (*owner, OWNER_KEPT),
             ReadBack::Unreadable(_) => (None, OWNER_KEPT),
             ReadBack::Refused { .. } | ReadBack::Silent(_) | ReadBack::NoToken(_) => (None, OWNER_UNSAID),
         };
@@ -202,7 +212,7 @@ impl Bookings {
             let oldest = oldest.map(|(number, _)| number.clone());
             oldest.and_then(|number| self.owners.remove(&number));
         }
-        self.owners.insert(number, (owner, now.after(kept)));
+        self.owners.insert(number, (Owner(owner), now.after(kept)));
         signal
     }
 
@@ -218,7 +228,7 @@ impl Bookings {
     }
 
     /// The owner of a number, or nobody; `None` while that is not known.
-    fn owner(&self, number: &str, now: MonoTime) -> Option<Option<u64>> {
+    fn owner(&self, number: &str, now: MonoTime) -> Option<Owner> {
         self.owners.get(number).filter(|(_, until)| now < *until).map(|(owner, _)| *owner)
     }
 

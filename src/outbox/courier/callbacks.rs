@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use crate::amo::answer::Account;
 use crate::amo::made::{Fate, Made};
-use crate::amo::settings::callback::Assignee;
-use crate::amo::tasks::{self, Closed, Open, Task};
+use crate::amo::tasks::{self, Closed, Open};
 use crate::amo::who::{self, Who};
 use crate::call::id::AccountId;
 use crate::call::record::{CallRecord, Direction, Outcome};
 use crate::outbox::callback::{self, Missed, ROWS_MAX, Row, Stage};
 use crate::outbox::courier::Rules;
 use crate::outbox::courier::aside::{Question, Told, signal};
-use crate::outbox::courier::bookings::Bookings;
+use crate::outbox::courier::bookings::{Bookings, Owner};
+use crate::outbox::courier::callbacks::live::{Live, Want};
 use crate::outbox::courier::complaint::Complaint;
 use crate::outbox::courier::effect::{Created, Now, ReadBack, TaskRow};
 use crate::outbox::courier::standing::{Hold, Signal};
@@ -23,6 +23,7 @@ use crate::outbox::queue::{Item, Settlement, State};
 use crate::outbox::unknown;
 use crate::time::{HostTime, MonoTime};
 
+mod live;
 mod made;
 
 /// The tasks of one account.
@@ -38,24 +39,6 @@ pub(super) struct Callbacks {
     talks: BTreeMap<String, HostTime>,
 }
 
-/// A row, and what of it is not kept.
-#[derive(Debug)]
-struct Live {
-    row: Row,
-    /// Not to be touched before.
-    next_at: MonoTime,
-    /// Since when it waits.
-    since: MonoTime,
-    /// Questions in a row that had no answer.
-    failures: u32,
-    /// It is in the middle of a question.
-    asked: bool,
-    /// It was looked whether the task is open.
-    looked: bool,
-    /// Whose the entity is, once that is known.
-    owner: Option<Option<u64>>,
-}
-
 /// What decides besides the rows.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Surroundings<'s> {
@@ -65,20 +48,8 @@ pub(super) struct Surroundings<'s> {
     pub drained: bool,
 }
 
-/// What a row wants next.
-enum Want {
-    Ask(Question),
-    /// The row is done, or not wanted any more.
-    Forget,
-    /// The intent, first of all.
-    Intend,
-    Nothing,
-}
-
 /// A call that ended longer ago makes no task: it is too late to call back.
 const STALE: Duration = Duration::from_hours(24);
-/// While calls are due, a task waits for them so long: a later talk may be among them.
-const PATIENCE: Duration = Duration::from_mins(1);
 /// Talks that are remembered.
 const TALKS_MAX: usize = 1000;
 
@@ -245,7 +216,7 @@ impl Callbacks {
         now: Now,
     ) -> Option<Signal> {
         match told {
-            Told::OwnerOf { number, found } => self.owner(&number, found, rules, jitter, now),
+            Told::OwnerOf { number, found } => self.owner(&number, &found, rules, jitter, now),
             Told::Open { number, found } => self.open(number, found, rules, jitter, now),
             Told::Made { number, created } => self.made(number, created, rules, bookings, jitter, now),
             Told::Closed { number, closed } => self.closed(number, closed, rules, jitter, now),
@@ -256,19 +227,19 @@ impl Callbacks {
     fn owner(
         &mut self,
         number: &str,
-        found: ReadBack<Option<u64>>,
+        found: &ReadBack<Option<u64>>,
         rules: &Rules,
         jitter: f64,
         now: Now,
     ) -> Option<Signal> {
-        let signal = signal(&found);
+        let signal = signal(found);
         let live = self.answered(number)?;
         match found {
-            ReadBack::Complete(owner) => live.owner = Some(owner),
+            ReadBack::Complete(owner) => live.owner = Some(Owner(*owner)),
             // The user whom the call is booked on stands for him.
-            ReadBack::Unreadable(_) => live.owner = Some(None),
+            ReadBack::Unreadable(_) => live.owner = Some(Owner(None)),
             ReadBack::Refused { .. } | ReadBack::Silent(_) | ReadBack::NoToken(_) => {
-                live.pause(rules, jitter, now)
+                live.pause(rules, jitter, now);
             }
         }
         signal
@@ -344,129 +315,6 @@ impl Callbacks {
     fn forget(&mut self, number: String) {
         self.rows.remove(&number);
         self.dirty.insert(number);
-    }
-}
-
-impl Live {
-    fn new(row: Row, now: MonoTime) -> Self {
-        Self { row, next_at: now, since: now, failures: 0, asked: false, looked: false, owner: None }
-    }
-
-    fn begin_anew(&mut self, now: MonoTime) {
-        (self.next_at, self.since) = (now, now);
-        (self.looked, self.owner, self.failures) = (false, None, 0);
-    }
-
-    fn is_due(&self, now: MonoTime) -> bool {
-        !self.asked && self.next_at <= now
-    }
-
-    fn want(&mut self, number: &str, is_kept: bool, around: &Surroundings<'_>, now: Now) -> Want {
-        let number = || number.to_owned();
-        let Some(kind) = tasks::plural(&self.row.entity.kind) else { return Want::Forget };
-        let id = self.row.entity.id;
-        if let Some(listed_at) = self.listed_at(around.rules).filter(|at| now.host < *at) {
-            self.next_at = now.mono.after(listed_at.since(now.host));
-            return Want::Nothing;
-        }
-        let look = || Want::Ask(Question::Open { number: number(), kind, id });
-        match (self.row.stage, self.row.talked) {
-            (Stage::Open, false) => Want::Nothing,
-            (Stage::Open, true) => match self.row.task {
-                Some(task) if self.looked => {
-                    let body = tasks::closing(&self.row.result);
-                    Want::Ask(Question::Close { number: number(), task, body })
-                }
-                Some(_) => look(),
-                None => Want::Forget,
-            },
-            (Stage::Doubt { .. }, _) => look(),
-            (Stage::Making { .. }, _) if is_kept => Want::Ask(Question::Make {
-                number: number(),
-                body: tasks::body(&self.task(kind, around, now)),
-            }),
-            (Stage::Making { .. }, _) => Want::Nothing,
-            (Stage::Wanted, true) => Want::Forget,
-            (Stage::Wanted, false) => {
-                self.want_made(look, |id| Question::OwnerOf { number: number(), kind, id }, around, now)
-            }
-        }
-    }
-
-    fn want_made(
-        &self,
-        look: impl Fn() -> Want,
-        ask_owner: impl Fn(u64) -> Question,
-        around: &Surroundings<'_>,
-        now: Now,
-    ) -> Want {
-        let settings = &around.rules.amo.callback_task;
-        if !settings.make || is_stale(self.row.ended_at, now.host) {
-            return Want::Forget;
-        }
-        if !around.drained && now.mono.since(self.since) < PATIENCE {
-            return Want::Nothing;
-        }
-        match (self.looked, settings.responsible, self.owner) {
-            (false, ..) => look(),
-            (true, Assignee::Owner, None) => Want::Ask(ask_owner(self.row.entity.id)),
-            (true, Assignee::Owner, Some(_)) | (true, Assignee::Call | Assignee::User(_), _) => Want::Intend,
-        }
-    }
-
-    /// When amoCRM lists the task for sure that is to be looked for.
-    fn listed_at(&self, rules: &Rules) -> Option<HostTime> {
-        let is_looked_for = self.row.talked || self.row.stage == Stage::Wanted;
-        let made_at = self.row.made_at.filter(|_| is_looked_for)?;
-        Some(made_at.after(rules.delivery.note_lag.duration()))
-    }
-
-    /// The task as it is made.
-    fn task(&self, kind: &str, around: &Surroundings<'_>, now: Now) -> Task {
-        let amo = &around.rules.amo;
-        let settings = &amo.callback_task;
-        let deadline = now.host.after(settings.deadline.duration());
-        Task {
-            entity_id: self.row.entity.id,
-            entity_type: kind.to_owned(),
-            task_type_id: settings.kind,
-            text: self.row.text.clone(),
-            complete_till: deadline.seconds(),
-            responsible_user_id: self.assignee(around),
-            request_id: "0".to_owned(),
-        }
-    }
-
-    /// Whose the task is: the first of those who may be named.
-    fn assignee(&self, around: &Surroundings<'_>) -> Option<u64> {
-        let amo = &around.rules.amo;
-        let first = match amo.callback_task.responsible {
-            Assignee::Owner => self.owner.flatten(),
-            Assignee::Call => None,
-            Assignee::User(user) => Some(user),
-        };
-        let grounds = around.bookings.grounds();
-        [first, self.row.user, amo.default_user].into_iter().flatten().find(|user| grounds.allow(*user))
-    }
-
-    /// What was posted without a clear answer is not there. Returns whether the row is done with.
-    fn absent(&mut self, since: HostTime, looked: u32, rules: &Rules, now: Now) -> bool {
-        let judged = policy::judged_at(&rules.delivery, since, rules.amo.request_timeout.duration());
-        if looked < policy::LOOKS_MIN || now.host < judged {
-            self.row.stage = Stage::Doubt { since, looked };
-            let later = judged.since(now.host).max(policy::first_look(&rules.delivery));
-            self.next_at = now.mono.after(later);
-            return false;
-        }
-        self.row.stage = Stage::Wanted;
-        self.looked = false;
-        self.row.talked
-    }
-
-    /// Nothing was answered: it is tried again later.
-    fn pause(&mut self, rules: &Rules, jitter: f64, now: Now) {
-        self.next_at = now.mono.after(rules.delivery.retry_delay(self.failures, jitter));
-        self.failures = self.failures.saturating_add(1);
     }
 }
 

@@ -251,9 +251,7 @@ impl Courier {
         let Step::Errand(Stage::Creating(trip)) = mem::take(&mut self.step) else { return };
         let pen = Pen { rules: &self.rules, offsets: &self.offsets, bookings: &self.bookings, now: now.mono };
         let (rulings, signal, blames) = trip.land(created, &pen, &mut self.recent, now.host);
-        for blame in blames {
-            self.bookings.refuse(blame, now.mono);
-        }
+        self.bookings.refuse_all(&blames, now.mono);
         self.step = Step::Settle { rulings, together: true };
         let jitter = self.jitter.draw();
         self.health.learn_of_post(signal, &self.rules.delivery, jitter, now);

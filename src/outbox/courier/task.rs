@@ -8,7 +8,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinError, JoinSet};
@@ -102,9 +101,6 @@ pub trait Outbox: Send + Sync {
 
 /// The POSTs that are under way, and the question beside them.
 type Air = JoinSet<Outcome>;
-
-/// How long a store that failed is left alone at the start.
-const RECALL_PAUSE: Duration = Duration::from_secs(1);
 
 /// What the task works with.
 #[derive(Debug)]
@@ -283,34 +279,6 @@ impl<O: Outbox> Task<O> {
             Err(error) => {
                 debug!(account = %self.account, %error, "what was learned of the account cannot be read");
             }
-        }
-    }
-
-    /// Takes in what was kept of tasks, for which a store that fails is waited for; returns whether that
-    /// is done. A task whose row is not known would be made twice.
-    async fn recall_tasks(&self, courier: &mut Courier) -> bool {
-        loop {
-            match self.outbox.tasks(&self.account).await {
-                Ok(kept) => {
-                    for key in courier.recall_tasks(kept) {
-                        warn!(account = %self.account, key, "what was kept of a task to call back cannot be read");
-                    }
-                    return true;
-                }
-                Err(error) => {
-                    error!(account = %self.account, %error, "the outbox failed: delivery begins later");
-                }
-            }
-            tokio::select! {
-                () = self.stop.cancelled() => return false,
-                () = tokio::time::sleep(RECALL_PAUSE) => {}
-            }
-        }
-    }
-
-    fn tell_complaints(&self, courier: &mut Courier) {
-        for complaint in courier.complaints() {
-            warn!(account = %self.account, advice = complaint.advice(), "{complaint}");
         }
     }
 

@@ -52,7 +52,7 @@ fn users_are_asked_for_where_some_are_named_and_then_daily() {
     assert_eq!(bookings.question(&named(), NOW), Some(Question::Users));
     let read = ReadBack::Complete(roster(&[(7, true), (8, true)], "A"));
     assert_eq!(bookings.users(read, &named(), NOW), None);
-    assert_eq!(bookings.question(&named(), NOW.after(ROSTER_EVERY - SECOND)), None);
+    assert_eq!(bookings.question(&named(), NOW.after(ROSTER_EVERY.saturating_sub(SECOND))), None);
     assert_eq!(bookings.question(&named(), NOW.after(ROSTER_EVERY)), Some(Question::Users));
     assert_eq!(bookings.complaints(), []);
 }
@@ -67,7 +67,11 @@ fn a_list_that_is_refused_is_told_once_and_asked_for_after_a_day() {
         assert_eq!(bookings.users(read.clone(), &named(), NOW), expected);
         assert_eq!(bookings.complaints().len(), 1);
         let next = NOW.after(ROSTER_EVERY);
-        assert_eq!(bookings.question(&named(), NOW.after(ROSTER_EVERY - SECOND)), None, "{read:?}");
+        assert_eq!(
+            bookings.question(&named(), NOW.after(ROSTER_EVERY.saturating_sub(SECOND))),
+            None,
+            "{read:?}"
+        );
         assert_eq!(bookings.question(&named(), next), Some(Question::Users));
         bookings.users(read, &named(), next);
         assert_eq!(bookings.complaints(), [], "it is told once");
@@ -133,7 +137,7 @@ fn a_call_waits_for_its_owner_ten_seconds_at_most() {
     let owner = Question::Owner { number: "9161234567".to_owned() };
     assert_eq!(bookings.question(&Settings::default(), NOW), Some(owner));
     assert_eq!(bookings.question(&Settings::default(), NOW), None, "a number is asked for once");
-    assert!(bookings.awaits_owner(&call, NOW.after(OWNER_WAIT_MAX - SECOND)));
+    assert!(bookings.awaits_owner(&call, NOW.after(OWNER_WAIT_MAX.saturating_sub(SECOND))));
     assert!(!bookings.awaits_owner(&call, NOW.after(OWNER_WAIT_MAX)));
     assert_eq!(bookings.who(&call, &named(), NOW).user, Some(7));
 }
@@ -143,7 +147,7 @@ fn an_owner_counts_for_ten_minutes() {
     let mut bookings = Bookings::default();
     let call = missed(1, "79161234567");
     let found = ReadBack::Complete(Some(9));
-    assert_eq!(bookings.owner_told("9161234567".to_owned(), found, NOW), None);
+    assert_eq!(bookings.owner_told("9161234567".to_owned(), &found, NOW), None);
     assert!(!bookings.awaits_owner(&call, NOW));
     assert_eq!(bookings.who(&call, &named(), NOW).user, Some(9));
     assert!(bookings.awaits_owner(&missed(2, "79161234567"), NOW.after(OWNER_KEPT)));
@@ -155,7 +159,7 @@ fn a_question_that_had_no_answer_keeps_no_call_waiting() {
         let mut bookings = Bookings::default();
         let call = missed(1, "79161234567");
         assert!(bookings.awaits_owner(&call, NOW));
-        let signal = bookings.owner_told("9161234567".to_owned(), found, NOW);
+        let signal = bookings.owner_told("9161234567".to_owned(), &found, NOW);
         assert_eq!(signal.is_some(), signals);
         assert!(!bookings.awaits_owner(&call, NOW.after(SECOND)));
         assert_eq!(bookings.who(&call, &named(), NOW).user, Some(7));
@@ -174,7 +178,7 @@ fn numbers_that_no_call_waits_for_are_forgotten() {
     assert_eq!(bookings.question(&Settings::default(), NOW.after(WANTED_MAX)), None);
     assert_eq!((bookings.wanted.len(), bookings.waits.len()), (0, 0));
     for number in 0..OWNERS_MAX + 10 {
-        bookings.owner_told(number.to_string(), ReadBack::Complete(None), NOW);
+        bookings.owner_told(number.to_string(), &ReadBack::Complete(None), NOW);
     }
     assert_eq!(bookings.owners.len(), OWNERS_MAX);
 }

@@ -27,17 +27,16 @@ impl Callbacks {
                 }
                 Err(_) => live.row.stage = Stage::Doubt { since, looked: 0 },
             },
-            Fate::Refused => match blamed(&words, live.assigned(rules, bookings)) {
-                // He is left out the next time.
-                Some(user) => {
+            Fate::Refused => {
+                if let Some(user) = blamed(&words, live.assigned(rules, bookings)) {
+                    // He is left out the next time.
                     bookings.refuse(who::Blame::User(user), now.mono);
                     live.row.stage = Stage::Wanted;
-                }
-                None => {
+                } else {
                     bookings.complain(Complaint::TaskRefused(words));
                     self.rows.remove(&number);
                 }
-            },
+            }
             Fate::Untouched => {
                 live.row.stage = Stage::Wanted;
                 live.pause(rules, jitter, now);

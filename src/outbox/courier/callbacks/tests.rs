@@ -1,4 +1,5 @@
 use super::is_missed as is_missed_call;
+use super::live::PATIENCE;
 use super::*;
 use crate::outbox::policy::tests::{START, item};
 use crate::outbox::queue::EntityRef;
