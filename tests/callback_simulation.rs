@@ -182,18 +182,16 @@ impl World {
                 self.queue.settle(settlements, now).unwrap();
                 Outcome::Settled
             }
-            Effect::Keep { rows } => match self.luck() {
-                Luck::Crash { carried_out } => {
-                    if carried_out.is_some() {
-                        self.keep(rows);
-                    }
+            Effect::Keep { rows } => {
+                let luck = self.luck();
+                if !matches!(luck, Luck::Crash { carried_out: None }) {
+                    self.keep(rows);
+                }
+                if matches!(luck, Luck::Crash { .. }) {
                     return self.restart();
                 }
-                _ => {
-                    self.keep(rows);
-                    Outcome::Kept
-                }
-            },
+                Outcome::Kept
+            }
             Effect::Ask(question) => return self.ask(question),
             Effect::RenewToken => Outcome::Token(Token::Same),
             Effect::Probe => Outcome::Probed(Probed::Answered(Probe {
@@ -276,10 +274,10 @@ impl World {
             Luck::Crash { .. } => 0,
         };
         let told = match question {
-            Question::OwnerOf { number, .. } => Told::OwnerOf { number, found: self.read(luck, Some(9)) },
+            Question::OwnerOf { number, .. } => Told::OwnerOf { number, found: Self::read(luck, Some(9)) },
             Question::Open { number, id, .. } => {
                 let open = self.open(id);
-                Told::Open { number, found: self.read(luck, open) }
+                Told::Open { number, found: Self::read(luck, open) }
             }
             Question::Make { number, body } => Told::Made { number, created: self.make(luck, &body) },
             Question::Close { number, task, .. } => Told::Closed { number, closed: self.close(luck, task) },
@@ -291,7 +289,7 @@ impl World {
         self.flying = Some((self.now.mono.after(seconds(took)), told));
     }
 
-    fn read<T>(&self, luck: Luck, value: T) -> ReadBack<T> {
+    fn read<T>(luck: Luck, value: T) -> ReadBack<T> {
         let words = || "lost".to_owned();
         match luck {
             Luck::Fine { .. } => ReadBack::Complete(value),
