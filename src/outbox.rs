@@ -1,5 +1,6 @@
 //! Finished calls on their way to amoCRM: durable, in order, each with a state.
 
+pub mod callback;
 pub mod courier;
 pub mod errand;
 pub mod memory;

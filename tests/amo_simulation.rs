@@ -131,6 +131,7 @@ impl World {
             Effect::ReadUnsorted | Effect::Search { .. } | Effect::Create { .. } => {
                 panic!("every number of this world is known")
             }
+            Effect::Keep { .. } | Effect::Ask(_) => panic!("nobody is named, and no tasks are made"),
             Effect::Announce(_) => return,
             Effect::Wait { until } => {
                 let wait = until.since(self.now.mono);

@@ -93,3 +93,56 @@ fn calls_of_two_accounts_are_in_requests_of_their_own() {
         .collect();
     assert_eq!(said, [(json!(1), json!("ami2amo")), (json!(2), json!("Петербург"))]);
 }
+
+/// One inbound call for which two phones rang in vain.
+const MISSED: &str = "ast22-freepbx/in-ringgroup-noanswer.ami.gz";
+
+#[test]
+fn a_user_is_a_number_and_an_extension_without_one_a_text() {
+    let call = |config: &str| printed(config, &[], &[CALL])[0][0].clone();
+    let named = call("[amocrm]\ndefault-user = 7\nusers.101 = 8\n");
+    assert_eq!((&named["call_responsible"], &named["responsible_user_id"]), (&json!(8), &json!(8)));
+    assert_eq!(named["call_result"], "Разговор состоялся");
+    let default = call("[amocrm]\ndefault-user = 7\nnames.101 = \"Иванов\"\n");
+    assert_eq!((&default["call_responsible"], &default["created_by"]), (&json!(7), &json!(7)));
+    assert_eq!(default["call_result"], "Разговор состоялся, доб. 101 Иванов");
+    let text = call("[amocrm]\nnames.101 = \"Иванов\"\n");
+    assert_eq!((&text["call_responsible"], text.get("created_by")), (&json!("доб. 101 Иванов"), None));
+    let own = call("[amocrm]\nextension-text = \"{extension}?\"\n");
+    assert_eq!(own["call_responsible"], "101?");
+    let omitted = call("[amocrm]\nunmapped = \"omit\"\n");
+    assert_eq!(
+        (omitted.get("call_responsible"), &omitted["call_result"]),
+        (None, &json!("Разговор состоялся"))
+    );
+}
+
+#[test]
+fn a_missed_call_is_booked_as_the_policy_says() {
+    let users = "[amocrm]\ndefault-user = 7\n[amocrm.users]\n101 = 8\n102 = 9\n103 = 10\n";
+    let booked = |missed: &str| {
+        printed(&format!("{users}[calls]\n{missed}\n"), &[], &[MISSED])[0][0]["call_responsible"].clone()
+    };
+    let (first, last) = (booked("missed = \"first\""), booked("missed = \"last\""));
+    assert!(first != last && first.is_u64() && last.is_u64(), "{first} {last}");
+    assert_eq!(booked("missed-responsible = \"last-rang\""), last);
+    assert_eq!(booked("missed-responsible = \"single-rang\""), 7);
+    assert_eq!(booked("missed-responsible = { fixed = \"103\" }"), 10);
+    // A replay asks nobody whose the number is.
+    assert_eq!(booked("missed-responsible = \"entity-owner\""), 7);
+}
+
+#[test]
+fn a_missed_call_makes_a_task_where_the_configuration_says_so() {
+    let config = "[amocrm]\ndefault-user = 7\n[amocrm.callback-task]\nmake = true\ndeadline = \"30m\"\n";
+    let lines = printed(config, &[], &[MISSED]);
+    let phone = lines[0][0]["phone"].as_str().unwrap().to_owned();
+    let till = lines[1]["body"][0]["complete_till"].clone();
+    assert!(till.as_i64().unwrap() > lines[0][0]["created_at"].as_i64().unwrap() + 1800);
+    let body = json!([{"entity_id": 0, "entity_type": "contacts", "task_type_id": 1,
+        "text": format!("Перезвонить {phone}: пропущенный звонок"), "complete_till": till,
+        "responsible_user_id": 7, "request_id": "0"}]);
+    assert_eq!(lines[1..], [json!({"post": "/api/v4/tasks", "account": "default", "body": body})]);
+    assert_eq!(printed(config, &[], &[CALL]).len(), 1, "a talk makes none");
+    assert_eq!(printed("[amocrm]\ndefault-user = 7\n", &[], &[MISSED]).len(), 1);
+}

@@ -188,6 +188,7 @@ impl World {
                 Some(created) => Outcome::Created(created),
                 None => return self.restart(),
             },
+            Effect::Keep { .. } | Effect::Ask(_) => panic!("nobody is named, and no tasks are made"),
             Effect::Announce(_) => return,
             Effect::Wait { until } => {
                 let wait = until.since(self.now.mono);
@@ -321,7 +322,7 @@ impl World {
         let is_listed = |thing: &&Thing| thing.number == number && thing.listed <= now;
         let leads: Vec<u64> = self.leads.iter().filter(is_listed).map(|_| 9).collect();
         let made = self.contacts.iter().filter(is_listed).map(|contact| contact.number.parse().unwrap());
-        made.map(|id| Known { id, leads: leads.clone() }).collect()
+        made.map(|id| Known { id, leads: leads.clone(), owner: None }).collect()
     }
 
     fn listed_notes(&self, uniqs: &BTreeSet<String>) -> BTreeMap<String, Note> {

@@ -3,9 +3,10 @@
 //! amoCRM refuses a whole batch for one `null`, blank or unknown field, so an [`Entry`] leaves out
 //! what is not known, and [`entry`] refuses the call that could not be accepted.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::amo::settings::{Language, Length, Settings, TEXT_MAX, Unmapped};
+use crate::amo::settings::{Language, Length, Settings, TEXT_MAX};
+use crate::amo::who::{self, Who};
 use crate::call::record::{CallRecord, Direction, Outcome};
 
 /// One call as amoCRM wants it. Never `updated_at`: it stays the server's, by which stored notes
@@ -36,7 +37,7 @@ pub struct Entry {
 
 /// Whom the feed shows. amoCRM takes a number for a user's id and a text for a user's name or
 /// phone: the two must not be mixed up.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Eq, PartialEq, Deserialize, Serialize)]
 #[serde(untagged)]
 pub enum Responsible {
     User(u64),
@@ -57,7 +58,8 @@ pub const LINK_MAX: usize = 2048;
 /// The statuses that amoCRM documents.
 const STATUSES: std::ops::RangeInclusive<u8> = 1..=7;
 
-/// Writes one call. `offset` is how far the host's clock is ahead of the PBX's, in microseconds.
+/// Writes one call, booked as the configuration alone says. `offset` is how far the host's clock is ahead
+/// of the PBX's, in microseconds.
 ///
 /// # Errors
 /// When amoCRM would refuse the call, and the batch with it.
@@ -67,7 +69,20 @@ pub fn entry(
     settings: &Settings,
     offset: i64,
 ) -> Result<Entry, Unfit> {
-    let user = settings.user(record.responsible.as_deref());
+    entry_of(record, request_id, settings, offset, who::configured(record, settings))
+}
+
+/// As [`entry`], booked on `who`.
+///
+/// # Errors
+/// As [`entry`].
+pub fn entry_of(
+    record: &CallRecord,
+    request_id: &str,
+    settings: &Settings,
+    offset: i64,
+    who: Who,
+) -> Result<Entry, Unfit> {
     Ok(Entry {
         direction: direction(record.direction),
         uniq: uniq(record),
@@ -75,11 +90,11 @@ pub fn entry(
         source: source(record, settings),
         link: link(record, settings),
         phone: phone(record)?,
-        call_responsible: responsible(record, user, settings.unmapped),
-        call_result: result(record, settings),
+        call_responsible: who.shown,
+        call_result: who::telling(result(record, settings), who.told.as_deref()),
         call_status: record.status.filter(|status| STATUSES.contains(status)),
-        responsible_user_id: user,
-        created_by: user,
+        responsible_user_id: who.user,
+        created_by: who.user,
         created_at: Some(record.started_at.to_host(offset).seconds()).filter(|at| *at > 0),
         request_id: request_id.to_owned(),
     })
@@ -125,17 +140,6 @@ fn phone(record: &CallRecord) -> Result<String, Unfit> {
         0 => Err(Unfit::NoPhone),
         1..=TEXT_MAX => Ok(phone.to_owned()),
         _ => Err(Unfit::LongPhone),
-    }
-}
-
-fn responsible(record: &CallRecord, user: Option<u64>, unmapped: Unmapped) -> Option<Responsible> {
-    match (user, unmapped) {
-        (Some(user), _) => Some(Responsible::User(user)),
-        (None, Unmapped::Omit) => None,
-        (None, Unmapped::Extension) => {
-            let extension = record.responsible.as_deref().filter(|text| !text.trim().is_empty())?;
-            Some(Responsible::Name(cut(extension, TEXT_MAX)))
-        }
     }
 }
 
@@ -225,7 +229,7 @@ fn encoded(path: &str) -> Option<String> {
 }
 
 /// The first `max` characters.
-fn cut(text: &str, max: usize) -> String {
+pub fn cut(text: &str, max: usize) -> String {
     text.chars().take(max).collect()
 }
 

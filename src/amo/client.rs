@@ -5,6 +5,7 @@
 //! says whether the request can have reached amoCRM; no more than a megabyte of an answer is
 //! held. Dropping the future of a POST leaves its outcome unknown.
 
+mod aside;
 mod authorize;
 mod errands;
 pub mod granter;

@@ -1,6 +1,7 @@
 //! Pure: the `[amocrm]` table of the configuration. Every key has a default but `base-url` and the
 //! token, which only what really talks to amoCRM needs.
 
+pub mod callback;
 pub mod unknown;
 
 // Addresses as `core` has them: values, without the sockets of `std::net`.
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::amo::settings::callback::CallbackTask;
 use crate::amo::settings::oauth::OAuth;
 use crate::amo::settings::proxy::ProxyUrl;
 use crate::amo::settings::unknown::Unknown;
@@ -62,8 +64,14 @@ pub struct Settings {
     pub users: BTreeMap<String, u64>,
     /// What is done for numbers that amoCRM does not know.
     pub unknown: Unknown,
+    /// Extension → name, for [`Unmapped::Text`].
+    pub names: BTreeMap<String, String>,
     /// What stands for an extension that no user is known for.
     pub unmapped: Unmapped,
+    /// [`Unmapped::Text`] with `{extension}` and `{name}` in it; unset, by the language.
+    pub extension_text: Option<Text>,
+    /// The task to call back after a missed call.
+    pub callback_task: CallbackTask,
     /// Which of the record's lengths becomes `duration`.
     pub duration: Length,
     /// The language of `call_result`.
@@ -74,15 +82,18 @@ pub struct Settings {
     pub recording_url: Option<LinkTemplate>,
 }
 
-/// What `call_responsible` says when the extension has no user and there is no default user.
+/// What `call_responsible` says when the extension has no user and there is no default user, and what
+/// `call_result` adds of such an extension.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Unmapped {
-    /// Nothing: amoCRM would take a text for the name or phone of a user.
+    /// The extension with its name, as people read it.
     #[default]
-    Omit,
-    /// The extension as text.
+    Text,
+    /// The bare extension. amoCRM may take it for the phone of a user.
     Extension,
+    /// Nothing.
+    Omit,
 }
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Deserialize, Serialize)]
@@ -240,9 +251,10 @@ impl Settings {
         }
     }
 
-    /// The user that a call of `extension` is booked on.
-    pub fn user(&self, extension: Option<&str>) -> Option<u64> {
-        extension.and_then(|extension| self.users.get(extension)).copied().or(self.default_user)
+    /// The users that are named, each with where: an extension, or the key of the default.
+    pub fn named_users(&self) -> impl Iterator<Item = (&str, u64)> {
+        let default = self.default_user.map(|user| ("default-user", user));
+        self.users.iter().map(|(extension, user)| (extension.as_str(), *user)).chain(default)
     }
 }
 
@@ -265,7 +277,10 @@ impl Default for Settings {
             default_user: None,
             users: BTreeMap::new(),
             unknown: Unknown::default(),
+            names: BTreeMap::new(),
             unmapped: Unmapped::default(),
+            extension_text: None,
+            callback_task: CallbackTask::default(),
             duration: Length::default(),
             language: Language::default(),
             results: BTreeMap::new(),

@@ -47,6 +47,7 @@ pub struct Line {
     /// The stage of leads.
     pub stage: Option<u64>,
     /// On whom a missed call is booked that several extensions were called for.
+    #[serde(alias = "missed-responsible")]
     pub missed: Option<Missed>,
 }
 

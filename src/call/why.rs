@@ -101,6 +101,8 @@ pub enum ResponsibleRule {
     MissedFirst,
     MissedLast,
     MissedConfigured,
+    /// Nobody talked, and not exactly one was called: the owner of the contact in amoCRM is asked for.
+    EntityOwner,
     /// Nobody talked; the call would have been forwarded from it.
     Forwarding,
     /// The dial plan named it.

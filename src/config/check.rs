@@ -18,6 +18,7 @@ mod line;
 mod pbx;
 mod records;
 mod tls;
+mod users;
 
 /// One check and how it went.
 #[derive(Clone, Debug, Eq, PartialEq)]

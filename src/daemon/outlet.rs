@@ -11,6 +11,8 @@ use crate::call::record::{CallRecord, FinishedCall};
 use crate::clock;
 use crate::intake::task::{Kept, Sink};
 use crate::ops::sides::Doubts;
+use crate::outbox::callback;
+use crate::outbox::courier::effect::TaskRow;
 use crate::outbox::courier::task::Outbox;
 use crate::outbox::parcel::Parcel;
 use crate::outbox::queue::{BatchId, Error, Item, Seq, Settlement};
@@ -138,6 +140,15 @@ impl Outbox for Outlet {
 
     async fn recall(&self, account: &AccountId) -> Result<Option<Vec<u8>>, Error> {
         self.0.get(Shelf::Manners, account.as_str()).await
+    }
+
+    async fn tasks(&self, account: &AccountId) -> Result<Vec<(String, Vec<u8>)>, Error> {
+        self.0.list(Shelf::Tasks, &callback::key(account, "")).await
+    }
+
+    async fn keep_tasks(&self, rows: Vec<TaskRow>) -> Result<(), Error> {
+        let values = rows.into_iter().map(|TaskRow { key, value }| (key, value)).collect();
+        self.0.put_all(Shelf::Tasks, values).await
     }
 
     async fn remember(&self, account: &AccountId, manner: Vec<u8>) -> Result<(), Error> {

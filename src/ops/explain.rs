@@ -7,7 +7,7 @@
 use serde::Serialize;
 
 use crate::amo::calls::{self, Entry};
-use crate::amo::settings::Settings;
+use crate::amo::settings::{Settings, Unmapped};
 use crate::call::record::{CallRecord, FinishedCall, Seconds, Timeline};
 use crate::call::why::Why;
 use crate::ops::screen::{Line, Style, WIDTH, cell, chop, columns, escape, fit, wrap};
@@ -203,7 +203,8 @@ fn delivery(found: &Found, settings: Option<&Settings>, language: Language) -> V
 
 /// The call as it stands in a request; there the request's own id counts from 0.
 fn entry(record: &CallRecord, settings: Option<&Settings>) -> Result<Entry, calls::Unfit> {
-    let defaults = Settings::default();
+    // Without a configuration nobody knows who has no user.
+    let defaults = Settings { unmapped: Unmapped::Omit, ..Settings::default() };
     calls::entry(record, "0", settings.unwrap_or(&defaults), 0)
 }
 

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::amo::who::{Blame, Who};
 use crate::time::HostTime;
 
 /// The errand of one call. The default one is that of a call that is simply posted.
@@ -43,6 +44,15 @@ pub struct Errand {
     /// The lead that was made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lead: Option<u64>,
+    /// Users that amoCRM refused for this call: it goes without them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub refused_users: Vec<u64>,
+    /// amoCRM refused its extension as text.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub refused_text: bool,
+    /// On whom it is booked in amoCRM, where that is not what the configuration says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub booked: Option<Who>,
 }
 
 /// What can be made for a number that amoCRM does not know.
@@ -84,6 +94,17 @@ impl Errand {
             Some(Make::Unsorted) => Kind::List,
             Some(Make::Contact | Make::Lead) => Kind::Search,
         }
+    }
+
+    /// This errand without what amoCRM refused of its call.
+    #[must_use]
+    pub fn without(&self, blame: Blame) -> Self {
+        let mut errand = self.clone();
+        match blame {
+            Blame::User(user) => errand.refused_users.push(user),
+            Blame::Text => errand.refused_text = true,
+        }
+        errand
     }
 
     /// Whether the call is simply posted, as every call is at first.

@@ -110,6 +110,7 @@ pub enum Phase {
 /// Every step that a call may take; [`Queue::settle`] and its siblings refuse all others.
 pub const TRANSITIONS: &[(Phase, Phase)] = &[
     (Phase::Pending, Phase::Sending),
+    (Phase::Pending, Phase::Pending),
     (Phase::Pending, Phase::Parked),
     (Phase::Pending, Phase::Expired),
     (Phase::Pending, Phase::Dead),

@@ -162,6 +162,8 @@ pub enum Shelf {
     Tokens,
     /// How accounts answer, by account.
     Manners,
+    /// Tasks to call back, by account and number.
+    Tasks,
 }
 
 impl Store {
@@ -231,6 +233,14 @@ impl Store {
         self.fetch(shelf, key)
     }
 
+    /// What is kept under keys that begin with `prefix`, and those keys. What is damaged is left out.
+    ///
+    /// # Errors
+    /// When the store failed.
+    pub fn list(&self, shelf: Shelf, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, queue::Error> {
+        self.fetch_all(shelf, prefix)
+    }
+
     /// Adds the names of the configured PBXs to those that the store knows for ever, and returns
     /// the known ones that are configured no more: their calls' ids keep the old name.
     ///
@@ -293,7 +303,7 @@ impl Shelf {
         match self {
             Self::Inflight => Tree::Inflight,
             Self::Tokens => Tree::Tokens,
-            Self::Manners => Tree::Meta,
+            Self::Manners | Self::Tasks => Tree::Meta,
         }
     }
 }

@@ -20,6 +20,7 @@ use crate::amo::contacts::{Known, tail};
 use crate::amo::made::Fate;
 use crate::amo::settings::unknown::Unknown;
 use crate::amo::unsorted::Open;
+use crate::amo::who::Blame;
 use crate::call::line;
 use crate::call::record::{CallRecord, Skip, Source};
 use crate::outbox::errand::{Errand, Make};
@@ -237,6 +238,12 @@ pub fn after_making(
         }
         (Fate::Unclear, Some(_)) => unclear(grounds, item, words, sending, now),
     }
+}
+
+/// Makes it again at once, without what amoCRM refused of it.
+pub fn made_without(item: &Item, blame: Blame, words: &str, now: HostTime) -> Settlement {
+    let errand = item.errand.without(blame);
+    settlement(item, parked(item, now), now, Some(words), true, errand)
 }
 
 /// What the list says of an item whose POST had no clear answer.

@@ -110,6 +110,11 @@ impl Daemon {
         self.wait_until(is_so, || format!("{:#?}", self.queue.items())).await;
     }
 
+    /// Waits until `is_so`, which looks at what tells nobody of its changes.
+    pub async fn wait_for(&self, is_so: impl Fn() -> bool) {
+        self.wait_until(is_so, || format!("{:#?}", self.queue.items())).await;
+    }
+
     pub async fn wait_for_standing(&mut self, is_so: impl Fn(&Standing) -> bool) {
         let waited = tokio::time::timeout(PATIENCE, self.standing.wait_for(|standing| is_so(standing)));
         assert!(waited.await.is_ok(), "{:?}", self.standing.borrow());

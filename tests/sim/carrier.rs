@@ -139,6 +139,7 @@ impl World {
             Effect::ReadUnsorted | Effect::Search { .. } | Effect::Create { .. } => {
                 panic!("the rules of this world park unknown numbers")
             }
+            Effect::Keep { .. } | Effect::Ask(_) => panic!("the rules of this world name nobody"),
             Effect::Announce(standing) => self.note(|| format!("standing: {standing:?}")),
             Effect::Wait { until } => {
                 let at = world_time(until).max(self.now + 1);

@@ -54,17 +54,6 @@ fn what_is_not_known_is_left_out() {
 }
 
 #[test]
-fn an_extension_is_a_name_only_when_the_configuration_says_so() {
-    let record = record();
-    assert_eq!(written(&record, &Settings::default()).call_responsible, None);
-    let named = written(&record, &settings(r#"{"unmapped":"extension"}"#));
-    assert_eq!(named.call_responsible, Some(Responsible::Name("101".to_owned())));
-    assert_eq!(named.created_by, None);
-    let default = written(&record, &settings(r#"{"unmapped":"extension","default-user":7}"#));
-    assert_eq!(default.call_responsible, Some(Responsible::User(7)));
-}
-
-#[test]
 fn an_answered_call_lasts_a_second_at_least_and_a_missed_one_none() {
     #[track_caller]
     fn check(answered: bool, millis: u64, expected: u64) {
@@ -113,9 +102,9 @@ fn an_undocumented_status_is_left_out() {
 
 #[test]
 fn own_words_replace_ours_and_empty_words_say_nothing() {
-    let own = written(&record(), &settings(r#"{"results":{"answered":"Поговорили"}}"#));
+    let own = written(&record(), &settings(r#"{"users":{"101":7},"results":{"answered":"Поговорили"}}"#));
     assert_eq!(own.call_result.as_deref(), Some("Поговорили"));
-    let none = written(&record(), &settings(r#"{"results":{"answered":" "}}"#));
+    let none = written(&record(), &settings(r#"{"users":{"101":7},"results":{"answered":" "}}"#));
     assert_eq!(none.call_result, None);
 }
 
@@ -124,7 +113,10 @@ fn the_result_tells_whose_side_it_was() {
     #[track_caller]
     fn check(direction: Direction, language: &str, expected: &str) {
         let record = CallRecord { direction, answered: false, outcome: Outcome::Busy, ..record() };
-        let entry = written(&record, &settings(&format!(r#"{{"language":"{language}"}}"#)));
+        let entry = written(
+            &record,
+            &settings(&format!(r#"{{"default-user":7,"unmapped":"omit","language":"{language}"}}"#)),
+        );
         assert_eq!(entry.call_result.as_deref(), Some(expected));
     }
     check(Direction::Inbound, "ru", "Сотрудник был занят");

@@ -6,6 +6,8 @@ use std::io;
 use super::*;
 use crate::amo::client::TOKEN_VARIABLE;
 
+mod users;
+
 /// A host with files, variables and one writable folder.
 #[derive(Default)]
 struct Desk {

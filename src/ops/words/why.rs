@@ -163,6 +163,10 @@ fn responsible(rule: ResponsibleRule, language: Language) -> &'static str {
             "several were called, none talked; 'missed' names this one",
             "вызывали нескольких, никто не говорил; его называет missed",
         ),
+        ResponsibleRule::EntityOwner => language.pick(
+            "nobody talked, not exactly one was called; missed = \"entity-owner\": whose contact it is in amoCRM",
+            "никто не говорил, вызывали не одного; missed = \"entity-owner\": чей контакт в amoCRM",
+        ),
         ResponsibleRule::Forwarding => language.pick(
             "nobody talked, the call was sent on from this one",
             "никто не говорил, вызов был переадресован с него",

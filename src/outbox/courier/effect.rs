@@ -12,6 +12,7 @@ use crate::amo::unsorted::Open;
 use crate::call::id::CallId;
 use crate::call::phone;
 use crate::call::record::Direction;
+use crate::outbox::courier::aside::{Question, Told};
 use crate::outbox::courier::standing::{Hold, Signal, Standing};
 use crate::outbox::errand::Make;
 use crate::outbox::policy::Policy;
@@ -58,6 +59,10 @@ pub enum Effect {
     Search { number: String },
     /// Make these things; they are named by these request ids, in this order.
     Create { make: Make, body: Vec<u8>, request_ids: Vec<String> },
+    /// Keep these rows, or forget them.
+    Keep { rows: Vec<TaskRow> },
+    /// Ask or do this beside everything else; given out once, as a POST is.
+    Ask(Question),
     /// Tell people where the account stands.
     Announce(Standing),
     /// Nothing until then, or until calls arrive.
@@ -84,10 +89,19 @@ pub enum Outcome {
     Open(ReadBack<Open>),
     Searched(ReadBack<Vec<Known>>),
     Created(Created),
+    Kept,
+    Told(Told),
     /// Calls were enqueued.
     Arrived,
     /// The store did not do what it was asked.
     StoreFailed(queue::Error),
+}
+
+/// What is kept under a key of the account's tasks; nothing, when it is forgotten.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct TaskRow {
+    pub key: String,
+    pub value: Option<Vec<u8>>,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]

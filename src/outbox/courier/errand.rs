@@ -7,18 +7,19 @@
 //!                    └─► intend ──► create ──► settle
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::mem;
 use std::sync::Arc;
 
 use serde::Serialize;
 
 use crate::amo::answer::Account;
-use crate::amo::calls::{self, Entry};
+use crate::amo::calls::Entry;
 use crate::amo::contacts::{Contact, Known, Lead};
 use crate::amo::made::{Fate, Made};
 use crate::amo::unsorted::{self, Open};
-use crate::call::id::PbxName;
+use crate::amo::who::{self, Blame};
+use crate::outbox::courier::bookings::Pen;
 use crate::outbox::courier::effect::{Created, Effect, Now, ReadBack, Ruling, Unread};
 use crate::outbox::courier::recent::Recent;
 use crate::outbox::courier::standing::{Hold, Signal};
@@ -82,14 +83,14 @@ impl Stage {
     }
 
     /// What is asked for at this stage; nothing while it is out of our hands.
-    pub(super) fn effect(&self, rules: &Rules, offsets: &BTreeMap<PbxName, i64>) -> Option<Effect> {
+    pub(super) fn effect(&self, pen: &Pen<'_>) -> Option<Effect> {
         match self {
             Self::List { .. } => Some(Effect::ReadUnsorted),
             Self::Search { item, .. } => Some(Effect::Search { number: unknown::number(&item.call.record) }),
             Self::Intend { items, .. } => {
                 Some(Effect::Intend { calls: items.iter().map(|item| item.seq).collect() })
             }
-            Self::Create(trip) => Some(trip.create(rules, offsets)),
+            Self::Create(trip) => Some(trip.create(pen)),
             Self::Creating(_) => None,
         }
     }
@@ -103,14 +104,14 @@ impl Stage {
 }
 
 impl Trip {
-    fn create(&self, rules: &Rules, offsets: &BTreeMap<PbxName, i64>) -> Effect {
-        let entries: Vec<(&Item, Entry)> = self.entries(rules, offsets);
+    fn create(&self, pen: &Pen<'_>) -> Effect {
+        let entries: Vec<(&Item, Entry)> = self.entries(pen);
         let request_ids = entries.iter().map(|(_, entry)| entry.request_id.clone()).collect();
-        Effect::Create { make: self.make, body: body(self.make, &entries, rules), request_ids }
+        Effect::Create { make: self.make, body: body(self.make, &entries, pen.rules), request_ids }
     }
 
-    fn entries(&self, rules: &Rules, offsets: &BTreeMap<PbxName, i64>) -> Vec<(&Item, Entry)> {
-        let entry = |(place, item)| Some((item, entry(item, place, rules, offsets)?));
+    fn entries(&self, pen: &Pen<'_>) -> Vec<(&Item, Entry)> {
+        let entry = |(place, item)| Some((item, pen.entry(item, place).ok()?.0));
         self.items.iter().enumerate().filter_map(entry).collect()
     }
 
@@ -118,17 +119,26 @@ impl Trip {
     pub(super) fn land(
         &self,
         created: Created,
-        rules: &Rules,
+        pen: &Pen<'_>,
         recent: &mut Recent,
         now: HostTime,
-    ) -> (Vec<Ruling>, Signal) {
+    ) -> (Vec<Ruling>, Signal, Vec<Blame>) {
+        let rules = pen.rules;
         let (made, signal) = self.read(created);
         let request_timeout = rules.amo.request_timeout.duration();
         let sending = Sending { batch: self.batch, since: self.since, request_timeout };
         let grounds = grounds(rules);
         // An answer that speaks of fewer things says nothing of the others.
         let fates = made.fates.iter().chain(std::iter::repeat(&Fate::Unclear));
+        let mut blames = Vec::new();
         let rulings = self.items.iter().zip(fates).map(|(item, fate)| {
+            let refused = *fate == Fate::Refused;
+            let blame = refused.then(|| who::blamed_in_words(&pen.who(item), &made.words)).flatten();
+            if let Some(blame) = blame {
+                blames.push(blame);
+                let settled = unknown::made_without(item, blame, &made.words, now);
+                return Ruling::new(item, settled);
+            }
             if let Fate::Made(name) = fate {
                 recent.made(self.make, unknown::number(&item.call.record), name, rules, now);
             }
@@ -136,7 +146,7 @@ impl Trip {
             recent.heed(item, &settled, now);
             Ruling::new(item, settled)
         });
-        (rulings.collect(), signal)
+        (rulings.collect(), signal, blames)
     }
 
     fn read(&self, created: Created) -> (Made, Signal) {
@@ -210,7 +220,7 @@ impl Courier {
     pub(super) fn errand_effect(&mut self, now: Now) -> Effect {
         let step = mem::take(&mut self.step);
         let Step::Errand(stage) = step else { return Effect::NextDue };
-        let effect = stage.effect(&self.rules, &self.offsets);
+        let effect = stage.effect(&self.pen(now));
         self.step = Step::Errand(match stage {
             Stage::Create(trip) => Stage::Creating(trip),
             other @ (Stage::List { .. }
@@ -226,7 +236,7 @@ impl Courier {
         let Some(open) = self.complete(read, &items, now) else { return };
         let rules = Arc::clone(&self.rules);
         let follows = listed(items, &open, &rules, &mut self.recent, begun);
-        self.follow(follows);
+        self.follow(follows, now);
     }
 
     pub(super) fn searched(&mut self, read: ReadBack<Vec<Known>>, now: Now) {
@@ -234,22 +244,23 @@ impl Courier {
         let Some(found) = self.complete(read, std::slice::from_ref(&item), now) else { return };
         let rules = Arc::clone(&self.rules);
         let follows = searched(*item, &found, &rules, &mut self.recent, begun);
-        self.follow(follows);
+        self.follow(follows, now);
     }
 
     pub(super) fn created(&mut self, created: Created, now: Now) {
         let Step::Errand(Stage::Creating(trip)) = mem::take(&mut self.step) else { return };
-        let rules = Arc::clone(&self.rules);
-        let (rulings, signal) = trip.land(created, &rules, &mut self.recent, now.host);
+        let pen = Pen { rules: &self.rules, offsets: &self.offsets, bookings: &self.bookings, now: now.mono };
+        let (rulings, signal, blames) = trip.land(created, &pen, &mut self.recent, now.host);
+        self.bookings.refuse_all(&blames, now.mono);
         self.step = Step::Settle { rulings, together: true };
         let jitter = self.jitter.draw();
         self.health.learn_of_post(signal, &self.rules.delivery, jitter, now);
     }
 
-    fn follow(&mut self, follows: Follows) {
+    fn follow(&mut self, follows: Follows, now: Now) {
         self.step = match follows {
             Follows::Settle(rulings) => Step::Settle { rulings, together: true },
-            Follows::Post(items) => Step::Intend(flight::load(items, &self.rules.amo, &self.offsets)),
+            Follows::Post(items) => Step::Intend(flight::load(items, &self.pen(now))),
             Follows::Go(stage) => Step::Errand(stage),
             Follows::Over => Step::Begin,
         };
@@ -363,11 +374,6 @@ pub fn body(make: Make, entries: &[(&Item, Entry)], rules: &Rules) -> Vec<u8> {
 
 fn json<T: Serialize>(things: impl Iterator<Item = T>) -> Vec<u8> {
     serde_json::to_vec(&things.collect::<Vec<T>>()).expect("strings and numbers always have a JSON form")
-}
-
-fn entry(item: &Item, place: usize, rules: &Rules, offsets: &BTreeMap<PbxName, i64>) -> Option<Entry> {
-    let record = &item.call.record;
-    calls::entry(record, &place.to_string(), &rules.amo, flight::offset(record, offsets)).ok()
 }
 
 pub(super) fn grounds(rules: &Rules) -> Grounds<'_> {

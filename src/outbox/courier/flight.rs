@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use crate::amo::answer::{Account, Answer, Fate};
 use crate::amo::calls::{self, Entry};
 use crate::amo::settings::Settings;
+use crate::amo::who::{self, Blame, Who};
 use crate::call::id::PbxName;
 use crate::call::record::{CallRecord, Source};
 use crate::outbox::courier::Rules;
+use crate::outbox::courier::bookings::{self, Pen};
 use crate::outbox::courier::effect::{Effect, Posted, Ruling};
 use crate::outbox::courier::standing::{Hold, Signal};
 use crate::outbox::policy::{self, Sending};
-use crate::outbox::queue::{BatchId, Item, Seq};
+use crate::outbox::queue::{BatchId, Item, Seq, Settlement, State};
 use crate::outbox::unknown::{self, Grounds};
 use crate::time::HostTime;
 
@@ -20,6 +22,7 @@ use crate::time::HostTime;
 pub(super) struct Load {
     item: Item,
     entry: Entry,
+    who: Who,
 }
 
 /// A batch whose intent is durable.
@@ -37,6 +40,8 @@ pub(super) struct Landing {
     pub(super) rulings: Vec<Ruling>,
     pub(super) signal: Signal,
     pub(super) unexplained: Option<Unexplained>,
+    /// Users and texts that amoCRM refused.
+    pub(super) blames: Vec<Blame>,
 }
 
 /// A call that was alone in a request which was refused without a reason.
@@ -48,11 +53,10 @@ pub(super) struct Unexplained {
 }
 
 /// Writes the calls. The request ids are their places, which amoCRM would make up by itself.
-pub(super) fn load(items: Vec<Item>, settings: &Settings, offsets: &BTreeMap<PbxName, i64>) -> Vec<Load> {
+pub(super) fn load(items: Vec<Item>, pen: &Pen<'_>) -> Vec<Load> {
     let loaded = items.into_iter().enumerate().filter_map(|(place, item)| {
-        let offset = offset(&item.call.record, offsets);
-        let entry = calls::entry(&item.call.record, &place.to_string(), settings, offset);
-        entry.ok().map(|entry| Load { item, entry })
+        let (entry, who) = pen.entry(&item, place).ok()?;
+        Some(Load { item, entry, who })
     });
     loaded.collect()
 }
@@ -60,6 +64,23 @@ pub(super) fn load(items: Vec<Item>, settings: &Settings, offsets: &BTreeMap<Pbx
 /// The intent to send these calls.
 pub(super) fn intend(loads: &[Load]) -> Effect {
     Effect::Intend { calls: loads.iter().map(|load| load.item.seq).collect() }
+}
+
+impl Load {
+    /// Whom amoCRM refused, if it did not refuse the call itself.
+    fn blame(&self, fate: &Fate) -> Option<Blame> {
+        let Fate::Invalid { path, detail, .. } = fate else { return None };
+        who::blamed(&self.who, path, detail)
+    }
+
+    /// Remembers on whom a stored call is booked, where the configuration does not say it.
+    fn booked(&self, mut settled: Settlement, settings: &Settings) -> Settlement {
+        let is_sent = matches!(settled.state, State::Sent { .. });
+        if is_sent && who::configured(&self.item.call.record, settings) != self.who {
+            settled.errand.booked = Some(self.who.clone());
+        }
+        settled
+    }
 }
 
 impl Flight {
@@ -77,16 +98,27 @@ impl Flight {
         let sending = Sending { batch: self.batch, since: self.since, request_timeout };
         // An answer that speaks of fewer calls says nothing of the others.
         let fates = fates.iter().chain(std::iter::repeat(&Fate::Unclear));
+        let mut blames = Vec::new();
         let rulings = self.loads.iter().zip(fates).map(|(load, fate)| {
             let item = &load.item;
-            let settled = if *fate == Fate::NotFound {
-                unknown::not_found(grounds, item, &words, now)
-            } else {
-                policy::after_answer(policy, item, fate, &words, &sending, now)
+            let blame = load.blame(fate);
+            blames.extend(blame);
+            let settled = match (blame, fate) {
+                (Some(blame), _) => bookings::without(item, blame, words.clone(), now),
+                (None, Fate::NotFound) => unknown::not_found(grounds, item, &words, now),
+                (None, fate) => policy::after_answer(policy, item, fate, &words, &sending, now),
             };
-            Ruling::new(item, settled)
+            Ruling::new(item, load.booked(settled, &rules.amo))
         });
-        Landing { rulings: rulings.collect(), signal, unexplained }
+        Landing { rulings: rulings.collect(), signal, unexplained, blames }
+    }
+
+    /// The calls, on whom they are booked, and what was decided on each.
+    pub(super) fn heard<'a>(
+        &'a self,
+        rulings: &'a [Ruling],
+    ) -> impl Iterator<Item = (&'a Item, &'a Who, &'a Ruling)> {
+        self.loads.iter().zip(rulings).map(|(load, ruling)| (&load.item, &load.who, ruling))
     }
 
     /// What the answer says of each call.

@@ -17,8 +17,9 @@ use tracing::{debug, error, info, warn};
 use crate::amo::client::{Client, Clock, Failure, Looked, Renewal};
 use crate::amo::{answer, contacts, made, unsorted};
 use crate::call::id::{AccountId, PbxName};
+use crate::outbox::courier::asking;
 use crate::outbox::courier::effect::{
-    Created, Effect, Now, Outcome, Posted, Probed, ReadBack, Ruling, Token,
+    Created, Effect, Now, Outcome, Posted, Probed, ReadBack, Ruling, TaskRow, Token,
 };
 use crate::outbox::courier::manner::{Lesson, Manner};
 use crate::outbox::courier::standing::Standing;
@@ -83,10 +84,23 @@ pub trait Outbox: Send + Sync {
     ) -> impl Future<Output = Result<(), queue::Error>> + Send {
         async { Ok(()) }
     }
+
+    /// What is kept of the account's tasks, by key.
+    fn tasks(
+        &self,
+        _account: &AccountId,
+    ) -> impl Future<Output = Result<Vec<(String, Vec<u8>)>, queue::Error>> + Send {
+        async { Ok(Vec::new()) }
+    }
+
+    /// Keeps what changed of tasks. An outbox without a place for it keeps them in the process only.
+    fn keep_tasks(&self, _rows: Vec<TaskRow>) -> impl Future<Output = Result<(), queue::Error>> + Send {
+        async { Ok(()) }
+    }
 }
 
-/// The POSTs that are under way.
-type Air = JoinSet<(BatchId, Posted)>;
+/// The POSTs that are under way, and the question beside them.
+type Air = JoinSet<Outcome>;
 
 /// What the task works with.
 #[derive(Debug)]
@@ -127,6 +141,9 @@ impl<O: Outbox> Task<O> {
         let rules = Arc::clone(&self.rules.borrow_and_update());
         let mut courier = Courier::new(self.account.clone(), rules, fastrand::u64(..));
         self.recall(&mut courier).await;
+        if !self.recall_tasks(&mut courier).await {
+            return;
+        }
         let mut air = Air::new();
         loop {
             if self.stop.is_cancelled() {
@@ -147,6 +164,7 @@ impl<O: Outbox> Task<O> {
                 courier.handle(landing(landed), self.now());
             }
             self.tell_lesson(&mut courier).await;
+            self.tell_complaints(&mut courier);
         }
     }
 
@@ -171,10 +189,17 @@ impl<O: Outbox> Task<O> {
                 air.spawn(post(Arc::clone(&self.client), batch, body, request_ids));
                 None
             }
-            Effect::Wait { until } => self.wait(until, air).await,
-            Effect::Intend { .. } | Effect::Settle { .. } | Effect::Create { .. } | Effect::Announce(_) => {
-                self.outcome(effect).await
+            Effect::Ask(question) => {
+                let client = Arc::clone(&self.client);
+                air.spawn(async move { Outcome::Told(asking::ask(client, question).await) });
+                None
             }
+            Effect::Wait { until } => self.wait(until, air).await,
+            Effect::Intend { .. }
+            | Effect::Settle { .. }
+            | Effect::Create { .. }
+            | Effect::Keep { .. }
+            | Effect::Announce(_) => self.outcome(effect).await,
             Effect::Adopt
             | Effect::Look { .. }
             | Effect::Lease { .. }
@@ -221,12 +246,13 @@ impl<O: Outbox> Task<O> {
             Effect::Create { make, body, request_ids } => {
                 Ok(Outcome::Created(self.create(make, body, &request_ids).await))
             }
+            Effect::Keep { rows } => self.outbox.keep_tasks(rows).await.map(|()| Outcome::Kept),
             Effect::Announce(standing) => {
                 self.announce(standing);
                 return None;
             }
             // They are carried out where the flights are known.
-            Effect::Post { .. } | Effect::Wait { .. } => return None,
+            Effect::Post { .. } | Effect::Wait { .. } | Effect::Ask(_) => return None,
         };
         Some(done.unwrap_or_else(|error| {
             error!(account = %self.account, %error, "the outbox failed: delivery pauses");
@@ -316,10 +342,7 @@ impl<O: Outbox> Task<O> {
         let (path, list) = place(make);
         match self.client.create(path, body).await {
             Ok(reply) => Created::Answered(made::read(&reply, list, request_ids)),
-            Err(Failure::NoToken(words)) => Created::NoToken(words),
-            Err(Failure::Quiet) => Created::Quiet,
-            Err(Failure::NotSent(words)) => Created::NotSent(words),
-            Err(Failure::Unknown(words)) => Created::Lost(words),
+            Err(failure) => Created::from(failure),
         }
     }
 
@@ -340,12 +363,7 @@ impl<O: Outbox> Task<O> {
 }
 
 /// Dropped before its end, its outcome is unknown.
-async fn post(
-    client: Arc<Client>,
-    batch: BatchId,
-    body: Vec<u8>,
-    request_ids: Vec<String>,
-) -> (BatchId, Posted) {
+async fn post(client: Arc<Client>, batch: BatchId, body: Vec<u8>, request_ids: Vec<String>) -> Outcome {
     let posted = match client.post_calls(body).await {
         Ok(reply) => Posted::Answered { status: reply.status, answer: answer::read(&reply, &request_ids) },
         Err(Failure::NoToken(words)) => Posted::NoToken(words),
@@ -353,18 +371,15 @@ async fn post(
         Err(Failure::NotSent(words)) => Posted::NotSent(words),
         Err(Failure::Unknown(words)) => Posted::Lost(words),
     };
-    (batch, posted)
+    Outcome::Posted { batch, posted }
 }
 
 /// A POST that panicked ends the task, as everything does that panics here.
-fn landing(landed: Result<(BatchId, Posted), JoinError>) -> Outcome {
-    match landed {
-        Ok((batch, posted)) => Outcome::Posted { batch, posted },
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
+fn landing(landed: Result<Outcome, JoinError>) -> Outcome {
+    landed.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
-fn read_back<T>(looked: Looked<T>) -> ReadBack<T> {
+pub(super) fn read_back<T>(looked: Looked<T>) -> ReadBack<T> {
     match looked {
         Looked::Found(found) => ReadBack::Complete(found),
         Looked::Refused { account, words } => ReadBack::Refused { account, words },

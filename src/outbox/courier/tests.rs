@@ -2,13 +2,14 @@
 
 use super::*;
 use crate::amo::answer::{Account, Answer, Fate};
-use crate::amo::notes::Probe;
-use crate::outbox::courier::effect::Token;
+use crate::amo::notes::{Note, Probe};
+use crate::outbox::courier::effect::{ReadBack, Token};
 use crate::outbox::policy::OnUnknown;
 use crate::outbox::policy::tests::{START, item, unknown};
-use crate::outbox::queue::{Error, Phase, Seq};
+use crate::outbox::queue::{Error, Item, Phase, Seq};
 
 mod account;
+mod aside;
 mod errand;
 mod flights;
 mod outcome;
@@ -171,7 +172,9 @@ impl Script {
                 | Effect::ReadBack { .. }
                 | Effect::ReadUnsorted
                 | Effect::Search { .. }
-                | Effect::Create { .. }) => panic!("{other:?}"),
+                | Effect::Create { .. }
+                | Effect::Keep { .. }
+                | Effect::Ask(_)) => panic!("{other:?}"),
             }
         }
     }

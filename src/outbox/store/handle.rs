@@ -261,6 +261,23 @@ impl Handle {
         self.ask(move |store| store.place(shelf, &key, Some(&value))).await
     }
 
+    /// As [`Store::list`].
+    ///
+    /// # Errors
+    /// When the store failed.
+    pub async fn list(&self, shelf: Shelf, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, Error> {
+        let prefix = prefix.to_owned();
+        self.ask(move |store| store.fetch_all(shelf, &prefix)).await
+    }
+
+    /// Keeps values, or forgets them, all or none.
+    ///
+    /// # Errors
+    /// When the store failed.
+    pub async fn put_all(&self, shelf: Shelf, values: Vec<(String, Option<Vec<u8>>)>) -> Result<(), Error> {
+        self.ask(move |store| store.place_all(shelf, &values)).await
+    }
+
     /// As [`Store::remove`].
     ///
     /// # Errors

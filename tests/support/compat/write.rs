@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use ami2amo::ami::session::Login;
+use ami2amo::amo::calls::Responsible;
+use ami2amo::amo::who::Who;
 use ami2amo::call::id::{AccountId, PbxName};
 use ami2amo::call::record::{CallRecord, FinishedCall};
 use ami2amo::config::file::File;
@@ -23,10 +25,14 @@ pub const LATER: HostTime = HostTime::from_micros(1_795_338_791_389_456 + 3_600_
 pub const EVERY_KEY: &str = include_str!("../../samples/every-key.toml");
 
 /// What others keep in the store.
-pub const SHELVES: [(Shelf, &str, &str); 2] = [
+pub const SHELVES: [(Shelf, &str, &str); 3] = [
     (Shelf::Inflight, "c/1795339565.0", r#"{"v":1,"uniqueid":"1795339565.0"}"#),
     (Shelf::Tokens, "default", r#"{"v":1,"token":"t"}"#),
+    (Shelf::Tasks, "default/9161234567", TASK),
 ];
+
+/// The task to call back of one number, with every key.
+pub const TASK: &str = r#"{"v":1,"call-id":"default-1795337591.4","ended-at":1795338791389456,"entity":{"kind":"contact","id":70},"text":"Call +79161234567 back: missed call","result":"Talked","user":504141,"talked":true,"task":55,"made-at":1795338791389456,"stage":{"is":"doubt","since":1795338791389456,"looked":1}}"#;
 
 /// Calls of every kind, and more than there are states.
 const CAPTURES: [&str; 14] = [
@@ -99,7 +105,17 @@ pub fn meaning(file: &File) -> Value {
 pub fn settled(seq: Seq, state: State) -> Settlement {
     let last_error =
         matches!(state, State::Parked { .. } | State::Dead { .. }).then(|| "HTTP 400: x".to_owned());
-    Settlement { seq, state, next_at: LATER, last_error, attempted: true, errand: Errand::default() }
+    let who = Who {
+        user: Some(504_141),
+        shown: Some(Responsible::User(504_141)),
+        told: Some("ext. 101".to_owned()),
+    };
+    let errand = if matches!(state, State::Parked { .. }) {
+        Errand { refused_users: vec![504_142], refused_text: true, booked: Some(who), ..Errand::default() }
+    } else {
+        Errand::default()
+    };
+    Settlement { seq, state, next_at: LATER, last_error, attempted: true, errand }
 }
 
 /// A store with calls in every state, its journal, and what it says of them.
