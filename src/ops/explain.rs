@@ -204,7 +204,7 @@ fn delivery(found: &Found, settings: Option<&Settings>, language: Language) -> V
 /// The call as it stands in a request; there the request's own id counts from 0.
 fn entry(record: &CallRecord, settings: Option<&Settings>) -> Result<Entry, calls::Unfit> {
     let defaults = Settings::default();
-    calls::entry(record, "0", settings.unwrap_or(&defaults), 0)
+    calls::entry(record, "0", settings.unwrap_or(&defaults), &calls::Manner::default())
 }
 
 /// The object in lines; a value that is too long goes on in the next one.

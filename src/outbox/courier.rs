@@ -28,10 +28,12 @@ pub mod manner;
 mod recent;
 mod refusals;
 mod size;
+pub mod sound;
 pub mod standing;
 mod step;
 #[cfg(feature = "daemon")]
 pub mod task;
+mod telling;
 
 use std::collections::BTreeMap;
 use std::mem;
@@ -50,11 +52,13 @@ use crate::outbox::courier::manner::{Lesson, Manners};
 use crate::outbox::courier::recent::Recent;
 use crate::outbox::courier::refusals::Refusals;
 use crate::outbox::courier::size::Size;
+use crate::outbox::courier::sound::{LateLinks, Links, OWING_LIMIT};
 use crate::outbox::courier::standing::{Hold, Signal, Standing};
 use crate::outbox::courier::step::{Step, given_up, rest_of};
+use crate::outbox::courier::telling::Learned;
 use crate::outbox::policy::{self, Jitter, Policy};
 use crate::outbox::queue::{self, BatchId, Item};
-use crate::outbox::schedule;
+use crate::outbox::{schedule, sound as sounds};
 use crate::time::{HostTime, MonoTime};
 
 /// The courier of one account.
@@ -80,6 +84,8 @@ pub struct Courier {
     store_paused_until: MonoTime,
     refusals: Refusals,
     recent: Recent,
+    limits: Learned,
+    links: Links,
 }
 
 /// What the configuration says; may change between two polls.
@@ -121,6 +127,8 @@ impl Courier {
             store_paused_until: MonoTime::default(),
             refusals: Refusals::default(),
             recent: Recent::default(),
+            limits: Learned::default(),
+            links: Links::default(),
         }
     }
 
@@ -134,6 +142,7 @@ impl Courier {
 
     /// Calls are judged by the rules of the moment.
     pub fn set_rules(&mut self, rules: Arc<Rules>) {
+        self.limits.reconsider(&self.rules.amo, &rules.amo);
         self.rules = rules;
     }
 
@@ -152,6 +161,15 @@ impl Courier {
     pub fn learned(&mut self) -> Option<(Lesson, Vec<u8>)> {
         let lesson = self.manners.news()?;
         Some((lesson, self.manners.to_json()?))
+    }
+
+    /// What amoCRM was found not to take of what is said of calls, since this was asked last.
+    pub fn refused_words(&mut self) -> Option<String> {
+        self.limits.news()
+    }
+
+    pub fn late_links(&self) -> LateLinks {
+        self.links.counts
     }
 
     /// The end is near: what is in the air is waited for, and nothing more is given out.
@@ -190,6 +208,8 @@ impl Courier {
             Step::Intend(loads) => flight::intend(loads),
             Step::Post(_) => self.give_out(),
             Step::Errand(_) => self.errand_effect(now),
+            Step::Sound(stage) => stage.effect(&self.teller(now), &self.links, now),
+            Step::Owing => Effect::Owing { limit: OWING_LIMIT },
             Step::Settle { rulings, together: true } => Effect::Settle { rulings: rulings.clone() },
             Step::Settle { rulings, together: false } => {
                 Effect::Settle { rulings: rulings.first().cloned().into_iter().collect() }
@@ -212,7 +232,12 @@ impl Courier {
             Outcome::Unknown(items) if items.is_empty() => self.step = Step::Lease,
             Outcome::Unknown(items) => self.unknown(errand::alike(items), now),
             Outcome::Leased(items) => self.leased(items, now),
+            // Of what is due the lease has all but what is owed.
+            Outcome::NextDue(Some(due)) if due <= now.host => self.step = Step::Owing,
             Outcome::NextDue(due) => self.step = Step::Rest(rest_until(due, now)),
+            Outcome::Owing(items) => self.owing(items, now),
+            Outcome::Sounds(found) => self.found_sounds(found, now),
+            Outcome::Amended(amended) => self.amended(amended, now),
             Outcome::Intended(batch) => self.intended(batch, now),
             Outcome::Settled => self.settled(),
             Outcome::Probed(probed) => self.probed(probed, now),
@@ -278,7 +303,7 @@ impl Courier {
     fn settle_what_landed(&mut self) {
         if !self.landed.is_empty()
             && self.step.is_free()
-            && !matches!(self.step, Step::ReadBack { .. } | Step::Errand(_))
+            && !matches!(self.step, Step::ReadBack { .. } | Step::Errand(_) | Step::Sound(_))
         {
             self.step = Step::Settle { rulings: mem::take(&mut self.landed), together: true };
         }
@@ -297,7 +322,10 @@ impl Courier {
             Probed::NoToken(words) => Signal::Hold(Hold::Unauthorized, words),
         };
         match signal {
-            Signal::Works => self.health.answered(),
+            Signal::Works => {
+                self.links.answered(now.mono);
+                self.health.answered();
+            }
             Signal::Slow | Signal::Trouble(_) | Signal::Hold(..) => self.learn(signal, now),
         }
     }
@@ -328,7 +356,8 @@ impl Courier {
         let Some(flight) = self.flights.remove(&batch) else { return };
         self.resize(&posted, flight.loads.len());
         self.watch_manners(&flight, &posted, now);
-        let Landing { rulings, signal, unexplained } = flight.land(posted, &self.rules, now.host);
+        let Landing { rulings, signal, unexplained } =
+            flight.land(posted, &self.rules, &mut self.limits, now.host);
         self.refusals.count(&rulings, unexplained, signal == Signal::Works);
         self.landed.extend(rulings);
         let jitter = self.jitter.draw();
@@ -382,6 +411,7 @@ impl Courier {
                 self.refusals.forget(item.seq);
             }
             self.manners.settled(item.seq, settled.state.phase(), begun);
+            let settled = sounds::delivered(item, settled, &rules.amo, begun);
             rulings.push(Ruling::new(item, settled));
         }
         rulings

@@ -13,8 +13,10 @@ use ami2amo::call::id::AccountId;
 use ami2amo::call::record::FinishedCall;
 use ami2amo::clock;
 use ami2amo::outbox::courier::Rules;
+use ami2amo::outbox::courier::sound::LateLinks;
 use ami2amo::outbox::courier::standing::Standing;
-use ami2amo::outbox::courier::task::Task;
+use ami2amo::outbox::courier::task::{Sounds, Task};
+use ami2amo::outbox::finder::Finder;
 use ami2amo::outbox::policy::Policy;
 use ami2amo::outbox::queue::{Item, Phase, Seq};
 use serde_json::{Value, json};
@@ -86,6 +88,11 @@ impl Setup {
             rules: watch::channel(Arc::new(Rules { amo, delivery })).1,
             offsets: watch::channel(Arc::new(BTreeMap::new())).1,
             arrivals: Arc::clone(&arrivals),
+            sounds: Sounds {
+                finder: Finder::default(),
+                utc_offset: || 3 * 3600,
+                links: watch::channel(LateLinks::default()).0,
+            },
             standing,
             stop: stop.clone(),
         };

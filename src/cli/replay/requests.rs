@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::amo::calls::{self, Entry};
+use crate::amo::calls::{self, Entry, Manner};
 use crate::amo::contacts::{CONTACTS_PATH, Contact, LEADS_PATH, Lead};
 use crate::amo::settings::Settings;
 use crate::amo::unsorted;
@@ -44,7 +44,7 @@ impl Requests {
         let settings = settings.unwrap_or_default();
         // Request ids count from 0 as they would in one batch.
         let entry = |(at, record): (usize, &'r CallRecord)| {
-            Some((record, calls::entry(record, &at.to_string(), &settings, 0).ok()?))
+            Some((record, calls::entry(record, &at.to_string(), &settings, &Manner::default()).ok()?))
         };
         let entries: Vec<(&CallRecord, Entry)> = records.iter().enumerate().filter_map(entry).collect();
         let bodies: Vec<Entry> = entries.iter().map(|(_, entry)| entry.clone()).collect();

@@ -7,22 +7,22 @@
 //!                    └─► intend ──► create ──► settle
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::mem;
 use std::sync::Arc;
 
 use serde::Serialize;
 
 use crate::amo::answer::Account;
-use crate::amo::calls::{self, Entry};
+use crate::amo::calls::Entry;
 use crate::amo::contacts::{Contact, Known, Lead};
 use crate::amo::made::{Fate, Made};
 use crate::amo::unsorted::{self, Open};
-use crate::call::id::PbxName;
 use crate::outbox::courier::effect::{Created, Effect, Now, ReadBack, Ruling, Unread};
 use crate::outbox::courier::recent::Recent;
 use crate::outbox::courier::standing::{Hold, Signal};
-use crate::outbox::courier::{Courier, REST_MAX, Rules, Step, flight};
+use crate::outbox::courier::telling::Teller;
+use crate::outbox::courier::{Courier, REST_MAX, Rules, Step};
 use crate::outbox::errand::{Kind, Make};
 use crate::outbox::policy::Sending;
 use crate::outbox::queue::{BatchId, Item, State};
@@ -82,14 +82,14 @@ impl Stage {
     }
 
     /// What is asked for at this stage; nothing while it is out of our hands.
-    pub(super) fn effect(&self, rules: &Rules, offsets: &BTreeMap<PbxName, i64>) -> Option<Effect> {
+    pub(super) fn effect(&self, teller: &Teller<'_>) -> Option<Effect> {
         match self {
             Self::List { .. } => Some(Effect::ReadUnsorted),
             Self::Search { item, .. } => Some(Effect::Search { number: unknown::number(&item.call.record) }),
             Self::Intend { items, .. } => {
                 Some(Effect::Intend { calls: items.iter().map(|item| item.seq).collect() })
             }
-            Self::Create(trip) => Some(trip.create(rules, offsets)),
+            Self::Create(trip) => Some(trip.create(teller)),
             Self::Creating(_) => None,
         }
     }
@@ -103,14 +103,14 @@ impl Stage {
 }
 
 impl Trip {
-    fn create(&self, rules: &Rules, offsets: &BTreeMap<PbxName, i64>) -> Effect {
-        let entries: Vec<(&Item, Entry)> = self.entries(rules, offsets);
+    fn create(&self, teller: &Teller<'_>) -> Effect {
+        let entries: Vec<(&Item, Entry)> = self.entries(teller);
         let request_ids = entries.iter().map(|(_, entry)| entry.request_id.clone()).collect();
-        Effect::Create { make: self.make, body: body(self.make, &entries, rules), request_ids }
+        Effect::Create { make: self.make, body: body(self.make, &entries, teller.rules), request_ids }
     }
 
-    fn entries(&self, rules: &Rules, offsets: &BTreeMap<PbxName, i64>) -> Vec<(&Item, Entry)> {
-        let entry = |(place, item)| Some((item, entry(item, place, rules, offsets)?));
+    fn entries(&self, teller: &Teller<'_>) -> Vec<(&Item, Entry)> {
+        let entry = |(place, item)| Some((item, teller.entry(item, place).ok()?));
         self.items.iter().enumerate().filter_map(entry).collect()
     }
 
@@ -210,7 +210,7 @@ impl Courier {
     pub(super) fn errand_effect(&mut self, now: Now) -> Effect {
         let step = mem::take(&mut self.step);
         let Step::Errand(stage) = step else { return Effect::NextDue };
-        let effect = stage.effect(&self.rules, &self.offsets);
+        let effect = stage.effect(&self.teller(now));
         self.step = Step::Errand(match stage {
             Stage::Create(trip) => Stage::Creating(trip),
             other @ (Stage::List { .. }
@@ -226,7 +226,7 @@ impl Courier {
         let Some(open) = self.complete(read, &items, now) else { return };
         let rules = Arc::clone(&self.rules);
         let follows = listed(items, &open, &rules, &mut self.recent, begun);
-        self.follow(follows);
+        self.follow(follows, now);
     }
 
     pub(super) fn searched(&mut self, read: ReadBack<Vec<Known>>, now: Now) {
@@ -234,7 +234,7 @@ impl Courier {
         let Some(found) = self.complete(read, std::slice::from_ref(&item), now) else { return };
         let rules = Arc::clone(&self.rules);
         let follows = searched(*item, &found, &rules, &mut self.recent, begun);
-        self.follow(follows);
+        self.follow(follows, now);
     }
 
     pub(super) fn created(&mut self, created: Created, now: Now) {
@@ -246,10 +246,10 @@ impl Courier {
         self.health.learn_of_post(signal, &self.rules.delivery, jitter, now);
     }
 
-    fn follow(&mut self, follows: Follows) {
+    fn follow(&mut self, follows: Follows, now: Now) {
         self.step = match follows {
             Follows::Settle(rulings) => Step::Settle { rulings, together: true },
-            Follows::Post(items) => Step::Intend(flight::load(items, &self.rules.amo, &self.offsets)),
+            Follows::Post(items) => return self.post_with_sounds(items, now),
             Follows::Go(stage) => Step::Errand(stage),
             Follows::Over => Step::Begin,
         };
@@ -363,11 +363,6 @@ pub fn body(make: Make, entries: &[(&Item, Entry)], rules: &Rules) -> Vec<u8> {
 
 fn json<T: Serialize>(things: impl Iterator<Item = T>) -> Vec<u8> {
     serde_json::to_vec(&things.collect::<Vec<T>>()).expect("strings and numbers always have a JSON form")
-}
-
-fn entry(item: &Item, place: usize, rules: &Rules, offsets: &BTreeMap<PbxName, i64>) -> Option<Entry> {
-    let record = &item.call.record;
-    calls::entry(record, &place.to_string(), &rules.amo, flight::offset(record, offsets)).ok()
 }
 
 pub(super) fn grounds(rules: &Rules) -> Grounds<'_> {

@@ -1,17 +1,14 @@
 //! Pure: one batch on its way, from the calls to the body and from the answer to the rulings.
 
-use std::collections::BTreeMap;
-
 use crate::amo::answer::{Account, Answer, Fate};
 use crate::amo::calls::{self, Entry};
-use crate::amo::settings::Settings;
-use crate::call::id::PbxName;
-use crate::call::record::{CallRecord, Source};
 use crate::outbox::courier::Rules;
 use crate::outbox::courier::effect::{Effect, Posted, Ruling};
 use crate::outbox::courier::standing::{Hold, Signal};
+use crate::outbox::courier::telling::{Learned, Teller};
 use crate::outbox::policy::{self, Sending};
 use crate::outbox::queue::{BatchId, Item, Seq};
+use crate::outbox::sound;
 use crate::outbox::unknown::{self, Grounds};
 use crate::time::HostTime;
 
@@ -48,10 +45,9 @@ pub(super) struct Unexplained {
 }
 
 /// Writes the calls. The request ids are their places, which amoCRM would make up by itself.
-pub(super) fn load(items: Vec<Item>, settings: &Settings, offsets: &BTreeMap<PbxName, i64>) -> Vec<Load> {
+pub(super) fn load(items: Vec<Item>, teller: &Teller<'_>) -> Vec<Load> {
     let loaded = items.into_iter().enumerate().filter_map(|(place, item)| {
-        let offset = offset(&item.call.record, offsets);
-        let entry = calls::entry(&item.call.record, &place.to_string(), settings, offset);
+        let entry = teller.entry(&item, place);
         entry.ok().map(|entry| Load { item, entry })
     });
     loaded.collect()
@@ -69,7 +65,13 @@ impl Flight {
         Effect::Post { batch: self.batch, body: calls::batch_json(&entries), request_ids }
     }
 
-    pub(super) fn land(&self, posted: Posted, rules: &Rules, now: HostTime) -> Landing {
+    pub(super) fn land(
+        &self,
+        posted: Posted,
+        rules: &Rules,
+        learned: &mut Learned,
+        now: HostTime,
+    ) -> Landing {
         let (policy, request_timeout) = (&rules.delivery, rules.amo.request_timeout.duration());
         let grounds = Grounds { delivery: policy, unknown: &rules.amo.unknown };
         let unexplained = self.unexplained(&posted);
@@ -79,11 +81,14 @@ impl Flight {
         let fates = fates.iter().chain(std::iter::repeat(&Fate::Unclear));
         let rulings = self.loads.iter().zip(fates).map(|(load, fate)| {
             let item = &load.item;
+            let fate = if learned.take(fate, &load.entry) { &Fate::Untouched } else { fate };
             let settled = if *fate == Fate::NotFound {
                 unknown::not_found(grounds, item, &words, now)
             } else {
                 policy::after_answer(policy, item, fate, &words, &sending, now)
             };
+            let owes = learned.link();
+            let settled = if owes { sound::delivered(item, settled, &rules.amo, now) } else { settled };
             Ruling::new(item, settled)
         });
         Landing { rulings: rulings.collect(), signal, unexplained }
@@ -129,32 +134,4 @@ fn signal(answer: &Answer) -> Signal {
     let decided = answer.fates.iter().any(|fate| !matches!(fate, Fate::Unclear | Fate::Untouched));
     let signal = Signal::of(answer.account, answer.words.clone());
     if signal == Signal::Works && !decided { Signal::Trouble(answer.words.clone()) } else { signal }
-}
-
-/// The correction that a call's times need: they are the PBX's, whether its events tell them or the
-/// host mapped their arrival to its clock. None for those of a capture, whose clock of then nobody
-/// measured.
-pub(super) fn offset(record: &CallRecord, offsets: &BTreeMap<PbxName, i64>) -> i64 {
-    match record.source {
-        Source::Replay => 0,
-        Source::Ami | Source::Cdr => offsets.get(&record.pbx).copied().unwrap_or(0),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::outbox::policy::tests::item;
-
-    #[test]
-    fn only_times_of_the_pbxs_clock_are_corrected() {
-        let offsets = BTreeMap::from([(PbxName::default(), -2_000_000)]);
-        let check = |source, expected| {
-            let record = CallRecord { source, ..item(1).call.record };
-            assert_eq!(offset(&record, &offsets), expected, "{source:?}");
-        };
-        check(Source::Ami, -2_000_000);
-        check(Source::Cdr, -2_000_000);
-        check(Source::Replay, 0);
-    }
 }

@@ -3,6 +3,7 @@
 use crate::outbox::courier::effect::Ruling;
 use crate::outbox::courier::errand::Stage;
 use crate::outbox::courier::flight::{Flight, Load};
+use crate::outbox::courier::sound;
 use crate::outbox::queue::Item;
 use crate::time::{HostTime, MonoTime};
 
@@ -29,6 +30,10 @@ pub(super) enum Step {
         rulings: Vec<Ruling>,
         together: bool,
     },
+    /// Files are looked for, or a link is added.
+    Sound(sound::Stage),
+    /// Delivered calls are taken up to which something is owed.
+    Owing,
     NextDue,
     Rest(MonoTime),
 }
@@ -45,6 +50,8 @@ impl Step {
             | Self::Look
             | Self::ReadBack { .. }
             | Self::Lease
+            | Self::Sound(_)
+            | Self::Owing
             | Self::NextDue
             | Self::Rest(_) => true,
         }
@@ -67,6 +74,8 @@ pub(super) fn given_up(step: Step) -> Step {
         | Step::ReadBack { .. }
         | Step::Lease
         | Step::Post(_)
+        | Step::Sound(_)
+        | Step::Owing
         | Step::NextDue
         | Step::Rest(_) => step,
     }

@@ -27,6 +27,8 @@ use crate::outbox::errand::{Errand, Make};
 use crate::outbox::queue::{self, BatchId, Item, Seq, Settlement, State};
 use crate::time::{HostTime, MonoTime};
 
+mod sounds;
+
 /// The outbox as the task needs it: [`queue::Queue`], asked from another thread.
 pub trait Outbox: Send + Sync {
     fn adopt(
@@ -43,6 +45,13 @@ pub trait Outbox: Send + Sync {
     ) -> impl Future<Output = Result<Vec<Item>, queue::Error>> + Send;
 
     fn lease(
+        &self,
+        account: &AccountId,
+        limit: usize,
+        now: HostTime,
+    ) -> impl Future<Output = Result<Vec<Item>, queue::Error>> + Send;
+
+    fn owing(
         &self,
         account: &AccountId,
         limit: usize,
@@ -85,6 +94,8 @@ pub trait Outbox: Send + Sync {
     }
 }
 
+pub use sounds::Sounds;
+
 /// The POSTs that are under way.
 type Air = JoinSet<(BatchId, Posted)>;
 
@@ -101,6 +112,8 @@ pub struct Task<O> {
     pub offsets: watch::Receiver<Arc<BTreeMap<PbxName, i64>>>,
     /// Notified when calls were enqueued.
     pub arrivals: Arc<Notify>,
+    /// What recordings need.
+    pub sounds: Sounds,
     /// Where the account stands, for status, metrics and tests.
     pub standing: watch::Sender<Standing>,
     pub stop: CancellationToken,
@@ -147,11 +160,18 @@ impl<O: Outbox> Task<O> {
                 courier.handle(landing(landed), self.now());
             }
             self.tell_lesson(&mut courier).await;
+            self.tell_words(&mut courier);
         }
     }
 
     fn now(&self) -> Now {
-        Now { host: (self.clock.host)(), mono: (self.clock.mono)(), open_at: self.client.open_at() }
+        Now {
+            host: (self.clock.host)(),
+            mono: (self.clock.mono)(),
+            open_at: self.client.open_at(),
+            amo_ahead: self.client.ahead(),
+            utc_offset: (self.sounds.utc_offset)(),
+        }
     }
 
     fn refresh(&mut self, courier: &mut Courier) {
@@ -172,9 +192,11 @@ impl<O: Outbox> Task<O> {
                 None
             }
             Effect::Wait { until } => self.wait(until, air).await,
-            Effect::Intend { .. } | Effect::Settle { .. } | Effect::Create { .. } | Effect::Announce(_) => {
-                self.outcome(effect).await
-            }
+            Effect::Intend { .. }
+            | Effect::Settle { .. }
+            | Effect::Create { .. }
+            | Effect::Amend { .. }
+            | Effect::Announce(_) => self.outcome(effect).await,
             Effect::Adopt
             | Effect::Look { .. }
             | Effect::Lease { .. }
@@ -184,6 +206,8 @@ impl<O: Outbox> Task<O> {
             | Effect::ReadBack { .. }
             | Effect::Doubts { .. }
             | Effect::ReadUnsorted
+            | Effect::FindSounds { .. }
+            | Effect::Owing { .. }
             | Effect::Search { .. } => tokio::select! {
                 biased;
                 () = self.stop.cancelled() => None,
@@ -220,6 +244,11 @@ impl<O: Outbox> Task<O> {
             }
             Effect::Create { make, body, request_ids } => {
                 Ok(Outcome::Created(self.create(make, body, &request_ids).await))
+            }
+            Effect::FindSounds { searches } => Ok(Outcome::Sounds(self.sounds.finder.find(searches).await)),
+            Effect::Owing { limit } => self.outbox.owing(&self.account, limit, now).await.map(Outcome::Owing),
+            Effect::Amend { path, body } => {
+                Ok(Outcome::Amended(sounds::amend(&self.client, &path, body).await))
             }
             Effect::Announce(standing) => {
                 self.announce(standing);
@@ -268,6 +297,15 @@ impl<O: Outbox> Task<O> {
         if let Err(error) = self.outbox.remember(account, kept).await {
             debug!(%account, %error, "what was learned of the account cannot be kept");
         }
+    }
+
+    /// Tells what is cut or left out of calls from here on, and counts links.
+    fn tell_words(&self, courier: &mut Courier) {
+        if let Some(words) = courier.refused_words() {
+            warn!(account = %self.account, words, "amoCRM refuses a text of a call: from here on calls are told without it");
+        }
+        let links = courier.late_links();
+        self.sounds.links.send_if_modified(|known| std::mem::replace(known, links) != links);
     }
 
     async fn settle(&self, rulings: Vec<Ruling>, now: HostTime) -> Result<(), queue::Error> {
@@ -387,9 +425,10 @@ fn place(make: Make) -> (&'static str, &'static str) {
 
 /// One line for each call that came to an end or waits for a reason.
 fn tell(ruling: &Ruling) {
-    let Ruling { call_id, direction, phone, settlement } = ruling;
+    let Ruling { call_id, direction, phone, from_sent, settlement } = ruling;
     let said = settlement.last_error.as_deref().unwrap_or_default();
     match &settlement.state {
+        State::Sent { .. } if *from_sent => sounds::tell(ruling),
         State::Sent { note_id, entity, .. } => {
             let entity = entity.as_ref().map(|entity| format!("{} {}", entity.kind, entity.id));
             info!(%call_id, ?direction, phone, note_id, entity, "call delivered");
