@@ -63,8 +63,8 @@ pub enum Fate {
 struct Note<'n> {
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    note_type: Option<&'static str>,
+    #[serde(rename = "note_type", skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
     params: Params<'n>,
 }
 
@@ -94,7 +94,7 @@ enum Params<'n> {
 pub fn request(form: Form, target: Target<'_>, entry: &Entry) -> Option<Request> {
     let link = entry.link.as_deref()?;
     let kind = KINDS.into_iter().find(|kind| [kind.singular(), kind.plural()].contains(&target.kind))?;
-    let note_type = Some(if entry.direction == "inbound" { "call_in" } else { "call_out" });
+    let type_of_note = Some(if entry.direction == "inbound" { "call_in" } else { "call_out" });
     let whole = Params::Whole {
         uniq: &entry.uniq,
         duration: entry.duration,
@@ -108,12 +108,12 @@ pub fn request(form: Form, target: Target<'_>, entry: &Entry) -> Option<Request>
     let (plural, id) = (kind.plural(), Some(target.note));
     let list = format!("/api/v4/{plural}/notes");
     let (path, body) = match form {
-        Form::Whole => (list, json(&[Note { id, note_type, params: whole }])),
+        Form::Whole => (list, json(&[Note { id, kind: type_of_note, params: whole }])),
         Form::Nested => {
             let path = format!("/api/v4/{plural}/{}/notes/{}", target.entity, target.note);
-            (path, json(&Note { id: None, note_type, params: whole }))
+            (path, json(&Note { id: None, kind: type_of_note, params: whole }))
         }
-        Form::Lean => (list, json(&[Note { id, note_type: None, params: Params::Link { link } }])),
+        Form::Lean => (list, json(&[Note { id, kind: None, params: Params::Link { link } }])),
     };
     Some(Request { path, body })
 }

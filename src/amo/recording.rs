@@ -119,10 +119,10 @@ enum Kind {
 }
 
 fn kind(record: &CallRecord) -> Option<Kind> {
-    match record.outcome {
-        _ if record.answered => Some(Kind::Talk),
-        Outcome::Voicemail => Some(Kind::Message),
-        _ => None,
+    match (record.answered, record.outcome == Outcome::Voicemail) {
+        (true, _) => Some(Kind::Talk),
+        (false, true) => Some(Kind::Message),
+        (false, false) => None,
     }
 }
 

@@ -45,7 +45,6 @@ use crate::amo::notes::Note;
 use crate::amo::settings::Settings;
 use crate::call::id::{AccountId, PbxName};
 use crate::outbox::courier::effect::{Effect, Now, Outcome, Posted, Probed, ReadBack, Ruling, Token, Unread};
-use crate::outbox::courier::errand::Stage;
 use crate::outbox::courier::flight::{Flight, Landing};
 use crate::outbox::courier::health::{Gate, Health};
 use crate::outbox::courier::manner::{Lesson, Manners};
@@ -54,10 +53,10 @@ use crate::outbox::courier::refusals::Refusals;
 use crate::outbox::courier::size::Size;
 use crate::outbox::courier::sound::{LateLinks, Links, OWING_LIMIT};
 use crate::outbox::courier::standing::{Hold, Signal, Standing};
-use crate::outbox::courier::step::{Step, given_up, rest_of};
+use crate::outbox::courier::step::Step;
 use crate::outbox::courier::telling::Learned;
 use crate::outbox::policy::{self, Jitter, Policy};
-use crate::outbox::queue::{self, BatchId, Item};
+use crate::outbox::queue::{BatchId, Item};
 use crate::outbox::{schedule, sound as sounds};
 use crate::time::{HostTime, MonoTime};
 
@@ -208,7 +207,7 @@ impl Courier {
             Step::Intend(loads) => flight::intend(loads),
             Step::Post(_) => self.give_out(),
             Step::Errand(_) => self.errand_effect(now),
-            Step::Sound(stage) => stage.effect(&self.teller(now), &self.links, now),
+            Step::Sound(stage) => stage.effect(&self.teller(now), &self.links),
             Step::Owing => Effect::Owing { limit: OWING_LIMIT },
             Step::Settle { rulings, together: true } => Effect::Settle { rulings: rulings.clone() },
             Step::Settle { rulings, together: false } => {
@@ -321,11 +320,9 @@ impl Courier {
             Probed::Silent(words) => Signal::Trouble(words),
             Probed::NoToken(words) => Signal::Hold(Hold::Unauthorized, words),
         };
+        self.links.asked(matches!(signal, Signal::Hold(Hold::Banned, _)), now.mono);
         match signal {
-            Signal::Works => {
-                self.links.answered(now.mono);
-                self.health.answered();
-            }
+            Signal::Works => self.health.answered(),
             Signal::Slow | Signal::Trouble(_) | Signal::Hold(..) => self.learn(signal, now),
         }
     }
@@ -415,32 +412,6 @@ impl Courier {
             rulings.push(Ruling::new(item, settled));
         }
         rulings
-    }
-
-    fn settled(&mut self) {
-        let Step::Settle { rulings, together } = mem::take(&mut self.step) else { return };
-        self.step = if together { Step::Begin } else { rest_of(rulings) };
-    }
-
-    /// The store failed: the same is asked again after a pause. An intent may be durable nevertheless,
-    /// and no POST follows it: it is taken over, as after a restart. What the store refuses for good is
-    /// asked call by call, and given up: a person changed the call meanwhile.
-    fn store_failed(&mut self, error: &queue::Error, now: Now) {
-        let pause = policy::delay(self.store_failures, STORE_FIRST, STORE_MAX, self.jitter.draw());
-        self.store_failures = self.store_failures.saturating_add(1);
-        self.store_paused_until = now.mono.after(pause);
-        match error {
-            queue::Error::Absent(_) | queue::Error::Transition { .. } => {
-                self.step = given_up(mem::take(&mut self.step));
-            }
-            queue::Error::Store(_)
-                if matches!(self.step, Step::Intend(_) | Step::Errand(Stage::Intend { .. })) =>
-            {
-                self.owes_adoption = true;
-                self.step = Step::Begin;
-            }
-            queue::Error::Store(_) => {}
-        }
     }
 
     fn learn(&mut self, signal: Signal, now: Now) {

@@ -98,6 +98,14 @@ fn is_zero(count: &u32) -> bool {
 }
 
 impl Errand {
+    /// The file with the call's sound, below its folder.
+    pub fn file(&self) -> Option<&str> {
+        match self.sound.as_ref()? {
+            Sound::Found { file } | Sound::Added { file } => Some(file),
+            Sound::Missing { .. } | Sound::GivenUp { .. } | Sound::Other => None,
+        }
+    }
+
     /// A delivered call whose link is owed.
     pub fn owes_link(&self) -> bool {
         matches!(self.sound, Some(Sound::Missing { .. }))

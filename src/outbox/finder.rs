@@ -24,7 +24,7 @@ pub struct Finder(Arc<Mutex<Option<SyncSender<Job>>>>);
 struct Job {
     searches: Vec<Search>,
     /// The place of a search, and the file.
-    found: answers::UnboundedSender<(usize, String)>,
+    found: answers::Sender<(usize, String)>,
 }
 
 /// How long some searches are waited for. A search takes under a millisecond on a disk that is well.
@@ -43,7 +43,7 @@ impl Finder {
     /// is found then.
     pub async fn find(&self, searches: Vec<Search>) -> Vec<Option<String>> {
         let mut all = vec![None; searches.len()];
-        let (found, mut answers) = answers::unbounded_channel();
+        let (found, mut answers) = answers::channel(searches.len().max(1));
         if !self.hand_over(Job { searches, found }) {
             return all;
         }
@@ -88,7 +88,8 @@ fn open(door: &mut Option<SyncSender<Job>>) -> Option<&SyncSender<Job>> {
                     break;
                 }
                 if let Some(file) = look(search) {
-                    _ = job.found.send((at, file));
+                    // There is room for an answer to each.
+                    _ = job.found.try_send((at, file));
                 }
             }
         }
@@ -145,7 +146,9 @@ fn matching(root: &Path, pattern: &str) -> Vec<PathBuf> {
     let mut paths = vec![root.to_owned()];
     for part in pattern.split('/') {
         if !part.contains(['*', '?']) {
-            paths.iter_mut().for_each(|path| path.push(part));
+            for path in &mut paths {
+                path.push(part);
+            }
             continue;
         }
         let fits = |name: &str| !name.starts_with('.') && fits(part.as_bytes(), name.as_bytes());

@@ -18,12 +18,16 @@ use crate::amo::calls::Clocks;
 use crate::amo::recording;
 use crate::amo::settings::Settings;
 use crate::outbox::errand::{Errand, Sound};
+use crate::outbox::policy;
 use crate::outbox::queue::{Item, Settlement, State};
 use crate::time::HostTime;
 
-/// Between two looks before a call is posted.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Between its delivery and the first look for the link that is owed; doubles up to an hour.
+/// Looks before a call is posted.
+const LOOKS: u32 = 5;
+/// The first look for a link that is owed comes after so many times the wait before the POST, the others
+/// after twice as long each, up to an hour.
+const OWED_AFTER: u32 = 3;
+/// Where calls do not wait.
 const OWED_FIRST: Duration = Duration::from_secs(15);
 const OWED_MAX: Duration = Duration::from_hours(1);
 /// After this many doublings the longest pause is reached.
@@ -42,11 +46,8 @@ pub fn wait(item: &Item, settings: &Settings, now: HostTime) -> Option<Settlemen
     if now >= until || now < item.enqueued_at {
         return None;
     }
-    let state = match item.state {
-        State::Parked { since } => State::Parked { since },
-        _ => State::Pending,
-    };
-    let next_at = now.after(LOOK_EVERY).min(until);
+    let state = policy::waiting(&item.state);
+    let next_at = now.after(settings.recording_wait.duration() / LOOKS).min(until);
     Some(settled(item, state, next_at, missing(item, now)))
 }
 
@@ -59,11 +60,7 @@ pub fn with(item: Item, found: Option<String>, now: HostTime) -> Item {
 
 /// A call that was found before others of its lease: it is posted next, without another look.
 pub fn ready(item: &Item, file: String, now: HostTime) -> Settlement {
-    let state = match item.state {
-        State::Parked { since } => State::Parked { since },
-        _ => State::Pending,
-    };
-    settled(item, state, now, Sound::Found { file })
+    settled(item, policy::waiting(&item.state), now, Sound::Found { file })
 }
 
 /// Takes note of what is owed to a call that was just delivered.
@@ -76,7 +73,7 @@ pub fn delivered(item: &Item, settlement: Settlement, settings: &Settings, now: 
     }
     let sound = may_follow.then(|| missing(item, now));
     let errand = Errand { sound, ..settlement.errand };
-    Settlement { next_at: now.after(OWED_FIRST), errand, ..settlement }
+    Settlement { next_at: now.after(first_pause(settings)), errand, ..settlement }
 }
 
 /// The link of a delivered call cannot be added now, for this reason: it is tried again, or given up.
@@ -89,7 +86,8 @@ pub fn later(item: &Item, settings: &Settings, reason: &str, now: HostTime) -> S
     if now.since(since) >= late {
         return given_up(item, format!("{reason}, for {}", settings.recording_late), now);
     }
-    let pause = OWED_FIRST.saturating_mul(2_u32.saturating_pow(tries.min(DOUBLINGS_MAX))).min(OWED_MAX);
+    let pause =
+        first_pause(settings).saturating_mul(2_u32.saturating_pow(tries.min(DOUBLINGS_MAX))).min(OWED_MAX);
     let next_at = now.after(pause).min(since.after(late));
     settled(item, item.state.clone(), next_at, Sound::Missing { since, tries: tries.saturating_add(1) })
 }
@@ -102,6 +100,11 @@ pub fn added(item: &Item, file: String, now: HostTime) -> Settlement {
 /// The note of a delivered call stays as it is.
 pub fn given_up(item: &Item, reason: String, now: HostTime) -> Settlement {
     settled(item, item.state.clone(), now, Sound::GivenUp { reason })
+}
+
+fn first_pause(settings: &Settings) -> Duration {
+    let wait = settings.recording_wait.duration();
+    if wait == Duration::ZERO { OWED_FIRST } else { wait.saturating_mul(OWED_AFTER).min(OWED_MAX) }
 }
 
 fn missing(item: &Item, now: HostTime) -> Sound {
@@ -147,15 +150,13 @@ mod tests {
         Item { state: State::Sent { note_id: Some(1), entity: None, at: NOW }, ..call(sound) }
     }
 
-    fn missing(tries: u32) -> Option<Sound> {
-        Some(Sound::Missing { since: NOW, tries })
-    }
+    const MISSING: Option<Sound> = Some(Sound::Missing { since: NOW, tries: 0 });
 
     #[test]
     fn a_file_is_looked_for_until_it_is_found() {
         let check = |sound, expected| assert_eq!(is_wanted(&call(sound), &settings("")), expected);
         check(None, true);
-        check(missing(0), true);
+        check(MISSING, true);
         check(Some(Sound::Found { file: "a.mp3".to_owned() }), false);
         check(Some(Sound::GivenUp { reason: String::new() }), false);
         assert!(!is_wanted(&call(None), &Settings::default()));
@@ -168,7 +169,7 @@ mod tests {
             wait(&call(None), &settings(""), now).map(|settled| settled.next_at.since(NOW).as_secs())
         };
         assert_eq!([0, 3, 4, 5, 60].map(next), [Some(1), Some(4), Some(5), None, None]);
-        let before = NOW.before(Duration::from_secs(60));
+        let before = NOW.before(Duration::from_mins(1));
         assert_eq!(wait(&call(None), &settings(""), before), None, "the clock was set back");
         assert_eq!(wait(&call(None), &settings("recording-wait = \"0s\""), NOW), None);
         let parked = Item { state: State::Parked { since: NOW }, ..call(None) };
@@ -185,7 +186,7 @@ mod tests {
 
     #[test]
     fn a_call_that_was_delivered_without_its_link_is_owed_it() {
-        assert_eq!(deliver(&call(None), &settings("")), (missing(0), 15));
+        assert_eq!(deliver(&call(None), &settings("")), (MISSING, 15));
         let found = Some(Sound::Found { file: "a.mp3".to_owned() });
         assert_eq!(deliver(&call(found.clone()), &settings("")), (found, 0));
         assert_eq!(deliver(&call(None), &settings("recording-late = \"0s\"")).0, None);
@@ -194,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_link_is_owed_for_a_day() {
-        let (mut item, mut now, mut tries) = (sent(missing(0)), NOW.after(OWED_FIRST), 0);
+        let (mut item, mut now, mut tries) = (sent(MISSING), NOW.after(OWED_FIRST), 0);
         loop {
             let settled = later(&item, &settings(""), "no file", now);
             item.errand = settled.errand;

@@ -9,6 +9,8 @@
 
 #[path = "fake_amo/api.rs"]
 mod api;
+#[path = "fake_amo/change.rs"]
+mod change;
 #[path = "fake_amo/net.rs"]
 mod net;
 #[path = "fake_amo/strict.rs"]
@@ -24,6 +26,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tokio::sync::{Notify, watch};
 
+pub use change::Changes;
 pub use unknown::{Contact, Decided, Lead, Unsorted};
 
 /// What the account holds and how it behaves.
@@ -49,6 +52,12 @@ pub struct Options {
     pub unsorted_wants_link: bool,
     /// How long an item stays out of the list.
     pub unsorted_lag: Duration,
+    /// How notes are changed.
+    pub changes: Changes,
+    /// The longest `call_result`; nobody knows the real one.
+    pub result_max: usize,
+    /// How far its clock is ahead of ours, in seconds.
+    pub ahead: i64,
     /// How long each answer takes.
     pub latency: Duration,
 }
@@ -76,6 +85,8 @@ pub enum On {
     Any,
     Post,
     Notes,
+    /// What changes notes.
+    Change,
     Account,
     /// What makes items of Incoming leads.
     Unsorted,
@@ -201,6 +212,9 @@ impl Default for Options {
             unsorted: true,
             unsorted_wants_link: false,
             unsorted_lag: Duration::ZERO,
+            changes: Changes::Listed,
+            result_max: 255,
+            ahead: 0,
             latency: Duration::ZERO,
         }
     }
@@ -277,6 +291,15 @@ impl FakeAmo {
     /// Lets an answer go that [`What::Gate`] holds.
     pub fn release(&self) {
         self.shared.gate.notify_one();
+    }
+
+    pub fn set_changes(&self, changes: Changes) {
+        self.shared.state().options.changes = changes;
+    }
+
+    /// The requests that changed notes, or were to.
+    pub fn changes(&self) -> Vec<Request> {
+        self.requests().into_iter().filter(|request| request.method == "PATCH").collect()
     }
 
     pub fn set_token(&self, token: &str) {
@@ -382,7 +405,13 @@ impl State {
     fn store(&mut self, call: Value, entity_kind: &'static str, entity_id: u64) -> u64 {
         let id = self.next_id;
         self.next_id += 1;
-        self.notes.push(Note { id, entity_kind, entity_id, updated_at: unix_seconds(), call });
+        self.notes.push(Note {
+            id,
+            entity_kind,
+            entity_id,
+            updated_at: unix_seconds() + self.options.ahead,
+            call,
+        });
         id
     }
 

@@ -28,7 +28,7 @@ fn record() -> CallRecord {
 }
 
 fn seconds(seconds: u64) -> Seconds {
-    Seconds::from_duration(std::time::Duration::from_secs(seconds))
+    Seconds::from_duration(Duration::from_secs(seconds))
 }
 
 fn results(toml: &str) -> Results {
@@ -73,7 +73,7 @@ fn every_outcome_has_words_in_both_languages_and_directions() {
         for direction in [Direction::Inbound, Direction::Outbound, Direction::Internal] {
             for language in [Language::Ru, Language::En] {
                 let short = words(outcome, direction, language);
-                let record = CallRecord { outcome, direction, ..record() };
+                let record = CallRecord { direction, outcome, ..record() };
                 let results = Results::new();
                 let told = Telling { results: &results, language, max: TEXT_MAX, who: None }.of(&record);
                 let begins = told.is_some_and(|told| told.starts_with(short));

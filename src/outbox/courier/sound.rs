@@ -1,6 +1,7 @@
 //! Pure: files that are looked for, before calls are posted and after, and links that are added.
 
 use std::mem;
+use std::time::Duration;
 
 use crate::amo::calls::Entry;
 use crate::amo::late_link::{self, Changed, FORMS, Fate, Form, Request, Target};
@@ -47,10 +48,8 @@ pub(super) struct Links {
     pub(super) counts: LateLinks,
     /// The form that worked last.
     works: Option<Form>,
-    /// Forms that the gateway let nothing through for, while it let a question through.
-    shut: Vec<(Form, MonoTime)>,
-    /// The form for which nothing was let through; a question that is answered tells why.
-    doubted: Option<Form>,
+    /// The gateway let no change through: the next question tells whether it lets anything through.
+    doubted: bool,
     /// Notes in a row that could not be changed.
     refusals: u32,
     /// Nothing is changed before: it was refused again and again.
@@ -61,24 +60,22 @@ pub(super) struct Links {
 pub(super) const OWING_LIMIT: usize = 8;
 /// Notes that are refused in a row before the account is left alone with them for a while.
 const REFUSALS_MAX: u32 = 3;
-const REFUSED_PAUSE: std::time::Duration = std::time::Duration::from_hours(1);
-/// How long a form stays shut.
-const SHUT: std::time::Duration = std::time::Duration::from_hours(24);
+const REFUSED_PAUSE: Duration = Duration::from_hours(1);
+/// How long nothing is changed where the gateway lets questions through and changes not: each try
+/// brings everything to a stop.
+const SHUT: Duration = Duration::from_hours(24);
 
 impl Links {
     /// The forms in the order in which they are tried.
-    fn forms(&self, now: MonoTime) -> Vec<Form> {
-        let is_shut = |form: &Form| self.shut.iter().any(|(shut, until)| shut == form && now < *until);
+    fn forms(&self) -> Vec<Form> {
         let others = FORMS.into_iter().filter(|form| Some(*form) != self.works);
-        self.works.into_iter().chain(others).filter(|form| !is_shut(form)).collect()
+        self.works.into_iter().chain(others).collect()
     }
 
-    /// A harmless question was answered: what let nothing through did so for the form's sake.
-    pub(super) fn answered(&mut self, now: MonoTime) {
-        if let Some(form) = self.doubted.take() {
-            self.shut.retain(|(shut, _)| *shut != form);
-            self.shut.push((form, now.after(SHUT)));
-            self.works = self.works.filter(|works| *works != form);
+    /// A harmless question was answered, or `banned` as well.
+    pub(super) fn asked(&mut self, banned: bool, now: MonoTime) {
+        if mem::take(&mut self.doubted) && !banned {
+            self.paused_until = now.after(SHUT);
         }
     }
 
@@ -98,12 +95,12 @@ impl Links {
 }
 
 impl Stage {
-    pub(super) fn effect(&self, teller: &Teller<'_>, links: &Links, now: Now) -> Effect {
+    pub(super) fn effect(&self, teller: &Teller<'_>, links: &Links) -> Effect {
         match self {
             Self::Before(items) | Self::After(items) => {
                 Effect::FindSounds { searches: items.iter().map(|item| search(item, teller)).collect() }
             }
-            Self::Amend(amendment) => match amendment.request(&links.forms(now.mono)) {
+            Self::Amend(amendment) => match amendment.request(&links.forms()) {
                 Some((_, Request { path, body })) => Effect::Amend { path, body },
                 // It was made with one; a form that was shut meanwhile leaves the call for later.
                 None => Effect::NextDue,
@@ -157,10 +154,11 @@ impl Courier {
     }
 
     pub(super) fn found_sounds(&mut self, found: Vec<Option<String>>, now: Now) {
-        match mem::take(&mut self.step) {
-            Step::Sound(Stage::Before(items)) => self.found_before(items, found, now),
-            Step::Sound(Stage::After(items)) => self.found_after(&items, found, now),
-            other => self.step = other,
+        let Step::Sound(stage) = mem::take(&mut self.step) else { return };
+        match stage {
+            Stage::Before(items) => self.found_before(items, found, now),
+            Stage::After(items) => self.found_after(&items, found, now),
+            amend @ Stage::Amend(_) => self.step = Step::Sound(amend),
         }
     }
 
@@ -209,7 +207,7 @@ impl Courier {
         for (item, found) in items.iter().zip(found) {
             let settlement = match found {
                 None => sound::later(item, &self.rules.amo, "there is no file", now.host),
-                Some(_) if now.mono < self.links.paused_until || self.links.forms(now.mono).is_empty() => {
+                Some(_) if now.mono < self.links.paused_until => {
                     sound::later(item, &self.rules.amo, "amoCRM lets no note be changed", now.host)
                 }
                 Some(file) => match Amendment::new(item, file, &self.teller(now)) {
@@ -232,7 +230,7 @@ impl Courier {
 
     pub(super) fn amended(&mut self, amended: Amended, now: Now) {
         let Step::Sound(Stage::Amend(mut amendment)) = mem::take(&mut self.step) else { return };
-        let forms = self.links.forms(now.mono);
+        let forms = self.links.forms();
         let Some(form) = forms.get(amendment.at).copied() else { return };
         let Changed { account, fate, words } = match amended {
             Amended::Answered(changed) => changed,
@@ -273,7 +271,7 @@ impl Courier {
             Fate::Open => {
                 let signal = Signal::of(account, words.clone());
                 if matches!(signal, Signal::Hold(Hold::Banned, _)) {
-                    self.links.doubted = Some(form);
+                    self.links.doubted = true;
                 }
                 self.not_amended(&amendment, &words, signal, now);
             }

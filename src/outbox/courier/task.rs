@@ -6,7 +6,6 @@
 //! is cut off then is looked up at the next start. Waiting costs a wake-up a minute.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::Future;
 use std::sync::Arc;
 
 use tokio::sync::{Notify, watch};
@@ -24,76 +23,13 @@ use crate::outbox::courier::manner::{Lesson, Manner};
 use crate::outbox::courier::standing::Standing;
 use crate::outbox::courier::{Courier, Rules};
 use crate::outbox::errand::{Errand, Make};
-use crate::outbox::queue::{self, BatchId, Item, Seq, Settlement, State};
+use crate::outbox::queue::{self, BatchId, State};
 use crate::time::{HostTime, MonoTime};
 
+mod outbox;
 mod sounds;
 
-/// The outbox as the task needs it: [`queue::Queue`], asked from another thread.
-pub trait Outbox: Send + Sync {
-    fn adopt(
-        &self,
-        account: &AccountId,
-        now: HostTime,
-    ) -> impl Future<Output = Result<u64, queue::Error>> + Send;
-
-    fn unknown(
-        &self,
-        account: &AccountId,
-        limit: usize,
-        now: HostTime,
-    ) -> impl Future<Output = Result<Vec<Item>, queue::Error>> + Send;
-
-    fn lease(
-        &self,
-        account: &AccountId,
-        limit: usize,
-        now: HostTime,
-    ) -> impl Future<Output = Result<Vec<Item>, queue::Error>> + Send;
-
-    fn owing(
-        &self,
-        account: &AccountId,
-        limit: usize,
-        now: HostTime,
-    ) -> impl Future<Output = Result<Vec<Item>, queue::Error>> + Send;
-
-    fn next_due(
-        &self,
-        account: &AccountId,
-    ) -> impl Future<Output = Result<Option<HostTime>, queue::Error>> + Send;
-
-    fn intend(
-        &self,
-        calls: Vec<Seq>,
-        now: HostTime,
-    ) -> impl Future<Output = Result<BatchId, queue::Error>> + Send;
-
-    fn settle(
-        &self,
-        settlements: Vec<Settlement>,
-        now: HostTime,
-    ) -> impl Future<Output = Result<(), queue::Error>> + Send;
-
-    /// What was remembered of the account's way of answering. An outbox without a place for it knows
-    /// nothing.
-    fn recall(
-        &self,
-        _account: &AccountId,
-    ) -> impl Future<Output = Result<Option<Vec<u8>>, queue::Error>> + Send {
-        async { Ok(None) }
-    }
-
-    /// Remembers it.
-    fn remember(
-        &self,
-        _account: &AccountId,
-        _manner: Vec<u8>,
-    ) -> impl Future<Output = Result<(), queue::Error>> + Send {
-        async { Ok(()) }
-    }
-}
-
+pub use outbox::Outbox;
 pub use sounds::Sounds;
 
 /// The POSTs that are under way.

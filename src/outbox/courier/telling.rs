@@ -11,7 +11,6 @@ use crate::call::id::PbxName;
 use crate::call::record::{CallRecord, Source};
 use crate::outbox::courier::effect::Now;
 use crate::outbox::courier::{Courier, Rules};
-use crate::outbox::errand::Sound;
 use crate::outbox::queue::Item;
 use crate::time::HostTime;
 
@@ -39,11 +38,7 @@ impl Teller<'_> {
     /// The call, at this place of its batch.
     pub(super) fn entry(&self, item: &Item, place: usize) -> Result<Entry, Unfit> {
         let record = &item.call.record;
-        let sound = match &item.errand.sound {
-            Some(Sound::Found { file } | Sound::Added { file }) => Some(file.as_str()),
-            Some(Sound::Missing { .. } | Sound::GivenUp { .. } | Sound::Other) | None => None,
-        };
-        let manner = Manner { clocks: self.clocks(record), limits: self.limits, sound };
+        let manner = Manner { clocks: self.clocks(record), limits: self.limits, sound: item.errand.file() };
         calls::entry(record, &place.to_string(), &self.rules.amo, &manner)
     }
 

@@ -12,6 +12,7 @@ mod account;
 mod errand;
 mod flights;
 mod outcome;
+mod sound;
 mod store;
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -7,7 +7,7 @@ use ami2amo::ami::session::Login;
 use ami2amo::call::id::{AccountId, PbxName};
 use ami2amo::call::record::{CallRecord, FinishedCall};
 use ami2amo::config::file::File;
-use ami2amo::outbox::errand::Errand;
+use ami2amo::outbox::errand::{Errand, Sound};
 use ami2amo::outbox::queue::{Enqueued, EntityRef, Queue as _, Seq, Settlement, State};
 use ami2amo::outbox::store::{Shelf, Store};
 use ami2amo::time::HostTime;
@@ -99,7 +99,20 @@ pub fn meaning(file: &File) -> Value {
 pub fn settled(seq: Seq, state: State) -> Settlement {
     let last_error =
         matches!(state, State::Parked { .. } | State::Dead { .. }).then(|| "HTTP 400: x".to_owned());
-    Settlement { seq, state, next_at: LATER, last_error, attempted: true, errand: Errand::default() }
+    let sound = match &state {
+        State::Sent { note_id: Some(_), .. } => Some(Sound::Missing { since: NOW, tries: 2 }),
+        State::Sent { note_id: None, .. } => Some(Sound::Added { file: "2026/11/22/in-1.mp3".to_owned() }),
+        State::Unknown { .. } => Some(Sound::Found { file: "in-2.wav".to_owned() }),
+        State::Parked { .. } => Some(Sound::GivenUp { reason: "there is no file, for 24h".to_owned() }),
+        State::Pending
+        | State::Sending { .. }
+        | State::Unsorted { .. }
+        | State::Skipped { .. }
+        | State::Expired { .. }
+        | State::Dead { .. } => None,
+    };
+    let errand = Errand { sound, ..Errand::default() };
+    Settlement { seq, state, next_at: LATER, last_error, attempted: true, errand }
 }
 
 /// A store with calls in every state, its journal, and what it says of them.

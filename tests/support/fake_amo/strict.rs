@@ -60,9 +60,8 @@ fn fault(field: &str, value: &Value, options: &Options) -> Option<(&'static str,
     let fits = match field {
         "direction" => matches!(value.as_str(), Some("inbound" | "outbound")),
         "duration" => value.is_u64(),
-        "source" | "phone" | "uniq" | "call_result" => {
-            return text_fault(value, 255);
-        }
+        "source" | "phone" | "uniq" => return text_fault(value, 255),
+        "call_result" => return text_fault(value, options.result_max),
         "link" => return text_fault(value, 2048),
         "call_responsible" => value.is_string() || is_user(value, options),
         "call_status" => value.as_u64().is_some_and(|status| (1..=7).contains(&status)),

@@ -35,7 +35,7 @@ pub(super) fn tell(ruling: &Ruling) {
     let Ruling { call_id, settlement, .. } = ruling;
     match &settlement.errand.sound {
         Some(Sound::Added { file }) => {
-            info!(%call_id, file, "the link to the recording was added to the call")
+            info!(%call_id, file, "the link to the recording was added to the call");
         }
         Some(Sound::GivenUp { reason }) => {
             warn!(%call_id, reason, "the call stays without a link to its recording");
