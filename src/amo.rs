@@ -11,11 +11,16 @@ pub mod calls;
 #[cfg(feature = "daemon")]
 pub mod client;
 pub mod contacts;
+pub mod late_link;
+pub mod limits;
 pub mod made;
 pub mod notes;
 pub mod pace;
+pub mod recording;
+pub mod result;
 pub mod settings;
 pub mod tasks;
+pub mod template;
 pub mod token;
 pub mod unsorted;
 pub mod users;

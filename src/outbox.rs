@@ -3,12 +3,15 @@
 pub mod callback;
 pub mod courier;
 pub mod errand;
+#[cfg(feature = "daemon")]
+pub mod finder;
 pub mod memory;
 pub mod parcel;
 pub mod policy;
 pub mod queue;
 pub mod schedule;
 pub mod search;
+pub mod sound;
 #[cfg(feature = "daemon")]
 pub mod store;
 pub mod unknown;

@@ -52,7 +52,7 @@ async fn a_call_that_ends_is_delivered_at_once_with_all_its_fields() {
     assert_eq!(
         stored.call,
         json!({"direction": "inbound", "uniq": "default-1795337591.4", "duration": 4, "source": "ami2amo",
-            "phone": "79161234568", "call_responsible": 504_142, "call_result": "Разговор состоялся",
+            "phone": "79161234568", "call_responsible": 504_142, "call_result": "Ответил 101 через 3 с",
             "call_status": 4, "responsible_user_id": 504_142, "created_by": 504_142,
             "created_at": 1_795_338_791, "request_id": "0"})
     );

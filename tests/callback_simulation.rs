@@ -128,7 +128,13 @@ impl World {
             notes: BTreeMap::new(),
             tasks: Vec::new(),
             flying: None,
-            now: Now { host: START, mono: MonoTime::from_micros(1), open_at: MonoTime::default() },
+            now: Now {
+                host: START,
+                mono: MonoTime::from_micros(1),
+                open_at: MonoTime::default(),
+                amo_ahead: 0,
+                utc_offset: 0,
+            },
             luck: luck.into_iter(),
         }
     }
@@ -176,6 +182,8 @@ impl World {
             Effect::Look { limit } => Outcome::Unknown(self.queue.unknown(&account, limit, now).unwrap()),
             Effect::Lease { limit } => Outcome::Leased(self.queue.lease(&account, limit, now).unwrap()),
             Effect::NextDue => Outcome::NextDue(self.queue.next_due(&account).unwrap()),
+            Effect::Owing { limit } => Outcome::Owing(self.queue.owing(&account, limit, now).unwrap()),
+            Effect::FindSounds { .. } | Effect::Amend { .. } => panic!("nobody records calls in this world"),
             Effect::Intend { calls } => Outcome::Intended(self.queue.intend(&calls, now).unwrap()),
             Effect::Settle { rulings } => {
                 let settlements = rulings.into_iter().map(|ruling| ruling.settlement).collect();

@@ -43,6 +43,20 @@ fn without_the_flag_every_number_is_known() {
 }
 
 #[test]
+fn a_recording_that_is_there_is_printed_with_its_link() {
+    let folder = TempDir::new().unwrap();
+    let printed = |config: &str| printed(config, &[], &["ast22-vanilla/in-answered.ami"])[0][0].clone();
+    let url = "[amocrm]\nrecording-url = \"https://p/{file}\"\n";
+    let told = printed(url)["link"].as_str().unwrap().to_owned();
+    let name = told.strip_prefix("https://p/").unwrap();
+    let root = format!("{url}recording-root = {:?}\n", folder.path());
+    assert_eq!(printed(&root).get("link"), None, "there is no such file");
+    std::fs::write(folder.path().join(name.replace(".wav", ".mp3")), "sound").unwrap();
+    assert_eq!(printed(&root)["link"], json!(told.replace(".wav", ".mp3")));
+    assert_eq!(printed("[amocrm]\nlanguage = \"en\"\n")["call_result"], "Answered by 101 after 2 s");
+}
+
+#[test]
 fn every_policy_is_printed_as_it_would_be_posted() {
     for policy in ["park", "drop"] {
         assert_eq!(unknown(policy, "").len(), 1, "{policy}");

@@ -210,6 +210,11 @@ impl Client {
         self.line.open_at()
     }
 
+    /// How far amoCRM's clock is ahead of ours, in microseconds, by the last answer that told it.
+    pub fn ahead(&self) -> i64 {
+        self.line.ahead()
+    }
+
     /// Reads the pages of one kind of entity until all is found; the error is what to return.
     async fn find_on(
         &self,

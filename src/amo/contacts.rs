@@ -246,7 +246,7 @@ mod tests {
     fn a_contact_and_its_lead_are_the_talkers() {
         let record = sample::call("1.1").record;
         let settings = settings();
-        let entry = calls::entry(&record, "0", &settings, 0).unwrap();
+        let entry = calls::entry(&record, "0", &settings, &calls::Manner::default()).unwrap();
         let contact = serde_json::to_value(Contact::new(&entry, &record, &settings.unknown)).unwrap();
         assert_eq!(
             contact,
@@ -267,7 +267,7 @@ mod tests {
     #[test]
     fn a_name_is_never_blank() {
         let record = sample::call("1.1").record;
-        let entry = calls::entry(&record, "0", &Settings::default(), 0).unwrap();
+        let entry = calls::entry(&record, "0", &Settings::default(), &calls::Manner::default()).unwrap();
         let named = |text: &str| name(&Text::try_from(text.to_owned()).unwrap(), &entry, &record);
         assert_eq!(named("{line}"), "79161234568");
         assert_eq!(named("{extension} {phone}"), "101 79161234568");

@@ -12,13 +12,15 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::amo::recording::{LinkTemplate, SearchTemplate};
+use crate::amo::result::Results;
 use crate::amo::settings::callback::CallbackTask;
 use crate::amo::settings::oauth::OAuth;
 use crate::amo::settings::proxy::ProxyUrl;
 use crate::amo::settings::unknown::Unknown;
 use crate::amo::token::{self, Secret};
 use crate::call::id::AccountId;
-use crate::call::record::Outcome;
+use crate::call::line::Language;
 use crate::time::span::Span;
 
 pub mod oauth;
@@ -74,12 +76,25 @@ pub struct Settings {
     pub callback_task: CallbackTask,
     /// Which of the record's lengths becomes `duration`.
     pub duration: Length,
-    /// The language of `call_result`.
+    /// The language of `call_result`, where the line of the call has none.
     pub language: Language,
     /// Own words for outcomes, before those of `language`.
-    pub results: BTreeMap<Outcome, String>,
+    pub results: Results,
     /// Where recordings are heard: `https://pbx.example.org/rec/{file}`.
     pub recording_url: Option<LinkTemplate>,
+    /// The folder in which recordings are looked for; unset, the address is made of the name that
+    /// the PBX told. `{pbx}` stands for the PBX's name.
+    pub recording_root: Option<PathBuf>,
+    /// Where a recording lies below its folder that the PBX named otherwise, or not at all.
+    pub recording_search: Option<SearchTemplate>,
+    /// How long a call waits, after it came, for a recording that is not there yet.
+    pub recording_wait: Span,
+    /// How long the link of a call that was posted without one may come later.
+    pub recording_late: Span,
+    /// Where messages that callers left are heard.
+    pub voicemail_url: Option<LinkTemplate>,
+    /// The folder in which their files are looked for.
+    pub voicemail_root: Option<PathBuf>,
 }
 
 /// What `call_responsible` says when the extension has no user and there is no default user, and what
@@ -106,14 +121,6 @@ pub enum Length {
     Bridged,
 }
 
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Deserialize, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Language {
-    #[default]
-    Ru,
-    En,
-}
-
 /// `https://example.amocrm.ru`: scheme, host and perhaps a port, nothing behind them.
 #[derive(Clone, Debug, Eq, PartialEq, Deserialize, Serialize)]
 #[serde(try_from = "String", into = "String")]
@@ -128,17 +135,10 @@ pub struct BaseUrl {
 #[serde(try_from = "String", into = "String")]
 pub struct Text(String);
 
-/// An `http(s)` address with `{file}` in it.
-#[derive(Clone, Debug, Eq, PartialEq, Deserialize, Serialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct LinkTemplate(String);
-
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Error {
     #[error("base-url {:?} must look like \"https://example.amocrm.ru\": scheme and host, no path", without_login(.0))]
     BaseUrl(String),
-    #[error("recording-url {:?} must be an http or https address with {{file}} in it", without_login(.0))]
-    LinkTemplate(String),
     #[error("a text of 1 to {TEXT_MAX} characters is needed")]
     Text,
     #[error("base-url is missing: the address of your account, like \"https://example.amocrm.ru\"")]
@@ -283,8 +283,14 @@ impl Default for Settings {
             callback_task: CallbackTask::default(),
             duration: Length::default(),
             language: Language::default(),
-            results: BTreeMap::new(),
+            results: Results::new(),
             recording_url: None,
+            recording_root: None,
+            recording_search: None,
+            recording_wait: Span::from_secs(5),
+            recording_late: Span::from_hours(24),
+            voicemail_url: None,
+            voicemail_root: None,
         }
     }
 }
@@ -355,31 +361,6 @@ impl From<Text> for String {
     }
 }
 
-impl LinkTemplate {
-    /// The address with `file` (already encoded) in its place.
-    pub fn fill(&self, file: &str) -> String {
-        self.0.replace("{file}", file)
-    }
-}
-
-impl TryFrom<String> for LinkTemplate {
-    type Error = Error;
-
-    fn try_from(text: String) -> Result<Self, Error> {
-        let plain = text.bytes().all(|b| b.is_ascii_graphic());
-        match split_scheme(&text) {
-            Some((_, rest)) if plain && !rest.starts_with('{') && rest.contains("{file}") => Ok(Self(text)),
-            Some(_) | None => Err(Error::LinkTemplate(text)),
-        }
-    }
-}
-
-impl From<LinkTemplate> for String {
-    fn from(template: LinkTemplate) -> Self {
-        template.0
-    }
-}
-
 /// Whether the address is `https`, and what follows the scheme.
 fn split_scheme(url: &str) -> Option<(bool, &str)> {
     match url.split_once("://")? {
@@ -390,7 +371,7 @@ fn split_scheme(url: &str) -> Option<(bool, &str)> {
 }
 
 /// An address as it may be shown.
-fn without_login(url: &str) -> String {
+pub(super) fn without_login(url: &str) -> String {
     match url.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?))) {
         Some((scheme, (_, host))) => format!("{scheme}://…@{host}"),
         None => url.to_owned(),

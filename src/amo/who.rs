@@ -15,8 +15,9 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::amo::calls::{Responsible, cut};
-use crate::amo::settings::{Language, Settings, TEXT_MAX, Unmapped};
+use crate::amo::settings::{Settings, TEXT_MAX, Unmapped};
 use crate::amo::users::{Roster, Standing};
+use crate::call::line::Language;
 use crate::call::record::CallRecord;
 use crate::call::why::{ResponsibleRule, Why};
 
@@ -109,17 +110,17 @@ pub fn text(extension: &str, settings: &Settings) -> Option<String> {
     Some(cut(&text, TEXT_MAX)).filter(|text| !text.trim().is_empty())
 }
 
-/// What the call's result says, with the extension that has no user.
-pub fn telling(result: Option<String>, told: Option<&str>) -> Option<String> {
+/// What the call's result says, with the extension that has no user, in `max` characters.
+pub fn telling(result: Option<String>, told: Option<&str>, max: usize) -> Option<String> {
     match (result, told) {
         (Some(result), Some(told)) if result.contains(told) => Some(result),
         (Some(result), Some(told)) => {
             // The extension is short and says most: the words before it are cut.
-            let room = TEXT_MAX.saturating_sub(told.chars().count() + 2);
-            Some(cut(&format!("{}, {told}", cut(&result, room)), TEXT_MAX))
+            let room = max.saturating_sub(told.chars().count() + 2);
+            Some(cut(&format!("{}, {told}", cut(&result, room)), max))
         }
         (result, None) => result,
-        (None, Some(told)) => Some(told.to_owned()),
+        (None, Some(told)) => Some(cut(told, max)).filter(|text| !text.is_empty()),
     }
 }
 

@@ -84,6 +84,12 @@ pub struct CallRecord {
     pub hangup_by: Option<HangupBy>,
     /// File name below the monitor folder, for answered calls.
     pub recording: Option<String>,
+    /// Names that the dial plan had ready for a recording, where none is known to have begun.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recording_hints: Vec<String>,
+    /// The message that the caller left: its file below the voicemail folder, without an ending.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
     /// Every channel of the call.
     pub uniqueids: Vec<String>,
     pub source: Source,

@@ -9,9 +9,11 @@ use anyhow::Context as _;
 
 use crate::call::record::CallRecord;
 use crate::cli::replay::requests::Requests;
+use crate::clock;
 use crate::config;
 use crate::config::file::File;
 use crate::config::surroundings::Host;
+use crate::outbox::finder;
 use crate::replay::{self, Args, End, Surroundings};
 
 mod callbacks;
@@ -28,7 +30,7 @@ pub fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<ExitCode> {
         None => File::default(),
     };
     let accounts = std::iter::once(&config.amocrm).chain(&config.account).cloned().collect();
-    let mut requests = Requests::new(accounts, args.unknown_numbers);
+    let mut requests = Requests::new(accounts, args.unknown_numbers, finder::look, clock::utc_offset());
     let mut request = |records: &[CallRecord]| requests.lines(records);
     let (mut input, mut output, mut messages) = (io::stdin(), io::stdout(), io::stderr());
     let around = Surroundings {

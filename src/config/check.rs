@@ -16,6 +16,7 @@ mod amocrm;
 mod cdr;
 mod line;
 mod pbx;
+mod recordings;
 mod records;
 mod tls;
 mod users;

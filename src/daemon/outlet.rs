@@ -126,6 +126,10 @@ impl Outbox for Outlet {
         self.0.lease(account, limit, now).await
     }
 
+    async fn owing(&self, account: &AccountId, limit: usize, now: HostTime) -> Result<Vec<Item>, Error> {
+        self.0.owing(account, limit, now).await
+    }
+
     async fn next_due(&self, account: &AccountId) -> Result<Option<HostTime>, Error> {
         self.0.next_due(account).await
     }

@@ -71,7 +71,7 @@ pub fn json(found: &Found, settings: Option<&Settings>, language: Language) -> s
             state,
             text: sending.text.trim_end_matches(':').to_owned(),
             advice: sending.advice,
-            entry: if record.skip.is_none() { entry(record, settings).ok() } else { None },
+            entry: if record.skip.is_none() { entry(record, settings, whereabouts).ok() } else { None },
         },
     };
     serde_json::to_string(&object).map(|json| escape(&json))
@@ -186,7 +186,7 @@ fn delivery(found: &Found, settings: Option<&Settings>, language: Language) -> V
         lines.extend(arrowed(advice));
     }
     if record.skip.is_none() {
-        match entry(record, settings) {
+        match entry(record, settings, whereabouts) {
             Ok(entry) => lines.extend(object(&entry)),
             Err(unfit) => lines.extend(arrowed(&unfit.to_string())),
         }
@@ -202,10 +202,19 @@ fn delivery(found: &Found, settings: Option<&Settings>, language: Language) -> V
 }
 
 /// The call as it stands in a request; there the request's own id counts from 0.
-fn entry(record: &CallRecord, settings: Option<&Settings>) -> Result<Entry, calls::Unfit> {
+fn entry(
+    record: &CallRecord,
+    settings: Option<&Settings>,
+    whereabouts: &Whereabouts,
+) -> Result<Entry, calls::Unfit> {
     // Without a configuration nobody knows who has no user.
     let defaults = Settings { unmapped: Unmapped::Omit, ..Settings::default() };
-    calls::entry(record, "0", settings.unwrap_or(&defaults), 0)
+    let sound = match whereabouts {
+        Whereabouts::Store(slip) => slip.errand.file(),
+        Whereabouts::Capture | Whereabouts::Journal(_) => None,
+    };
+    let manner = calls::Manner { sound, ..calls::Manner::default() };
+    calls::entry(record, "0", settings.unwrap_or(&defaults), &manner)
 }
 
 /// The object in lines; a value that is too long goes on in the next one.

@@ -35,10 +35,12 @@ pub mod manner;
 mod recent;
 mod refusals;
 mod size;
+pub mod sound;
 pub mod standing;
 mod step;
 #[cfg(feature = "daemon")]
 pub mod task;
+mod telling;
 
 use std::collections::BTreeMap;
 use std::mem;
@@ -51,17 +53,18 @@ use crate::outbox::courier::aside::Asides;
 use crate::outbox::courier::bookings::Bookings;
 use crate::outbox::courier::callbacks::Callbacks;
 use crate::outbox::courier::effect::{Effect, Now, Outcome, Posted, Probed, Ruling, Token};
-use crate::outbox::courier::errand::Stage;
 use crate::outbox::courier::flight::{Flight, Landing};
 use crate::outbox::courier::health::{Gate, Health};
 use crate::outbox::courier::manner::{Lesson, Manners};
 use crate::outbox::courier::recent::Recent;
 use crate::outbox::courier::refusals::Refusals;
 use crate::outbox::courier::size::Size;
+use crate::outbox::courier::sound::{LateLinks, Links, OWING_LIMIT};
 use crate::outbox::courier::standing::{Hold, Signal, Standing};
-use crate::outbox::courier::step::{Step, given_up, rest_of};
-use crate::outbox::policy::{self, Jitter, Policy};
-use crate::outbox::queue::{self, BatchId};
+use crate::outbox::courier::step::Step;
+use crate::outbox::courier::telling::Learned;
+use crate::outbox::policy::{Jitter, Policy};
+use crate::outbox::queue::BatchId;
 use crate::time::{HostTime, MonoTime};
 
 /// The courier of one account.
@@ -92,6 +95,8 @@ pub struct Courier {
     asides: Asides,
     /// No call was due when it was asked last.
     drained: bool,
+    limits: Learned,
+    links: Links,
 }
 
 /// What the configuration says; may change between two polls.
@@ -137,6 +142,8 @@ impl Courier {
             bookings: Bookings::default(),
             asides: Asides::default(),
             drained: false,
+            limits: Learned::default(),
+            links: Links::default(),
         }
     }
 
@@ -151,6 +158,7 @@ impl Courier {
     /// Calls are judged by the rules of the moment.
     pub fn set_rules(&mut self, rules: Arc<Rules>) {
         self.bookings.reconfigured(&self.rules.amo, &rules.amo);
+        self.limits.reconsider(&self.rules.amo, &rules.amo);
         self.rules = rules;
     }
 
@@ -169,6 +177,15 @@ impl Courier {
     pub fn learned(&mut self) -> Option<(Lesson, Vec<u8>)> {
         let lesson = self.manners.news()?;
         Some((lesson, self.manners.to_json()?))
+    }
+
+    /// What amoCRM was found not to take of what is said of calls, since this was asked last.
+    pub fn refused_words(&mut self) -> Option<String> {
+        self.limits.news()
+    }
+
+    pub fn late_links(&self) -> LateLinks {
+        self.links.counts
     }
 
     /// The end is near: what is in the air is waited for, and nothing more is given out.
@@ -212,6 +229,8 @@ impl Courier {
             Step::Intend(loads) => flight::intend(loads),
             Step::Post(_) => self.give_out(),
             Step::Errand(_) => self.errand_effect(now),
+            Step::Sound(stage) => stage.effect(&self.teller(now), &self.links),
+            Step::Owing => Effect::Owing { limit: OWING_LIMIT },
             Step::Settle { rulings, together: true } => Effect::Settle { rulings: rulings.clone() },
             Step::Settle { rulings, together: false } => {
                 Effect::Settle { rulings: rulings.first().cloned().into_iter().collect() }
@@ -234,7 +253,12 @@ impl Courier {
             Outcome::Unknown(items) if items.is_empty() => self.step = Step::Lease,
             Outcome::Unknown(items) => self.unknown(errand::alike(items), now),
             Outcome::Leased(items) => self.leased(items, now),
+            // Of what is due the lease has all but what is owed.
+            Outcome::NextDue(Some(due)) if due <= now.host => self.step = Step::Owing,
             Outcome::NextDue(due) => self.step = Step::Rest(self.aside_due(rest_until(due, now))),
+            Outcome::Owing(items) => self.owing(items, now),
+            Outcome::Sounds(found) => self.found_sounds(found, now),
+            Outcome::Amended(amended) => self.amended(amended, now),
             Outcome::Intended(batch) => self.intended(batch, now),
             Outcome::Settled => self.settled(),
             Outcome::Probed(probed) => self.probed(probed, now),
@@ -308,7 +332,7 @@ impl Courier {
     fn settle_what_landed(&mut self) {
         if !self.landed.is_empty()
             && self.step.is_free()
-            && !matches!(self.step, Step::ReadBack { .. } | Step::Errand(_))
+            && !matches!(self.step, Step::ReadBack { .. } | Step::Errand(_) | Step::Sound(_))
         {
             self.step = Step::Settle { rulings: mem::take(&mut self.landed), together: true };
         }
@@ -326,6 +350,7 @@ impl Courier {
             Probed::Silent(words) => Signal::Trouble(words),
             Probed::NoToken(words) => Signal::Hold(Hold::Unauthorized, words),
         };
+        self.links.asked(matches!(signal, Signal::Hold(Hold::Banned, _)), now.mono);
         match signal {
             Signal::Works => self.health.answered(),
             Signal::Slow | Signal::Trouble(_) | Signal::Hold(..) => self.learn(signal, now),
@@ -358,7 +383,8 @@ impl Courier {
         let Some(flight) = self.flights.remove(&batch) else { return };
         self.resize(&posted, flight.loads.len());
         self.watch_manners(&flight, &posted, now);
-        let Landing { rulings, signal, unexplained, blames } = flight.land(posted, &self.rules, now.host);
+        let Landing { rulings, signal, unexplained, blames } =
+            flight.land(posted, &self.rules, &mut self.limits, now.host);
         self.bookings.refuse_all(&blames, now.mono);
         self.heed_all(flight.heard(&rulings), now);
         self.refusals.count(&rulings, unexplained, signal == Signal::Works);
@@ -379,35 +405,6 @@ impl Courier {
             Posted::Answered { status: 504, .. } | Posted::Lost(_) => self.size.shrink(calls),
             Posted::Answered { status: 200..=299, .. } => self.size.grow(calls),
             Posted::Answered { .. } | Posted::NotSent(_) | Posted::NoToken(_) | Posted::Quiet => {}
-        }
-    }
-
-    fn settled(&mut self) {
-        let Step::Settle { rulings, together } = mem::take(&mut self.step) else { return };
-        self.step = if together { Step::Begin } else { rest_of(rulings) };
-    }
-
-    /// The store failed: the same is asked again after a pause. An intent may be durable nevertheless,
-    /// and no POST follows it: it is taken over, as after a restart. What the store refuses for good is
-    /// asked call by call, and given up: a person changed the call meanwhile.
-    fn store_failed(&mut self, error: &queue::Error, now: Now) {
-        let pause = policy::delay(self.store_failures, STORE_FIRST, STORE_MAX, self.jitter.draw());
-        self.store_failures = self.store_failures.saturating_add(1);
-        self.store_paused_until = now.mono.after(pause);
-        if self.callbacks.keeping_failed() {
-            return;
-        }
-        match error {
-            queue::Error::Absent(_) | queue::Error::Transition { .. } => {
-                self.step = given_up(mem::take(&mut self.step));
-            }
-            queue::Error::Store(_)
-                if matches!(self.step, Step::Intend(_) | Step::Errand(Stage::Intend { .. })) =>
-            {
-                self.owes_adoption = true;
-                self.step = Step::Begin;
-            }
-            queue::Error::Store(_) => {}
         }
     }
 

@@ -53,6 +53,31 @@ pub struct Errand {
     /// On whom it is booked in amoCRM, where that is not what the configuration says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub booked: Option<Who>,
+    /// Where the call's sound is, when it is looked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sound: Option<Sound>,
+}
+
+/// What is known of the file with the sound of a call.
+#[derive(Clone, Debug, Eq, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "is")]
+pub enum Sound {
+    /// It is there, below its folder: a POST has the link.
+    Found { file: String },
+    /// It was not there; of a delivered call the link is owed.
+    Missing {
+        since: HostTime,
+        /// Tries since the call was delivered.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        tries: u32,
+    },
+    /// The link was added to the note later.
+    Added { file: String },
+    /// The note stays without a link.
+    GivenUp { reason: String },
+    /// A later version's word: left alone.
+    #[serde(other)]
+    Other,
 }
 
 /// What can be made for a number that amoCRM does not know.
@@ -77,7 +102,25 @@ pub enum Kind {
     Search,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
 impl Errand {
+    /// The file with the call's sound, below its folder.
+    pub fn file(&self) -> Option<&str> {
+        match self.sound.as_ref()? {
+            Sound::Found { file } | Sound::Added { file } => Some(file),
+            Sound::Missing { .. } | Sound::GivenUp { .. } | Sound::Other => None,
+        }
+    }
+
+    /// A delivered call whose link is owed.
+    pub fn owes_link(&self) -> bool {
+        matches!(self.sound, Some(Sound::Missing { .. }))
+    }
+
     /// What comes next for a call that waits.
     pub fn kind(&self) -> Kind {
         match (self.make, &self.against) {

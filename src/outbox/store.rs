@@ -349,6 +349,10 @@ impl Queue for Store {
         Ok(items)
     }
 
+    fn owing(&mut self, account: &AccountId, limit: usize, now: HostTime) -> Result<Vec<Item>, queue::Error> {
+        self.look_up_owing(account, limit, now)
+    }
+
     fn next_due(&mut self, account: &AccountId) -> Result<Option<HostTime>, queue::Error> {
         self.first_due(account)
     }

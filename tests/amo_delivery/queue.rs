@@ -80,6 +80,10 @@ impl Outbox for Queue {
         self.inner().queue.lease(account, limit, now)
     }
 
+    async fn owing(&self, account: &AccountId, limit: usize, now: HostTime) -> Result<Vec<Item>, Error> {
+        self.inner().queue.owing(account, limit, now)
+    }
+
     async fn next_due(&self, account: &AccountId) -> Result<Option<HostTime>, Error> {
         self.inner().queue.next_due(account)
     }

@@ -95,7 +95,7 @@ impl crate::process::Process {
 impl World {
     fn moment(&self) -> Now {
         let open_at = self.process.as_ref().map(|process| process.pace.open_at()).unwrap_or_default();
-        Now { host: self.clock.host(self.now), mono: mono_time(self.now), open_at }
+        Now { host: self.clock.host(self.now), mono: mono_time(self.now), open_at, ..Now::default() }
     }
 
     /// The courier's turn.
@@ -136,6 +136,8 @@ impl World {
             Effect::Probe => self.probe(),
             Effect::ReadBack { since, uniqs } => self.read_back(since, &uniqs),
             Effect::Post { batch, body, request_ids } => self.post(batch, body, request_ids),
+            Effect::Owing { limit } => self.ask(Ask::Owing(limit)),
+            Effect::FindSounds { .. } | Effect::Amend { .. } => panic!("nobody records calls in this world"),
             Effect::ReadUnsorted | Effect::Search { .. } | Effect::Create { .. } => {
                 panic!("the rules of this world park unknown numbers")
             }
@@ -245,6 +247,7 @@ impl World {
                 Outcome::Leased(items)
             }
             Told::NextDue(at) => Outcome::NextDue(at),
+            Told::Owing(items) => Outcome::Owing(items),
             Told::Intended(batch) => Outcome::Intended(batch),
             Told::Settled => Outcome::Settled,
             Told::Failed(error) => Outcome::StoreFailed(error),

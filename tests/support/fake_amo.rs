@@ -9,6 +9,8 @@
 
 #[path = "fake_amo/api.rs"]
 mod api;
+#[path = "fake_amo/change.rs"]
+mod change;
 #[path = "fake_amo/net.rs"]
 mod net;
 #[path = "fake_amo/staff.rs"]
@@ -29,6 +31,7 @@ use serde_json::Value;
 use tokio::sync::{Notify, watch};
 
 use api::{Asked, kind_of_plural};
+pub use change::Changes;
 pub use staff::Staff;
 pub use tasks::Task;
 pub use unknown::{Contact, Decided, Lead, Unsorted};
@@ -59,6 +62,12 @@ pub struct Options {
     pub unsorted_lag: Duration,
     /// How long a task stays out of the list.
     pub task_lag: Duration,
+    /// How notes are changed.
+    pub changes: Changes,
+    /// The longest `call_result`; nobody knows the real one.
+    pub result_max: usize,
+    /// How far its clock is ahead of ours, in seconds.
+    pub ahead: i64,
     /// How long each answer takes.
     pub latency: Duration,
 }
@@ -86,6 +95,8 @@ pub enum On {
     Any,
     Post,
     Notes,
+    /// What changes notes.
+    Change,
     Account,
     /// What makes items of Incoming leads.
     Unsorted,
@@ -222,6 +233,9 @@ impl Default for Options {
             unsorted_wants_link: false,
             unsorted_lag: Duration::ZERO,
             task_lag: Duration::ZERO,
+            changes: Changes::Listed,
+            result_max: 255,
+            ahead: 0,
             latency: Duration::ZERO,
         }
     }
@@ -299,6 +313,15 @@ impl FakeAmo {
     /// Lets an answer go that [`What::Gate`] holds.
     pub fn release(&self) {
         self.shared.gate.notify_one();
+    }
+
+    pub fn set_changes(&self, changes: Changes) {
+        self.shared.state().options.changes = changes;
+    }
+
+    /// The requests that changed notes, or were to.
+    pub fn changes(&self) -> Vec<Request> {
+        self.requests().into_iter().filter(|request| request.method == "PATCH").collect()
     }
 
     pub fn set_token(&self, token: &str) {
@@ -421,7 +444,13 @@ impl State {
     fn store(&mut self, call: Value, entity_kind: &'static str, entity_id: u64) -> u64 {
         let id = self.next_id;
         self.next_id += 1;
-        self.notes.push(Note { id, entity_kind, entity_id, updated_at: unix_seconds(), call });
+        self.notes.push(Note {
+            id,
+            entity_kind,
+            entity_id,
+            updated_at: unix_seconds() + self.options.ahead,
+            call,
+        });
         id
     }
 

@@ -108,14 +108,14 @@ fn the_owner_is_for_calls_that_want_him() {
 #[test]
 fn the_result_tells_the_extension() {
     let check = |result: Option<&str>, told: Option<&str>, expected: Option<&str>| {
-        assert_eq!(telling(result.map(str::to_owned), told).as_deref(), expected);
+        assert_eq!(telling(result.map(str::to_owned), told, TEXT_MAX).as_deref(), expected);
     };
     check(Some("Разговор состоялся"), Some("доб. 101"), Some("Разговор состоялся, доб. 101"));
     check(Some("Ответил доб. 101 через 8 с"), Some("доб. 101"), Some("Ответил доб. 101 через 8 с"));
     check(None, Some("доб. 101"), Some("доб. 101"));
     check(Some("Занято"), None, Some("Занято"));
     check(None, None, None);
-    let long = telling(Some("x".repeat(300)), Some("доб. 101")).unwrap();
+    let long = telling(Some("x".repeat(300)), Some("доб. 101"), TEXT_MAX).unwrap();
     assert!(long.chars().count() == TEXT_MAX && long.ends_with("x, доб. 101"));
 }
 

@@ -290,6 +290,8 @@ fn extras_value(extras: &Extras, name_of: impl Fn(ChannelIndex) -> Option<String
         queue_abandoned,
         did,
         recordings,
+        hints,
+        message,
         meant,
         forwarded_by,
         dial_status,
@@ -312,6 +314,8 @@ fn extras_value(extras: &Extras, name_of: impl Fn(ChannelIndex) -> Option<String
         queue_abandoned: *queue_abandoned,
         did: text(did),
         recordings: recordings.clone(),
+        hints: hints.iter().map(ToString::to_string).collect(),
+        message: text(message),
         meant: meant.iter().map(ToString::to_string).collect(),
         forwarded_by: text(forwarded_by),
         dial_status: text(dial_status),
@@ -336,6 +340,7 @@ fn shorten(value: &mut ChannelV1) {
     keep_last(&mut value.dials, 8);
     keep_last(&mut value.holds, 16);
     keep_last(&mut value.extras.recordings, 3);
+    keep_last(&mut value.extras.hints, 1);
     keep_last(&mut value.extras.meant, 4);
     keep_last(&mut value.extras.said, 5);
     keep_last(&mut value.extras.transfers, 6);

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::amo::calls::{self, Entry};
+use crate::amo::calls::{self, Clocks, Entry, Manner};
 use crate::amo::contacts::{CONTACTS_PATH, Contact, LEADS_PATH, Lead};
+use crate::amo::recording::{self, Search};
 use crate::amo::settings::Settings;
 use crate::amo::unsorted;
 use crate::amo::who;
@@ -26,6 +27,10 @@ pub(super) struct Requests {
     callbacks: Callbacks,
     /// Calls that want their entity's owner.
     owners: u64,
+    /// Looks for the sound of a call.
+    look: fn(&Search) -> Option<String>,
+    /// How far local time is ahead of UTC, in seconds.
+    utc_offset: i32,
 }
 
 /// One request beside those with calls.
@@ -40,8 +45,15 @@ struct Line<'l> {
 }
 
 impl Requests {
-    pub(super) fn new(accounts: Vec<Settings>, unknown: bool) -> Self {
-        Self { accounts, unknown, made: BTreeSet::new(), callbacks: Callbacks::default(), owners: 0 }
+    /// `look` finds the sound of a call.
+    pub(super) fn new(
+        accounts: Vec<Settings>,
+        unknown: bool,
+        look: fn(&Search) -> Option<String>,
+        utc_offset: i32,
+    ) -> Self {
+        let (made, callbacks) = (BTreeSet::new(), Callbacks::default());
+        Self { accounts, unknown, made, callbacks, owners: 0, look, utc_offset }
     }
 
     /// How many calls want their entity's owner.
@@ -56,8 +68,12 @@ impl Requests {
         let settings = self.accounts.iter().find(|settings| settings.name == account).cloned();
         let settings = settings.unwrap_or_default();
         // Request ids count from 0 as they would in one batch.
+        let clocks = Clocks { utc_offset: self.utc_offset, ..Clocks::default() };
+        let look = self.look;
         let entry = |(at, record): (usize, &'r CallRecord)| {
-            Some((record, calls::entry(record, &at.to_string(), &settings, 0).ok()?))
+            let sound = recording::search(record, &settings, &clocks).and_then(|search| look(&search));
+            let manner = Manner { clocks, sound: sound.as_deref(), ..Manner::default() };
+            Some((record, calls::entry(record, &at.to_string(), &settings, &manner).ok()?))
         };
         let entries: Vec<(&CallRecord, Entry)> = records.iter().enumerate().filter_map(entry).collect();
         let bodies: Vec<Entry> = entries.iter().map(|(_, entry)| entry.clone()).collect();

@@ -9,7 +9,7 @@ use crate::amo::settings::{self, Settings as Amo};
 use crate::amo::token::{self, Token};
 use crate::call::id::AccountId;
 use crate::call::line;
-use crate::config::check::{Report, is_absolute, unreadable, users};
+use crate::config::check::{Report, is_absolute, recordings, unreadable, users};
 use crate::config::surroundings::Surroundings;
 
 /// The default account and the others.
@@ -55,6 +55,7 @@ fn table(
     token(place, amo, variable, surroundings, report);
     reach(place, amo, surroundings, report);
     unknown(place, &amo.unknown, report);
+    recordings::table(place, amo, surroundings, report);
     users::users(place, amo, report);
 }
 

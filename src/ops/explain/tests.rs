@@ -106,7 +106,7 @@ fn colours_change_nothing_but_colours() {
 fn what_would_be_posted_is_the_object_of_the_request() {
     let record = sample::call("1795337591.4").record;
     let settings: Settings = toml::from_str("[users]\n101 = 504141\n").unwrap();
-    let entry = calls::entry(&record, "0", &settings, 0).unwrap();
+    let entry = calls::entry(&record, "0", &settings, &calls::Manner::default()).unwrap();
     let found = found(sample::call("1795337591.4"));
     let lines = page(&found, Some(&settings), Language::En);
     let text = printed(&lines, Paint::None);

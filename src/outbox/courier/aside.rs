@@ -8,7 +8,6 @@ use crate::amo::tasks::{Closed, Open};
 use crate::amo::users::Roster;
 use crate::amo::who::Who;
 use crate::outbox::courier::Courier;
-use crate::outbox::courier::bookings::Pen;
 use crate::outbox::courier::callbacks::Surroundings;
 use crate::outbox::courier::complaint::Complaint;
 use crate::outbox::courier::effect::{Created, Effect, Now, ReadBack, Ruling};
@@ -66,11 +65,6 @@ impl Courier {
     /// What people are to be told of users, owners and tasks; each is told once.
     pub fn complaints(&mut self) -> Vec<Complaint> {
         self.bookings.complaints()
-    }
-
-    /// What calls are written with.
-    pub(super) fn pen(&self, now: Now) -> Pen<'_> {
-        Pen { rules: &self.rules, offsets: &self.offsets, bookings: &self.bookings, now: now.mono }
     }
 
     /// Remembers what follows from calls that came to their end, and on whom they are booked.

@@ -6,16 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use crate::amo::calls::{self, Entry, Unfit};
 use crate::amo::settings::Settings;
 use crate::amo::users::{Roster, Sight};
 use crate::amo::who::{self, Blame, Grounds, Refused, Who};
-use crate::call::id::PbxName;
 use crate::outbox::courier::aside::{Question, is_banned, signal, words};
 use crate::outbox::courier::complaint::Complaint;
 use crate::outbox::courier::effect::ReadBack;
 use crate::outbox::courier::standing::Signal;
-use crate::outbox::courier::{Rules, flight};
 use crate::outbox::queue::{Item, Seq, Settlement, State};
 use crate::outbox::unknown;
 use crate::time::{HostTime, MonoTime};
@@ -41,16 +38,6 @@ pub(super) struct Bookings {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Owner(pub Option<u64>);
 
-/// What a call is written with.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Pen<'p> {
-    pub rules: &'p Rules,
-    /// How far the host's clock is ahead of each PBX's, in microseconds.
-    pub offsets: &'p BTreeMap<PbxName, i64>,
-    pub bookings: &'p Bookings,
-    pub now: MonoTime,
-}
-
 /// How often users are read, and how long a refusal of theirs counts.
 const ROSTER_EVERY: Duration = Duration::from_hours(24);
 /// How soon users are asked for again that there was no answer for.
@@ -67,21 +54,6 @@ const OWNER_PAUSE: Duration = Duration::from_secs(1);
 pub const OWNER_WAIT_MAX: Duration = Duration::from_secs(10);
 /// How long a number stays on the list that no call waits for any more.
 const WANTED_MAX: Duration = Duration::from_mins(1);
-
-impl Pen<'_> {
-    /// On whom a call is booked.
-    pub fn who(&self, item: &Item) -> Who {
-        self.bookings.who(item, &self.rules.amo, self.now)
-    }
-
-    /// Writes a call, and says on whom it is booked.
-    pub fn entry(&self, item: &Item, place: usize) -> Result<(Entry, Who), Unfit> {
-        let (record, who) = (&item.call.record, self.who(item));
-        let offset = flight::offset(record, self.offsets);
-        let entry = calls::entry_of(record, &place.to_string(), &self.rules.amo, offset, who.clone())?;
-        Ok((entry, who))
-    }
-}
 
 impl Bookings {
     pub fn who(&self, item: &Item, settings: &Settings, now: MonoTime) -> Who {
@@ -240,6 +212,15 @@ impl Bookings {
             self.refused = Refused::default();
         }
     }
+}
+
+/// Remembers on whom a stored call is booked, where the configuration does not say it.
+pub(super) fn booked(item: &Item, who: &Who, mut settled: Settlement, settings: &Settings) -> Settlement {
+    let is_sent = matches!(settled.state, State::Sent { .. });
+    if is_sent && who::configured(&item.call.record, settings) != *who {
+        settled.errand.booked = Some(who.clone());
+    }
+    settled
 }
 
 /// Puts a call off that waits for its owner; nothing else changes.

@@ -6,8 +6,10 @@ use std::time::Duration;
 use crate::amo::answer::{Account, Answer};
 use crate::amo::calls;
 use crate::amo::contacts::Known;
+use crate::amo::late_link::Changed;
 use crate::amo::made::Made;
 use crate::amo::notes::{Note, Probe};
+use crate::amo::recording::Search;
 use crate::amo::unsorted::Open;
 use crate::call::id::CallId;
 use crate::call::phone;
@@ -26,6 +28,10 @@ pub struct Now {
     pub mono: MonoTime,
     /// When the pace that the process shares lets requests go again.
     pub open_at: MonoTime,
+    /// How far amoCRM's clock is ahead of the host's, in microseconds.
+    pub amo_ahead: i64,
+    /// How far local time is ahead of UTC, in seconds.
+    pub utc_offset: i32,
 }
 
 /// What is to be done next.
@@ -63,6 +69,12 @@ pub enum Effect {
     Keep { rows: Vec<TaskRow> },
     /// Ask or do this beside everything else; given out once, as a POST is.
     Ask(Question),
+    /// Look for these files.
+    FindSounds { searches: Vec<Search> },
+    /// [`queue::Queue::owing`].
+    Owing { limit: usize },
+    /// Change a note.
+    Amend { path: String, body: Vec<u8> },
     /// Tell people where the account stands.
     Announce(Standing),
     /// Nothing until then, or until calls arrive.
@@ -91,6 +103,10 @@ pub enum Outcome {
     Created(Created),
     Kept,
     Told(Told),
+    /// The files that were found, in the order in which they were looked for.
+    Sounds(Vec<Option<String>>),
+    Owing(Vec<Item>),
+    Amended(Amended),
     /// Calls were enqueued.
     Arrived,
     /// The store did not do what it was asked.
@@ -146,6 +162,17 @@ pub enum Created {
     NotSent(String),
     /// The request left and no answer came.
     Lost(String),
+    NoToken(String),
+}
+
+/// What came of a note that was to be changed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Amended {
+    Answered(Changed),
+    /// amoCRM wants no requests now, and this one was not made.
+    Quiet,
+    /// No answer came; perhaps it was done.
+    NotSent(String),
     NoToken(String),
 }
 
@@ -205,6 +232,8 @@ pub struct Ruling {
     pub direction: Direction,
     /// The last digits only: rulings are logged.
     pub phone: String,
+    /// The call was delivered before: the ruling is about what is owed to it.
+    pub from_sent: bool,
     pub settlement: Settlement,
 }
 
@@ -215,6 +244,7 @@ impl Ruling {
             call_id: record.call_id.clone(),
             direction: record.direction,
             phone: phone::masked(record.phone.as_deref().unwrap_or_default()),
+            from_sent: matches!(item.state, State::Sent { .. }),
             settlement,
         }
     }

@@ -18,12 +18,12 @@ use crate::amo::calls::Entry;
 use crate::amo::contacts::{Contact, Known, Lead};
 use crate::amo::made::{Fate, Made};
 use crate::amo::unsorted::{self, Open};
-use crate::amo::who::{self, Blame};
-use crate::outbox::courier::bookings::Pen;
+use crate::amo::who::{self, Blame, Who};
 use crate::outbox::courier::effect::{Created, Effect, Now, ReadBack, Ruling, Unread};
 use crate::outbox::courier::recent::Recent;
 use crate::outbox::courier::standing::{Hold, Signal};
-use crate::outbox::courier::{Courier, REST_MAX, Rules, Step, flight};
+use crate::outbox::courier::telling::Teller;
+use crate::outbox::courier::{Courier, REST_MAX, Rules, Step};
 use crate::outbox::errand::{Kind, Make};
 use crate::outbox::policy::Sending;
 use crate::outbox::queue::{BatchId, Item, State};
@@ -83,14 +83,14 @@ impl Stage {
     }
 
     /// What is asked for at this stage; nothing while it is out of our hands.
-    pub(super) fn effect(&self, pen: &Pen<'_>) -> Option<Effect> {
+    pub(super) fn effect(&self, teller: &Teller<'_>) -> Option<Effect> {
         match self {
             Self::List { .. } => Some(Effect::ReadUnsorted),
             Self::Search { item, .. } => Some(Effect::Search { number: unknown::number(&item.call.record) }),
             Self::Intend { items, .. } => {
                 Some(Effect::Intend { calls: items.iter().map(|item| item.seq).collect() })
             }
-            Self::Create(trip) => Some(trip.create(pen)),
+            Self::Create(trip) => Some(trip.create(teller)),
             Self::Creating(_) => None,
         }
     }
@@ -104,14 +104,14 @@ impl Stage {
 }
 
 impl Trip {
-    fn create(&self, pen: &Pen<'_>) -> Effect {
-        let entries: Vec<(&Item, Entry)> = self.entries(pen);
+    fn create(&self, teller: &Teller<'_>) -> Effect {
+        let entries: Vec<(&Item, Entry)> = self.entries(teller);
         let request_ids = entries.iter().map(|(_, entry)| entry.request_id.clone()).collect();
-        Effect::Create { make: self.make, body: body(self.make, &entries, pen.rules), request_ids }
+        Effect::Create { make: self.make, body: body(self.make, &entries, teller.rules), request_ids }
     }
 
-    fn entries(&self, pen: &Pen<'_>) -> Vec<(&Item, Entry)> {
-        let entry = |(place, item)| Some((item, pen.entry(item, place).ok()?.0));
+    fn entries(&self, teller: &Teller<'_>) -> Vec<(&Item, Entry)> {
+        let entry = |(place, item)| Some((item, teller.entry(item, place).ok()?.0));
         self.items.iter().enumerate().filter_map(entry).collect()
     }
 
@@ -119,11 +119,11 @@ impl Trip {
     pub(super) fn land(
         &self,
         created: Created,
-        pen: &Pen<'_>,
+        rules: &Rules,
+        who: &[Who],
         recent: &mut Recent,
         now: HostTime,
     ) -> (Vec<Ruling>, Signal, Vec<Blame>) {
-        let rules = pen.rules;
         let (made, signal) = self.read(created);
         let request_timeout = rules.amo.request_timeout.duration();
         let sending = Sending { batch: self.batch, since: self.since, request_timeout };
@@ -131,9 +131,9 @@ impl Trip {
         // An answer that speaks of fewer things says nothing of the others.
         let fates = made.fates.iter().chain(std::iter::repeat(&Fate::Unclear));
         let mut blames = Vec::new();
-        let rulings = self.items.iter().zip(fates).map(|(item, fate)| {
+        let rulings = self.items.iter().zip(who).zip(fates).map(|((item, who), fate)| {
             let refused = *fate == Fate::Refused;
-            let blame = refused.then(|| who::blamed_in_words(&pen.who(item), &made.words)).flatten();
+            let blame = refused.then(|| who::blamed_in_words(who, &made.words)).flatten();
             if let Some(blame) = blame {
                 blames.push(blame);
                 let settled = unknown::made_without(item, blame, &made.words, now);
@@ -220,7 +220,7 @@ impl Courier {
     pub(super) fn errand_effect(&mut self, now: Now) -> Effect {
         let step = mem::take(&mut self.step);
         let Step::Errand(stage) = step else { return Effect::NextDue };
-        let effect = stage.effect(&self.pen(now));
+        let effect = stage.effect(&self.teller(now));
         self.step = Step::Errand(match stage {
             Stage::Create(trip) => Stage::Creating(trip),
             other @ (Stage::List { .. }
@@ -249,8 +249,8 @@ impl Courier {
 
     pub(super) fn created(&mut self, created: Created, now: Now) {
         let Step::Errand(Stage::Creating(trip)) = mem::take(&mut self.step) else { return };
-        let pen = Pen { rules: &self.rules, offsets: &self.offsets, bookings: &self.bookings, now: now.mono };
-        let (rulings, signal, blames) = trip.land(created, &pen, &mut self.recent, now.host);
+        let who: Vec<Who> = trip.items.iter().map(|item| self.teller(now).who(item)).collect();
+        let (rulings, signal, blames) = trip.land(created, &self.rules, &who, &mut self.recent, now.host);
         self.bookings.refuse_all(&blames, now.mono);
         self.step = Step::Settle { rulings, together: true };
         let jitter = self.jitter.draw();
@@ -260,7 +260,7 @@ impl Courier {
     fn follow(&mut self, follows: Follows, now: Now) {
         self.step = match follows {
             Follows::Settle(rulings) => Step::Settle { rulings, together: true },
-            Follows::Post(items) => Step::Intend(flight::load(items, &self.pen(now))),
+            Follows::Post(items) => return self.post_with_sounds(items, now),
             Follows::Go(stage) => Step::Errand(stage),
             Follows::Over => Step::Begin,
         };

@@ -1,19 +1,17 @@
 //! Pure: one batch on its way, from the calls to the body and from the answer to the rulings.
 
-use std::collections::BTreeMap;
-
 use crate::amo::answer::{Account, Answer, Fate};
 use crate::amo::calls::{self, Entry};
 use crate::amo::settings::Settings;
 use crate::amo::who::{self, Blame, Who};
-use crate::call::id::PbxName;
-use crate::call::record::{CallRecord, Source};
 use crate::outbox::courier::Rules;
-use crate::outbox::courier::bookings::{self, Pen};
+use crate::outbox::courier::bookings;
 use crate::outbox::courier::effect::{Effect, Posted, Ruling};
 use crate::outbox::courier::standing::{Hold, Signal};
+use crate::outbox::courier::telling::{Learned, Teller};
 use crate::outbox::policy::{self, Sending};
-use crate::outbox::queue::{BatchId, Item, Seq, Settlement, State};
+use crate::outbox::queue::{BatchId, Item, Seq, Settlement};
+use crate::outbox::sound;
 use crate::outbox::unknown::{self, Grounds};
 use crate::time::HostTime;
 
@@ -53,9 +51,9 @@ pub(super) struct Unexplained {
 }
 
 /// Writes the calls. The request ids are their places, which amoCRM would make up by itself.
-pub(super) fn load(items: Vec<Item>, pen: &Pen<'_>) -> Vec<Load> {
+pub(super) fn load(items: Vec<Item>, teller: &Teller<'_>) -> Vec<Load> {
     let loaded = items.into_iter().enumerate().filter_map(|(place, item)| {
-        let (entry, who) = pen.entry(&item, place).ok()?;
+        let (entry, who) = teller.entry(&item, place).ok()?;
         Some(Load { item, entry, who })
     });
     loaded.collect()
@@ -74,12 +72,8 @@ impl Load {
     }
 
     /// Remembers on whom a stored call is booked, where the configuration does not say it.
-    fn booked(&self, mut settled: Settlement, settings: &Settings) -> Settlement {
-        let is_sent = matches!(settled.state, State::Sent { .. });
-        if is_sent && who::configured(&self.item.call.record, settings) != self.who {
-            settled.errand.booked = Some(self.who.clone());
-        }
-        settled
+    fn booked(&self, settled: Settlement, settings: &Settings) -> Settlement {
+        bookings::booked(&self.item, &self.who, settled, settings)
     }
 }
 
@@ -90,7 +84,13 @@ impl Flight {
         Effect::Post { batch: self.batch, body: calls::batch_json(&entries), request_ids }
     }
 
-    pub(super) fn land(&self, posted: Posted, rules: &Rules, now: HostTime) -> Landing {
+    pub(super) fn land(
+        &self,
+        posted: Posted,
+        rules: &Rules,
+        learned: &mut Learned,
+        now: HostTime,
+    ) -> Landing {
         let (policy, request_timeout) = (&rules.delivery, rules.amo.request_timeout.duration());
         let grounds = Grounds { delivery: policy, unknown: &rules.amo.unknown };
         let unexplained = self.unexplained(&posted);
@@ -103,11 +103,15 @@ impl Flight {
             let item = &load.item;
             let blame = load.blame(fate);
             blames.extend(blame);
+            let is_learned = blame.is_none() && learned.take(fate, &load.entry);
+            let fate = if is_learned { &Fate::Untouched } else { fate };
             let settled = match (blame, fate) {
                 (Some(blame), _) => bookings::without(item, blame, words.clone(), now),
                 (None, Fate::NotFound) => unknown::not_found(grounds, item, &words, now),
                 (None, fate) => policy::after_answer(policy, item, fate, &words, &sending, now),
             };
+            let owes = learned.link();
+            let settled = if owes { sound::delivered(item, settled, &rules.amo, now) } else { settled };
             Ruling::new(item, load.booked(settled, &rules.amo))
         });
         Landing { rulings: rulings.collect(), signal, unexplained, blames }
@@ -161,32 +165,4 @@ fn signal(answer: &Answer) -> Signal {
     let decided = answer.fates.iter().any(|fate| !matches!(fate, Fate::Unclear | Fate::Untouched));
     let signal = Signal::of(answer.account, answer.words.clone());
     if signal == Signal::Works && !decided { Signal::Trouble(answer.words.clone()) } else { signal }
-}
-
-/// The correction that a call's times need: they are the PBX's, whether its events tell them or the
-/// host mapped their arrival to its clock. None for those of a capture, whose clock of then nobody
-/// measured.
-pub(super) fn offset(record: &CallRecord, offsets: &BTreeMap<PbxName, i64>) -> i64 {
-    match record.source {
-        Source::Replay => 0,
-        Source::Ami | Source::Cdr => offsets.get(&record.pbx).copied().unwrap_or(0),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::outbox::policy::tests::item;
-
-    #[test]
-    fn only_times_of_the_pbxs_clock_are_corrected() {
-        let offsets = BTreeMap::from([(PbxName::default(), -2_000_000)]);
-        let check = |source, expected| {
-            let record = CallRecord { source, ..item(1).call.record };
-            assert_eq!(offset(&record, &offsets), expected, "{source:?}");
-        };
-        check(Source::Ami, -2_000_000);
-        check(Source::Cdr, -2_000_000);
-        check(Source::Replay, 0);
-    }
 }

@@ -1,9 +1,10 @@
 //! Pure: what becomes of calls that are due.
 
-use crate::amo::calls;
+use crate::amo::calls::{self, Manner};
+use crate::outbox::courier::Courier;
+use crate::outbox::courier::bookings;
 use crate::outbox::courier::effect::{Now, Ruling};
 use crate::outbox::courier::step::Step;
-use crate::outbox::courier::{Courier, bookings, flight};
 use crate::outbox::errand::Kind;
 use crate::outbox::policy;
 use crate::outbox::queue::{Item, Settlement};
@@ -31,7 +32,7 @@ impl Courier {
         let batch = policy::batch(items, self.batch_limit(now.host));
         match batch.first().map(|item| item.errand.kind()) {
             Some(Kind::Post) | None => {
-                self.step = Step::Intend(flight::load(batch, &self.pen(now)));
+                self.post_with_sounds(batch, now);
             }
             Some(Kind::List | Kind::Search) => self.begin_errand(batch, now),
         }
@@ -51,7 +52,7 @@ impl Courier {
     /// A call that is not sent at all, for its age or because amoCRM would refuse it.
     fn refuse(&self, item: &Item, now: HostTime) -> Option<Settlement> {
         policy::over_age(&self.rules.delivery, item, now).or_else(|| {
-            let unfit = calls::entry(&item.call.record, "", &self.rules.amo, 0).err()?;
+            let unfit = calls::entry(&item.call.record, "", &self.rules.amo, &Manner::default()).err()?;
             Some(policy::unfit(item, unfit.to_string(), now))
         })
     }

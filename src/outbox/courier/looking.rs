@@ -7,12 +7,12 @@ use std::sync::Arc;
 use crate::amo::calls;
 use crate::amo::notes::Note;
 use crate::amo::who::Who;
-use crate::outbox::courier::Courier;
 use crate::outbox::courier::effect::{Now, ReadBack, Ruling, Unread};
 use crate::outbox::courier::step::Step;
+use crate::outbox::courier::{Courier, bookings};
 use crate::outbox::policy;
 use crate::outbox::queue::Item;
-use crate::outbox::schedule;
+use crate::outbox::{schedule, sound};
 use crate::time::HostTime;
 
 impl Courier {
@@ -23,8 +23,8 @@ impl Courier {
                 if !notes.is_empty() {
                     self.health.found();
                 }
-                let rulings = self.search(&items, &notes, begun);
-                let who: Vec<Who> = items.iter().map(|item| self.pen(now).who(item)).collect();
+                let who: Vec<Who> = items.iter().map(|item| self.teller(now).who(item)).collect();
+                let rulings = self.search(&items, &who, &notes, begun);
                 let heard = items.iter().zip(&who).zip(&rulings);
                 self.heed_all(heard.map(|((item, who), ruling)| (item, who, ruling)), now);
                 self.step = Step::Settle { rulings, together: true };
@@ -39,11 +39,17 @@ impl Courier {
         }
     }
 
-    fn search(&mut self, items: &[Item], notes: &BTreeMap<String, Note>, begun: HostTime) -> Vec<Ruling> {
+    fn search(
+        &mut self,
+        items: &[Item],
+        who: &[Who],
+        notes: &BTreeMap<String, Note>,
+        begun: HostTime,
+    ) -> Vec<Ruling> {
         let rules = Arc::clone(&self.rules);
         let timeout = rules.amo.request_timeout.duration();
         let mut rulings = Vec::with_capacity(items.len());
-        for item in items {
+        for (item, who) in items.iter().zip(who) {
             let note = notes.get(&calls::uniq(&item.call.record));
             let refusals = self.refusals.in_a_row(item.seq);
             let jitter = self.jitter.draw();
@@ -52,7 +58,8 @@ impl Courier {
                 self.refusals.forget(item.seq);
             }
             self.manners.settled(item.seq, settled.state.phase(), begun);
-            rulings.push(Ruling::new(item, settled));
+            let settled = sound::delivered(item, settled, &rules.amo, begun);
+            rulings.push(Ruling::new(item, bookings::booked(item, who, settled, &rules.amo)));
         }
         rulings
     }

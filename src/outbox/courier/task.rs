@@ -6,7 +6,6 @@
 //! is cut off then is looked up at the next start. Waiting costs a wake-up a minute.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::Future;
 use std::sync::Arc;
 
 use tokio::sync::{Notify, watch};
@@ -19,85 +18,20 @@ use crate::amo::{answer, contacts, made, unsorted};
 use crate::call::id::{AccountId, PbxName};
 use crate::outbox::courier::asking;
 use crate::outbox::courier::effect::{
-    Created, Effect, Now, Outcome, Posted, Probed, ReadBack, Ruling, TaskRow, Token,
+    Created, Effect, Now, Outcome, Posted, Probed, ReadBack, Ruling, Token,
 };
 use crate::outbox::courier::manner::{Lesson, Manner};
 use crate::outbox::courier::standing::Standing;
 use crate::outbox::courier::{Courier, Rules};
 use crate::outbox::errand::{Errand, Make};
-use crate::outbox::queue::{self, BatchId, Item, Seq, Settlement, State};
+use crate::outbox::queue::{self, BatchId, State};
 use crate::time::{HostTime, MonoTime};
 
-/// The outbox as the task needs it: [`queue::Queue`], asked from another thread.
-pub trait Outbox: Send + Sync {
-    fn adopt(
-        &self,
-        account: &AccountId,
-        now: HostTime,
-    ) -> impl Future<Output = Result<u64, queue::Error>> + Send;
+mod outbox;
+mod sounds;
 
-    fn unknown(
-        &self,
-        account: &AccountId,
-        limit: usize,
-        now: HostTime,
-    ) -> impl Future<Output = Result<Vec<Item>, queue::Error>> + Send;
-
-    fn lease(
-        &self,
-        account: &AccountId,
-        limit: usize,
-        now: HostTime,
-    ) -> impl Future<Output = Result<Vec<Item>, queue::Error>> + Send;
-
-    fn next_due(
-        &self,
-        account: &AccountId,
-    ) -> impl Future<Output = Result<Option<HostTime>, queue::Error>> + Send;
-
-    fn intend(
-        &self,
-        calls: Vec<Seq>,
-        now: HostTime,
-    ) -> impl Future<Output = Result<BatchId, queue::Error>> + Send;
-
-    fn settle(
-        &self,
-        settlements: Vec<Settlement>,
-        now: HostTime,
-    ) -> impl Future<Output = Result<(), queue::Error>> + Send;
-
-    /// What was remembered of the account's way of answering. An outbox without a place for it knows
-    /// nothing.
-    fn recall(
-        &self,
-        _account: &AccountId,
-    ) -> impl Future<Output = Result<Option<Vec<u8>>, queue::Error>> + Send {
-        async { Ok(None) }
-    }
-
-    /// Remembers it.
-    fn remember(
-        &self,
-        _account: &AccountId,
-        _manner: Vec<u8>,
-    ) -> impl Future<Output = Result<(), queue::Error>> + Send {
-        async { Ok(()) }
-    }
-
-    /// What is kept of the account's tasks, by key.
-    fn tasks(
-        &self,
-        _account: &AccountId,
-    ) -> impl Future<Output = Result<Vec<(String, Vec<u8>)>, queue::Error>> + Send {
-        async { Ok(Vec::new()) }
-    }
-
-    /// Keeps what changed of tasks. An outbox without a place for it keeps them in the process only.
-    fn keep_tasks(&self, _rows: Vec<TaskRow>) -> impl Future<Output = Result<(), queue::Error>> + Send {
-        async { Ok(()) }
-    }
-}
+pub use outbox::Outbox;
+pub use sounds::Sounds;
 
 /// The POSTs that are under way, and the question beside them.
 type Air = JoinSet<Outcome>;
@@ -115,6 +49,8 @@ pub struct Task<O> {
     pub offsets: watch::Receiver<Arc<BTreeMap<PbxName, i64>>>,
     /// Notified when calls were enqueued.
     pub arrivals: Arc<Notify>,
+    /// What recordings need.
+    pub sounds: Sounds,
     /// Where the account stands, for status, metrics and tests.
     pub standing: watch::Sender<Standing>,
     pub stop: CancellationToken,
@@ -165,11 +101,18 @@ impl<O: Outbox> Task<O> {
             }
             self.tell_lesson(&mut courier).await;
             self.tell_complaints(&mut courier);
+            self.tell_words(&mut courier);
         }
     }
 
     fn now(&self) -> Now {
-        Now { host: (self.clock.host)(), mono: (self.clock.mono)(), open_at: self.client.open_at() }
+        Now {
+            host: (self.clock.host)(),
+            mono: (self.clock.mono)(),
+            open_at: self.client.open_at(),
+            amo_ahead: self.client.ahead(),
+            utc_offset: (self.sounds.utc_offset)(),
+        }
     }
 
     fn refresh(&mut self, courier: &mut Courier) {
@@ -199,6 +142,7 @@ impl<O: Outbox> Task<O> {
             | Effect::Settle { .. }
             | Effect::Create { .. }
             | Effect::Keep { .. }
+            | Effect::Amend { .. }
             | Effect::Announce(_) => self.outcome(effect).await,
             Effect::Adopt
             | Effect::Look { .. }
@@ -209,6 +153,8 @@ impl<O: Outbox> Task<O> {
             | Effect::ReadBack { .. }
             | Effect::Doubts { .. }
             | Effect::ReadUnsorted
+            | Effect::FindSounds { .. }
+            | Effect::Owing { .. }
             | Effect::Search { .. } => tokio::select! {
                 biased;
                 () = self.stop.cancelled() => None,
@@ -247,6 +193,11 @@ impl<O: Outbox> Task<O> {
                 Ok(Outcome::Created(self.create(make, body, &request_ids).await))
             }
             Effect::Keep { rows } => self.outbox.keep_tasks(rows).await.map(|()| Outcome::Kept),
+            Effect::FindSounds { searches } => Ok(Outcome::Sounds(self.sounds.finder.find(searches).await)),
+            Effect::Owing { limit } => self.outbox.owing(&self.account, limit, now).await.map(Outcome::Owing),
+            Effect::Amend { path, body } => {
+                Ok(Outcome::Amended(sounds::amend(&self.client, &path, body).await))
+            }
             Effect::Announce(standing) => {
                 self.announce(standing);
                 return None;
@@ -294,6 +245,15 @@ impl<O: Outbox> Task<O> {
         if let Err(error) = self.outbox.remember(account, kept).await {
             debug!(%account, %error, "what was learned of the account cannot be kept");
         }
+    }
+
+    /// Tells what is cut or left out of calls from here on, and counts links.
+    fn tell_words(&self, courier: &mut Courier) {
+        if let Some(words) = courier.refused_words() {
+            warn!(account = %self.account, words, "amoCRM refuses a text of a call: from here on calls are told without it");
+        }
+        let links = courier.late_links();
+        self.sounds.links.send_if_modified(|known| std::mem::replace(known, links) != links);
     }
 
     async fn settle(&self, rulings: Vec<Ruling>, now: HostTime) -> Result<(), queue::Error> {
@@ -402,9 +362,10 @@ fn place(make: Make) -> (&'static str, &'static str) {
 
 /// One line for each call that came to an end or waits for a reason.
 fn tell(ruling: &Ruling) {
-    let Ruling { call_id, direction, phone, settlement } = ruling;
+    let Ruling { call_id, direction, phone, from_sent, settlement } = ruling;
     let said = settlement.last_error.as_deref().unwrap_or_default();
     match &settlement.state {
+        State::Sent { .. } if *from_sent => sounds::tell(ruling),
         State::Sent { note_id, entity, .. } => {
             let entity = entity.as_ref().map(|entity| format!("{} {}", entity.kind, entity.id));
             info!(%call_id, ?direction, phone, note_id, entity, "call delivered");

@@ -90,6 +90,24 @@ impl Store {
         self.items(&due, now)
     }
 
+    pub(super) fn look_up_owing(
+        &mut self,
+        account: &AccountId,
+        limit: usize,
+        now: HostTime,
+    ) -> Result<Vec<Item>, Error> {
+        self.begin(now)?;
+        let mut items = Vec::new();
+        for seq in self.schedule.owing(account, limit, now) {
+            match self.load(seq)?.map(|(_, stored)| stored.into_item()) {
+                Some(Ok(item)) => items.push(item),
+                // It is delivered: nothing is lost but the link.
+                Some(Err(_)) | None => self.schedule.remove(seq),
+            }
+        }
+        Ok(items)
+    }
+
     pub(super) fn mark_sending(&mut self, calls: &[Seq], now: HostTime) -> Result<BatchId, Error> {
         self.begin(now)?;
         let mut draft = self.draft();

@@ -209,6 +209,15 @@ impl Handle {
         self.ask(move |store| store.look_up_unknown(&account, limit, now)).await
     }
 
+    /// As [`Queue::owing`](crate::outbox::queue::Queue::owing).
+    ///
+    /// # Errors
+    /// When the store failed.
+    pub async fn owing(&self, account: &AccountId, limit: usize, now: HostTime) -> Result<Vec<Item>, Error> {
+        let account = account.clone();
+        self.ask(move |store| store.look_up_owing(&account, limit, now)).await
+    }
+
     /// As [`Queue::next_due`](crate::outbox::queue::Queue::next_due).
     ///
     /// # Errors

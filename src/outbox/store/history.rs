@@ -7,7 +7,7 @@ use crate::call::id::CallId;
 use crate::outbox::queue::{Error, Seq, State};
 use crate::outbox::store::Store;
 use crate::outbox::store::draft::id_entries;
-use crate::outbox::store::trees::{Change, Tree, call_key, seq_of};
+use crate::outbox::store::trees::{Change, Tree, call_key, owing_key, seq_of};
 use crate::outbox::store::value::Stored;
 use crate::time::HostTime;
 
@@ -85,6 +85,7 @@ impl Store {
     fn forget(&self, change: &mut Change, key: &[u8], stored: Option<Stored>) -> Result<(), Error> {
         change.remove(Tree::History, key);
         let (Some(seq), Some(stored)) = (seq_of(key), stored) else { return Ok(()) };
+        change.remove(Tree::Ids, owing_key(seq).as_slice());
         self.forget_ids(change, seq, &stored)
     }
 

@@ -8,6 +8,7 @@ use super::*;
 use crate::call::record::{Moment, Outcome, Skip, What};
 use crate::call::why::{PartialRule, Why};
 use crate::captured_log::Log;
+use crate::outbox::errand::{Errand, Sound};
 use crate::outbox::queue::contract::{self, account, at, balances, call, enqueue, sent, settlement};
 use crate::outbox::queue::{Phase, State};
 use crate::outbox::store::history::Limits;
@@ -321,4 +322,33 @@ fn where_room_is_scarce_calls_at_their_end_are_kept_without_what_explains_them()
     assert!(item.call.timeline.is_empty() && item.call.record.why.is_empty());
     assert_eq!(item.call.record.uniqueids, call(1).record.uniqueids);
     assert_eq!(find(&mut store, 2).call, call(2), "what waits is whole");
+}
+
+#[test]
+fn what_is_owed_outlives_a_restart_and_ends_with_the_call() {
+    let (mut store, dir) = new();
+    let seqs = enqueue(&mut store, vec![call(1), call(2)], at(0));
+    for seq in &seqs {
+        send(&mut store, *seq, at(1));
+    }
+    let owe = |seq, sound| {
+        let errand = Errand { sound: Some(sound), ..Errand::default() };
+        Settlement { errand, ..settlement(seq, sent(at(1)), at(10)) }
+    };
+    let missing = Sound::Missing { since: at(1), tries: 0 };
+    store.settle(seqs.iter().map(|seq| owe(*seq, missing.clone())).collect(), at(2)).unwrap();
+    let mut store = reopen(store, dir.path());
+    let owing = |store: &mut Store| store.owing(&account(), 50, at(10)).unwrap();
+    assert_eq!(owing(&mut store).iter().map(|item| item.seq).collect::<Vec<_>>(), seqs);
+    assert_eq!(store.next_due(&account()).unwrap(), Some(at(10)));
+    store.settle(vec![owe(seqs[0], Sound::Added { file: "a".to_owned() })], at(10)).unwrap();
+    let mut store = reopen(store, dir.path());
+    assert_eq!(owing(&mut store).iter().map(|item| item.seq).collect::<Vec<_>>(), [seqs[1]]);
+    let keys = |store: &Store| store.trees.keys_from(Tree::Ids, b"o").count();
+    assert_eq!(keys(&store), 1);
+    // The call leaves the history, and with it what was owed.
+    store.sweep(Limits { age: Duration::ZERO, count: 0 }, at(100)).unwrap();
+    assert_eq!(keys(&store), 0);
+    assert_eq!(owing(&mut store), []);
+    assert!(store.stats().unwrap().by_phase.values().sum::<u64>() == 2);
 }

@@ -9,7 +9,7 @@ use ami2amo::amo::who::Who;
 use ami2amo::call::id::{AccountId, PbxName};
 use ami2amo::call::record::{CallRecord, FinishedCall};
 use ami2amo::config::file::File;
-use ami2amo::outbox::errand::Errand;
+use ami2amo::outbox::errand::{Errand, Sound};
 use ami2amo::outbox::queue::{Enqueued, EntityRef, Queue as _, Seq, Settlement, State};
 use ami2amo::outbox::store::{Shelf, Store};
 use ami2amo::time::HostTime;
@@ -110,10 +110,23 @@ pub fn settled(seq: Seq, state: State) -> Settlement {
         shown: Some(Responsible::User(504_141)),
         told: Some("ext. 101".to_owned()),
     };
+    let sound = match &state {
+        State::Sent { note_id: Some(_), .. } => Some(Sound::Missing { since: NOW, tries: 2 }),
+        State::Sent { note_id: None, .. } => Some(Sound::Added { file: "2026/11/22/in-1.mp3".to_owned() }),
+        State::Unknown { .. } => Some(Sound::Found { file: "in-2.wav".to_owned() }),
+        State::Parked { .. } => Some(Sound::GivenUp { reason: "there is no file, for 24h".to_owned() }),
+        State::Pending
+        | State::Sending { .. }
+        | State::Unsorted { .. }
+        | State::Skipped { .. }
+        | State::Expired { .. }
+        | State::Dead { .. } => None,
+    };
+    let errand = Errand { sound, ..Errand::default() };
     let errand = if matches!(state, State::Parked { .. }) {
-        Errand { refused_users: vec![504_142], refused_text: true, booked: Some(who), ..Errand::default() }
+        Errand { refused_users: vec![504_142], refused_text: true, booked: Some(who), ..errand }
     } else {
-        Errand::default()
+        errand
     };
     Settlement { seq, state, next_at: LATER, last_error, attempted: true, errand }
 }

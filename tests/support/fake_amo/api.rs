@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::net::Connection;
 use super::strict::{self, Faults};
 use super::{Note, On, Request, Shared, State, What};
-use super::{staff, tasks, unknown};
+use super::{change, staff, tasks, unknown};
 
 pub const HAL: &str = "application/hal+json";
 pub const PROBLEM: &str = "application/problem+json";
@@ -75,7 +75,15 @@ async fn handle(
         Reply::Cut(..) => connection.cut_answer(),
         Reply::Answer(..) | Reply::RetryAfter(_) => {}
     }
-    reply.into_response()
+    let mut response = reply.into_response();
+    let ahead = shared.state().options.ahead;
+    if ahead != 0 {
+        let now = jiff::Timestamp::from_second(super::unix_seconds() + ahead).expect("it is a time");
+        let date = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&now);
+        let date = date.expect("it is after 1970").parse().expect("it is a header");
+        response.headers_mut().insert(header::DATE, date);
+    }
+    response
 }
 
 fn answer(state: &mut State, asked: &Asked) -> Reply {
@@ -94,6 +102,7 @@ fn answer(state: &mut State, asked: &Asked) -> Reply {
         TASKS => On::Tasks,
         path if task_of(path).is_some() => On::TaskChange,
         path if entity_of(path).is_some() => On::Entity,
+        _ if asked.method == Method::PATCH => On::Change,
         _ => On::Notes,
     };
     if state.is_too_fast(Instant::now()) {
@@ -123,6 +132,7 @@ fn answer(state: &mut State, asked: &Asked) -> Reply {
         ("PATCH", path) if let Some(id) = task_of(path) => tasks::change(state, asked, id),
         ("GET", path) if let Some((kind, id)) = entity_of(path) => staff::entity(state, kind, id),
         ("GET", path) if kind_of(path).is_some() => notes(state, asked),
+        ("PATCH", _) => change::patch(state, asked),
         (_, "/api/v4/calls" | UNSORTED | UNSORTED_LIST) => problem(405, "Method Not Allowed", "GET"),
         _ => problem(404, "Not Found", "Not Found"),
     };
@@ -257,7 +267,7 @@ fn note_json(note: &Note) -> Value {
     json!({"id": note.id, "entity_id": note.entity_id, "note_type": note_type(note),
         "created_at": params["created_at"], "updated_at": note.updated_at,
         "params": {"uniq": params["uniq"], "phone": params["phone"], "source": params["source"],
-            "duration": params["duration"]}})
+            "duration": params["duration"], "link": params["link"]}})
 }
 
 fn note_type(note: &Note) -> &'static str {
@@ -350,7 +360,7 @@ pub fn problem(status: u16, title: &str, detail: &str) -> Reply {
     Reply::Answer(status, PROBLEM, body.to_string().into_bytes())
 }
 
-fn page(status: u16) -> Reply {
+pub fn page(status: u16) -> Reply {
     let body = format!("<html>\n<head><title>{status}</title></head>\n<body>nginx</body>\n</html>\n");
     Reply::Answer(status, "text/html", body.into_bytes())
 }

@@ -70,9 +70,8 @@ fn fault(field: &str, value: &Value, options: &Options) -> Option<(&'static str,
     let fits = match field {
         "direction" => matches!(value.as_str(), Some("inbound" | "outbound")),
         "duration" => value.is_u64(),
-        "source" | "phone" | "uniq" | "call_result" => {
-            return text_fault(value, 255);
-        }
+        "source" | "phone" | "uniq" => return text_fault(value, 255),
+        "call_result" => return text_fault(value, options.result_max),
         "link" => return text_fault(value, 2048),
         "call_responsible" if value.is_string() => {
             let refused = ("NotSupportedChoice", "There is no such user.");

@@ -21,7 +21,8 @@ struct Desk {
 impl Desk {
     fn new(toml: &str) -> Self {
         let amo = toml::from_str(&format!("default-user = 7\n[callback-task]\nmake = true\n{toml}")).unwrap();
-        let now = Now { host: ended(60), mono: MONO, open_at: MonoTime::default() };
+        let now =
+            Now { host: ended(60), mono: MONO, open_at: MonoTime::default(), amo_ahead: 0, utc_offset: 0 };
         let rules = Rules { amo, ..Rules::default() };
         let callbacks = Callbacks::of(AccountId::default());
         Self { callbacks, bookings: Bookings::default(), rules, now, drained: true }
