@@ -78,7 +78,8 @@ mod tests {
             ..sample::call("1.1").record
         };
         let settings: Settings =
-            serde_json::from_str(r#"{"source":"АТС","recording-url":"https://p/{file}"}"#).unwrap();
+            serde_json::from_str(r#"{"source":"АТС","recording-url":"https://p/{file}","users":{"101":1}}"#)
+                .unwrap();
         calls::entry(&record, "0", &settings, &Manner { limits, ..Manner::default() }).unwrap()
     }
 
