@@ -149,10 +149,14 @@ impl Drop for Reading {
 /// it is emptied (`copytruncate`) has lines that the copy has, too.
 fn once<L: Line>(newest_first: Vec<Vec<L>>) -> Vec<L> {
     let mut seen = BTreeSet::new();
-    let mut all = Vec::new();
-    for mut lines in newest_first.into_iter().rev() {
+    let mut all: Vec<L> = Vec::new();
+    let mut files = newest_first.into_iter().rev().filter(|lines| !lines.is_empty()).peekable();
+    while let Some(mut lines) = files.next() {
         lines.retain(|line| !seen.contains(line));
-        seen.extend(lines.iter().cloned());
+        // An hour is in one file as a rule, and a copy of all its lines is needed for others only.
+        if files.peek().is_some() {
+            seen.extend(lines.iter().cloned());
+        }
         all.append(&mut lines);
     }
     all
