@@ -111,20 +111,22 @@ fn kept(calls: &[Value]) -> Vec<[String; 3]> {
 #[test]
 fn calls_of_a_day_are_told_as_each_by_itself() {
     for given in [Given::Both, Given::Events] {
-        let mut days: BTreeMap<PathBuf, (Vec<Row>, Vec<Entry>, Vec<Value>)> = BTreeMap::new();
+        let mut days: BTreeMap<PathBuf, Vec<PathBuf>> = BTreeMap::new();
         for events in recordings() {
-            let (rows, entries, calls) = days.entry(events.parent().unwrap().to_owned()).or_default();
-            calls.extend(made_of(&events, given));
-            entries.extend(entries_of(&events, given));
-            rows.extend(if given == Given::Events { Vec::new() } else { rows_beside(&events) });
+            days.entry(events.parent().unwrap().to_owned()).or_default().push(events);
         }
         assert!(days.len() > 1);
-        for (folder, (rows, entries, mut alone)) in days {
-            let mut together = made_of_both(&rows, &entries);
+        for (folder, day) in days {
+            let mut alone: Vec<_> = day.iter().flat_map(|events| made_of(events, given)).collect();
+            let rows = day.iter().filter(|_| given != Given::Events).flat_map(|events| rows_beside(events));
+            let entries: Vec<_> = day.iter().flat_map(|events| entries_of(events, given)).collect();
+            let mut together = made_of_both(&rows.collect::<Vec<_>>(), &entries);
             for calls in [&mut alone, &mut together] {
                 calls.sort_by_key(|call| call["call_id"].to_string());
                 // What is known of an endpoint's side is known of it in each call.
-                calls.iter_mut().for_each(|call| drop(call.as_object_mut().unwrap().remove("why")));
+                for call in calls {
+                    call.as_object_mut().unwrap().remove("why");
+                }
             }
             for (alone, together) in alone.iter().zip(&together) {
                 assert_eq!(alone, together, "{}", folder.display());
