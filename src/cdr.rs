@@ -20,3 +20,4 @@ pub mod range;
 pub mod row;
 #[cfg(feature = "daemon")]
 pub mod source;
+pub mod truth;

@@ -161,7 +161,7 @@ async fn check_transfer(source: &Source, events: &Events, expected: (u64, &str))
     let from = PbxTime::from_micros(newest.micros() - 60_000_000);
     let fetched =
         fetch::calls(source, Some(events), known, Range { from, to: newest.after(ROUNDING) }).await.unwrap();
-    assert_eq!((fetched.calls.len(), fetched.unread_events.len()), (1, 0));
+    assert_eq!((fetched.calls.len(), fetched.events.len()), (1, 0));
     let record = &fetched.calls[0].call.record;
     assert_eq!(
         (record.answered_by.join(","), record.bridged_seconds.rounded()),
@@ -177,7 +177,7 @@ async fn check_transfer(source: &Source, events: &Events, expected: (u64, &str))
     assert!(told.contains("no_such"), "{told}");
     let fetched =
         fetch::calls(source, Some(&absent), known, Range { from, to: newest.after(ROUNDING) }).await.unwrap();
-    let unread: Vec<_> = fetched.unread_events.iter().map(ToString::to_string).collect();
+    let unread: Vec<_> = fetched.events.iter().map(ToString::to_string).collect();
     assert!(fetched.calls.len() == 1 && unread[0].contains("no_such"), "{unread:?}");
 }
 
@@ -211,7 +211,11 @@ fn check_group_call(call: &FinishedCall, at: i64) {
 #[tokio::test]
 async fn a_table_of_freepbx_on_mariadb_is_read() {
     let Some(mut maria) = servers::Maria::start() else { return };
-    let hours: Vec<String> = (0..48).map(|hour| group_call(MADE + hour * 3600, hour + 1)).collect();
+    let mut hours: Vec<String> = (0..48).map(|hour| group_call(MADE + hour * 3600, hour + 1)).collect();
+    // One that rang for ten hours and three seconds.
+    let long =
+        group_call(MADE - 12 * 3600, 99).replace(",3,0,'NO", ",36003,0,'NO").replace(",7,4,", ",36007,4,");
+    hours.push(long);
     maria.run(&format!("{FREEPBX}; {};", insert(&hours)));
     maria
         .run("CREATE USER reader@'%' IDENTIFIED BY 'p4ss'; GRANT SELECT ON asteriskcdrdb.cdr TO reader@'%';");
@@ -231,7 +235,8 @@ async fn a_table_of_freepbx_on_mariadb_is_read() {
     let found = calls(&source, MADE + 10 * 3600 - 60, MADE + 13 * 3600 - 60).await;
     assert_eq!(found.len(), 3);
     (10..).zip(&found).for_each(|(hour, call)| check_group_call(call, MADE + hour * 3600));
-    assert_eq!(calls(&source, MADE - 7200, MADE - 60).await, []);
+    assert_eq!(calls(&source, MADE - 7000, MADE - 60).await, []);
+    assert_eq!(calls(&source, MADE - 7200, MADE - 7000).await.len(), 1);
 
     let by_socket = Source::Mysql(Server { socket: Some(maria.socket()), ..server.clone() });
     assert_eq!(by_socket.probe().await.unwrap(), probe);
@@ -319,8 +324,20 @@ async fn a_table_of_mikopbx_is_read_and_never_written() {
         )
     };
     let answered = format!("{}.120", clock(MADE + 3));
-    let statements =
-        [MIKOPBX.to_owned(), row("101", String::new(), 3, "NOANSWER"), row("102", answered, 7, "ANSWERED")];
+    // On the phone for ten hours, and ended an hour before the other call begins.
+    const LONG: i64 = 10 * 3600;
+    let begun = MADE - LONG - 3600;
+    let conference = row("103", format!("{}.120", clock(begun + 1)), LONG, "ANSWERED")
+        .replace(&clock(MADE), &clock(begun))
+        .replace(&clock(MADE + LONG), &clock(begun + LONG))
+        .replace(&format!("{MADE}.1"), &format!("{begun}.9"))
+        .replace("00000001", "00000009");
+    let statements = [
+        MIKOPBX.to_owned(),
+        conference,
+        row("101", String::new(), 3, "NOANSWER"),
+        row("102", answered, 7, "ANSWERED"),
+    ];
     servers::sqlite(&path, &statements).await;
     let before = std::fs::read(&path).unwrap();
     let source = Source::Sqlite { path: path.clone(), table: "cdr_general".to_owned() };
@@ -331,6 +348,11 @@ async fn a_table_of_mikopbx_is_read_and_never_written() {
     assert_eq!((record.did.as_deref(), record.responsible.as_deref()), (Some("74957000300"), Some("102")));
     assert_eq!(record.talk_seconds.millis(), 4500);
     assert_eq!(record.uniqueids, [format!("mikopbx-{MADE}.1")]);
+    let long = calls(&source, MADE - 3700, MADE - 3500).await;
+    assert_eq!(
+        long.iter().map(|call| call.record.talk_seconds.rounded()).collect::<Vec<_>>(),
+        [LONG.cast_unsigned()]
+    );
     assert_eq!(std::fs::read(&path).unwrap(), before);
     let names: Vec<_> =
         std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();

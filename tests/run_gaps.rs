@@ -245,3 +245,71 @@ async fn records_that_cannot_be_read_are_told_and_tried_again() {
     assert!(told.contains("Master.csv") && told.contains("No such file"), "{told}");
     daemon.stopped().await;
 }
+
+/// Nothing runs on the PBX: so its list of channels says.
+fn no_channels() -> Step {
+    let list = "Event: CoreShowChannelsComplete\r\nEventList: Complete\r\nListItems: 0\r\n\r\n";
+    Step::Send(list.as_bytes().to_vec())
+}
+
+#[tokio::test]
+async fn a_call_that_rang_at_the_cut_is_told_by_the_records() {
+    let start = now() - 1;
+    let events = String::from_utf8(events(start)).unwrap();
+    let ringing = events.split_inclusive("\r\n\r\n").next().unwrap().as_bytes().to_vec();
+    let ami = FakeAmi::start(script(vec![Step::Send(ringing), Step::Hold, Step::Cut])).await;
+    let host = host_with_records(ami.port());
+    let mut daemon = host.start();
+    ami.wait_for(LIMIT, |seen| seen.pings > 0).await;
+    ami.set_script(script(vec![no_channels()]));
+    // It was answered while nobody looked, and was over before the next look.
+    let time = |at: i64| local::text((at + ZONE_S) * 1_000_000);
+    let answered = record(start)
+        .replace(",,", &format!(",\"{}\",", time(start + 1)))
+        .replace("2,0,\"NO ANSWER\"", "2,1,\"ANSWERED\"");
+    std::fs::write(host.path("Master.csv"), answered).unwrap();
+    ami.go_on();
+    daemon.logs("call ended").await;
+    let told = daemon.logs("is told by the PBX's records").await;
+    assert!(told.contains("Answered"), "{told}");
+    daemon.stopped().await;
+    assert_eq!(host.stored().ended, 1);
+    let record = stored(&host, start);
+    assert!(record.answered && !record.partial && record.source == Source::Cdr, "{record:?}");
+    assert_eq!((record.responsible.as_deref(), record.status), (Some("101"), Some(4)));
+    assert_eq!(record.started_at.micros() % 1_000_000, 500_000, "what was seen is as it was seen");
+}
+
+#[tokio::test]
+async fn records_that_hang_keep_no_other_pbx_waiting() {
+    let cut = || script(vec![Step::Send(events(now() - 5)), Step::Hold, Step::Cut]);
+    let (slow, quick) = (FakeAmi::start(cut()).await, FakeAmi::start(cut()).await);
+    let host = host_with_records(quick.port());
+    // A database that takes connections and says nothing.
+    let mute = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = mute.local_addr().unwrap().port();
+    let table = format!(
+        "[[pbx]]\nname = \"slow\"\nhost = \"127.0.0.1\"\nport = {}\nusername = \"ami2amo\"\nsecret-file = \"{}\"\n\
+         [pbx.cdr]\nkind = \"mysql\"\nuser = \"u\"\nport = {port}\n[amocrm]",
+        slow.port(),
+        host.path("secret").display(),
+    );
+    host.edit("[amocrm]", &table);
+    let mut daemon = host.start();
+    for ami in [&slow, &quick] {
+        ami.wait_for(LIMIT, |seen| seen.pings > 0).await;
+        ami.set_script(script(vec![]));
+    }
+    slow.go_on();
+    daemon.logs("calls of this time are looked for").await;
+    let missed = now() - 1;
+    add(&host.path("Master.csv"), &[missed]);
+    // The search at the slow one has begun when the quick one's gap comes.
+    let _asked = tokio::time::timeout(LIMIT, mute.accept()).await.unwrap().unwrap();
+    quick.go_on();
+    let told = daemon.logs("were taken from the PBX's records").await;
+    assert!(told.contains("pbx=default") && told.contains("added=1"), "{told}");
+    let told = daemon.logs("cannot be looked for yet").await;
+    assert!(told.contains("pbx=slow") && told.contains("did not answer within"), "{told}");
+    daemon.stopped().await;
+}

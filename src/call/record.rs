@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::call::id::{AccountId, CallId, PbxName};
 use crate::call::line::Terms;
-use crate::call::why::Why;
+use crate::call::why::{PartialRule, Why};
 use crate::time::PbxTime;
 
 /// Version of [`CallRecord`]'s JSON; keys are only ever added, so it has been 1 from the start.
@@ -93,6 +93,13 @@ pub struct CallRecord {
     pub skip: Option<Skip>,
     #[serde(deserialize_with = "known")]
     pub why: Vec<Why>,
+}
+
+impl CallRecord {
+    /// Whether its end was not seen, so that somebody else may know more of it.
+    pub fn is_cut(&self) -> bool {
+        self.partial && self.why.contains(&Why::Partial { rule: PartialRule::EndNotSeen })
+    }
 }
 
 /// Who started the call.

@@ -56,12 +56,16 @@ pub struct Probe {
     pub newest: Option<PbxTime>,
     /// Records have linkedids: those of one call are surely found.
     pub linked: bool,
+    /// How many of the newest cannot be read.
+    pub unusable: u64,
 }
 
 /// What was read of a source.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Found {
     pub rows: Vec<Row>,
+    /// Records of which nothing can be made.
+    pub unusable: u64,
     pub unread: Vec<Unread>,
 }
 
@@ -91,8 +95,11 @@ pub enum Error {
     Patience { place: String },
     #[error("there are more than {ROWS_MAX} events of calls of one hour")]
     TooManyEvents,
-    #[error("there are more than {ROWS_MAX} records within {hours} h: something is wrong with their times")]
-    TooMany { hours: u64 },
+    #[error(
+        "there are more than {ROWS_MAX} records around {at}: either their times are wrong, or this PBX is too large for \
+         its records to be read"
+    )]
+    TooMany { at: PbxTime },
 }
 
 /// Longest wait for one reading. An index on the time makes it milliseconds; a table of ten million rows
@@ -136,7 +143,8 @@ impl fmt::Display for Unread {
 
 impl Source {
     /// The records that overlap `range`, by beginning. Records of calls that began up to
-    /// [`Range::LEAD`] before it are among them, so that calls are whole.
+    /// [`Range::LEAD`] before it are among them, so that calls are whole. What was met on the way and could
+    /// not be read is counted.
     ///
     /// # Errors
     /// When the source cannot be read: what to do.
@@ -152,13 +160,13 @@ impl Source {
                 }
             }
         };
-        let (Rows { rows, .. }, unread) = self.patiently(reading).await?;
+        let (Rows { rows, unusable }, unread) = self.patiently(reading).await?;
         if rows.len() > ROWS_MAX {
-            return Err(Error::TooMany { hours: range.to.since(range.from).as_secs().div_ceil(3600) });
+            return Err(Error::TooMany { at: range.from });
         }
         let mut rows: Vec<Row> = rows.into_iter().filter(|row| range.overlaps(row)).collect();
         rows.sort_by_key(|row| (row.start, row.sequence));
-        Ok(Found { rows, unread })
+        Ok(Found { rows, unusable, unread })
     }
 
     /// Looks whether records can be read.
@@ -174,8 +182,9 @@ impl Source {
                 Self::Mysql(_) | Self::Postgres(_) | Self::Sqlite { .. } => self.newest_rows().await,
             }
         };
-        let Rows { rows, .. } = self.patiently(looking).await?;
+        let Rows { rows, unusable } = self.patiently(looking).await?;
         Ok(Probe {
+            unusable,
             newest: rows.iter().map(|row| row.end).max(),
             linked: rows.iter().any(|row| !row.linkedid.is_empty()),
         })
@@ -228,10 +237,17 @@ impl Source {
 
     #[cfg(not(all(feature = "cdr-mysql", feature = "cdr-postgres", feature = "cdr-sqlite")))]
     fn not_built(&self) -> Error {
-        match self {
-            Self::Csv { .. } | Self::Mysql(_) => Error::NotBuilt("MySQL", "cdr-mysql"),
-            Self::Postgres(_) => Error::NotBuilt("PostgreSQL", "cdr-postgres"),
-            Self::Sqlite { .. } => Error::NotBuilt("SQLite", "cdr-sqlite"),
-        }
+        self.lacks_driver().unwrap_or(Error::NotBuilt("MySQL", "cdr-mysql"))
+    }
+
+    /// That this build cannot ask such a source, where it cannot.
+    pub fn lacks_driver(&self) -> Option<Error> {
+        let (is_built, name, feature) = match self {
+            Self::Csv { .. } => return None,
+            Self::Mysql(_) => (cfg!(feature = "cdr-mysql"), "MySQL", "cdr-mysql"),
+            Self::Postgres(_) => (cfg!(feature = "cdr-postgres"), "PostgreSQL", "cdr-postgres"),
+            Self::Sqlite { .. } => (cfg!(feature = "cdr-sqlite"), "SQLite", "cdr-sqlite"),
+        };
+        (!is_built).then_some(Error::NotBuilt(name, feature))
     }
 }

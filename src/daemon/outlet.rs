@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
+use std::time::Duration;
 
 use tracing::{error, warn};
 
@@ -26,6 +27,8 @@ pub struct Door {
     receipts: VecDeque<(Receipt, usize)>,
     /// Endpoints whose side rests on little, each told once.
     doubts: Doubts,
+    /// How long calls that a gap cut short wait for what the PBX's records have of them.
+    hold: Duration,
 }
 
 /// The store as the courier asks it.
@@ -38,8 +41,8 @@ pub struct Outlet(pub Handle);
 const CALLS_MAX: usize = 2048;
 
 impl Door {
-    pub fn new(store: Handle, pbx: PbxName) -> Self {
-        Self { store, pbx, receipts: VecDeque::new(), doubts: Doubts::default() }
+    pub fn new(store: Handle, pbx: PbxName, hold: Duration) -> Self {
+        Self { store, pbx, receipts: VecDeque::new(), doubts: Doubts::default(), hold }
     }
 }
 
@@ -66,7 +69,7 @@ impl Sink for Door {
         for call in &parcel.calls {
             self.tell_doubts(&call.record);
         }
-        self.receipts.push_back((self.store.try_store(&self.pbx, parcel)?, count));
+        self.receipts.push_back((self.store.try_hold(&self.pbx, parcel, self.hold)?, count));
         Ok(())
     }
 

@@ -5,7 +5,9 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::ops;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::cdr::range::Range;
@@ -43,10 +45,17 @@ pub(super) struct Text<L> {
 const STRETCH: u64 = 16 << 10;
 
 /// A longer line is none of Asterisk's.
-const LINE_MAX: u64 = 64 << 10;
+const LINE_MAX: usize = 64 << 10;
 
 /// Lines at the end of a file that tell its clock's offset.
 const TAIL: usize = 40;
+
+/// Lines that a PBX may have written with a clock that was wrong, until it was set: so many in a row do not
+/// hide the others. Half a megabyte that is read in vain.
+const ASTRAY: usize = 2000;
+
+/// So many bytes hold [`ASTRAY`] lines.
+const ASTRAY_BYTES: u64 = 512 << 10;
 
 /// Between two looks at the clock.
 const LINES_UNWATCHED: usize = 4096;
@@ -104,9 +113,35 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
 ) -> Result<T, Error> {
     let shown = path.clone();
-    let done = tokio::task::spawn_blocking(move || work(&path)).await;
+    let reading = Reading::begin(&path).map_err(|source| Error::File { path: path.clone(), source })?;
+    let done = tokio::task::spawn_blocking(move || {
+        let _reading = reading;
+        work(&path)
+    });
+    let done = done.await;
     done.unwrap_or_else(|stopped| Err(io::Error::other(stopped)))
         .map_err(|source| Error::File { path: shown, source })
+}
+
+/// A log that is being read. One on a server that is gone holds its thread for ever: it gets one, and not
+/// another at each try.
+struct Reading(PathBuf);
+
+static READING: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+impl Reading {
+    fn begin(path: &Path) -> io::Result<Self> {
+        let is_first = READING.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned());
+        let hangs =
+            || io::Error::new(io::ErrorKind::WouldBlock, "an earlier reading of it has not come to its end");
+        if is_first { Ok(Self(path.to_owned())) } else { Err(hangs()) }
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        READING.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.0);
+    }
 }
 
 /// The lines of files, the newest of which comes first, from the oldest on. A file that is copied before
@@ -161,15 +196,17 @@ impl Opened {
             Packing::Plain => self.find::<L>(wanted, fallback)?,
             Packing::Gzip | Packing::Zstd => 0,
         };
-        let mut late = 0;
-        self.each(start, wanted.deadline, |line: L| {
+        let (mut late, mut is_near) = (0, true);
+        self.each(start..u64::MAX, wanted.deadline, |line: L| {
             let at = line.at(fallback);
-            // Some lines in a row from after the range: the rest is, too.
+            // Many lines in a row from after the range: the rest is, too.
             late = if at.is_some_and(|at| at > wanted.until) { late + 1 } else { 0 };
-            if late >= TAIL || lines.len() > ROWS_MAX {
+            if late >= ASTRAY || lines.len() > ROWS_MAX {
                 return Next::Stop;
             }
-            if at.is_none_or(|at| at >= wanted.from) {
+            // A line without a time is of that of its neighbours.
+            is_near = at.map_or(is_near, |at| at >= wanted.from);
+            if is_near {
                 lines.push(line);
             }
             Next::Go
@@ -187,7 +224,7 @@ impl Opened {
 
     fn tells_epochs<L: Line>(&mut self, deadline: MonoTime) -> io::Result<bool> {
         let (mut seen, mut told) = (0, false);
-        self.each(0, deadline, |line: L| {
+        self.each(0..u64::MAX, deadline, |line: L| {
             seen += 1;
             told |= line.at(None).is_some();
             if told || seen >= TAIL { Next::Stop } else { Next::Go }
@@ -201,7 +238,7 @@ impl Opened {
             Packing::Gzip | Packing::Zstd => 0,
         };
         let mut last = VecDeque::with_capacity(TAIL);
-        self.each(start, deadline, |line: L| {
+        self.each(start..u64::MAX, deadline, |line: L| {
             if last.len() == TAIL {
                 last.pop_front();
             }
@@ -213,11 +250,30 @@ impl Opened {
 
     /// Where the lines begin that are of `wanted.from` or later, or somewhat before.
     fn find<L: Line>(&mut self, wanted: Wanted, fallback: Option<i64>) -> io::Result<u64> {
+        let mut found = self.halve::<L>(wanted, fallback)?;
+        // Lines with a wrong clock may have led past good ones.
+        while found > 0 {
+            let before = found.saturating_sub(ASTRAY_BYTES);
+            let mut is_early = true;
+            self.each(before..found, wanted.deadline, |line: L| {
+                is_early = line.at(fallback).is_none_or(|at| at < wanted.from);
+                if is_early { Next::Go } else { Next::Stop }
+            })?;
+            if is_early {
+                break;
+            }
+            found = before;
+        }
+        Ok(found)
+    }
+
+    /// As [`Self::find`], in a file in which every line is later than the one before.
+    fn halve<L: Line>(&mut self, wanted: Wanted, fallback: Option<i64>) -> io::Result<u64> {
         let (mut low, mut high) = (0, self.file.metadata()?.len());
         while high - low > STRETCH {
             let middle = low + (high - low) / 2;
             let (mut first, mut seen) = (None, 0);
-            self.each(middle, wanted.deadline, |line: L| {
+            self.each(middle..u64::MAX, wanted.deadline, |line: L| {
                 seen += 1;
                 first = line.at(fallback);
                 if first.is_some() || seen >= TAIL { Next::Stop } else { Next::Go }
@@ -230,35 +286,41 @@ impl Opened {
         Ok(low)
     }
 
-    /// The lines from the first that begins after `start` on; from the beginning those of the first, too.
+    /// The lines from the first that begins after the start of `place` on to its end; from the file's beginning
+    /// those of the first, too. Of a packed file only that is asked for.
     fn each<L: Line>(
         &mut self,
-        start: u64,
+        place: ops::Range<u64>,
         deadline: MonoTime,
         mut take: impl FnMut(L) -> Next,
     ) -> io::Result<()> {
-        self.file.seek(SeekFrom::Start(start))?;
+        self.file.seek(SeekFrom::Start(place.start))?;
         let text: Box<dyn Read + '_> = match self.packing {
-            Packing::Plain => Box::new(&mut self.file),
+            Packing::Plain => Box::new((&mut self.file).take(place.end.saturating_sub(place.start))),
             Packing::Gzip | Packing::Zstd => match packing::unpack(&mut self.file)? {
                 Some(unpacked) => unpacked.text,
                 None => return Ok(()),
             },
         };
         let mut reader = BufReader::with_capacity(64 << 10, text);
-        let (mut line, mut torn) = (Vec::new(), start > 0);
+        let (mut line, mut torn) = (Vec::new(), place.start > 0);
         for count in 1_usize.. {
             if count.is_multiple_of(LINES_UNWATCHED) && clock::mono() > deadline {
                 return Err(io::Error::new(io::ErrorKind::TimedOut, "it takes too long"));
             }
             line.clear();
-            if reader.by_ref().take(LINE_MAX).read_until(b'\n', &mut line)? == 0 {
+            let limit = u64::try_from(LINE_MAX).unwrap_or(u64::MAX);
+            if reader.by_ref().take(limit).read_until(b'\n', &mut line)? == 0 {
                 break;
             }
             let is_whole = line.pop_if(|last| *last == b'\n').is_some();
-            let was_torn = std::mem::replace(&mut torn, !is_whole);
             // The last line may still be being written.
-            let read = (is_whole && !was_torn).then(|| L::read(&line)).flatten();
+            let is_over = !is_whole && line.len() < LINE_MAX;
+            let was_torn = std::mem::replace(&mut torn, !is_whole);
+            if was_torn || is_over || line.trim_ascii().is_empty() {
+                continue;
+            }
+            let read = L::read(if is_whole { &line } else { b"" });
             if let Some(Next::Stop) = read.map(&mut take) {
                 break;
             }

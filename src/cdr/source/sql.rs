@@ -18,6 +18,9 @@ const WITNESSES: usize = 20;
 /// The local time may jump by an hour within the range, or have jumped since.
 const JUMP: Duration = Duration::from_hours(1);
 
+/// A call that lasts longer is looked for by hand.
+const LONG: Duration = Duration::from_hours(24);
+
 /// Columns without which no call can be made of rows.
 const NEEDED: &[(Column, &str)] =
     &[(Column::Start, "calldate"), (Column::Channel, "channel"), (Column::Disposition, "disposition")];
@@ -46,6 +49,7 @@ struct Shape<C> {
     columns: Vec<(C, String)>,
     quote: char,
     text: &'static str,
+    number: &'static str,
     /// Parameters have numbers, and types of their own.
     numbered: bool,
 }
@@ -59,8 +63,11 @@ impl Source {
         let newest = shape.raws(newest);
         let Some(offset) = offset_of(&newest) else { return Ok(Rows::default()) };
         let local = |at: PbxTime, by: i64| local::text(at.micros() + offset + by);
-        let (lead, jump) = (micros(Range::LEAD + JUMP), micros(JUMP));
-        let bounds = [local(range.from, -lead), local(range.to, jump)];
+        let lead = micros(Range::LEAD + JUMP + JUMP);
+        let bounds = [-micros(LONG), -lead].map(|by| local(range.from, by));
+        let [long, near] = bounds;
+        let until = local(range.to, micros(JUMP));
+        let bounds = if shape.has_duration() { vec![long, until, near] } else { vec![near, until] };
         let rows = self.ask(&mut link, shape.between(), &bounds).await?;
         link.close().await;
         Ok(Rows::read(&shape.raws(rows), Some(offset)))
@@ -103,12 +110,12 @@ impl Source {
                 return Err(Error::Column { place: self.place(), table, column: named });
             }
         }
-        let (quote, text) = match self {
-            Self::Postgres(_) | Self::Sqlite { .. } => ('"', "TEXT"),
-            Self::Mysql(_) | Self::Csv { .. } => ('`', "CHAR"),
+        let (quote, text, number) = match self {
+            Self::Postgres(_) | Self::Sqlite { .. } => ('"', "TEXT", "NUMERIC"),
+            Self::Mysql(_) | Self::Csv { .. } => ('`', "CHAR", "SIGNED"),
         };
         let numbered = matches!(self, Self::Postgres(_));
-        Ok((link, Shape { table, columns, quote, text, numbered }))
+        Ok((link, Shape { table, columns, quote, text, number, numbered }))
     }
 
     fn table(&self) -> &str {
@@ -314,10 +321,24 @@ impl Shape<Column> {
         self.newest_by(&self.start())
     }
 
+    /// Rows by their beginning, which has the index. Those that began long before are of use only when they
+    /// lasted: the others would be a day's for each hour that is read.
     fn between(&self) -> String {
         let (select, start) = (self.select(), self.start());
-        let [from, to] = [1, 2].map(|at| self.time(at));
-        format!("{select} WHERE {start} BETWEEN {from} AND {to} ORDER BY {start} LIMIT {}", ROWS_MAX + 1)
+        let [from, to, near] = [1, 2, 3].map(|at| self.time(at));
+        let lasted = self.name(Column::Duration).map(|name| {
+            let seconds = JUMP.as_secs();
+            format!(" AND ({start} >= {near} OR CAST({name} AS {}) >= {seconds})", self.number)
+        });
+        let lasted = lasted.unwrap_or_default();
+        format!(
+            "{select} WHERE {start} BETWEEN {from} AND {to}{lasted} ORDER BY {start} LIMIT {}",
+            ROWS_MAX + 1
+        )
+    }
+
+    fn has_duration(&self) -> bool {
+        self.columns.iter().any(|(column, _)| *column == Column::Duration)
     }
 }
 

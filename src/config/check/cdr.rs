@@ -45,6 +45,10 @@ pub(super) fn table(
         CdrKind::Mysql => Source::Mysql(server(&place, table, surroundings, report)?),
         CdrKind::Postgres => Source::Postgres(server(&place, table, surroundings, report)?),
     };
+    if let Some(error) = source.lacks_driver() {
+        report.fail(&place, error.to_string(), "");
+        return None;
+    }
     let cel = match &table.cel {
         Some(cel) => Some(events(&place, table.kind, cel, report)?),
         None => None,
@@ -188,11 +192,12 @@ mod tests {
         let cel = Events::Csv { path: "/log/cel-custom/Master.csv".into() };
         assert_eq!(checked(&format!("{file}cel = \"/log/cel-custom/Master.csv\"")), (vec![], Some(cel)));
         refused(&format!("{file}cel = \"cel\""), "\"cel\" is no absolute path");
-        for kind in [
-            "kind = \"mysql\"\nuser = \"u\"",
-            "kind = \"postgres\"\nuser = \"u\"",
-            "kind = \"sqlite\"\npath = \"/a\"",
-        ] {
+        let kinds = [
+            (cfg!(feature = "cdr-mysql"), "kind = \"mysql\"\nuser = \"u\""),
+            (cfg!(feature = "cdr-postgres"), "kind = \"postgres\"\nuser = \"u\""),
+            (cfg!(feature = "cdr-sqlite"), "kind = \"sqlite\"\npath = \"/a\""),
+        ];
+        for (_, kind) in kinds.into_iter().filter(|(is_built, _)| *is_built) {
             let cel = Events::Table { name: "cel".to_owned() };
             assert_eq!(checked(&format!("{kind}\ncel = \"cel\"")), (vec![], Some(cel)));
             refused(&format!("{kind}\ncel = \"/log/cel-custom/Master.csv\""), "is no name");

@@ -28,7 +28,7 @@ pub(super) struct Draft {
     pub kept: u64,
     pub slips: Vec<Slip>,
     pub ids: BTreeSet<CallId>,
-    news: bool,
+    pub news: bool,
 }
 
 /// The ledger in `meta`.

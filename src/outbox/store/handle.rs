@@ -117,12 +117,23 @@ impl Handle {
     /// # Errors
     /// Gives all of it back when the store has failed or too much waits for it.
     pub fn try_store(&self, pbx: &PbxName, parcel: Parcel) -> Result<Receipt, Parcel> {
+        self.try_hold(pbx, parcel, Duration::ZERO)
+    }
+
+    /// As [`Self::try_store`]; calls that were cut short are held back for `hold`, in which
+    /// [`Self::tell_anew`] may tell what became of them.
+    ///
+    /// # Errors
+    /// As [`Self::try_store`].
+    pub fn try_hold(&self, pbx: &PbxName, parcel: Parcel, hold: Duration) -> Result<Receipt, Parcel> {
         if self.failure().is_some() {
             return Err(parcel);
         }
         let Ok(place) = self.commands.try_reserve() else { return Err(parcel) };
         let (reply, answer) = oneshot::channel();
-        place.send(Command::Work(Box::new(Intake::new(parcel, pbx.clone(), None, reply))));
+        let mut intake = Intake::new(parcel, pbx.clone(), None, reply);
+        intake.hold = hold;
+        place.send(Command::Work(Box::new(intake)));
         Ok(Receipt(answer))
     }
 
@@ -223,6 +234,14 @@ impl Handle {
     pub async fn find_uniqueid(&self, pbx: &PbxName, uniqueid: &str) -> Result<Vec<Item>, Error> {
         let (pbx, uniqueid) = (pbx.clone(), uniqueid.to_owned());
         self.ask(move |store| store.look_up_uniqueid(&pbx, &uniqueid)).await
+    }
+
+    /// Puts `call` in the place of a call that is held back, and lets it go; whether it was held back.
+    ///
+    /// # Errors
+    /// When the store failed.
+    pub async fn tell_anew(&self, seq: Seq, call: FinishedCall, now: HostTime) -> Result<bool, Error> {
+        self.ask(move |store| store.amend(seq, &call, now)).await
     }
 
     /// As [`Queue::stats`](crate::outbox::queue::Queue::stats).

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::*;
-use crate::call::record::{Moment, Skip, What};
+use crate::call::record::{Moment, Outcome, Skip, What};
+use crate::call::why::{PartialRule, Why};
 use crate::captured_log::Log;
 use crate::outbox::queue::contract::{self, account, at, balances, call, enqueue, sent, settlement};
 use crate::outbox::queue::{Phase, State};
@@ -198,6 +199,72 @@ fn the_history_forgets_by_number_some_at_a_time() {
     assert!(store.find(&call(589).record.call_id).unwrap().is_none());
     assert!(store.find(&call(590).record.call_id).unwrap().is_some());
     assert!(balances(&store.stats().unwrap()));
+}
+
+#[test]
+fn it_is_known_since_when_every_call_is_remembered() {
+    let (mut store, _dir) = new();
+    for n in 0..6 {
+        let mut skipped = call(n);
+        skipped.record.skip = Some(Skip::Internal);
+        enqueue(&mut store, vec![skipped], at(100 + i64::from(n)));
+    }
+    let limits = |count| Limits { age: Duration::from_secs(1000), count };
+    assert_eq!(store.remembers_within(limits(10), at(5000)).unwrap(), at(4000));
+    while store.sweep(limits(3), at(500)).unwrap() {}
+    // Those that came at 100, 101 and 102 are forgotten, and nothing that came later.
+    assert_eq!(store.remembers_within(limits(3), at(500)).unwrap(), at(103));
+    assert_eq!(store.remembers_within(limits(3), at(5000)).unwrap(), at(4000));
+}
+
+/// A call whose end nobody saw, held back for a minute and a half at 0.
+fn held(store: &mut Store, n: u32) -> FinishedCall {
+    let mut cut = call(n);
+    cut.record.partial = true;
+    cut.record.why.push(Why::Partial { rule: PartialRule::EndNotSeen });
+    let hold = Duration::from_secs(90);
+    let calls = [cut.clone(), call(n + 1)];
+    store.take_in_with(&calls, &PbxName::default(), &[], at(0), hold).unwrap();
+    store.persist().unwrap();
+    cut
+}
+
+#[test]
+fn a_call_that_was_cut_short_waits_for_who_knows_more() {
+    let (mut store, dir) = new();
+    let cut = held(&mut store, 1);
+    let leased = |store: &mut Store, s: i64| -> Vec<FinishedCall> {
+        let items = store.lease(&account(), 50, at(s)).unwrap();
+        items.into_iter().map(|item| item.call).collect()
+    };
+    assert_eq!(leased(&mut store, 1), [call(2)], "others do not wait for it");
+    let mut store = reopen(store, dir.path());
+    assert_eq!(leased(&mut store, 80), [call(2)]);
+    assert_eq!(leased(&mut store, 90), [cut, call(2)]);
+}
+
+#[test]
+fn a_call_that_waits_is_told_anew_and_goes() {
+    let (mut store, dir) = new();
+    let cut = held(&mut store, 1);
+    let mut told = cut.clone();
+    told.record.outcome = Outcome::Busy;
+    told.record.uniqueids.push("1.77".to_owned());
+    let seq = store.find(&cut.record.call_id).unwrap().unwrap().seq;
+    assert!(store.amend(seq, &told, at(5)).unwrap());
+    store.persist().unwrap();
+    let mut store = reopen(store, dir.path());
+    let items = store.lease(&account(), 50, at(5)).unwrap();
+    assert!(items.iter().any(|item| item.seq == seq && item.call == told));
+    assert_eq!(store.find_uniqueid(&PbxName::default(), "1.77").unwrap().len(), 1);
+    assert!(balances(&store.stats().unwrap()));
+    // It is on its way, as any other call: nothing is changed any more.
+    assert!(!store.amend(seq, &cut, at(6)).unwrap());
+    drop(store);
+    // A database that is made anew has it as it was told last.
+    fs::remove_dir_all(dir.path().join("queue")).unwrap();
+    let mut store = Store::open(dir.path(), at(7)).unwrap();
+    assert_eq!(store.find(&cut.record.call_id).unwrap().unwrap().call, told);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::fs::{File, Metadata};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -31,7 +32,9 @@ impl Piece {
         if !self.is_log && UNKNOWN_PACKINGS.contains(&packing) {
             return Err(io::Error::other("only gzip and zstd are unpacked: let logrotate use one of them"));
         }
-        File::open(&self.path)
+        // A pipe of this name would wait for who writes into it.
+        let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(&self.path)?;
+        if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::from(io::ErrorKind::InvalidInput)) }
     }
 }
 
