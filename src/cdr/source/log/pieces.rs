@@ -33,7 +33,8 @@ impl Piece {
             return Err(io::Error::other("only gzip and zstd are unpacked: let logrotate use one of them"));
         }
         // A pipe of this name would wait for who writes into it.
-        File::options().read(true).custom_flags(libc::O_NONBLOCK).open(&self.path)
+        let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(&self.path)?;
+        if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::from(io::ErrorKind::InvalidInput)) }
     }
 }
 
