@@ -97,7 +97,7 @@ impl Live {
         now: Now,
     ) -> Want {
         let settings = &around.rules.amo.callback_task;
-        if !settings.make || is_stale(self.row.ended_at, now.host) {
+        if !settings.make || is_stale(self.row.ended, now.host) {
             return Want::Forget;
         }
         if !around.drained && now.mono.since(self.since) < PATIENCE {
