@@ -288,7 +288,7 @@ async fn an_unpaid_account_holds_the_queue_until_it_is_paid() {
     daemon.wait_for_standing(|standing| held(standing, Hold::Unpaid)).await;
     daemon.wait_for_phases(&[Phase::Sent; 5]).await;
     assert_each_once(&fake, 5);
-    let mut sizes: Vec<usize> = fake.posts().iter().map(|post| post.body.as_array().unwrap().len()).collect();
+    let sizes: Vec<usize> = fake.posts().iter().map(|post| post.body.as_array().unwrap().len()).collect();
     assert_eq!(sizes, [5, 1, 1, 1, 4], "one call at a time is risked while the account is held");
     daemon.stop().await;
 }

@@ -234,7 +234,7 @@ impl Courier {
             Outcome::Unknown(items) if items.is_empty() => self.step = Step::Lease,
             Outcome::Unknown(items) => self.unknown(errand::alike(items), now),
             Outcome::Leased(items) => self.leased(items, now),
-            Outcome::NextDue(due) => self.step = Step::Rest(self.aside_due(rest_until(due, now))),
+            Outcome::NextDue(due) => self.step = Step::Rest(self.aside_due(rest_until(due, now), now)),
             Outcome::Intended(batch) => self.intended(batch, now),
             Outcome::Settled => self.settled(),
             Outcome::Probed(probed) => self.probed(probed, now),

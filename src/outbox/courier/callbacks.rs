@@ -103,8 +103,7 @@ impl Callbacks {
 
     /// When the next row may want something.
     pub fn due(&self) -> Option<MonoTime> {
-        let waits = |live: &&Live| !live.asked && (live.row.talked || live.row.stage != Stage::Open);
-        self.rows.values().filter(waits).map(|live| live.next_at).min()
+        self.rows.values().filter(|live| live.has_work()).map(|live| live.next_at).min()
     }
 
     /// A call came to its end.
