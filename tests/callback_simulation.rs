@@ -15,7 +15,7 @@ use ami2amo::amo::made::{self, Made};
 use ami2amo::amo::notes::{Note, Probe};
 use ami2amo::amo::tasks::{Closed, Open};
 use ami2amo::call::id::{AccountId, CallId};
-use ami2amo::call::record::{FinishedCall, Outcome as Ending};
+use ami2amo::call::record::{FinishedCall, Outcome as Ending, Source};
 use ami2amo::outbox::courier::aside::{Question, Told};
 use ami2amo::outbox::courier::effect::{
     Created, Effect, Now, Outcome, Posted, Probed, ReadBack, TaskRow, Token,
@@ -23,7 +23,7 @@ use ami2amo::outbox::courier::effect::{
 use ami2amo::outbox::courier::{Courier, Rules};
 use ami2amo::outbox::memory::MemoryQueue;
 use ami2amo::outbox::queue::{Phase, Queue, State};
-use ami2amo::time::{HostTime, MonoTime, PbxTime};
+use ami2amo::time::{HostTime, MonoTime};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -96,13 +96,13 @@ fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
 }
 
-fn call(index: usize, caller: Caller, at: HostTime) -> FinishedCall {
+fn call(index: usize, caller: Caller) -> FinishedCall {
     let mut call = samples::call(&format!("1.{index}"));
     let record = &mut call.record;
+    record.source = Source::Ami;
     record.phone = Some(format!("7916000000{}", caller.number));
     record.answered = caller.talks;
     record.outcome = if caller.talks { Ending::Answered } else { Ending::NoAnswer };
-    record.ended_at = PbxTime::from_micros(at.micros());
     call
 }
 
@@ -114,7 +114,7 @@ impl World {
         let mut at = START;
         let calls = callers.iter().enumerate().map(|(index, caller)| {
             at = at.after(seconds(caller.after));
-            (at, call(index + 1, *caller, at))
+            (at, call(index + 1, *caller))
         });
         let calls: Vec<_> = calls.collect();
         let mut coming = calls.into_iter();
@@ -417,7 +417,7 @@ impl World {
 fn callers() -> impl Strategy<Value = Vec<Caller>> {
     let gap = prop_oneof![Just(0_u64), 1..5_u64, 20..90_u64, Just(300)];
     let caller = (0..3_u64, any::<bool>(), gap);
-    let caller = caller.prop_map(|(number, talks, after)| Caller { number, talks, after: after.max(1) });
+    let caller = caller.prop_map(|(number, talks, after)| Caller { number, talks, after });
     prop::collection::vec(caller, 1..8)
 }
 

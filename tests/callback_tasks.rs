@@ -14,10 +14,8 @@ mod samples;
 
 use std::time::Duration;
 
-use ami2amo::call::record::{FinishedCall, Outcome};
-use ami2amo::clock;
+use ami2amo::call::record::{FinishedCall, Outcome, Source};
 use ami2amo::outbox::queue::Phase;
-use ami2amo::time::PbxTime;
 use serde_json::{Value, json};
 
 use daemon::{Daemon, Setup};
@@ -35,19 +33,15 @@ async fn account() -> FakeAmo {
     start(Options { staff: Staff { owners, ..Staff::default() }, ..Options::default() }).await
 }
 
-/// A call that ended `ago` seconds before now; the numbers of calls are their order.
-fn ended(number: u64, ago: i64) -> FinishedCall {
+/// A live call; the numbers of calls are their order.
+fn talk(number: u64) -> FinishedCall {
     let mut call = daemon::call(number, NUMBER);
-    call.record.ended_at = PbxTime::from_micros(clock::host().micros() - ago * 1_000_000);
+    call.record.source = Source::Ami;
     call
 }
 
-fn talk(number: u64, ago: i64) -> FinishedCall {
-    ended(number, ago)
-}
-
-fn missed(number: u64, ago: i64) -> FinishedCall {
-    let mut call = ended(number, ago);
+fn missed(number: u64) -> FinishedCall {
+    let mut call = talk(number);
     (call.record.answered, call.record.outcome) = (false, Outcome::NoAnswer);
     call
 }
@@ -82,17 +76,17 @@ fn posts(fake: &FakeAmo) -> usize {
 async fn a_missed_call_makes_one_open_task_and_a_talk_closes_it() {
     let fake = account().await;
     let daemon = setup(&fake).start();
-    daemon.enqueue([missed(1, 30)]);
+    daemon.enqueue([missed(1)]);
     wait_for_tasks(&daemon, &fake, &[open()]).await;
     assert_eq!(fake.tasks()[0].body["responsible_user_id"], 8, "the owner's");
     wait_for_rest(&daemon).await;
-    daemon.enqueue([missed(2, 20)]);
+    daemon.enqueue([missed(2)]);
     daemon.wait_for_phases(&[Phase::Sent; 2]).await;
     let looked = |path: &str| fake.requests().iter().filter(|request| request.path.starts_with(path)).count();
     daemon.wait_for(|| looked("/api/v4/tasks?") >= 2).await;
     wait_for_rest(&daemon).await;
     assert_eq!(tasks(&fake), [open()]);
-    daemon.enqueue([talk(3, 10)]);
+    daemon.enqueue([talk(3)]);
     wait_for_tasks(&daemon, &fake, &[done()]).await;
     daemon.wait_for(|| daemon.queue.task_rows().is_empty()).await;
     assert_eq!(fake.tasks()[0].result.as_deref(), Some("Поговорили"));
@@ -104,15 +98,15 @@ async fn a_missed_call_makes_one_open_task_and_a_talk_closes_it() {
 async fn what_a_person_has_done_is_left_alone_and_makes_room_for_another() {
     let fake = account().await;
     let daemon = setup(&fake).start();
-    daemon.enqueue([missed(1, 30)]);
+    daemon.enqueue([missed(1)]);
     wait_for_tasks(&daemon, &fake, &[open()]).await;
     wait_for_rest(&daemon).await;
     fake.finish_task(fake.tasks()[0].id, "дозвонился");
-    daemon.enqueue([missed(2, 20)]);
+    daemon.enqueue([missed(2)]);
     wait_for_tasks(&daemon, &fake, &[done(), open()]).await;
     wait_for_rest(&daemon).await;
     fake.finish_task(fake.tasks()[1].id, "снова");
-    daemon.enqueue([talk(3, 10)]);
+    daemon.enqueue([talk(3)]);
     daemon.wait_for(|| daemon.queue.task_rows().is_empty()).await;
     let words: Vec<_> = fake.tasks().into_iter().filter_map(|task| task.result).collect();
     assert_eq!((words, fake.violations()), (vec!["дозвонился".to_owned(), "снова".to_owned()], Vec::new()));
@@ -123,17 +117,17 @@ async fn what_a_person_has_done_is_left_alone_and_makes_room_for_another() {
 async fn nothing_is_made_where_it_is_off_where_nobody_is_known_and_after_a_talk() {
     let off = account().await;
     let daemon = Setup::new(&off.base_url()).start();
-    daemon.enqueue([missed(1, 30)]);
+    daemon.enqueue([missed(1)]);
     daemon.wait_for_phases(&[Phase::Sent]).await;
     daemon.stop().await;
     let stranger = start(Options { known: Known::Only(Vec::new()), ..Options::default() }).await;
     let daemon = setup(&stranger).amo("unknown", json!({"inbound": "park"})).start();
-    daemon.enqueue([missed(1, 30)]);
+    daemon.enqueue([missed(1)]);
     daemon.wait_for_phases(&[Phase::Parked]).await;
     daemon.stop().await;
     let talked = account().await;
     let daemon = setup(&talked).start();
-    daemon.enqueue([missed(1, 30), talk(2, 20)]);
+    daemon.enqueue([missed(1), talk(2)]);
     daemon.wait_for_phases(&[Phase::Sent; 2]).await;
     daemon.wait_for(|| daemon.queue.task_rows().is_empty()).await;
     daemon.stop().await;
@@ -159,7 +153,7 @@ async fn whatever_happens_to_the_post_there_is_one_task() {
         let fake = account().await;
         fake.fault(On::Tasks, 1, what);
         let daemon = setup(&fake).delivery("note-lag", json!("200ms")).start();
-        daemon.enqueue([missed(1, 30)]);
+        daemon.enqueue([missed(1)]);
         wait_for_tasks(&daemon, &fake, &[open()]).await;
         wait_for_rest(&daemon).await;
         assert_eq!((tasks(&fake), fake.violations()), (vec![open()], Vec::new()), "{what:?}");
@@ -174,7 +168,7 @@ async fn a_task_that_is_listed_late_gets_no_twin() {
     let fake = start(Options { staff, task_lag, ..Options::default() }).await;
     fake.fault(On::Tasks, 1, What::ResetAfter);
     let daemon = setup(&fake).delivery("note-lag", json!("400ms")).start();
-    daemon.enqueue([missed(1, 30)]);
+    daemon.enqueue([missed(1)]);
     wait_for_tasks(&daemon, &fake, &[open()]).await;
     wait_for_rest(&daemon).await;
     assert_eq!((posts(&fake), fake.violations()), (1, Vec::new()));
@@ -188,7 +182,7 @@ async fn what_keeps_a_question_from_its_answer_only_delays() {
             let fake = account().await;
             fake.fault(on, 1, what);
             let daemon = setup(&fake).start();
-            daemon.enqueue([missed(1, 30)]);
+            daemon.enqueue([missed(1)]);
             wait_for_tasks(&daemon, &fake, &[open()]).await;
             assert_eq!(fake.tasks()[0].body["responsible_user_id"], 8, "{on:?} {what:?}");
             daemon.stop().await;
@@ -203,11 +197,11 @@ async fn what_keeps_a_task_from_being_closed_only_delays() {
     {
         let fake = account().await;
         let daemon = setup(&fake).start();
-        daemon.enqueue([missed(1, 30)]);
+        daemon.enqueue([missed(1)]);
         wait_for_tasks(&daemon, &fake, &[open()]).await;
         wait_for_rest(&daemon).await;
         fake.fault(On::TaskChange, 1, what);
-        daemon.enqueue([talk(2, 10)]);
+        daemon.enqueue([talk(2)]);
         daemon.wait_for(|| daemon.queue.task_rows().is_empty()).await;
         assert_eq!(tasks(&fake), [done()], "{what:?}");
         daemon.stop().await;
@@ -221,7 +215,7 @@ async fn a_process_that_dies_in_the_post_makes_no_second_task() {
         fake.fault(On::Tasks, 1, what);
         let slow = |setup: Setup| setup.amo("request-timeout", json!("10s"));
         let daemon = slow(setup(&fake)).start();
-        daemon.enqueue([missed(1, 30)]);
+        daemon.enqueue([missed(1)]);
         fake.wait_for(|state| state.requests.iter().any(|r| r.method == "POST" && r.path == "/api/v4/tasks"))
             .await;
         let queue = daemon.kill().await;
@@ -229,7 +223,7 @@ async fn a_process_that_dies_in_the_post_makes_no_second_task() {
         let daemon = Setup { queue, ..setup(&fake) }.start();
         wait_for_tasks(&daemon, &fake, &[open()]).await;
         wait_for_rest(&daemon).await;
-        daemon.enqueue([talk(2, 10)]);
+        daemon.enqueue([talk(2)]);
         wait_for_tasks(&daemon, &fake, &[done()]).await;
         assert_eq!(fake.violations(), [""; 0], "{what:?}");
         daemon.stop().await;
@@ -241,16 +235,16 @@ async fn a_refused_user_or_task_keeps_no_call() {
     let fake = account().await;
     fake.switch_off(8);
     let daemon = setup(&fake).start();
-    daemon.enqueue([missed(1, 30)]);
+    daemon.enqueue([missed(1)]);
     wait_for_tasks(&daemon, &fake, &[open()]).await;
     assert_eq!(fake.tasks()[0].body["responsible_user_id"], 504_141);
     daemon.stop().await;
     let fake = account().await;
     fake.fault(On::Tasks, 1, What::Status(403));
     let daemon = setup(&fake).start();
-    daemon.enqueue([missed(1, 30)]);
+    daemon.enqueue([missed(1)]);
     daemon.wait_for(|| posts(&fake) == 1 && daemon.queue.task_rows().is_empty()).await;
-    daemon.enqueue([missed(2, 10)]);
+    daemon.enqueue([missed(2)]);
     wait_for_tasks(&daemon, &fake, &[open()]).await;
     daemon.wait_for_phases(&[Phase::Sent; 2]).await;
     daemon.stop().await;
@@ -260,12 +254,12 @@ async fn a_refused_user_or_task_keeps_no_call() {
 async fn switched_off_what_is_open_is_still_closed() {
     let fake = account().await;
     let daemon = setup(&fake).start();
-    daemon.enqueue([missed(1, 30)]);
+    daemon.enqueue([missed(1)]);
     wait_for_tasks(&daemon, &fake, &[open()]).await;
     wait_for_rest(&daemon).await;
     let queue = daemon.stop().await;
     let daemon = Setup { queue, ..Setup::new(&fake.base_url()) }.start();
-    daemon.enqueue([missed(2, 20), talk(3, 10)]);
+    daemon.enqueue([missed(2), talk(3)]);
     wait_for_tasks(&daemon, &fake, &[done()]).await;
     daemon.wait_for(|| daemon.queue.task_rows().is_empty()).await;
     daemon.stop().await;

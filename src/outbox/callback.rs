@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::call::id::{AccountId, CallId};
-use crate::outbox::queue::EntityRef;
+use crate::outbox::queue::{EntityRef, Seq};
 use crate::time::HostTime;
 
 /// Version of [`Row`]; keys are only ever added within one.
@@ -28,8 +28,7 @@ pub struct Row {
     v: u32,
     /// The missed call, the last one.
     pub call_id: CallId,
-    /// When it ended, by its PBX's clock.
-    pub ended_at: HostTime,
+    pub ended: Ended,
     /// What amoCRM attached it to.
     pub entity: EntityRef,
     /// The task's text, by which it is found again.
@@ -54,6 +53,13 @@ pub struct Row {
     extra: Map<String, Value>,
 }
 
+/// When a call ended. Of calls that are taken in together the one that came first ended first.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Deserialize, Serialize)]
+pub struct Ended {
+    pub at: HostTime,
+    pub seq: Seq,
+}
+
 /// Where the task is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "is")]
@@ -72,7 +78,7 @@ pub enum Stage {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Missed {
     pub call_id: CallId,
-    pub ended_at: HostTime,
+    pub ended: Ended,
     pub entity: EntityRef,
     pub text: String,
     pub result: String,
@@ -90,11 +96,11 @@ pub enum Error {
 
 impl Row {
     pub fn new(missed: Missed) -> Self {
-        let Missed { call_id, ended_at, entity, text, result, user } = missed;
+        let Missed { call_id, ended, entity, text, result, user } = missed;
         Self {
             v: VERSION,
             call_id,
-            ended_at,
+            ended,
             entity,
             text,
             result,
@@ -129,9 +135,9 @@ impl Row {
 
     /// The number called again in vain. What is on its way goes on; what was made may be done by now.
     pub fn miss(&mut self, missed: Missed) {
-        let Missed { call_id, ended_at, entity, text, result, user } = missed;
+        let Missed { call_id, ended, entity, text, result, user } = missed;
         self.talked = false;
-        (self.call_id, self.ended_at) = (call_id, ended_at);
+        (self.call_id, self.ended) = (call_id, ended);
         match self.stage {
             Stage::Wanted | Stage::Open => {
                 self.stage = Stage::Wanted;
@@ -187,7 +193,7 @@ mod tests {
     fn missed(call: &str) -> Missed {
         Missed {
             call_id: CallId::from_text(call),
-            ended_at: NOW,
+            ended: Ended { at: NOW, seq: Seq(1) },
             entity: EntityRef { kind: "contact".to_owned(), id: 7 },
             text: format!("call back {call}"),
             result: "talked".to_owned(),

@@ -255,7 +255,7 @@ impl Courier {
             Outcome::Leased(items) => self.leased(items, now),
             // Of what is due the lease has all but what is owed.
             Outcome::NextDue(Some(due)) if due <= now.host => self.step = Step::Owing,
-            Outcome::NextDue(due) => self.step = Step::Rest(self.aside_due(rest_until(due, now))),
+            Outcome::NextDue(due) => self.step = Step::Rest(self.aside_due(rest_until(due, now), now)),
             Outcome::Owing(items) => self.owing(items, now),
             Outcome::Sounds(found) => self.found_sounds(found, now),
             Outcome::Amended(amended) => self.amended(amended, now),

@@ -136,13 +136,15 @@ fn decide(grounds: Grounds<'_>, item: &Item, now: HostTime) -> Decision {
 
 /// A call for which nothing is made: it rang too shortly, or is of yesterday.
 fn is_junk(unknown: &Unknown, item: &Item, now: HostTime) -> bool {
-    let record = &item.call.record;
-    // A call of the live stream was taken in when it ended; the PBX's clock may be far off.
-    let ended = match record.source {
+    rang_too_shortly(unknown, &item.call.record) || now.since(ended_at(item)) >= unknown.max_age.duration()
+}
+
+/// When a call ended. One of the live stream was taken in then; the PBX's clock may be far off.
+pub fn ended_at(item: &Item) -> HostTime {
+    match item.call.record.source {
         Source::Ami => item.enqueued_at,
-        Source::Replay | Source::Cdr => record.ended_at.to_host(0).min(item.enqueued_at),
-    };
-    rang_too_shortly(unknown, record) || now.since(ended) >= unknown.max_age.duration()
+        Source::Replay | Source::Cdr => item.call.record.ended_at.to_host(0).min(item.enqueued_at),
+    }
 }
 
 fn rang_too_shortly(unknown: &Unknown, record: &CallRecord) -> bool {

@@ -8,6 +8,7 @@ use ami2amo::amo::client::Failure;
 use ami2amo::amo::notes::{self, ACCOUNT_PATH, KINDS, Kind, Note, PAGES_MAX, Page, Window};
 use ami2amo::amo::token;
 use ami2amo::call::id::CallId;
+use ami2amo::outbox::courier::aside::Question;
 use ami2amo::outbox::courier::effect::{Effect, Now, Outcome, Posted, Probed, ReadBack, Token};
 use ami2amo::outbox::queue::{BatchId, Phase, Queue as _, Seq, Settlement, State as Stage};
 use ami2amo::time::HostTime;
@@ -141,7 +142,8 @@ impl World {
             Effect::ReadUnsorted | Effect::Search { .. } | Effect::Create { .. } => {
                 panic!("the rules of this world park unknown numbers")
             }
-            Effect::Keep { .. } | Effect::Ask(_) => panic!("the rules of this world name nobody"),
+            Effect::Ask(Question::Users) => self.ask_users(),
+            Effect::Keep { .. } | Effect::Ask(_) => panic!("the rules of this world make no tasks"),
             Effect::Announce(standing) => self.note(|| format!("standing: {standing:?}")),
             Effect::Wait { until } => {
                 let at = world_time(until).max(self.now + 1);
@@ -156,7 +158,7 @@ impl World {
         }
     }
 
-    fn flies(&mut self, took: u64, landing: Landing, post: u64) {
+    pub fn flies(&mut self, took: u64, landing: Landing, post: u64) {
         self.doing(Doing::Flying { until: self.now + took, post, landing: Box::new(landing) });
     }
 
@@ -496,7 +498,7 @@ impl World {
     }
 
     /// One question, at `at` or when its turn comes; moves `at` to the answer.
-    fn get(&mut self, at: &mut u64, path: &str) -> Result<(Reply, Answer), (Failure, Answer)> {
+    pub fn get(&mut self, at: &mut u64, path: &str) -> Result<(Reply, Answer), (Failure, Answer)> {
         let token = self.token(*at).map_err(|words| (Failure::NoToken(words), Answer::Unauthorized))?;
         let process = self.process.as_mut().expect("a client asks in a process");
         while self.mutant != Some(Mutant::PaceIgnored)
@@ -575,7 +577,7 @@ impl World {
     }
 }
 
-fn silent(failure: Failure) -> ReadBack {
+pub fn silent<T>(failure: Failure) -> ReadBack<T> {
     match failure {
         Failure::NoToken(words) => ReadBack::NoToken(words),
         failure @ (Failure::NotSent(_) | Failure::Unknown(_) | Failure::Quiet) => {
@@ -584,7 +586,7 @@ fn silent(failure: Failure) -> ReadBack {
     }
 }
 
-fn unread(account: Account, words: String) -> ReadBack {
+pub fn unread<T>(account: Account, words: String) -> ReadBack<T> {
     match account {
         Account::Unauthorized | Account::Banned | Account::TooMany { .. } => {
             ReadBack::Refused { account, words }

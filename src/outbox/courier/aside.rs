@@ -13,6 +13,7 @@ use crate::outbox::courier::complaint::Complaint;
 use crate::outbox::courier::effect::{Created, Effect, Now, ReadBack, Ruling};
 use crate::outbox::courier::standing::{Hold, Signal};
 use crate::outbox::courier::step::Step;
+use crate::outbox::courier::{Courier, REST_MIN};
 use crate::outbox::queue::Item;
 use crate::time::MonoTime;
 
@@ -95,9 +96,10 @@ impl Courier {
     }
 
     /// When there may be something to ask, for the rest.
-    pub(super) fn aside_due(&self, until: MonoTime) -> MonoTime {
+    pub(super) fn aside_due(&self, until: MonoTime, now: Now) -> MonoTime {
         let due = self.callbacks.due().filter(|_| !self.asides.is_out);
-        due.map_or(until, |due| due.max(self.asides.paused_until).min(until))
+        let least = self.asides.paused_until.max(now.mono.after(REST_MIN));
+        due.map_or(until, |due| due.max(least).min(until))
     }
 
     /// Takes in what came of the question.

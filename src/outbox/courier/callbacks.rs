@@ -10,7 +10,7 @@ use crate::amo::tasks::{self, Closed, Open};
 use crate::amo::who::{self, Who};
 use crate::call::id::AccountId;
 use crate::call::record::{CallRecord, Direction, Outcome};
-use crate::outbox::callback::{self, Missed, ROWS_MAX, Row, Stage};
+use crate::outbox::callback::{self, Ended, Missed, ROWS_MAX, Row, Stage};
 use crate::outbox::courier::Rules;
 use crate::outbox::courier::aside::{Question, Told, signal};
 use crate::outbox::courier::bookings::{Bookings, Owner};
@@ -36,7 +36,7 @@ pub(super) struct Callbacks {
     /// Of these the store is being told.
     writing: BTreeSet<String>,
     /// When the last talk with a number ended: calls come to their end in any order.
-    talks: BTreeMap<String, HostTime>,
+    talks: BTreeMap<String, Ended>,
 }
 
 /// What decides besides the rows.
@@ -103,8 +103,7 @@ impl Callbacks {
 
     /// When the next row may want something.
     pub fn due(&self) -> Option<MonoTime> {
-        let waits = |live: &&Live| !live.asked && (live.row.talked || live.row.stage != Stage::Open);
-        self.rows.values().filter(waits).map(|live| live.next_at).min()
+        self.rows.values().filter(|live| live.has_work()).map(|live| live.next_at).min()
     }
 
     /// A call came to its end.
@@ -122,21 +121,21 @@ impl Callbacks {
         if number.is_empty() {
             return None;
         }
-        let ended_at = record.ended_at.to_host(0);
+        let ended = Ended { at: unknown::ended_at(item), seq: item.seq };
         if record.answered && record.direction != Direction::Internal {
-            self.talk(number, ended_at, now);
+            self.talk(number, ended, now);
             return None;
         }
         let task = &rules.amo.callback_task;
-        let is_over = self.talks.get(&number).is_some_and(|talk| ended_at <= *talk);
-        if !task.make || !is_missed(record) || is_over || is_stale(ended_at, now.host) {
+        let is_over = self.talks.get(&number).is_some_and(|talk| ended < *talk);
+        if !task.make || !is_missed(record) || is_over || is_stale(ended, now.host) {
             return None;
         }
         let entity = entity.clone().filter(|entity| tasks::plural(&entity.kind).is_some())?;
         let language = rules.amo.language;
         let missed = Missed {
             call_id: record.call_id.clone(),
-            ended_at,
+            ended,
             entity,
             text: tasks::text(task.text(language), record),
             result: tasks::text(task.result(language), record),
@@ -149,7 +148,7 @@ impl Callbacks {
         let is_full = self.rows.len() >= ROWS_MAX;
         match self.rows.get_mut(&number) {
             // Read back, it comes to its end a second time.
-            Some(live) if live.row.call_id == missed.call_id || missed.ended_at < live.row.ended_at => {}
+            Some(live) if live.row.call_id == missed.call_id || missed.ended < live.row.ended => {}
             Some(live) => {
                 live.row.miss(missed);
                 live.begin_anew(now.mono);
@@ -164,21 +163,21 @@ impl Callbacks {
         None
     }
 
-    fn talk(&mut self, number: String, ended_at: HostTime, now: Now) {
-        if let Some(live) = self.rows.get_mut(&number).filter(|live| live.row.ended_at < ended_at) {
+    fn talk(&mut self, number: String, ended: Ended, now: Now) {
+        if let Some(live) = self.rows.get_mut(&number).filter(|live| live.row.ended < ended) {
             live.begin_anew(now.mono);
             if live.row.talk() && !live.asked {
                 self.rows.remove(&number);
             }
             self.dirty.insert(number.clone());
         }
-        self.talks.retain(|_, ended_at| !is_stale(*ended_at, now.host));
+        self.talks.retain(|_, ended| !is_stale(*ended, now.host));
         if self.talks.len() >= TALKS_MAX {
             let oldest = self.talks.iter().min_by_key(|(_, at)| **at).map(|(number, _)| number.clone());
             oldest.and_then(|number| self.talks.remove(&number));
         }
-        let last = self.talks.entry(number).or_insert(ended_at);
-        *last = ended_at.max(*last);
+        let last = self.talks.entry(number).or_insert(ended);
+        *last = ended.max(*last);
     }
 
     /// What is to be asked or done now. Intents that this needs are left to [`keep`](Self::keep).
@@ -323,8 +322,8 @@ pub fn is_missed(record: &CallRecord) -> bool {
     record.direction == Direction::Inbound && !record.answered && record.outcome != Outcome::Fax
 }
 
-fn is_stale(ended_at: HostTime, now: HostTime) -> bool {
-    now.since(ended_at) >= STALE
+fn is_stale(ended: Ended, now: HostTime) -> bool {
+    now.since(ended.at) >= STALE
 }
 
 fn unclear(account: Account, words: String) -> Signal {

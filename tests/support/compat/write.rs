@@ -32,7 +32,7 @@ pub const SHELVES: [(Shelf, &str, &str); 3] = [
 ];
 
 /// The task to call back of one number, with every key.
-pub const TASK: &str = r#"{"v":1,"call-id":"default-1795337591.4","ended-at":1795338791389456,"entity":{"kind":"contact","id":70},"text":"Call +79161234567 back: missed call","result":"Talked","user":504141,"talked":true,"task":55,"made-at":1795338791389456,"stage":{"is":"doubt","since":1795338791389456,"looked":1}}"#;
+pub const TASK: &str = r#"{"v":1,"call-id":"default-1795337591.4","ended":{"at":1795338791389456,"seq":3},"entity":{"kind":"contact","id":70},"text":"Call +79161234567 back: missed call","result":"Talked","user":504141,"talked":true,"task":55,"made-at":1795338791389456,"stage":{"is":"doubt","since":1795338791389456,"looked":1}}"#;
 
 /// Calls of every kind, and more than there are states.
 const CAPTURES: [&str; 14] = [

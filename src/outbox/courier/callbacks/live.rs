@@ -53,8 +53,13 @@ impl Live {
         (self.looked, self.owner, self.failures) = (false, None, 0);
     }
 
+    /// Whether there is something to do for it, now or later.
+    pub(super) fn has_work(&self) -> bool {
+        !self.asked && (self.row.talked || self.row.stage != Stage::Open)
+    }
+
     pub(super) fn is_due(&self, now: MonoTime) -> bool {
-        !self.asked && self.next_at <= now
+        self.has_work() && self.next_at <= now
     }
 
     pub(super) fn want(&mut self, number: &str, is_kept: bool, around: &Surroundings<'_>, now: Now) -> Want {
@@ -97,7 +102,7 @@ impl Live {
         now: Now,
     ) -> Want {
         let settings = &around.rules.amo.callback_task;
-        if !settings.make || is_stale(self.row.ended_at, now.host) {
+        if !settings.make || is_stale(self.row.ended, now.host) {
             return Want::Forget;
         }
         if !around.drained && now.mono.since(self.since) < PATIENCE {

@@ -32,10 +32,11 @@ impl Desk {
     fn ends(&mut self, seq: u64, answered: bool, second: u64) -> &mut Self {
         let mut item = item(seq);
         let record = &mut item.call.record;
+        record.source = crate::call::record::Source::Ami;
         record.phone = Some("79161234568".to_owned());
         (record.direction, record.answered) = (Direction::Inbound, answered);
         record.outcome = if answered { Outcome::Answered } else { Outcome::NoAnswer };
-        record.ended_at = crate::time::PbxTime::from_micros(ended(second).micros());
+        item.enqueued_at = ended(second);
         self.heed(&item)
     }
 
@@ -223,6 +224,12 @@ fn an_earlier_talk_closes_nothing_and_a_later_one_makes_the_task_needless() {
     let mut desk = Desk::new("");
     desk.ends(1, false, 1).ends(2, true, 2).keeps();
     assert_eq!((desk.stage(), desk.question()), (None, None));
+    // Calls that are taken in together ended in their order.
+    for (missed, expected) in [(1, None), (3, Some(Stage::Wanted))] {
+        let mut desk = Desk::new("");
+        desk.ends(missed, false, 1).ends(2, true, 1);
+        assert_eq!(desk.stage(), expected, "{missed}");
+    }
     // They may come to their ends in any order.
     let mut desk = Desk::new("");
     desk.ends(2, true, 2).ends(1, false, 1);

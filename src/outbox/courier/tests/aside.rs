@@ -24,10 +24,7 @@ fn missed(seq: u64) -> Item {
     record.responsible = None;
     let rule = ResponsibleRule::EntityOwner;
     record.why = vec![Why::Responsible { extension: None, rule }];
-    (record.started_at, record.ended_at) = (
-        crate::time::PbxTime::from_micros(START.micros()),
-        crate::time::PbxTime::from_micros(START.micros()),
-    );
+    record.source = crate::call::record::Source::Ami;
     item
 }
 
