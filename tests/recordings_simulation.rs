@@ -86,7 +86,8 @@ const START: HostTime = HostTime::from_micros(1_795_338_791_000_000);
 /// Effects until all must have come to an end: far more than any run needs.
 const EFFECTS_MAX: usize = 60_000;
 const WAIT: Duration = Duration::from_secs(5);
-const DAY: Duration = Duration::from_hours(24);
+/// The last look of the day may be more than an hour before its end.
+const IN_TIME: Duration = Duration::from_hours(22);
 
 fn rules() -> Arc<Rules> {
     let amo = serde_json::from_str(r#"{"recording-url":"https://p/{file}","recording-root":"/rec"}"#);
@@ -327,7 +328,7 @@ impl World {
             let own = format!("https://p/{index}.mp3");
             assert!(note.link.as_ref().is_none_or(|link| *link == own), "{:?} is not {own}", note.link);
             let (file, waited) = (self.files.get(&index), note.at.since(item.enqueued_at));
-            let came = file.is_some_and(|file| file.since(item.enqueued_at) < DAY - Duration::from_hours(2));
+            let came = file.is_some_and(|file| file.since(item.enqueued_at) < IN_TIME);
             let is_refused = matches!(self.changes, Changes::Nothing | Changes::Page);
             // A gateway's page brings everything to a stop, as a ban does.
             if is_lucky && self.changes != Changes::Page {

@@ -19,6 +19,8 @@ use crate::time::{PbxTime, local};
 pub enum Place {
     /// The file below its folder; without the day's folders where the address names the day itself.
     File,
+    /// The same without its ending, for files that become others.
+    Stem,
     /// The file's name alone.
     Name,
     Year,
@@ -69,7 +71,7 @@ pub struct Search {
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Error {
     #[error(
-        "{:?} must be an http or https address with {{file}}, {{name}} or {{uniqueid}} in it, behind the host",
+        "{:?} must be an http or https address with {{file}}, {{stem}}, {{name}} or {{uniqueid}} in it, behind the host",
         without_login(.0)
     )]
     Address(String),
@@ -90,6 +92,7 @@ const DAY: i64 = 24 * 3600 * 1_000_000;
 impl Places for Place {
     const NAMES: &'static [(&'static str, Self)] = &[
         ("file", Self::File),
+        ("stem", Self::Stem),
         ("name", Self::Name),
         ("year", Self::Year),
         ("month", Self::Month),
@@ -214,7 +217,7 @@ impl LinkTemplate {
     /// The address; `None` when the template asks for a file and there is none, or it would leave its
     /// folder: a browser resolves dots before it asks.
     fn fill(&self, record: &CallRecord, file: Option<&str>, clocks: &Clocks) -> Option<String> {
-        let needs_file = self.rest.has(Place::File) || self.rest.has(Place::Name);
+        let needs_file = [Place::File, Place::Stem, Place::Name].iter().any(|place| self.rest.has(*place));
         let file = file.and_then(below);
         if needs_file && file.is_none() {
             return None;
@@ -224,9 +227,10 @@ impl LinkTemplate {
             Some((day, _)) => day.map(str::to_owned),
             None => date(record.started_at, clocks),
         };
+        let told = if self.rest.has(Place::Day) { split.map(|(_, file)| file).or(file) } else { file };
         let value = |place| match place {
-            Place::File if self.rest.has(Place::Day) => split.map(|(_, file)| file).or(file).map(encoded),
-            Place::File => file.map(encoded),
+            Place::File => told.map(encoded),
+            Place::Stem => told.map(stem).map(encoded),
             Place::Name => file.and_then(|file| file.rsplit('/').next()).map(encoded),
             Place::Year => Some(year.clone()),
             Place::Month => Some(month.clone()),
@@ -235,6 +239,14 @@ impl LinkTemplate {
             Place::Uniqueid => record.uniqueids.first().map(|uniqueid| encoded(uniqueid)),
         };
         Some(format!("{}{}", self.site, self.rest.fill(&value)))
+    }
+}
+
+/// A path without the ending of its file.
+fn stem(path: &str) -> &str {
+    match path.rsplit_once('.') {
+        Some((stem, ending)) if !stem.is_empty() && !ending.contains('/') => stem,
+        Some(_) | None => path,
     }
 }
 
@@ -299,7 +311,8 @@ impl TryFrom<String> for LinkTemplate {
             return Err(wrong());
         }
         let rest = Template::parse(rest)?;
-        if ![Place::File, Place::Name, Place::Uniqueid].into_iter().any(|place| rest.has(place)) {
+        if ![Place::File, Place::Stem, Place::Name, Place::Uniqueid].into_iter().any(|place| rest.has(place))
+        {
             return Err(wrong());
         }
         Ok(Self { site: site.to_owned(), rest })

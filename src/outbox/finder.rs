@@ -4,6 +4,7 @@
 //! Guarantees: what is found is an ordinary file that is not empty and lies, all links resolved, below
 //! its folder. An answer comes within [`PATIENCE`]; what was not looked at by then is not found.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 use std::sync::mpsc::{self, SyncSender, TrySendError};
@@ -82,12 +83,13 @@ fn open(door: &mut Option<SyncSender<Job>>) -> Option<&SyncSender<Job>> {
     let (jobs, work) = mpsc::sync_channel::<Job>(JOBS_MAX);
     let begun = thread::Builder::new().name("finder".into()).spawn(move || {
         while let Ok(job) = work.recv() {
+            let mut lists = Lists::default();
             for (at, search) in job.searches.iter().enumerate() {
                 // Whoever asked may have stopped waiting.
                 if job.found.is_closed() {
                     break;
                 }
-                if let Some(file) = look(search) {
+                if let Some(file) = look_with(search, &mut lists) {
                     // There is room for an answer to each.
                     _ = job.found.try_send((at, file));
                 }
@@ -105,15 +107,21 @@ fn open(door: &mut Option<SyncSender<Job>>) -> Option<&SyncSender<Job>> {
 
 /// Looks for one file, in this thread.
 pub fn look(search: &Search) -> Option<String> {
+    look_with(search, &mut Lists::default())
+}
+
+fn look_with(search: &Search, lists: &mut Lists) -> Option<String> {
     let root = fs::canonicalize(&search.root).ok()?;
     let named =
         search.names.iter().flat_map(|name| likely(name)).find_map(|name| within(&root, &root.join(name)));
-    named.or_else(|| {
-        let found = search.patterns.iter().flat_map(|pattern| matching(&root, pattern));
-        // Of several parts of one call, the longest.
-        let sized = found.filter_map(|path| Some((fs::metadata(&path).ok()?.len(), within(&root, &path)?)));
-        sized.max().map(|(_, file)| file)
-    })
+    named.or_else(|| search.patterns.iter().find_map(|pattern| longest(&root, pattern, lists)))
+}
+
+/// Of several files of one call, the longest.
+fn longest(root: &Path, pattern: &str, lists: &mut Lists) -> Option<String> {
+    let found = matching(root, pattern, lists).into_iter();
+    let sized = found.filter_map(|path| Some((fs::metadata(&path).ok()?.len(), within(root, &path)?)));
+    sized.max().map(|(_, file)| file)
 }
 
 /// The name with each ending that it may have by now: many PBXs make another file of a recording.
@@ -142,7 +150,7 @@ fn within(root: &Path, path: &Path) -> Option<String> {
 }
 
 /// The files that a pattern fits, folder by folder.
-fn matching(root: &Path, pattern: &str) -> Vec<PathBuf> {
+fn matching(root: &Path, pattern: &str, lists: &mut Lists) -> Vec<PathBuf> {
     let mut paths = vec![root.to_owned()];
     for part in pattern.split('/') {
         if !part.contains(['*', '?']) {
@@ -151,14 +159,28 @@ fn matching(root: &Path, pattern: &str) -> Vec<PathBuf> {
             }
             continue;
         }
-        let fits = |name: &str| !name.starts_with('.') && fits(part.as_bytes(), name.as_bytes());
-        let entries = paths.iter().filter_map(|folder| fs::read_dir(folder).ok());
-        let names = entries.flat_map(|entries| entries.take(ENTRIES_MAX).flatten());
-        let next =
-            names.filter(|entry| entry.file_name().to_str().is_some_and(fits)).map(|entry| entry.path());
-        paths = next.take(FOLDERS_MAX).collect();
+        let is_fit = |name: &&String| !name.starts_with('.') && fits(part.as_bytes(), name.as_bytes());
+        let mut next = Vec::new();
+        for folder in paths {
+            let names = lists.of(&folder).iter().filter(is_fit);
+            next.extend(names.take(FOLDERS_MAX - next.len()).map(|name| folder.join(name)));
+        }
+        paths = next;
     }
     paths
+}
+
+/// The names in folders, each read once for all searches of a job.
+#[derive(Debug, Default)]
+struct Lists(BTreeMap<PathBuf, Vec<String>>);
+
+impl Lists {
+    fn of(&mut self, folder: &Path) -> &[String] {
+        self.0.entry(folder.to_owned()).or_insert_with(|| {
+            let entries = fs::read_dir(folder).into_iter().flat_map(|entries| entries.take(ENTRIES_MAX));
+            entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect()
+        })
+    }
 }
 
 /// Whether a name fits a pattern of `*`, `?` and other signs.

@@ -71,7 +71,8 @@ pub fn delivered(item: &Item, settlement: Settlement, settings: &Settings, now: 
     if !is_sent || !is_wanted(item, settings) {
         return settlement;
     }
-    let sound = may_follow.then(|| missing(item, now));
+    // A call may have been parked for days: what is owed is owed from here on.
+    let sound = may_follow.then_some(Sound::Missing { since: now, tries: 0 });
     let errand = Errand { sound, ..settlement.errand };
     Settlement { next_at: now.after(first_pause(settings)), errand, ..settlement }
 }

@@ -93,8 +93,9 @@ impl Line {
         let request = self.request(base_url, question);
         self.turn(quiet).await?;
         let response = request.send().await.map_err(http::failure)?;
-        let reply = http::reply(response, self.now()).await;
-        self.learn(&reply);
+        let arrived = self.now();
+        let reply = http::reply(response, arrived).await;
+        self.learn(&reply, arrived);
         tracing::debug!(
             status = reply.status,
             trace = reply.trace,
@@ -133,9 +134,11 @@ impl Line {
         }
     }
 
-    fn learn(&self, reply: &Reply) {
-        if let Some(theirs) = reply.date {
-            self.ahead.store(theirs.micros().saturating_sub(self.now().micros()), Ordering::Relaxed);
+    /// `arrived` is when the reply's head came; its body may have been long under way.
+    fn learn(&self, reply: &Reply, arrived: HostTime) {
+        // What answers otherwise may be a gateway, with a clock of its own.
+        if let (200..=299, Some(theirs)) = (reply.status, reply.date) {
+            self.ahead.store(theirs.micros().saturating_sub(arrived.micros()), Ordering::Relaxed);
         }
         let now = (self.clock.mono)();
         let mut pace = lock(&self.pace);

@@ -54,6 +54,14 @@ fn the_day_is_the_files_or_the_calls() {
 }
 
 #[test]
+fn a_file_that_becomes_another_one_is_named_without_its_ending() {
+    let url = "recording-url = \"https://p/{day}/{stem}.mp3\"";
+    check(&talk("2026/11/23/in-1795337591.4.wav"), url, None, Some("https://p/23/in-1795337591.4.mp3"));
+    check(&talk("a.b/in"), url, None, Some("https://p/22/a.b/in.mp3"));
+    check(&talk("../in.wav"), url, None, None);
+}
+
+#[test]
 fn an_address_by_channel_needs_no_file() {
     let url = "recording-url = \"https://p/rec?id={uniqueid}\"";
     let record = CallRecord { recording: None, ..talk("") };
