@@ -7,7 +7,6 @@ use crate::amo::answer::Account;
 use crate::amo::tasks::{Closed, Open};
 use crate::amo::users::Roster;
 use crate::amo::who::Who;
-use crate::outbox::courier::Courier;
 use crate::outbox::courier::callbacks::Surroundings;
 use crate::outbox::courier::complaint::Complaint;
 use crate::outbox::courier::effect::{Created, Effect, Now, ReadBack, Ruling};
