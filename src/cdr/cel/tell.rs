@@ -1,12 +1,14 @@
 //! Pure: the events of a call, and what its rows add to them, as Asterisk would have sent them.
 
-use crate::ami::event::{AttendedTransfer, Bridge, Channel, Event, What};
+use crate::ami::event::{Channel, Event};
 use crate::call::name::{self, Kind as NameKind};
 use crate::cdr::cel::Call;
 use crate::cdr::cel::entry::{Entry, Kind};
+use crate::cdr::cel::tell::act::{Act, Room};
 use crate::cdr::cel::tell::dial::Dial;
 use crate::time::PbxTime;
 
+mod act;
 mod dial;
 
 /// The channels of a call and what they did.
@@ -40,71 +42,6 @@ struct Leg {
     dial: Option<Dial>,
     answered: bool,
     gone: bool,
-}
-
-#[derive(Clone, Debug)]
-enum Act {
-    New,
-    Dial {
-        by: Option<usize>,
-        string: String,
-    },
-    DialEnd {
-        by: Option<usize>,
-        status: &'static str,
-        forward: String,
-    },
-    /// A queue calls this leg for that one.
-    Member {
-        by: usize,
-    },
-    Enter {
-        bridge: String,
-        room: Room,
-    },
-    Leave {
-        bridge: String,
-        room: Room,
-    },
-    Blind {
-        transferee: Option<usize>,
-        extension: String,
-    },
-    Attended {
-        others: Vec<usize>,
-    },
-    PickedUp {
-        by: usize,
-    },
-    Parked,
-    Unparked {
-        by: Option<usize>,
-    },
-    QueueJoin {
-        queue: String,
-    },
-    QueueAbandon,
-    Variable {
-        name: &'static str,
-        value: String,
-    },
-    Message,
-    Fax,
-    Spy,
-    HangupRequest {
-        cause: Option<u16>,
-    },
-    Hangup {
-        cause: Option<u16>,
-    },
-}
-
-/// What a bridge is for.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Room {
-    Talk,
-    Conference,
-    Holding,
 }
 
 /// Tells a call.
@@ -170,7 +107,10 @@ impl Told {
     /// Hands out the events in their order.
     pub fn each(&self, mut take: impl FnMut(&Event<'_>, PbxTime)) {
         for step in &self.steps {
-            take(&Event { at: Some(step.at), what: self.what(step) }, step.at);
+            take(
+                &Event { at: Some(step.at), what: step.act.what(&self.legs[step.leg], &self.legs) },
+                step.at,
+            );
         }
     }
 
@@ -198,13 +138,13 @@ impl Told {
             Kind::AppStart => self.runs(entry, leg),
             Kind::AppEnd => self.ran(call, entry, leg),
             Kind::Enter => {
-                let room = room(entry);
+                let room = Room::of(entry);
                 if room != Room::Holding {
                     self.answered(entry, leg);
                 }
                 self.push(entry, leg, Act::Enter { bridge: bridge(entry), room });
             }
-            Kind::Leave => self.push(entry, leg, Act::Leave { bridge: bridge(entry), room: room(entry) }),
+            Kind::Leave => self.push(entry, leg, Act::Leave { bridge: bridge(entry), room: Room::of(entry) }),
             Kind::Blind => {
                 let transferee = self.leg_of(entry, "transferee_channel_uniqueid");
                 let extension = entry.extra("extension").unwrap_or_default().to_owned();
@@ -288,9 +228,9 @@ impl Told {
         }
         let began = |other: &&Entry| other.kind == Kind::AppStart && other.app == entry.app;
         let since = call.of(&entry.uniqueid).filter(began).map(|start| start.at).max();
-        let had_somebody = call
-            .of(&entry.uniqueid)
-            .any(|other| other.kind == Kind::Enter && room(other) == Room::Talk && Some(other.at) >= since);
+        let had_somebody = call.of(&entry.uniqueid).any(|other| {
+            other.kind == Kind::Enter && Room::of(other) == Room::Talk && Some(other.at) >= since
+        });
         match entry.app.to_ascii_lowercase().as_str() {
             "voicemail" => self.push(entry, leg, Act::Message),
             "queue" if !had_somebody => self.push(entry, leg, Act::QueueAbandon),
@@ -342,75 +282,6 @@ impl Told {
     fn born(&self, leg: usize) -> PbxTime {
         self.steps.iter().find(|step| step.leg == leg).map_or(PbxTime::from_micros(0), |step| step.at)
     }
-
-    fn what<'t>(&'t self, step: &'t Step) -> What<'t> {
-        let leg = &self.legs[step.leg];
-        let channel = leg.snapshot();
-        let other = |at: usize| self.legs[at].snapshot();
-        match &step.act {
-            Act::New => What::NewChannel(channel),
-            Act::Dial { by, string } => {
-                What::DialBegin { caller: by.map(other), dest: channel, dial_string: string.as_bytes() }
-            }
-            Act::DialEnd { by, status, forward } => What::DialEnd {
-                caller: by.map(other),
-                dest: channel,
-                status: status.as_bytes(),
-                forward: forward.as_bytes(),
-            },
-            Act::Member { by } => What::Agent {
-                caller: Some(other(*by)),
-                dest: Some(channel),
-                interface: name::endpoint(&leg.name).as_bytes(),
-            },
-            Act::Enter { bridge, room } => {
-                What::BridgeEnter { bridge: room.bridge(bridge), channel, swap: b"" }
-            }
-            Act::Leave { bridge, room } => What::BridgeLeave { bridge: room.bridge(bridge), channel },
-            Act::Blind { transferee, extension } => What::BlindTransfer {
-                transferer: channel,
-                transferee: transferee.map(other),
-                extension: extension.as_bytes(),
-                done: true,
-            },
-            Act::Attended { others } => {
-                let at = |at: usize| others.get(at).copied().map(other);
-                What::AttendedTransfer(AttendedTransfer {
-                    first: Some(channel),
-                    second: at(0),
-                    transferee: at(1),
-                    target: at(2),
-                    local_one: None,
-                    local_two: None,
-                    done: true,
-                })
-            }
-            Act::PickedUp { by } => What::Pickup { picker: other(*by), target: channel },
-            Act::Parked => What::Parked { parkee: channel },
-            Act::Unparked { by } => What::Unparked { parkee: channel, retriever: by.map(other) },
-            Act::QueueJoin { queue } => What::QueueJoin { channel, queue: queue.as_bytes() },
-            Act::QueueAbandon => What::QueueAbandon { channel, queue: b"" },
-            Act::Variable { name, value } => {
-                What::Variable { channel, name: name.as_bytes(), value: value.as_bytes() }
-            }
-            Act::Message => What::Message { channel: Some(channel), mailbox: b"", new: Some(1) },
-            Act::Fax => What::Fax(channel),
-            Act::Spy => What::Spy { spyer: channel },
-            Act::HangupRequest { cause } => What::HangupRequest { channel, cause: *cause },
-            Act::Hangup { cause } => What::Hangup { channel, cause: *cause },
-        }
-    }
-}
-
-impl Room {
-    fn bridge(self, id: &str) -> Bridge<'_> {
-        let (kind, technology, creator): (&[u8], &[u8], &[u8]) = match self {
-            Self::Talk => (b"basic", b"", b""),
-            Self::Conference => (b"base", b"softmix", b"ConfBridge"),
-            Self::Holding => (b"base", b"holding_bridge", b""),
-        };
-        Bridge { uniqueid: id.as_bytes(), kind, technology, creator }
-    }
 }
 
 /// By the channel's last row: `cel.conf` need not ask for applications.
@@ -422,16 +293,6 @@ fn ends_in_mailbox(call: &Call<'_>, entry: &Entry) -> bool {
 
 fn bridge(entry: &Entry) -> String {
     entry.extra("bridge_id").unwrap_or_default().to_owned()
-}
-
-fn room(entry: &Entry) -> Room {
-    if entry.extra("bridge_technology") == Some("holding_bridge") {
-        return Room::Holding;
-    }
-    match entry.app.to_ascii_lowercase().as_str() {
-        "confbridge" | "meetme" => Room::Conference,
-        _ => Room::Talk,
-    }
 }
 
 /// Whether the name is that of the end of a Local pair by which it is called, or of a device.
