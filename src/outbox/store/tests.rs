@@ -304,6 +304,39 @@ fn shelves_keep_what_others_put_there() {
 }
 
 #[test]
+fn a_shelf_is_read_by_what_its_keys_begin_with() {
+    let (mut store, dir) = new();
+    let row = |key: &str, value: &str| (key.to_owned(), Some(value.as_bytes().to_vec()));
+    let rows = [row("a/1", "x"), row("a/2", "y"), row("ab/1", "z")];
+    store.place_all(Shelf::Tasks, &rows).unwrap();
+    store.put(Shelf::Manners, "a/3", b"other").unwrap();
+    let mut store = reopen(store, dir.path());
+    let listed = |store: &Store, prefix: &str| -> Vec<String> {
+        store.list(Shelf::Tasks, prefix).unwrap().into_iter().map(|(key, _)| key).collect()
+    };
+    assert_eq!(
+        (listed(&store, "a/"), listed(&store, "b/")),
+        (vec!["a/1".to_owned(), "a/2".to_owned()], vec![])
+    );
+    store.place_all(Shelf::Tasks, &[("a/1".to_owned(), None), row("a/2", "new")]).unwrap();
+    store.persist().unwrap();
+    let store = reopen(store, dir.path());
+    assert_eq!(store.list(Shelf::Tasks, "a/").unwrap(), [("a/2".to_owned(), b"new".to_vec())]);
+}
+
+#[test]
+fn a_task_is_found_in_the_ruins_of_a_database() {
+    for shelf in [Shelf::Inflight, Shelf::Tokens, Shelf::Manners, Shelf::Tasks] {
+        let framed = frame::encode(&shelf.frame_key("default/9161234567"), b"{}");
+        let found = shelf::Shelved::read(frame::decode(&framed).unwrap()).unwrap();
+        assert_eq!(
+            (found.shelf, found.key.as_str(), found.value.as_slice()),
+            (shelf, "default/9161234567", &b"{}"[..])
+        );
+    }
+}
+
+#[test]
 fn a_pbx_that_is_configured_no_more_is_named() {
     let (mut store, dir) = new();
     let [msk, spb] = ["msk", "spb"].map(|name| PbxName::new(name).unwrap());

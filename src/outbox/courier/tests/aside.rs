@@ -133,7 +133,7 @@ fn a_task_is_kept_before_its_call_is_settled_and_a_store_that_fails_is_told_agai
     let look = Effect::Look { limit: LOOK_LIMIT };
     script.expect(&look).give(Outcome::Unknown(Vec::new()));
     script.expect(&Effect::Lease { limit: 50 }).give(Outcome::Leased(Vec::new()));
-    script.expect(&Effect::NextDue).give(Outcome::NextDue(None));
+    script.rests(None, REST_MIN);
     // Now that no call is due, it is looked whether the task is there.
     assert!(matches!(asks(&mut script), Question::Open { kind: "leads", id: 70, .. }));
 }
