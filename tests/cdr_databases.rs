@@ -287,7 +287,7 @@ async fn a_table_on_postgresql_is_read() {
     check_transfer(&source, &Events::Table { name: "cel".to_owned() }, (6, "101,102")).await;
 }
 
-/// A table of MariaDB as another database makes it.
+/// A table of `MariaDB` as another database makes it.
 #[cfg(any(feature = "cdr-postgres", feature = "cdr-sqlite"))]
 fn generic(table: &str, serial: &str, time: &str) -> String {
     let keys = table.find(", KEY").unwrap();
@@ -310,6 +310,7 @@ async fn channel_events_of_a_file_of_sqlite_are_read() {
 #[cfg(feature = "cdr-sqlite")]
 #[tokio::test]
 async fn a_table_of_mikopbx_is_read_and_never_written() {
+    const LONG: i64 = 10 * 3600;
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("cdr.db");
     let row = |phone: &str, answer: String, end: i64, disposition: &str| {
@@ -325,7 +326,6 @@ async fn a_table_of_mikopbx_is_read_and_never_written() {
     };
     let answered = format!("{}.120", clock(MADE + 3));
     // On the phone for ten hours, and ended an hour before the other call begins.
-    const LONG: i64 = 10 * 3600;
     let begun = MADE - LONG - 3600;
     let conference = row("103", format!("{}.120", clock(begun + 1)), LONG, "ANSWERED")
         .replace(&clock(MADE), &clock(begun))

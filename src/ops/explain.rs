@@ -215,8 +215,7 @@ fn entry(found: &Found, settings: Option<&Settings>) -> Result<Entry, calls::Unf
     };
     let booked = errand.and_then(|errand| errand.booked.clone());
     let who = booked.unwrap_or_else(|| who::configured(record, settings));
-    let manner =
-        calls::Manner { sound: errand.and_then(|errand| errand.file()), ..calls::Manner::default() };
+    let manner = calls::Manner { sound: errand.and_then(|errand| errand.file()), ..calls::Manner::default() };
     calls::entry_of(record, "0", settings, &manner, who)
 }
 
