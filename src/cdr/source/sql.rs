@@ -330,12 +330,15 @@ impl Shape<Column> {
             let seconds = JUMP.as_secs();
             format!(" AND ({start} >= {near} OR CAST({name} AS {}) >= {seconds})", self.number)
         });
-        let (lasted, limit) = (lasted.unwrap_or_default(), ROWS_MAX + 1);
-        format!("{select} WHERE {start} BETWEEN {from} AND {to}{lasted} ORDER BY {start} LIMIT {limit}")
+        let lasted = lasted.unwrap_or_default();
+        format!(
+            "{select} WHERE {start} BETWEEN {from} AND {to}{lasted} ORDER BY {start} LIMIT {}",
+            ROWS_MAX + 1
+        )
     }
 
     fn has_duration(&self) -> bool {
-        self.name(Column::Duration).is_some()
+        self.columns.iter().any(|(column, _)| *column == Column::Duration)
     }
 }
 
