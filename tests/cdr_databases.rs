@@ -161,7 +161,7 @@ async fn check_transfer(source: &Source, events: &Events, expected: (u64, &str))
     let from = PbxTime::from_micros(newest.micros() - 60_000_000);
     let fetched =
         fetch::calls(source, Some(events), known, Range { from, to: newest.after(ROUNDING) }).await.unwrap();
-    assert_eq!((fetched.calls.len(), fetched.events.len()), (1, 0));
+    assert_eq!((fetched.calls.len(), fetched.unread_events.len()), (1, 0));
     let record = &fetched.calls[0].call.record;
     assert_eq!(
         (record.answered_by.join(","), record.bridged_seconds.rounded()),
@@ -177,7 +177,7 @@ async fn check_transfer(source: &Source, events: &Events, expected: (u64, &str))
     assert!(told.contains("no_such"), "{told}");
     let fetched =
         fetch::calls(source, Some(&absent), known, Range { from, to: newest.after(ROUNDING) }).await.unwrap();
-    let unread: Vec<_> = fetched.events.iter().map(ToString::to_string).collect();
+    let unread: Vec<_> = fetched.unread_events.iter().map(ToString::to_string).collect();
     assert!(fetched.calls.len() == 1 && unread[0].contains("no_such"), "{unread:?}");
 }
 

@@ -17,17 +17,17 @@ const WINDOW: Duration = Duration::from_hours(1);
 /// of it do.
 const TRAIL: Duration = Duration::from_mins(30);
 
-/// What was found.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// What was found of a stretch of time.
+#[derive(Clone, Debug, Default)]
 pub struct Fetched {
     /// By end.
     pub calls: Vec<CdrCall>,
-    /// Records that could not be read: so many at least, for those at a window's edge are met twice.
-    pub unread: u64,
-    /// Files that could not: calls that stand only in these are missing.
-    pub files: BTreeSet<Unread>,
-    /// Channel events that could not: these calls are told from their records alone.
-    pub events: BTreeSet<Unread>,
+    /// Calls that stand only in these are missing.
+    pub unread: BTreeSet<Unread>,
+    /// Channel events that cannot be read: such calls are told from their records alone.
+    pub unread_events: BTreeSet<Unread>,
+    /// Records that are none that can be read: so many at least, for those at a window's edge are met twice.
+    pub unusable: u64,
 }
 
 /// The calls that ended within `range`, by the records and, where there are, by the channel events.
@@ -40,37 +40,37 @@ pub async fn calls(
     known: Known<'_>,
     range: Range,
 ) -> Result<Fetched, Error> {
-    let mut found = Fetched::default();
+    let mut fetched = Fetched::default();
     // A call whose parts hang together over a window's edge is seen from both sides: more of it from the later.
     let mut places: BTreeMap<CallId, usize> = BTreeMap::new();
     let mut from = range.from;
     while from <= range.to {
         let to = from.after(WINDOW).min(range.to);
         let window = Range { from, to: to.after(TRAIL) };
-        let rows = source.read(window).await?;
-        found.unread = found.unread.max(rows.unusable);
-        found.files.extend(rows.unread);
+        let found = source.read(window).await?;
+        fetched.unread.extend(found.unread);
+        fetched.unusable = fetched.unusable.max(found.unusable);
         let events = match events {
-            Some(events) => source.read_events(events, window, &rows.rows).await,
+            Some(events) => source.read_events(events, window, &found.rows).await,
             None => events::Found::default(),
         };
-        found.events.extend(events.unread);
-        for call in calls::calls_with(&rows.rows, &events.entries, known) {
+        fetched.unread_events.extend(events.unread);
+        for call in calls::calls_with(&found.rows, &events.entries, known) {
             if !(from..=to).contains(&call.to) {
                 continue;
             }
             match places.entry(call.call.record.call_id.clone()) {
-                Entry::Occupied(known) => found.calls[*known.get()] = call,
+                Entry::Occupied(known) => fetched.calls[*known.get()] = call,
                 Entry::Vacant(place) => {
-                    place.insert(found.calls.len());
-                    found.calls.push(call);
+                    place.insert(fetched.calls.len());
+                    fetched.calls.push(call);
                 }
             }
         }
         from = to.after(Duration::from_micros(1));
     }
-    found.calls.sort_by_key(|call| call.to);
-    Ok(found)
+    fetched.calls.sort_by_key(|call| call.to);
+    Ok(fetched)
 }
 
 #[cfg(test)]

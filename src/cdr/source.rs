@@ -64,9 +64,9 @@ pub struct Probe {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Found {
     pub rows: Vec<Row>,
-    /// Records of which nothing can be made.
-    pub unusable: u64,
     pub unread: Vec<Unread>,
+    /// Records that were met and are none that can be read.
+    pub unusable: u64,
 }
 
 /// A file or table that may have something of the time that is meant, and cannot be read to its end.
@@ -166,7 +166,7 @@ impl Source {
         }
         let mut rows: Vec<Row> = rows.into_iter().filter(|row| range.overlaps(row)).collect();
         rows.sort_by_key(|row| (row.start, row.sequence));
-        Ok(Found { rows, unusable, unread })
+        Ok(Found { rows, unread, unusable })
     }
 
     /// Looks whether records can be read.

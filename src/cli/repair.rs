@@ -26,7 +26,7 @@ use crate::config::surroundings::Host;
 use crate::config::{self, Cdr};
 use crate::ops::repair;
 use crate::ops::screen;
-use crate::ops::words::looking;
+use crate::ops::words::{Language, looking};
 use crate::time::{HostTime, PbxTime};
 use crate::{clock, replay};
 
@@ -131,17 +131,9 @@ fn compare_one(
     let live = stock.live(pbx)?;
     let known = Known { pbx, policy, endpoints: &live.endpoints };
     let fetched = fetch(cdr, known, range.widened(EDGE));
-    let Fetched { calls, unread, files, events } =
-        fetched.with_context(|| format!("cannot read the records of \"{pbx}\""))?;
-    let language = args.language.language();
-    for text in files.iter().map(|file| looking::unread(&file.to_string(), language)) {
-        tell(&text)?;
-    }
-    for text in events.iter().map(|events| looking::unread_events(&events.to_string(), language)) {
-        tell(&text)?;
-    }
-    // A file that cannot be read has one record at least.
-    let unread = unread + files.iter().map(|_| 1).sum::<u64>();
+    let fetched = fetched.with_context(|| format!("cannot read the records of \"{pbx}\""))?;
+    tell_unread(&fetched, args.language.language())?;
+    let Fetched { calls, unread, unusable, .. } = fetched;
     let stored = stock.stored(pbx, range, &calls)?;
     if range.from < stored.since {
         let (from, since) = (&args.from, stored.since);
@@ -152,7 +144,8 @@ fn compare_one(
         tell(&text)?;
     }
     let found = compare::compare(calls, &stored.records, &stored.open, range);
-    Ok(Comparison { unread, ..found })
+    let files = u64::try_from(unread.len()).unwrap_or(u64::MAX);
+    Ok(Comparison { unread: unusable.saturating_add(files), ..found })
 }
 
 fn fetch(cdr: &Cdr, known: Known<'_>, range: Range) -> anyhow::Result<Fetched> {
@@ -162,6 +155,13 @@ fn fetch(cdr: &Cdr, known: Known<'_>, range: Range) -> anyhow::Result<Fetched> {
     // A file on a server that is gone is waited for by a thread that nobody can end.
     runtime.shutdown_background();
     Ok(fetched?)
+}
+
+fn tell_unread(fetched: &Fetched, language: Language) -> anyhow::Result<()> {
+    let files = fetched.unread.iter().map(|file| looking::unread(&file.to_string(), language));
+    let events = fetched.unread_events.iter();
+    let events = events.map(|events| looking::unread_events(&events.to_string(), language));
+    files.chain(events).try_for_each(|told| tell(&told))
 }
 
 /// Stores what is missing and cannot be stored already under an id that the records have not; returns how

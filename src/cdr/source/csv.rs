@@ -12,9 +12,12 @@ impl Line for Raw {
     /// as its call was long.
     const SLACK_MINUTES: u64 = 120;
 
-    /// A line that is no record is an empty one: such are counted.
     fn read(line: &[u8]) -> Option<Self> {
-        Some(csv::record(line).unwrap_or_default())
+        csv::record(line)
+    }
+
+    fn unreadable() -> Option<Self> {
+        Some(Self::default())
     }
 
     fn shown(&self) -> Option<i64> {

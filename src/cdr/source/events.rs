@@ -37,6 +37,10 @@ impl Line for Raw<Column> {
         csv::record(line).filter(entry::is_of_use)
     }
 
+    fn unreadable() -> Option<Self> {
+        None
+    }
+
     fn shown(&self) -> Option<i64> {
         self.get(Column::Time).and_then(local::parse)
     }

@@ -5,7 +5,6 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
-use std::ops;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -27,6 +26,8 @@ pub(super) trait Line: Clone + Ord + Send + 'static {
     const SLACK_MINUTES: u64;
     /// Reads a line without its end; `None` when it is none of these.
     fn read(line: &[u8]) -> Option<Self>;
+    /// What stands for a line that is none of these, where such lines are counted.
+    fn unreadable() -> Option<Self>;
     /// When it was written, as the PBX's own clock showed it, in microseconds.
     fn shown(&self) -> Option<i64>;
     /// The same in UTC: by an epoch in the line, else with `fallback` for the clock's offset.
@@ -45,7 +46,7 @@ pub(super) struct Text<L> {
 const STRETCH: u64 = 16 << 10;
 
 /// A longer line is none of Asterisk's.
-const LINE_MAX: usize = 64 << 10;
+const LINE_MAX: u64 = 64 << 10;
 
 /// Lines at the end of a file that tell its clock's offset.
 const TAIL: usize = 40;
@@ -201,7 +202,7 @@ impl Opened {
             Packing::Gzip | Packing::Zstd => 0,
         };
         let (mut late, mut is_near) = (0, true);
-        self.each(start..u64::MAX, wanted.deadline, |line: L| {
+        self.each(start, wanted.deadline, |line: L| {
             let at = line.at(fallback);
             // Many lines in a row from after the range: the rest is, too.
             late = if at.is_some_and(|at| at > wanted.until) { late + 1 } else { 0 };
@@ -228,7 +229,7 @@ impl Opened {
 
     fn tells_epochs<L: Line>(&mut self, deadline: MonoTime) -> io::Result<bool> {
         let (mut seen, mut told) = (0, false);
-        self.each(0..u64::MAX, deadline, |line: L| {
+        self.each(0, deadline, |line: L| {
             seen += 1;
             told |= line.at(None).is_some();
             if told || seen >= TAIL { Next::Stop } else { Next::Go }
@@ -242,7 +243,7 @@ impl Opened {
             Packing::Gzip | Packing::Zstd => 0,
         };
         let mut last = VecDeque::with_capacity(TAIL);
-        self.each(start..u64::MAX, deadline, |line: L| {
+        self.each(start, deadline, |line: L| {
             if last.len() == TAIL {
                 last.pop_front();
             }
@@ -259,7 +260,7 @@ impl Opened {
         while found > 0 {
             let before = found.saturating_sub(ASTRAY_BYTES);
             let mut is_early = true;
-            self.each(before..found, wanted.deadline, |line: L| {
+            self.each_until(before..found, wanted.deadline, |line: L| {
                 is_early = line.at(fallback).is_none_or(|at| at < wanted.from);
                 if is_early { Next::Go } else { Next::Stop }
             })?;
@@ -277,7 +278,7 @@ impl Opened {
         while high - low > STRETCH {
             let middle = low + (high - low) / 2;
             let (mut first, mut seen) = (None, 0);
-            self.each(middle..u64::MAX, wanted.deadline, |line: L| {
+            self.each(middle, wanted.deadline, |line: L| {
                 seen += 1;
                 first = line.at(fallback);
                 if first.is_some() || seen >= TAIL { Next::Stop } else { Next::Go }
@@ -290,41 +291,50 @@ impl Opened {
         Ok(low)
     }
 
-    /// The lines from the first that begins after the start of `place` on to its end; from the file's beginning
-    /// those of the first, too. Of a packed file only that is asked for.
+    /// The lines from the first that begins after `start` on; from the beginning those of the first, too.
     fn each<L: Line>(
         &mut self,
-        place: ops::Range<u64>,
+        start: u64,
+        deadline: MonoTime,
+        take: impl FnMut(L) -> Next,
+    ) -> io::Result<()> {
+        self.each_until(start..u64::MAX, deadline, take)
+    }
+
+    /// As [`Self::each`], of the lines that lie within `bytes` of a file that is not packed.
+    fn each_until<L: Line>(
+        &mut self,
+        bytes: std::ops::Range<u64>,
         deadline: MonoTime,
         mut take: impl FnMut(L) -> Next,
     ) -> io::Result<()> {
-        self.file.seek(SeekFrom::Start(place.start))?;
+        let start = bytes.start;
+        self.file.seek(SeekFrom::Start(start))?;
         let text: Box<dyn Read + '_> = match self.packing {
-            Packing::Plain => Box::new((&mut self.file).take(place.end.saturating_sub(place.start))),
+            Packing::Plain => Box::new((&mut self.file).take(bytes.end - start)),
             Packing::Gzip | Packing::Zstd => match packing::unpack(&mut self.file)? {
                 Some(unpacked) => unpacked.text,
                 None => return Ok(()),
             },
         };
         let mut reader = BufReader::with_capacity(64 << 10, text);
-        let (mut line, mut torn) = (Vec::new(), place.start > 0);
+        let (mut line, mut torn) = (Vec::new(), start > 0);
         for count in 1_usize.. {
             if count.is_multiple_of(LINES_UNWATCHED) && clock::mono() > deadline {
                 return Err(io::Error::new(io::ErrorKind::TimedOut, "it takes too long"));
             }
             line.clear();
-            let limit = u64::try_from(LINE_MAX).unwrap_or(u64::MAX);
-            if reader.by_ref().take(limit).read_until(b'\n', &mut line)? == 0 {
+            if reader.by_ref().take(LINE_MAX).read_until(b'\n', &mut line)? == 0 {
                 break;
             }
             let is_whole = line.pop_if(|last| *last == b'\n').is_some();
             // The last line may still be being written.
-            let is_over = !is_whole && line.len() < LINE_MAX;
+            let is_over = !is_whole && u64::try_from(line.len()).unwrap_or(LINE_MAX) < LINE_MAX;
             let was_torn = std::mem::replace(&mut torn, !is_whole);
             if was_torn || is_over || line.trim_ascii().is_empty() {
                 continue;
             }
-            let read = L::read(if is_whole { &line } else { b"" });
+            let read = is_whole.then(|| L::read(&line)).flatten().or_else(L::unreadable);
             if let Some(Next::Stop) = read.map(&mut take) {
                 break;
             }

@@ -330,15 +330,12 @@ impl Shape<Column> {
             let seconds = JUMP.as_secs();
             format!(" AND ({start} >= {near} OR CAST({name} AS {}) >= {seconds})", self.number)
         });
-        let lasted = lasted.unwrap_or_default();
-        format!(
-            "{select} WHERE {start} BETWEEN {from} AND {to}{lasted} ORDER BY {start} LIMIT {}",
-            ROWS_MAX + 1
-        )
+        let (lasted, limit) = (lasted.unwrap_or_default(), ROWS_MAX + 1);
+        format!("{select} WHERE {start} BETWEEN {from} AND {to}{lasted} ORDER BY {start} LIMIT {limit}")
     }
 
     fn has_duration(&self) -> bool {
-        self.columns.iter().any(|(column, _)| *column == Column::Duration)
+        self.name(Column::Duration).is_some()
     }
 }
 

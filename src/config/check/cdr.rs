@@ -21,8 +21,25 @@ const TABLE: &str = "cdr";
 /// `MikoPBX` calls it so.
 const MIKO_TABLE: &str = "cdr_general";
 
-/// Checks a table; `None` when something of it is wrong.
+/// Checks a table; `None` when something of it is wrong, or this build has no driver for it.
 pub(super) fn table(
+    name: &PbxName,
+    table: &CdrTable,
+    surroundings: &impl Surroundings,
+    report: &mut Report,
+) -> Option<Cdr> {
+    let cdr = described(name, table, surroundings, report)?;
+    match cdr.source.lacks_driver() {
+        Some(error) => {
+            report.fail(&format!("[pbx.cdr] of \"{name}\""), error.to_string(), "");
+            None
+        }
+        None => Some(cdr),
+    }
+}
+
+/// What a table says, whatever this build can read.
+fn described(
     name: &PbxName,
     table: &CdrTable,
     surroundings: &impl Surroundings,
@@ -45,10 +62,6 @@ pub(super) fn table(
         CdrKind::Mysql => Source::Mysql(server(&place, table, surroundings, report)?),
         CdrKind::Postgres => Source::Postgres(server(&place, table, surroundings, report)?),
     };
-    if let Some(error) = source.lacks_driver() {
-        report.fail(&place, error.to_string(), "");
-        return None;
-    }
     let cel = match &table.cel {
         Some(cel) => Some(events(&place, table.kind, cel, report)?),
         None => None,
@@ -175,7 +188,7 @@ mod tests {
     /// What is found wrong with a table, and where its channel events are.
     fn checked(keys: &str) -> (Vec<String>, Option<Events>) {
         let mut report = Report::default();
-        let cdr = table(&PbxName::default(), &toml::from_str(keys).unwrap(), &Host::Look, &mut report);
+        let cdr = described(&PbxName::default(), &toml::from_str(keys).unwrap(), &Host::Look, &mut report);
         let failed = report.findings.iter().filter(|finding| finding.grade == Grade::Fail);
         (failed.map(|finding| finding.text.clone()).collect(), cdr.and_then(|cdr| cdr.cel))
     }
@@ -192,12 +205,11 @@ mod tests {
         let cel = Events::Csv { path: "/log/cel-custom/Master.csv".into() };
         assert_eq!(checked(&format!("{file}cel = \"/log/cel-custom/Master.csv\"")), (vec![], Some(cel)));
         refused(&format!("{file}cel = \"cel\""), "\"cel\" is no absolute path");
-        let kinds = [
-            (cfg!(feature = "cdr-mysql"), "kind = \"mysql\"\nuser = \"u\""),
-            (cfg!(feature = "cdr-postgres"), "kind = \"postgres\"\nuser = \"u\""),
-            (cfg!(feature = "cdr-sqlite"), "kind = \"sqlite\"\npath = \"/a\""),
-        ];
-        for (_, kind) in kinds.into_iter().filter(|(is_built, _)| *is_built) {
+        for kind in [
+            "kind = \"mysql\"\nuser = \"u\"",
+            "kind = \"postgres\"\nuser = \"u\"",
+            "kind = \"sqlite\"\npath = \"/a\"",
+        ] {
             let cel = Events::Table { name: "cel".to_owned() };
             assert_eq!(checked(&format!("{kind}\ncel = \"cel\"")), (vec![], Some(cel)));
             refused(&format!("{kind}\ncel = \"/log/cel-custom/Master.csv\""), "is no name");

@@ -9,8 +9,9 @@ use crate::call::id::PbxName;
 use crate::call::policy::Policy;
 use crate::call::record::FinishedCall;
 use crate::cdr::calls::{CdrCall, Known, Live};
+use crate::cdr::fetch::{self, Fetched};
 use crate::cdr::range::Range;
-use crate::cdr::{fetch, truth};
+use crate::cdr::truth;
 use crate::clock;
 use crate::config::Cdr;
 use crate::daemon::gaps::ROUNDING;
@@ -41,16 +42,7 @@ impl Search {
         let known = Known { pbx: &gap.pbx, policy: &policy, endpoints: &live.endpoints };
         let range = Range { from: gap.from, to: gap.to.after(ROUNDING) };
         let fetched = fetch::calls(&cdr.source, cdr.cel.as_ref(), known, range).await?;
-        if fetched.unread > 0 {
-            let (pbx, unread) = (&gap.pbx, fetched.unread);
-            warn!(%pbx, unread, "records around this time cannot be read: calls of theirs are not found (ami2amo check)");
-        }
-        for file in &fetched.files {
-            warn!(pbx = %gap.pbx, %file, "a file of records cannot be read: calls that stand only in it are not found");
-        }
-        for events in &fetched.events {
-            warn!(pbx = %gap.pbx, %events, "channel events cannot be read: these calls are told from the PBX's records alone");
-        }
+        tell_unread(&gap.pbx, &fetched);
         // While the records were read, live calls may have come to their end.
         let live = self.live(&gap.pbx).await?;
         let mut missing: Vec<FinishedCall> = Vec::new();
@@ -98,5 +90,18 @@ impl Search {
             }
         }
         Ok(())
+    }
+}
+
+fn tell_unread(pbx: &PbxName, fetched: &Fetched) {
+    for events in &fetched.unread_events {
+        warn!(%pbx, %events, "channel events cannot be read: these calls are told from the PBX's records alone");
+    }
+    for file in &fetched.unread {
+        warn!(%pbx, %file, "a file of records cannot be read: calls that stand only in it are missing; once it is mended, ami2amo repair fetches them");
+    }
+    if fetched.unusable > 0 {
+        let unusable = fetched.unusable;
+        warn!(%pbx, unusable, "records around this time cannot be read: calls of theirs are not found (ami2amo check)");
     }
 }

@@ -1,5 +1,5 @@
 use std::fs;
-use std::io::{self, Seek as _, SeekFrom, Write as _};
+use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -8,7 +8,6 @@ use tempfile::TempDir;
 use crate::cdr::column::Raw;
 use crate::cdr::range::Range;
 use crate::cdr::row::{Row, Rows};
-use crate::cdr::source::log::Reading;
 use crate::cdr::source::{Error, Found, Source};
 use crate::time::{PbxTime, local};
 
@@ -78,6 +77,7 @@ async fn a_line_without_an_end_costs_little() {
     let rows = newest(file.path()).await;
     assert_eq!(rows.len(), 1);
 }
+
 /// `count` lines of one a minute; the calls `astray` are written with a clock that is `days` off.
 fn with_wrong_clock(count: i64, astray: std::ops::Range<i64>, days: i64) -> tempfile::NamedTempFile {
     let mut file = tempfile::NamedTempFile::new().unwrap();
@@ -95,8 +95,7 @@ async fn lines_with_a_wrong_clock_do_not_hide_those_around_them() {
         let file = with_wrong_clock(COUNT, from..from + 700, days);
         for wanted in [from - 180, from + 700] {
             let range = Range { from: at(wanted), to: at(wanted + 60) };
-            let source = source(file.path());
-            let found = source.read(range).await.unwrap().rows;
+            let found = source(file.path()).read(range).await.unwrap().rows;
             let expected = wanted..=wanted + 60;
             let found = found.iter().filter(|row| (at(wanted)..=at(wanted + 60)).contains(&row.start));
             assert_eq!(found.count(), expected.count(), "{from} {days} {wanted}");
@@ -110,20 +109,20 @@ async fn what_is_no_file_is_refused_at_once() {
     let pipe = dir.path().join("Master.csv");
     let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
     assert!(made.success());
-    for path in [pipe, dir.path().to_owned()] {
-        let error = source(&path).probe().await.unwrap_err();
+    for path in [pipe.as_path(), dir.path()] {
+        let error = source(path).probe().await.unwrap_err();
         assert!(matches!(error, Error::File { .. }), "{error}");
     }
 }
 
 #[tokio::test]
-async fn a_file_whose_reading_hangs_is_not_read_again() {
+async fn a_log_whose_reading_hangs_is_not_read_again() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(line(0, true).as_bytes()).unwrap();
-    let hanging = Reading::begin(file.path()).unwrap();
+    let hanging = super::Reading::begin(file.path()).unwrap();
     let error = source(file.path()).probe().await.unwrap_err();
     assert!(
-        matches!(&error, Error::File { source, .. } if source.kind() == io::ErrorKind::WouldBlock),
+        matches!(&error, Error::File { source, .. } if source.kind() == std::io::ErrorKind::WouldBlock),
         "{error}"
     );
     drop(hanging);
@@ -135,10 +134,9 @@ async fn a_file_whose_reading_hangs_is_not_read_again() {
 async fn what_is_no_record_is_counted() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(format!("{}nonsense\n\n{}\"torn", line(0, true), line(1, true)).as_bytes()).unwrap();
-    let source = source(file.path());
-    let read = source.read(Range { from: at(0), to: at(2) }).await.unwrap();
+    let read = source(file.path()).read(Range { from: at(0), to: at(2) }).await.unwrap();
     assert_eq!((read.rows.len(), read.unusable), (2, 1));
-    assert_eq!(source.probe().await.unwrap().unusable, 1);
+    assert_eq!(source(file.path()).probe().await.unwrap().unusable, 1);
 }
 
 /// A folder in which `Master.csv` was turned.
