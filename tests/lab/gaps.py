@@ -45,6 +45,8 @@ RESTART, CRASH, SECOND_CRASH, CRASH_SECONDS = 12, 34, 65, 4
 PEOPLE_AFTER, PEOPLE_SECONDS = 2, 92
 
 LINE_SECONDS, POST_SECONDS, SILENCE_SECONDS, BOOT_SECONDS = 20, 40, 3, 30
+# A call that a gap cut short is held back for the records; the last gap ends shortly before people stop.
+HOLD_SECONDS = 90
 # Hangup to POST of a call that was seen from its beginning to its end, as everywhere.
 LATENCY_BAR_S = 5.0
 # What an unknown outcome waits before it is judged: a killed daemon may have been in the middle of a request.
@@ -286,7 +288,8 @@ class Trial:
 
     async def wait_for_posts(self, truths):
         """Until all that must arrive has arrived, and a moment more."""
-        until = time.monotonic() + POST_SECONDS
+        held = HOLD_SECONDS if any(subject.cdr for subject in self.subjects) else 0
+        until = time.monotonic() + POST_SECONDS + held
         waiting = {subject.name: self.wanted(subject, truths) for subject in self.subjects}
         while any(waiting[s.name] - s.arrived() for s in self.subjects) and time.monotonic() < until:
             await asyncio.sleep(0.2)
