@@ -28,8 +28,9 @@ from daemon import Failed
 # and the time after which a silent line is given up.
 BETWEEN = (10, 60)
 LASTS = {"cut": (1, 60), "silent": (5, 60), "killed": (0, 10), "stopped": (0, 60)}
-# Asterisk writes a record when its call is over; the daemon looks for those of a gap 5 s and a minute after it.
-LOOKED_TWICE_SECONDS = 75
+# Asterisk writes a record when its call is over; the daemon looks for those of a gap 5 s and a minute after it, and
+# holds calls back that were cut short, for 90 s.
+LOOKED_TWICE_SECONDS = 120
 # After a minute without a connection the next try may be half a minute away.
 gaps.LINE_SECONDS = 90
 
