@@ -53,7 +53,7 @@ fn a_recording_that_is_there_is_printed_with_its_link() {
     assert_eq!(printed(&root).get("link"), None, "there is no such file");
     std::fs::write(folder.path().join(name.replace(".wav", ".mp3")), "sound").unwrap();
     assert_eq!(printed(&root)["link"], json!(told.replace(".wav", ".mp3")));
-    assert_eq!(printed("[amocrm]\nlanguage = \"en\"\n")["call_result"], "Answered by 101 after 2 s");
+    assert_eq!(printed("[amocrm]\nlanguage = \"en\"\nusers.101 = 8\n")["call_result"], "Answered by 101 after 2 s");
 }
 
 #[test]
@@ -116,10 +116,10 @@ fn a_user_is_a_number_and_an_extension_without_one_a_text() {
     let call = |config: &str| printed(config, &[], &[CALL])[0][0].clone();
     let named = call("[amocrm]\ndefault-user = 7\nusers.101 = 8\n");
     assert_eq!((&named["call_responsible"], &named["responsible_user_id"]), (&json!(8), &json!(8)));
-    assert_eq!(named["call_result"], "Разговор состоялся");
+    assert_eq!(named["call_result"], "Ответил 101 через 2 с");
     let default = call("[amocrm]\ndefault-user = 7\nnames.101 = \"Иванов\"\n");
     assert_eq!((&default["call_responsible"], &default["created_by"]), (&json!(7), &json!(7)));
-    assert_eq!(default["call_result"], "Разговор состоялся, доб. 101 Иванов");
+    assert_eq!(default["call_result"], "Ответил доб. 101 Иванов через 2 с");
     let text = call("[amocrm]\nnames.101 = \"Иванов\"\n");
     assert_eq!((&text["call_responsible"], text.get("created_by")), (&json!("доб. 101 Иванов"), None));
     let own = call("[amocrm]\nextension-text = \"{extension}?\"\n");
@@ -127,8 +127,23 @@ fn a_user_is_a_number_and_an_extension_without_one_a_text() {
     let omitted = call("[amocrm]\nunmapped = \"omit\"\n");
     assert_eq!(
         (omitted.get("call_responsible"), &omitted["call_result"]),
-        (None, &json!("Разговор состоялся"))
+        (None, &json!("Ответил 101 через 2 с"))
     );
+}
+
+/// 101 answered and handed the call to 102.
+const PASSED_ON: &str = "ast22-vanilla/in-blind-transfer.ami.gz";
+
+#[test]
+fn the_text_of_an_extension_is_told_of_that_one_only() {
+    let said = |users: &str| {
+        let config = format!("[amocrm]\ndefault-user = 7\n[amocrm.users]\n{users}");
+        printed(&config, &[], &[PASSED_ON])[0][0]["call_result"].as_str().unwrap().to_owned()
+    };
+    let both = said("101 = 8\n102 = 9\n");
+    assert!(both.starts_with("Ответил 101 "), "{both}");
+    let first = said("101 = 8\n");
+    assert!(first.starts_with("Ответил 101 ") && first.contains("доб. 102"), "{first}");
 }
 
 #[test]

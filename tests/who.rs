@@ -78,7 +78,7 @@ async fn whoever_is_switched_off_or_gone_is_known_before_a_call_names_him() {
         daemon.enqueue([call(1, NUMBER)]);
         daemon.wait_for_phases(&[Phase::Sent]).await;
         assert_eq!(booked(&fake), [both(ME)]);
-        assert_eq!(fake.calls()[0].call["call_result"], "Разговор состоялся, доб. 101");
+        assert_eq!(fake.calls()[0].call["call_result"], "Ответил доб. 101 через 3 с");
         assert!(fake.posts().iter().all(|post| post.status == 200), "nothing had to be refused");
         let who = daemon.queue.items()[0].errand.booked.clone().unwrap();
         assert_eq!((who.user, who.told.as_deref()), (Some(ME), Some("доб. 101")), "it is remembered");
@@ -126,7 +126,7 @@ async fn a_refused_text_is_learned_for_all_calls() {
     daemon.enqueue([call(2, NUMBER)]);
     daemon.wait_for_phases(&[Phase::Sent; 2]).await;
     assert_eq!(booked(&fake), [(Value::Null, Value::Null), (Value::Null, Value::Null)]);
-    assert_eq!(fake.calls()[1].call["call_result"], "Разговор состоялся, доб. 101");
+    assert_eq!(fake.calls()[1].call["call_result"], "Ответил доб. 101 через 3 с");
     assert_eq!(fake.posts().iter().filter(|post| post.status == 400).count(), 1);
     daemon.stop().await;
 }

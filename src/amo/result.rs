@@ -111,8 +111,10 @@ impl Telling<'_> {
         let language = record.line.language.unwrap_or(self.language);
         match place {
             Place::Who => {
-                let extension = record.answered_by.first().or(record.responsible.as_ref()).cloned();
-                self.who.map(str::to_owned).or(extension)
+                let extension = record.answered_by.first().or(record.responsible.as_ref());
+                // What is told in place of an extension is the responsible's, who need not have answered first.
+                let told = self.who.filter(|_| extension == record.responsible.as_ref());
+                told.map(str::to_owned).or(extension.cloned())
             }
             Place::Then => Some(listed(&others(record, false))),
             Place::With => Some(listed(&others(record, true))),

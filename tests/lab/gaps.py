@@ -139,7 +139,9 @@ class Subject:
             mine = posts.pop(phone, [])
             faults = sight.faults(truth, seen, [call for _, call in mine], records.get(phone), USERS, DEFAULT_USER,
                                   self.reads_cdr(truth))
-            if seen.kind == sight.WHOLE and mine and (delay := mine[0][0] - truth.ended_at) > LATENCY_BAR_S:
+            # A daemon that was cut off in the time that it has cannot keep it.
+            in_time = any(begin <= truth.ended_at <= end - LATENCY_BAR_S for begin, end in line.seen())
+            if seen.kind == sight.WHOLE and in_time and mine and (delay := mine[0][0] - truth.ended_at) > LATENCY_BAR_S:
                 faults.append(("hangup to POST", f"{LATENCY_BAR_S} s", f"{delay:.1f} s"))
             kind = f"{line.pbx.folder}, {seen.kind}"
             all_calls[kind] += 1
