@@ -31,6 +31,7 @@ mod inflight;
 pub(crate) mod journal;
 mod load;
 mod lock;
+mod names;
 mod open;
 pub mod pbxs;
 mod rebuild;

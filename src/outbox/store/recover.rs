@@ -16,13 +16,13 @@ use crate::outbox::store::value::Stored;
 use crate::outbox::store::{Store, fit, frame, inflight, swap};
 
 /// Calls put back in one transaction.
-const REFILL_CHUNK: usize = 128;
+pub(super) const REFILL_CHUNK: usize = 128;
 
 /// Calls that are done and looked for at every start: enough to see the loss of a hundredth of them.
-const SAMPLE: usize = 512;
+pub(super) const SAMPLE: usize = 512;
 
 /// The newest of the calls that are done; a database that fell back has lost those.
-const NEWEST: usize = 64;
+pub(super) const NEWEST: usize = 64;
 
 /// What is said of a call whose end the journal alone still knows.
 pub(super) const END_LOST: &str =
@@ -69,6 +69,7 @@ impl Store {
         self.close_again(&findings.closed, &journal)?;
         self.refill(&journal)?;
         self.remember_done(&journal)?;
+        self.reindex(doubt)?;
         if dig || self.unaccounted() > 0 {
             self.dig(&swap::ruins_of(&self.ground.dir))?;
         }

@@ -1,7 +1,7 @@
 //! What the database lost, damaged or does not understand.
 
 use super::*;
-use crate::outbox::store::trees::Change;
+use crate::outbox::store::trees::{Change, call_key};
 
 /// Changes the database behind the store's back.
 fn tamper(dir: &Path, change: impl FnOnce(&Trees)) {
@@ -58,6 +58,26 @@ fn calls_that_the_database_lost_come_back_from_the_journal() {
     assert_eq!(stats.ended, before.1.ended);
     let store = reopen(store, dir.path());
     assert_eq!(store.opened(), Opened::default());
+}
+
+#[test]
+fn waiting_calls_whose_names_the_database_lost_are_found_again() {
+    let (mut store, dir) = new();
+    let seqs = enqueue(&mut store, (1..=3).map(call).collect(), at(0));
+    drop(store);
+    let forget = |n| {
+        move |trees: &Trees| {
+            let mut change = Change::default();
+            change.remove(Tree::Ids, call_key(&call(n).record.call_id));
+            trees.commit(&change).unwrap();
+        }
+    };
+    tamper(dir.path(), forget(2));
+    let mut store = open(dir.path());
+    assert_eq!(find(&mut store, 2).seq, seqs[1]);
+    assert_eq!(store.enqueue(vec![call(2)], at(1)).unwrap(), [Enqueued::Known]);
+    assert!(balances(&store.stats().unwrap()));
+    assert_eq!(reopen(store, dir.path()).opened(), Opened::default());
 }
 
 #[test]
