@@ -6,6 +6,7 @@ use std::io::Write;
 
 use ami2amo::call::id::{AccountId, CallId, PbxName};
 use ami2amo::call::record::FinishedCall;
+use ami2amo::outbox::errand::Errand;
 use ami2amo::outbox::queue::{Enqueued, Queue, Seq, Settlement, State};
 use ami2amo::outbox::store::Store;
 use ami2amo::time::HostTime;
@@ -109,6 +110,7 @@ fn deliver(store: &mut Store, calls: Vec<FinishedCall>) {
         next_at: now(),
         last_error: None,
         attempted: true,
+        errand: Errand::default(),
     });
     store.settle(settlements.collect(), now()).expect("it works");
 }

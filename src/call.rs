@@ -12,6 +12,7 @@ pub mod classify;
 pub mod conversation;
 pub mod facts;
 pub mod id;
+pub mod line;
 pub mod name;
 pub mod pattern;
 pub mod phone;

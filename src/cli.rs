@@ -16,6 +16,7 @@ use crate::config;
 use crate::ops::log::{self, Format};
 use crate::outbox::store::pbxs;
 
+mod auth;
 mod check;
 mod explain;
 mod language;
@@ -59,6 +60,8 @@ enum Command {
     Repair(repair::Args),
     /// Check the configuration before the daemon runs with it, a number, or the sides in captures
     Check(check::Args),
+    /// Exchange an integration's code for tokens, or show which token there is and until when
+    Auth(auth::Args),
 }
 
 /// Where the daemon's configuration is, unless `--config` says otherwise.
@@ -88,6 +91,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             quiet_log().and_then(|()| repair::run(&args, cli.config.as_deref().unwrap_or(Path::new(CONFIG))))
         }
         Command::Check(args) => check::run(&args, cli.config.as_deref(), Path::new(CONFIG)),
+        Command::Auth(args) => quiet_log().and_then(|()| auth::run(&args, config)),
     };
     outcome.unwrap_or_else(|error| failure(&error))
 }
@@ -118,7 +122,7 @@ impl Cli {
             }
             (Some(command), false, []) => Ok((self, command)),
             (None, _, [name, ..]) => Err(usage(&format!(
-                "there is no command {}: the commands are run, replay, explain, repair and check",
+                "there is no command {}: the commands are run, replay, explain, repair, check and auth",
                 name.display()
             ))),
             (None, _, []) => Err(Self::help()),

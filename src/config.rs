@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::ami::connection;
 use crate::amo::settings::Settings as Amo;
-use crate::call::id::PbxName;
+use crate::call::id::{AccountId, PbxName};
 use crate::call::policy::Policy as Calls;
 use crate::cdr::source::Source;
 use crate::config::check::{Finding, Grade};
@@ -74,8 +74,22 @@ pub struct Log {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Policy {
     pub calls: Arc<Calls>,
+    /// The account of every call that no line gives to another.
     pub amocrm: Amo,
+    pub accounts: Vec<Amo>,
     pub delivery: Delivery,
+}
+
+impl Policy {
+    /// Every account, the default one first.
+    pub fn all_accounts(&self) -> impl Iterator<Item = &Amo> {
+        std::iter::once(&self.amocrm).chain(&self.accounts)
+    }
+
+    /// The account of this name, if it is configured.
+    pub fn account(&self, name: &AccountId) -> Option<&Amo> {
+        self.all_accounts().find(|account| account.name == *name)
+    }
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -2,52 +2,49 @@
 //!
 //! ```text
 //!  thread "intake"          thread "store"          main thread
-//!  one task per PBX ──────► the outbox ◄──────────► courier ──► amoCRM
+//!  one task per PBX ──────► the outbox ◄──────────► couriers ──► amoCRM, one for each account
 //!                                                   signals, systemd, status
 //! ```
 //!
 //! READY is told when the store is open and the tasks run; the peers may be away. The end goes with
-//! the stream: the intakes stop and hand over what they have, the courier finishes its request, the
+//! the stream: the intakes stop and hand over what they have, the couriers finish their requests, the
 //! store closes. A store that fails ends nothing: it is opened anew, and calls wait. Each stage has its share of one deadline, so a stage that hangs does not cost the
 //! next ones their turn.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail};
-use tokio::sync::{Notify, mpsc, watch};
-use tokio::task::{JoinError, JoinSet};
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use crate::amo::client::{Client, Clock, TOKEN_VARIABLE, TokenSource};
-use crate::amo::pace::Pace;
 use crate::call::id::{AccountId, PbxName};
 use crate::call::policy::Policy as Calls;
-use crate::clock;
 use crate::config::{Pbx, Policy, Setup};
 use crate::daemon::crew::Crew;
+use crate::daemon::delivery::{Delivery, stop_couriers};
 use crate::daemon::gaps::GapRepair;
-use crate::daemon::outlet::{Door, Outlet};
+use crate::daemon::outlet::Door;
 use crate::daemon::stages::Stages;
 use crate::daemon::systemd::Notifier;
 use crate::intake::gap::Gap;
 use crate::intake::revive;
 use crate::intake::task::{Intake, Kept, Link, Way};
 use crate::outbox::courier::Rules;
-use crate::outbox::courier::standing::Standing;
-use crate::outbox::courier::task::Task;
 use crate::outbox::queue;
 use crate::outbox::store::error;
 use crate::outbox::store::handle::Handle;
 
 pub mod crew;
+pub mod delivery;
 pub mod gaps;
 mod memory;
 pub mod outlet;
 pub mod stages;
 pub mod systemd;
+pub mod tokens;
 
 /// Runs until `stop`, then shuts down in order. What comes through `policy` judges calls from then
 /// on; the connections that are part of it are those of its first value.
@@ -67,7 +64,7 @@ pub async fn run(
     let (gaps, gaps_reader) = mpsc::channel(gaps::WAITING_MAX);
     let ways = Ways::new(store.clone(), calls.subscribe(), setup.store_dir.join("poison"), gaps);
     let repair = GapRepair::new(store.clone(), &setup.pbxs, calls.subscribe(), gaps_reader);
-    let mut courier = Delivery::start(&start, store.clone(), ways.offsets.subscribe())?;
+    let mut couriers = Delivery::start(&start, &setup.store_dir, &store, &ways.offsets)?;
     let (mut intakes, mut links) = (Vec::new(), Vec::new());
     for pbx in &setup.pbxs {
         let (intake, link) = ways.intake(pbx).await.context("cannot read the calls in progress")?;
@@ -77,19 +74,24 @@ pub async fn run(
     let crew = Crew::start(intakes, ways.stop, ways.cut);
     let mut crew = crew.context("cannot start the intake's thread")?;
     let mut duties = notifier.on_duty(&links, crew.runtime());
-    duties.spawn(hand_on(policy, calls, courier.rules.clone()));
+    duties.spawn(hand_on(policy, calls, couriers.rules.clone()));
     duties.spawn(repair.run());
-    info!(pbxs = setup.pbxs.len(), version = env!("CARGO_PKG_VERSION"), "ready");
+    info!(
+        pbxs = setup.pbxs.len(),
+        accounts = couriers.rules.len(),
+        version = env!("CARGO_PKG_VERSION"),
+        "ready"
+    );
     duties.spawn(memory::keep_small());
 
     let cause = tokio::select! {
         () = stop.cancelled() => Ok(()),
         ended = crew.ended() => Err(ended.err().unwrap_or_else(|| anyhow!("the intake ended by itself"))),
-        ended = courier.task.join_next() => Err(anyhow!("the courier ended by itself: {ended:?}")),
+        ended = couriers.tasks.join_next() => Err(anyhow!("a courier ended by itself: {ended:?}")),
         reason = store.failed() => Err(store_failed(&reason, &setup.store_dir)),
     };
     notifier.stopping();
-    let ended = shut_down(&setup, crew, courier, store).await;
+    let ended = shut_down(&setup, crew, couriers, store).await;
     drop(duties);
     cause.and(ended)
 }
@@ -144,76 +146,20 @@ impl Ways {
     }
 }
 
-/// The courier of the one account, and what wakes it.
-struct Delivery {
-    /// One task; it is aborted when the set is dropped.
-    task: JoinSet<()>,
-    stop: CancellationToken,
-    /// Where the account stands; its watchers come with the status page.
-    _standing: watch::Receiver<Standing>,
-    rules: watch::Sender<Arc<Rules>>,
-}
-
-impl Delivery {
-    fn start(
-        policy: &Policy,
-        store: Handle,
-        offsets: watch::Receiver<Arc<BTreeMap<PbxName, i64>>>,
-    ) -> anyhow::Result<Self> {
-        let variable = std::env::var(TOKEN_VARIABLE).ok();
-        let source = TokenSource::choose(&policy.amocrm, variable.as_deref())?;
-        let pace = Arc::new(Mutex::new(Pace::new(policy.amocrm.requests_per_second)));
-        let clock = Clock { host: clock::host, mono: clock::mono };
-        let client = Client::new(&policy.amocrm, source, pace, clock).context("cannot talk to amoCRM")?;
-        let (rules, rules_reader) = watch::channel(Arc::new(rules_of(policy)));
-        let (standing, standing_reader) = watch::channel(Standing::Starting);
-        let (arrivals, stop) = (Arc::new(Notify::new()), CancellationToken::new());
-        tokio::spawn(announce(store.news(), Arc::clone(&arrivals)));
-        let task = Task {
-            account: AccountId::default(),
-            outbox: Outlet(store),
-            client,
-            clock,
-            rules: rules_reader,
-            offsets,
-            arrivals,
-            standing,
-            stop: stop.clone(),
-        };
-        let mut tasks = JoinSet::new();
-        tasks.spawn(task.run());
-        Ok(Self { task: tasks, stop, _standing: standing_reader, rules })
-    }
-}
-
-fn rules_of(policy: &Policy) -> Rules {
-    Rules { amo: policy.amocrm.clone(), delivery: policy.delivery.clone() }
-}
-
 /// Hands each new policy to those who judge by it; ends with whoever reads the configuration.
 async fn hand_on(
     mut policy: watch::Receiver<Arc<Policy>>,
     calls: watch::Sender<Arc<Calls>>,
-    rules: watch::Sender<Arc<Rules>>,
+    rules: BTreeMap<AccountId, watch::Sender<Arc<Rules>>>,
 ) {
     while policy.changed().await.is_ok() {
         let policy = Arc::clone(&policy.borrow_and_update());
         calls.send_replace(Arc::clone(&policy.calls));
-        rules.send_replace(Arc::new(rules_of(&policy)));
-    }
-}
-
-/// Stops the courier and waits for it. Dropped before its end, it cuts the courier off: what was
-/// under way has its intent in the store and is looked up at the next start.
-async fn stop_courier(mut courier: Delivery) -> Result<(), JoinError> {
-    courier.stop.cancel();
-    courier.task.join_next().await.unwrap_or(Ok(()))
-}
-
-/// Wakes the courier when calls came; ends with the store.
-async fn announce(mut news: watch::Receiver<u64>, arrivals: Arc<Notify>) {
-    while news.changed().await.is_ok() {
-        arrivals.notify_one();
+        for account in policy.all_accounts() {
+            if let Some(rules) = rules.get(&account.name) {
+                rules.send_replace(Arc::new(delivery::rules_of(account, &policy)));
+            }
+        }
     }
 }
 
@@ -226,16 +172,16 @@ fn store_failed(reason: &str, dir: &Path) -> anyhow::Error {
     )
 }
 
-async fn shut_down(setup: &Setup, crew: Crew, courier: Delivery, store: Handle) -> anyhow::Result<()> {
+async fn shut_down(setup: &Setup, crew: Crew, couriers: Delivery, store: Handle) -> anyhow::Result<()> {
     let limit_s = setup.stop_timeout.as_secs_f32();
     info!(limit_s, "stopping");
     let stages = Stages::new(setup.stop_timeout);
     let intake = stages.run("the intake to hand over its calls", 2, crew.stop()).await;
-    let delivery = stages.run("the courier to finish its request", 3, stop_courier(courier)).await;
+    let delivery = stages.run("the couriers to finish their requests", 3, stop_couriers(couriers)).await;
     let closed = stages.run("the store to close", 4, store.close()).await;
     let unfinished: Vec<_> = [
         intake.map(|ended| ended.context("the intake")),
-        delivery.map(|ended| ended.context("the courier")),
+        delivery.map(|ended| ended.context("a courier")),
         closed.map(|ended| ended.context("the store")),
     ]
     .into_iter()
@@ -256,6 +202,7 @@ mod tests {
     use super::*;
     use crate::ami::connection::{Secret, Security, Settings};
     use crate::ami::session;
+    use crate::clock;
     use crate::outbox::store::Store;
     use crate::outbox::store::{self, rest};
 

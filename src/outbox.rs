@@ -1,6 +1,7 @@
 //! Finished calls on their way to amoCRM: durable, in order, each with a state.
 
 pub mod courier;
+pub mod errand;
 pub mod memory;
 pub mod parcel;
 pub mod policy;
@@ -9,3 +10,4 @@ pub mod schedule;
 pub mod search;
 #[cfg(feature = "daemon")]
 pub mod store;
+pub mod unknown;

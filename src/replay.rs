@@ -28,6 +28,7 @@ use crate::replay::stream::{Receiver, Stream, Yield};
 
 /// Reads captures of the manager port and prints the calls in them.
 #[derive(Clone, Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Args {
     /// Say aloud that nothing is posted and nothing is stored
     #[arg(long)]
@@ -38,6 +39,9 @@ pub struct Args {
     /// What to print
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
+    /// With --format amocrm: print too what would be posted if amoCRM knew none of the numbers
+    #[arg(long)]
+    pub unknown_numbers: bool,
     /// Take each file alone, not as parts of one stream; uses all cores
     #[arg(long)]
     pub separate: bool,
@@ -56,7 +60,7 @@ pub enum Format {
     Table,
     /// A JSON object per call
     Jsonl,
-    /// The JSON array of each request to amoCRM, one per line
+    /// The JSON array of each request to amoCRM, one per line; an account's calls are in requests of their own
     Amocrm,
     /// Nothing but the number of calls and a digest of the JSON lines, on standard error
     None,
@@ -75,7 +79,7 @@ pub struct Surroundings<'a> {
     pub progress: bool,
     /// Most calls in one request of [`Format::Amocrm`], as the configuration says.
     pub batch_max: usize,
-    /// Makes the request body for at most `batch_max` calls.
+    /// Makes the request body for at most `batch_max` calls of one account, and the lines after it.
     pub request: &'a mut (dyn FnMut(&[CallRecord]) -> Vec<u8> + Send),
 }
 

@@ -118,6 +118,44 @@ async fn a_body_that_is_cut_keeps_its_status() {
     assert_eq!(answer::read(&reply, &[]).account, too_many);
 }
 
+/// A server that sends the head of an answer, and of its body a byte at a time until nobody reads it.
+async fn dribbles() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let _ = stream.read(&mut [0; 4096]).await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n{").await.unwrap();
+        let mut pause = tokio::time::interval(Duration::from_millis(5));
+        loop {
+            pause.tick().await;
+            if stream.write_all(b" ").await.is_err() {
+                return;
+            }
+        }
+    });
+    addr
+}
+
+#[tokio::test]
+async fn a_body_that_comes_too_slowly_is_cut_at_the_time_out() {
+    let addr = dribbles().await;
+    let reply = client(&format!("http://{addr}"), "100ms").post_calls(b"[]".to_vec()).await.unwrap();
+    assert_eq!(reply.status, 200);
+    let read = answer::read(&reply, &["0".to_owned(), "1".to_owned()]);
+    assert_eq!((read.fates, read.account), (vec![Fate::Unclear; 2], Account::ServerTrouble));
+}
+
+#[tokio::test]
+async fn a_post_is_not_made_while_amocrm_wants_quiet() {
+    let fake = start(Options { token: "very.secret.token".to_owned(), ..Options::default() }).await;
+    let client = client(&fake.base_url(), "5s");
+    fake.fault(On::Account, 1, What::TooMany { retry_after: Some(300) });
+    client.account().await.unwrap();
+    assert_eq!(client.post_calls(b"[]".to_vec()).await, Err(Failure::Quiet));
+    assert_eq!(fake.posts().len(), 0);
+}
+
 #[tokio::test]
 async fn an_endless_body_is_cut_at_a_megabyte() {
     let mut answer = b"HTTP/1.1 200 OK\r\ncontent-length: 50000000\r\n\r\n".to_vec();

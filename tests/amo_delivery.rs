@@ -203,7 +203,7 @@ async fn an_unknown_number_waits_for_its_contact() {
     for mixed_status in [200, 400] {
         let known = Known::Only(vec![("9160000001".to_owned(), "lead")]);
         let fake = start(Options { known, mixed_status, ..Options::default() }).await;
-        let daemon = Setup::new(&fake.base_url()).start();
+        let daemon = Setup::new(&fake.base_url()).amo("unknown", json!({"inbound": "park"})).start();
         daemon.enqueue(calls(2));
         daemon.wait_for_phases(&[Phase::Sent, Phase::Parked]).await;
         fake.add_contact("+7 (916) 000-00-02");
@@ -216,7 +216,8 @@ async fn an_unknown_number_waits_for_its_contact() {
 #[tokio::test]
 async fn an_unknown_number_is_given_up_in_the_end() {
     let fake = start(Options { known: Known::Only(Vec::new()), ..Options::default() }).await;
-    let daemon = Setup::new(&fake.base_url()).delivery("parked-max", json!("120ms")).start();
+    let setup = Setup::new(&fake.base_url()).amo("unknown", json!({"inbound": "park"}));
+    let daemon = setup.delivery("parked-max", json!("120ms")).start();
     daemon.enqueue(calls(1));
     daemon.wait_for_phases(&[Phase::Expired]).await;
     assert!(fake.posts().len() >= 2);
@@ -530,4 +531,45 @@ async fn a_hold_is_one_line_that_says_what_to_do() {
     let text = log.text();
     assert_eq!(text.matches("ERROR").count(), 1, "{text}");
     assert!(text.contains("put it into token-file"), "{text}");
+}
+
+fn posted(requests: &[fake_amo::Request]) -> usize {
+    requests.iter().filter(|request| request.method == "POST").count()
+}
+
+#[tokio::test]
+async fn four_requests_are_under_way_at_once_and_the_end_waits_for_all_of_them() {
+    let fake = fake().await;
+    fake.fault(On::Post, 4, What::Gate);
+    let daemon = Setup::new(&fake.base_url())
+        .amo("request-timeout", json!("10s"))
+        .delivery("batch-size", json!(1))
+        .start();
+    daemon.enqueue(calls(6));
+    fake.wait_for(|state| posted(&state.requests) == 4).await;
+    assert_eq!(daemon.queue.phases()[..4], [Phase::Sending; 4], "each has an intent of its own");
+    let mut answers = tokio::time::interval(Duration::from_millis(5));
+    let stopped = daemon.stop();
+    tokio::pin!(stopped);
+    let queue = loop {
+        tokio::select! {
+            queue = &mut stopped => break queue,
+            _ = answers.tick() => fake.release(),
+        }
+    };
+    let expected = [vec![Phase::Sent; 4], vec![Phase::Pending; 2]].concat();
+    assert_eq!(queue.phases(), expected, "nothing is launched at the end");
+    assert_eq!(posted(&fake.requests()), 4);
+}
+
+#[tokio::test]
+async fn requests_that_meet_a_429_together_are_all_made_once_in_the_end() {
+    let fake = fake().await;
+    fake.fault(On::Post, 3, What::TooMany { retry_after: None });
+    let mut daemon = Setup::new(&fake.base_url()).delivery("batch-size", json!(1)).start();
+    daemon.enqueue(calls(8));
+    daemon.wait_for_phases(&[Phase::Sent; 8]).await;
+    daemon.wait_for_standing(|standing| *standing == Standing::Delivering).await;
+    assert_each_once(&fake, 8);
+    daemon.stop().await;
 }

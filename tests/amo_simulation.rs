@@ -11,11 +11,12 @@ use std::time::Duration;
 
 use ami2amo::amo::answer::{Account, Answer, Fate};
 use ami2amo::amo::notes::{Note, Probe};
+use ami2amo::amo::pace::Pace;
 use ami2amo::call::id::{AccountId, CallId};
 use ami2amo::outbox::courier::effect::{Effect, Now, Outcome, Posted, Probed, ReadBack, Token};
 use ami2amo::outbox::courier::{Courier, Rules};
 use ami2amo::outbox::memory::MemoryQueue;
-use ami2amo::outbox::queue::{Phase, Queue};
+use ami2amo::outbox::queue::{BatchId, Phase, Queue};
 use ami2amo::time::{HostTime, MonoTime};
 use proptest::prelude::*;
 use serde_json::Value;
@@ -52,6 +53,14 @@ struct World {
     stored: Vec<(String, HostTime)>,
     now: Now,
     luck: std::vec::IntoIter<Luck>,
+    /// POSTs under way: when each comes back, and with what.
+    air: Vec<(MonoTime, BatchId, Posted)>,
+    flown: u64,
+    pace: Pace,
+    departures: Vec<MonoTime>,
+    latency: Duration,
+    /// How much flights differ; none when it is 0.
+    spread: u64,
 }
 
 const START: HostTime = HostTime::from_micros(1_795_338_791_000_000);
@@ -66,7 +75,20 @@ impl World {
         queue.enqueue(waiting, START).unwrap();
         let now = Now { host: START, mono: MonoTime::from_micros(1), open_at: MonoTime::default() };
         let courier = Courier::new(AccountId::default(), Arc::clone(&rules), calls);
-        Self { courier, rules, queue, stored: Vec::new(), now, luck: luck.into_iter() }
+        Self {
+            courier,
+            rules,
+            queue,
+            stored: Vec::new(),
+            now,
+            luck: luck.into_iter(),
+            air: Vec::new(),
+            flown: 0,
+            pace: Pace::new(5),
+            departures: Vec::new(),
+            latency: Duration::from_millis(300),
+            spread: 1,
+        }
     }
 
     fn run(&mut self) {
@@ -83,8 +105,12 @@ impl World {
     fn carry_out(&mut self, effect: Effect) {
         let (account, now) = (AccountId::default(), self.now.host);
         let outcome = match effect {
-            Effect::Adopt => Outcome::Adopted(self.queue.adopt(now).unwrap()),
+            Effect::Adopt => Outcome::Adopted(self.queue.adopt(&account, now).unwrap()),
             Effect::Look { limit } => Outcome::Unknown(self.queue.unknown(&account, limit, now).unwrap()),
+            Effect::Doubts { limit } => {
+                let ever = HostTime::from_micros(i64::MAX);
+                Outcome::Doubts(self.queue.unknown(&account, limit, ever).unwrap())
+            }
             Effect::Lease { limit } => Outcome::Leased(self.queue.lease(&account, limit, now).unwrap()),
             Effect::NextDue => Outcome::NextDue(self.queue.next_due(&account).unwrap()),
             Effect::Intend { calls } => Outcome::Intended(self.queue.intend(&calls, now).unwrap()),
@@ -96,21 +122,54 @@ impl World {
             Effect::RenewToken => Outcome::Token(Token::Same),
             Effect::Probe => self.probe(),
             Effect::ReadBack { uniqs, .. } => self.read_back(&uniqs),
-            Effect::Post { body, request_ids } => match self.post(&body, &request_ids) {
-                Some(outcome) => outcome,
-                None => return self.restart(),
-            },
+            Effect::Post { batch, body, request_ids } => {
+                return match self.post(&body, &request_ids) {
+                    Some(posted) => self.fly(batch, posted),
+                    None => self.restart(),
+                };
+            }
+            Effect::ReadUnsorted | Effect::Search { .. } | Effect::Create { .. } => {
+                panic!("every number of this world is known")
+            }
             Effect::Announce(_) => return,
             Effect::Wait { until } => {
                 let wait = until.since(self.now.mono);
                 assert!(wait > Duration::ZERO, "a wait that ends at once is a spin");
-                return self.pass(wait);
+                return self.wait(wait);
             }
         };
         self.courier.handle(outcome, self.now);
+        self.land();
     }
 
-    fn post(&mut self, body: &[u8], request_ids: &[String]) -> Option<Outcome> {
+    /// The POST is in the air; some fly longer than those that left after them.
+    fn fly(&mut self, batch: BatchId, posted: Posted) {
+        self.flown += 1;
+        let mut departure = self.now.mono;
+        while let Err(later) = self.pace.take(departure) {
+            departure = later;
+        }
+        self.departures.push(departure);
+        let flight = self.latency + self.latency * u32::try_from(self.flown * 7 % 5 * self.spread).unwrap();
+        self.air.push((departure.after(flight), batch, posted));
+        assert!(self.air.len() <= 4, "more in the air than in-flight allows");
+    }
+
+    fn wait(&mut self, wait: Duration) {
+        let first = self.air.iter().map(|(at, ..)| at.since(self.now.mono)).min();
+        self.pass(first.map_or(wait, |first| first.min(wait)));
+        self.land();
+    }
+
+    /// Hands over what has come back, the last first: nothing may depend on their order.
+    fn land(&mut self) {
+        while let Some(place) = self.air.iter().rposition(|(at, ..)| *at <= self.now.mono) {
+            let (_, batch, posted) = self.air.remove(place);
+            self.courier.handle(Outcome::Posted { batch, posted }, self.now);
+        }
+    }
+
+    fn post(&mut self, body: &[u8], request_ids: &[String]) -> Option<Posted> {
         let calls: Vec<Value> = serde_json::from_slice(body).unwrap();
         let uniqs: Vec<String> = calls.iter().map(|call| call["uniq"].as_str().unwrap().to_owned()).collect();
         assert!(calls.len() <= 50 && calls.len() == request_ids.len());
@@ -141,12 +200,13 @@ impl World {
                 return None;
             }
         };
-        self.pass(Duration::from_millis(300));
-        Some(Outcome::Posted(posted))
+        Some(posted)
     }
 
     fn probe(&mut self) -> Outcome {
-        let probe = |account| Probed::Answered(Probe { account, customers: true, words: String::new() });
+        let probe = |account| {
+            Probed::Answered(Probe { account, customers: true, unsorted: true, words: String::new() })
+        };
         Outcome::Probed(match self.luck.next().unwrap_or(Luck::Fine { listed: 0 }) {
             Luck::Fine { .. } => probe(Account::Fine),
             Luck::Status(401) => probe(Account::Unauthorized),
@@ -182,6 +242,7 @@ impl World {
     fn restart(&mut self) {
         self.pass(Duration::from_secs(1));
         self.courier = Courier::new(AccountId::default(), Arc::clone(&self.rules), 1);
+        self.air.clear();
     }
 
     fn phase(&mut self, uniq: &str) -> Phase {
@@ -201,7 +262,7 @@ impl World {
 }
 
 fn answered(status: u16, account: Account, fates: Vec<Fate>) -> Posted {
-    Posted::Answered { answer: Answer { account, fates, words: "HTTP".to_owned() }, status }
+    Posted::Answered { answer: Answer { account, fates, words: "HTTP".to_owned(), evidence: None }, status }
 }
 
 fn luck() -> impl Strategy<Value = Luck> {
@@ -227,4 +288,35 @@ proptest! {
         prop_assert_eq!(stored.len() as u64, calls, "some call is missing");
         prop_assert_eq!(world.stored.len() as u64, calls, "some call is there twice");
     }
+}
+
+/// How many of `moments` lie in the fullest second.
+fn fullest_second(moments: &[MonoTime]) -> usize {
+    let within = |first: &MonoTime| {
+        moments.iter().filter(|at| *at >= first && at.since(*first) <= Duration::from_secs(1)).count()
+    };
+    moments.iter().map(within).max().unwrap_or(0)
+}
+
+#[test]
+fn a_backlog_keeps_the_pace_however_long_answers_take() {
+    for (millis, part) in [(50, 0.95), (300, 0.95), (700, 0.95)] {
+        let mut world = World::new(10_000, Vec::new());
+        world.latency = Duration::from_millis(millis);
+        world.spread = 0;
+        world.run();
+        let took = world.now.mono.since(MonoTime::from_micros(1)).as_secs_f64();
+        let (rate, best) = (10_000.0 / took, 5.0 * 50.0);
+        assert!(rate >= part * best, "{millis} ms: {rate} calls a second of {best}");
+        assert!(fullest_second(&world.departures) <= 5, "{millis} ms");
+    }
+}
+
+#[test]
+fn nothing_the_courier_does_goes_over_the_pace() {
+    let lost = Luck::StoredAndLost { carried_out: 0, listed: 3 };
+    let luck = (0..60).map(|number| if number % 3 == 0 { lost } else { Luck::Fine { listed: 0 } });
+    let mut world = World::new(3_000, luck.collect());
+    world.run();
+    assert!(fullest_second(&world.departures) <= 5);
 }

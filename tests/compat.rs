@@ -195,7 +195,11 @@ fn an_old_call_goes_its_way_and_keeps_what_a_later_version_added() {
         rows.iter_mut().filter(|row| row.tree == "outbox").for_each(Row::add_later_keys);
         database::build(&queue, &rows);
         let mut store = Store::open(dir.path(), write::LATER).expect("an old store opens");
-        assert_eq!(store.adopt(write::LATER).unwrap(), 1, "the call that was being sent");
+        assert_eq!(
+            store.adopt(&ami2amo::call::id::AccountId::default(), write::LATER).unwrap(),
+            1,
+            "the call that was being sent"
+        );
         let account = ami2amo::call::id::AccountId::default();
         let due = store.lease(&account, 10, write::LATER).unwrap();
         assert!(!due.is_empty());

@@ -69,6 +69,8 @@ fn every_key_is_in_the_example() {
         "[[pbx]]",
         "[pbx.cdr]",
         "[amocrm]",
+        "[amocrm.unknown]",
+        "[[line]]",
         "[calls]",
         "[calls.send]",
         "[calls.sides]",

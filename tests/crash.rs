@@ -21,7 +21,7 @@ use ami2amo::outbox::store::Store;
 use ami2amo::time::HostTime;
 use tokio::sync::mpsc;
 
-use busy_day::{Call, DAWN, Day, Part};
+use busy_day::{Call, Day, Part, PbxClock};
 use daemon::{Daemon, Host};
 use fake_ami::{Clock, FakeAmi, Script};
 use fake_amo::{FakeAmo, Note, On, Options, What};
@@ -110,14 +110,6 @@ struct Tally {
     window: Duration,
 }
 
-/// The PBX's clock: it never stands still, and runs fast while somebody listens.
-struct PbxClock {
-    now: i64,
-    read: Instant,
-    /// When each event of this life was sent.
-    sent: BTreeMap<i64, Instant>,
-}
-
 impl Trial {
     async fn start(rounds: u32, seed: u64) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
@@ -130,7 +122,7 @@ impl Trial {
         let users: Vec<_> = (100..140).map(|desk| format!("{desk} = {}", 500_000 + desk)).collect();
         host.edit("[store]", &DELIVERY.replace("EXTENSIONS", &users.join("\n")));
         host.edit("default-user = 1", "default-user = 1\nrequest-timeout = \"2s\"\nrequests-per-second = 50");
-        let clock = PbxClock { now: DAWN, read: Instant::now(), sent: BTreeMap::new() };
+        let clock = PbxClock::default();
         let fates = vec![Fate::default(); count];
         Self { host, ami, amo, random, day, clock, fates, tally: Tally::default() }
     }
@@ -186,16 +178,10 @@ impl Trial {
 
     /// Sends what is due, if it is `busy` and somebody has logged in since there were `logins`.
     fn play(&mut self, events: &mpsc::Sender<Vec<u8>>, logins: usize, busy: bool) {
-        let listens = busy && self.ami.seen().logins > logins;
-        self.clock.advance(if listens { HASTE } else { 1 });
-        if !listens {
-            return;
-        }
-        while events.capacity() > 0
-            && let Some(event) = self.day.next(self.clock.now)
-        {
-            self.clock.sent.insert(self.day.last, Instant::now());
-            events.try_send(event).expect("there is room");
+        if busy && self.ami.seen().logins > logins {
+            self.clock.play(&mut self.day, events, HASTE);
+        } else {
+            self.clock.advance(1);
         }
     }
 
@@ -337,14 +323,6 @@ impl Fate {
 
     fn lacks(&self, parts: &[Part]) -> bool {
         parts.iter().any(|part| self.lost.contains(part))
-    }
-}
-
-impl PbxClock {
-    fn advance(&mut self, haste: u32) {
-        let read = Instant::now();
-        self.now += i64::try_from(((read - self.read) * haste).as_micros()).unwrap();
-        self.read = read;
     }
 }
 

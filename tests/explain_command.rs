@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use ami2amo::call::record::{FinishedCall, Skip};
+use ami2amo::outbox::errand::Errand;
 use ami2amo::outbox::queue::{Queue as _, Seq, Settlement, State};
 use ami2amo::outbox::store::Store;
 use ami2amo::time::HostTime;
@@ -158,7 +159,14 @@ fn stock(store: &mut Store) {
     store.enqueue(vec![call("7.1"), call("7.2"), anonymous], NOW).unwrap();
     let settle = |store: &mut Store, seq, state| {
         store.intend(&[seq], NOW).unwrap();
-        let settlement = Settlement { seq, state, next_at: NOW, last_error: None, attempted: true };
+        let settlement = Settlement {
+            seq,
+            state,
+            next_at: NOW,
+            last_error: None,
+            attempted: true,
+            errand: Errand::default(),
+        };
         store.settle(vec![settlement], NOW).unwrap();
     };
     settle(store, Seq(0), State::Sent { note_id: Some(90_210), entity: None, at: NOW });

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use ami2amo::call::id::{AccountId, PbxName};
 use ami2amo::call::record::FinishedCall;
+use ami2amo::outbox::errand::Errand;
 use ami2amo::outbox::queue::{Enqueued, Queue, Settlement, State};
 use ami2amo::outbox::store::handle::Handle;
 use ami2amo::outbox::store::{Error, Store, rest};
@@ -157,7 +158,14 @@ async fn a_store_outlives_a_full_disk_and_delivers_from_it() {
     let seq = due[0].seq;
     handle.intend(&[seq], now()).await.unwrap();
     let state = State::Sent { note_id: Some(1), entity: None, at: now() };
-    let settlement = Settlement { seq, state, next_at: now(), last_error: None, attempted: true };
+    let settlement = Settlement {
+        seq,
+        state,
+        next_at: now(),
+        last_error: None,
+        attempted: true,
+        errand: Errand::default(),
+    };
     handle.settle(vec![settlement], now()).await.unwrap();
     // And then that is full, too, for a while.
     disk.fill("more");

@@ -10,6 +10,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use ami2amo::call::id::{AccountId, CallId, PbxName};
 use ami2amo::call::record::FinishedCall;
+use ami2amo::outbox::errand::Errand;
 use ami2amo::outbox::queue::{Enqueued, Phase, Queue, Seq, Settlement, State};
 use ami2amo::outbox::store::Store;
 use ami2amo::outbox::store::handle::Handle;
@@ -185,6 +186,7 @@ async fn send(handle: &Handle, seqs: &[Seq], calls: &[u64]) {
         next_at: now(),
         last_error: None,
         attempted: true,
+        errand: Errand::default(),
     };
     handle.settle(seqs.iter().map(sent).collect(), now()).await.unwrap();
     tell("@sent", calls);

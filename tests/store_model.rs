@@ -5,6 +5,7 @@ use std::fmt::Debug;
 
 use ami2amo::call::id::{AccountId, CallId};
 use ami2amo::call::record::{FinishedCall, Skip};
+use ami2amo::outbox::errand::Errand;
 use ami2amo::outbox::memory::MemoryQueue;
 use ami2amo::outbox::queue::{BatchId, Error, Queue, Seq, Settlement, State};
 use ami2amo::outbox::store::{Opened, Store};
@@ -82,7 +83,7 @@ fn ask(queue: &mut impl Queue, now: HostTime, ask: &Ask) -> String {
         Ask::Lease { limit } => text(&queue.lease(&account, *limit, now)),
         Ask::Intend(seqs) => text(&queue.intend(&seqs.iter().copied().map(Seq).collect::<Vec<_>>(), now)),
         Ask::Settle(steps) => text(&queue.settle(steps.iter().map(settlement).collect(), now)),
-        Ask::Adopt => text(&queue.adopt(now)),
+        Ask::Adopt => text(&queue.adopt(&account, now)),
         Ask::Unknown => text(&queue.unknown(&account, 50, now)),
         Ask::NextDue => text(&queue.next_due(&account)),
         Ask::Find(n) => text(&queue.find(&id(*n))),
@@ -97,6 +98,7 @@ fn settlement((seq, state, next_at): &(u64, State, i64)) -> Settlement {
         next_at: time(*next_at),
         last_error: Some("said so".into()),
         attempted: true,
+        errand: Errand::default(),
     }
 }
 

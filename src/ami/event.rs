@@ -219,6 +219,7 @@ pub struct Said<'b> {
     pub result: &'b [u8],
     pub responsible: &'b [u8],
     pub send: &'b [u8],
+    pub tenant: &'b [u8],
 }
 
 /// What a `Cdr` event tells. Times are local, `2026-11-22 09:13:11`.

@@ -10,6 +10,8 @@
 //!   what stands in the body of a 401 or a 503 is about the account or the server, not about a call.
 //! - Everything else is [`Fate::Unclear`] and must be looked up before anything is sent again.
 
+pub mod evidence;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -39,6 +41,9 @@ pub struct Answer {
     pub fates: Vec<Fate>,
     /// What amoCRM said, for logs and for the record of a call that was refused.
     pub words: String,
+    /// The answer as it may be shown, when it refuses some of several calls: nobody has told yet what
+    /// such answers look like.
+    pub evidence: Option<String>,
 }
 
 /// What the answer says about the account, apart from any call.
@@ -105,7 +110,9 @@ pub fn read(reply: &Reply, sent: &[String]) -> Answer {
     let untouched = refuses_unread(reply.status, json.is_some()) && !any_stored;
     let fates =
         fates.into_iter().map(|fate| if untouched && fate == Fate::Unclear { Fate::Untouched } else { fate });
-    Answer { account, fates: fates.collect(), words: words(reply, json.as_ref()) }
+    let evidence = json.as_ref().filter(|body| is_mixed(reply.status, body, sent.len()));
+    let evidence = evidence.map(|_| evidence::scrubbed(reply));
+    Answer { account, fates: fates.collect(), words: words(reply, json.as_ref()), evidence }
 }
 
 /// What any reply says about the account; `json` is its body when that is a JSON object.
@@ -171,6 +178,12 @@ fn refuses_unread(status: u16, is_json: bool) -> bool {
 /// Statuses under which the body's errors are amoCRM's judgement of calls.
 fn judges(status: u16) -> bool {
     matches!(status, 200..=299 | 400 | 422)
+}
+
+/// Whether the body may refuse some of several calls and say so.
+fn is_mixed(status: u16, body: &Value, sent: usize) -> bool {
+    let errors = list(body.get("errors")).len();
+    sent > 1 && (1..sent).contains(&errors) && judges(status) && body.get("validation-errors").is_none()
 }
 
 fn fates_of(status: u16, body: &Value, sent: &[String]) -> Vec<Fate> {
@@ -313,7 +326,7 @@ fn scalar(value: &Value) -> Option<String> {
 }
 
 /// One line of bounded length: what comes from outside must not break a log or fill the store.
-fn tidy(text: &str) -> String {
+pub fn tidy(text: &str) -> String {
     let line = text.chars().map(|c| if c.is_control() { ' ' } else { c });
     line.take(WORDS_MAX).collect::<String>().trim().to_owned()
 }

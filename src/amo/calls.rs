@@ -72,7 +72,7 @@ pub fn entry(
         direction: direction(record.direction),
         uniq: uniq(record),
         duration: duration(record, settings.duration),
-        source: settings.source.as_str().to_owned(),
+        source: source(record, settings),
         link: link(record, settings),
         phone: phone(record)?,
         call_responsible: responsible(record, user, settings.unmapped),
@@ -93,6 +93,12 @@ pub fn batch_json(entries: &[Entry]) -> Vec<u8> {
 /// What the note's `params.uniq` will say; by it a stored call is found again.
 pub fn uniq(record: &CallRecord) -> String {
     cut(record.call_id.as_str(), TEXT_MAX)
+}
+
+/// What the line of the call says, or else the account.
+fn source(record: &CallRecord, settings: &Settings) -> String {
+    let own = record.line.source.as_deref().map(|source| cut(source.trim(), TEXT_MAX));
+    own.filter(|source| !source.is_empty()).unwrap_or_else(|| settings.source.as_str().to_owned())
 }
 
 fn direction(direction: Direction) -> &'static str {

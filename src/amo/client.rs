@@ -5,33 +5,42 @@
 //! says whether the request can have reached amoCRM; no more than a megabyte of an answer is
 //! held. Dropping the future of a POST leaves its outcome unknown.
 
+mod authorize;
+mod errands;
+pub mod granter;
 mod http;
+pub mod keeper;
+pub mod line;
+mod resolver;
+pub mod safe;
+pub mod tending;
+pub mod trust;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
-use reqwest::{Method, RequestBuilder};
+use reqwest::Method;
+use reqwest::header::{AUTHORIZATION, HeaderValue};
 
-use crate::amo::answer::{self, Account, Reply, json_object};
+use crate::amo::answer::{Account, Reply};
+use crate::amo::client::keeper::TokenKeeper;
+use crate::amo::client::line::{Line, Question, Quiet};
+use crate::amo::client::safe::PairFile;
+use crate::amo::client::tending::Tending;
 use crate::amo::notes::{self, ACCOUNT_PATH, CALLS_PATH, KINDS, Kind, Note, PAGES_MAX, Page, Probe, Window};
 use crate::amo::pace::Pace;
-use crate::amo::settings::{self, BaseUrl, Settings};
-use crate::amo::token::{self, Life, TOKEN_MAX, Token};
+use crate::amo::settings::oauth::OAuth;
+use crate::amo::settings::{self, Settings};
+use crate::amo::token::pair::Pair;
+use crate::amo::token::{self, Token};
 use crate::time::{HostTime, MonoTime};
 
 /// One account's connection.
 #[derive(Debug)]
 pub struct Client {
-    http: reqwest::Client,
-    base_url: BaseUrl,
-    source: TokenSource,
-    life: Mutex<Life>,
-    pace: Arc<Mutex<Pace>>,
-    clock: Clock,
+    line: Arc<Line>,
+    keeper: TokenKeeper,
 }
 
 /// Where the token comes from.
@@ -56,6 +65,9 @@ pub enum Failure {
     /// There is no token to send; the request was not made.
     #[error("{0}")]
     NoToken(String),
+    /// amoCRM has asked for quiet; the request was not made.
+    #[error("amoCRM has asked for quiet")]
+    Quiet,
     /// The request never left: no address, no connection, no TLS.
     #[error("{0}")]
     NotSent(String),
@@ -64,14 +76,14 @@ pub enum Failure {
     Unknown(String),
 }
 
-/// What a search for stored calls brought.
+/// What a question brought; of stored calls, where nothing else is said.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Looked {
-    /// Every place was searched; the calls that are not here were not listed.
-    Found(BTreeMap<String, Note>),
+pub enum Looked<T = BTreeMap<String, Note>> {
+    /// Every place was searched; what is not here was not listed.
+    Found(T),
     /// amoCRM does not answer this account's questions; nothing is proved.
     Refused { account: Account, words: String },
-    /// The account answers, but its notes cannot be read; nothing is proved.
+    /// The account answers, but what was asked for cannot be read; nothing is proved.
     Unreadable(String),
     /// No answer came.
     Failed(Failure),
@@ -86,6 +98,8 @@ pub enum Renewal {
     Same,
     /// None, for this reason.
     Absent(String),
+    /// amoCRM was asked for one and did not answer, or not yet.
+    Later(String),
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +112,8 @@ pub enum Error {
     Variable(#[source] token::Error),
     #[error("cannot set up TLS")]
     Tls(#[from] rustls::Error),
+    #[error("ca-file {}: {reason}", path.display())]
+    CaFile { path: PathBuf, reason: String },
     #[error("cannot set up HTTP")]
     Http(#[from] reqwest::Error),
 }
@@ -130,20 +146,16 @@ impl Client {
     /// When the settings do not allow a connection.
     pub fn new(
         settings: &Settings,
-        source: TokenSource,
+        keeper: impl Into<TokenKeeper>,
         pace: Arc<Mutex<Pace>>,
         clock: Clock,
     ) -> Result<Self, Error> {
-        let base_url = settings.check()?.clone();
-        let per_second = settings.requests_per_second;
-        if per_second > settings::PER_SECOND_MAX {
-            tracing::warn!(per_second, %base_url, "the pace is above amoCRM's limit: fit for a test on this machine only");
-        }
-        let life = match &source {
-            TokenSource::Given(token) => Life::Valid(token.clone()),
-            TokenSource::File(_) => Life::Missing,
-        };
-        Ok(Self { http: http::client(settings)?, base_url, source, life: Mutex::new(life), pace, clock })
+        Ok(Self { line: Arc::new(open(settings, pace, clock)?), keeper: keeper.into() })
+    }
+
+    /// What has to run beside the requests of this account, if anything.
+    pub fn tending(&self) -> Option<Tending> {
+        self.keeper.tending(&self.line)
     }
 
     /// Posts one batch.
@@ -151,7 +163,7 @@ impl Client {
     /// # Errors
     /// When no answer came; [`Failure`] tells whether the calls can have been stored.
     pub async fn post_calls(&self, body: Vec<u8>) -> Result<Reply, Failure> {
-        self.exchange(Method::POST, CALLS_PATH, Some(body)).await
+        self.exchange(Method::POST, CALLS_PATH, Some(body), Quiet::GiveUp).await
     }
 
     /// Asks for the account: the cheapest question that needs a valid token and a paid account.
@@ -172,7 +184,7 @@ impl Client {
         if probe.account != Account::Fine {
             return Looked::Refused { account: probe.account, words: probe.words };
         }
-        let now = (self.clock.host)();
+        let now = self.line.now();
         let ahead = reply.date.map_or(0, |theirs| theirs.micros().saturating_sub(now.micros()));
         let window = Window::new(since, now, ahead);
         let mut found = BTreeMap::new();
@@ -187,24 +199,14 @@ impl Client {
         Looked::Found(found)
     }
 
-    /// Reads the token again, after amoCRM refused it or while it is missing.
+    /// Looks for another token, after amoCRM refused it or while it is missing.
     pub async fn renew_token(&self) -> Renewal {
-        let TokenSource::File(path) = &self.source else { return Renewal::Same };
-        match read_token(path.clone()).await {
-            Ok(token) => {
-                if self.life().offer(token) {
-                    Renewal::Another
-                } else {
-                    Renewal::Same
-                }
-            }
-            Err(reason) => Renewal::Absent(reason),
-        }
+        self.keeper.renew(&self.line).await
     }
 
     /// When amoCRM's last "stop" ends, for all that share the pace; in the past when it is over.
     pub fn open_at(&self) -> MonoTime {
-        lock(&self.pace).open_at()
+        self.line.open_at()
     }
 
     /// Reads the pages of one kind of entity until all is found; the error is what to return.
@@ -231,101 +233,58 @@ impl Client {
     }
 
     async fn get(&self, path: &str) -> Result<Reply, Failure> {
-        self.exchange(Method::GET, path, None).await
+        self.exchange(Method::GET, path, None, Quiet::Wait).await
     }
 
-    async fn exchange(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> Result<Reply, Failure> {
-        let token = self.token().await?;
-        let request = self.request(method, path, body, &token)?;
-        self.turn().await;
-        let response = request.send().await.map_err(http::failure)?;
-        let reply = http::reply(response, (self.clock.host)()).await;
-        self.learn(&reply, &token);
-        tracing::debug!(
-            status = reply.status,
-            trace = reply.trace,
-            bytes = reply.body.len(),
-            path,
-            "amoCRM answered"
-        );
-        Ok(reply)
-    }
-
-    fn request(
+    async fn exchange(
         &self,
         method: Method,
         path: &str,
         body: Option<Vec<u8>>,
-        token: &Token,
-    ) -> Result<RequestBuilder, Failure> {
-        let mut bearer = reqwest::header::HeaderValue::from_str(&format!("Bearer {}", token.expose()))
+        quiet: Quiet,
+    ) -> Result<Reply, Failure> {
+        let token = self.keeper.token(&self.line).await?;
+        let bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
             .map_err(|_| Failure::NoToken("the token cannot stand in a header".to_owned()))?;
-        bearer.set_sensitive(true);
-        let request =
-            self.http.request(method, format!("{}{path}", self.base_url)).header(AUTHORIZATION, bearer);
-        let request = request.header(ACCEPT, "application/hal+json, application/json");
-        Ok(match body {
-            Some(body) => request.header(CONTENT_TYPE, "application/json").body(body),
-            None => request,
-        })
-    }
-
-    async fn token(&self) -> Result<Token, Failure> {
-        if let Some(token) = self.life().token() {
-            return Ok(token.clone());
-        }
-        if let Renewal::Absent(reason) = self.renew_token().await {
-            return Err(Failure::NoToken(reason));
-        }
-        self.life().token().cloned().ok_or_else(|| Failure::NoToken("there is no token".to_owned()))
-    }
-
-    /// Waits until the pace lets this request go.
-    async fn turn(&self) {
-        loop {
-            let now = (self.clock.mono)();
-            // The guard is a temporary: it is gone before the sleep.
-            let taken = lock(&self.pace).take(now);
-            match taken {
-                Ok(()) => return,
-                Err(later) => tokio::time::sleep(later.since(now)).await,
-            }
-        }
-    }
-
-    fn learn(&self, reply: &Reply, token: &Token) {
-        let now = (self.clock.mono)();
-        let mut pace = lock(&self.pace);
+        let secret = Some((AUTHORIZATION, bearer));
+        let reply = self.line.ask(Question { method, path: path.to_owned(), body, quiet, secret }).await?;
         match reply.status {
-            429 => {
-                pace.too_many(now, retry_after_of(reply), fastrand::f64());
-                let pause = pace.open_at().since(now);
-                tracing::warn!(?pause, "amoCRM got too many requests: everything pauses");
-            }
-            403 if json_object(&reply.body).is_none() => pace.banned(now),
-            _ => pace.passed(),
-        }
-        drop(pace);
-        match reply.status {
-            401 => self.life().refuse(token),
-            200..=299 => self.life().accept(token),
+            401 => self.keeper.refuse(&token, self.line.now()),
+            200..=299 => self.keeper.accept(&token),
             _ => {}
         }
-    }
-
-    fn life(&self) -> MutexGuard<'_, Life> {
-        lock(&self.life)
+        Ok(reply)
     }
 }
 
-/// A poisoned lock still guards a whole value: each is changed in one step.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+/// Exchanges the code that a person got by letting the integration into the account, and writes the
+/// tokens to `file`, from where a daemon takes them.
+///
+/// # Errors
+/// When the settings do not allow a connection; in words, when there are no tokens after it.
+pub async fn authorize(
+    settings: &Settings,
+    app: &OAuth,
+    code: &Token,
+    file: &PairFile,
+    pace: Arc<Mutex<Pace>>,
+    clock: Clock,
+) -> Result<Result<Pair, String>, Error> {
+    let line = open(settings, pace, clock)?;
+    Ok(authorize::authorize(&line, app, code, file).await)
 }
 
-/// The account answered a moment ago: what concerns all its requests holds it, the rest concerns
-/// the notes only.
-fn unread(account: Account, words: String) -> Looked {
+fn open(settings: &Settings, pace: Arc<Mutex<Pace>>, clock: Clock) -> Result<Line, Error> {
+    let base_url = settings.check()?.clone();
+    let per_second = settings.requests_per_second;
+    if per_second > settings::PER_SECOND_MAX {
+        tracing::warn!(per_second, %base_url, "the pace is above amoCRM's limit: fit for a test on this machine only");
+    }
+    Ok(Line::new(http::client(settings)?, base_url, pace, clock))
+}
+
+/// What concerns all requests of the account holds it, the rest concerns only what was asked for.
+fn unread<T>(account: Account, words: String) -> Looked<T> {
     match account {
         Account::Unauthorized | Account::Banned | Account::TooMany { .. } => {
             Looked::Refused { account, words }
@@ -334,34 +293,6 @@ fn unread(account: Account, words: String) -> Looked {
             Looked::Unreadable(words)
         }
     }
-}
-
-/// The header, or what the body says in its place.
-fn retry_after_of(reply: &Reply) -> Option<Duration> {
-    match answer::account(reply, json_object(&reply.body).as_ref()) {
-        Account::TooMany { retry_after } => retry_after,
-        Account::Fine
-        | Account::Unauthorized
-        | Account::Unpaid
-        | Account::Forbidden
-        | Account::Banned
-        | Account::ServerTrouble
-        | Account::NotAmo => None,
-    }
-}
-
-async fn read_token(path: PathBuf) -> Result<Token, String> {
-    let reading = tokio::task::spawn_blocking(move || token_in(&path));
-    reading.await.unwrap_or_else(|error| Err(format!("cannot read the token: {error}")))
-}
-
-fn token_in(path: &Path) -> Result<Token, String> {
-    let unreadable = |error: std::io::Error| format!("cannot read the token in {}: {error}", path.display());
-    let file = std::fs::File::open(path).map_err(unreadable)?;
-    let mut text = String::new();
-    // Twice the longest token leaves room for blanks and shows a wrong file for what it is.
-    file.take(2 * TOKEN_MAX as u64).read_to_string(&mut text).map_err(unreadable)?;
-    Token::parse(&text).map_err(|error| format!("{} holds no token: {error}", path.display()))
 }
 
 #[cfg(test)]
@@ -376,17 +307,5 @@ mod tests {
         assert_eq!(TokenSource::choose(&file, Some("abc\n")).unwrap(), given);
         assert!(matches!(TokenSource::choose(&file, Some("")), Err(Error::Variable(_))));
         assert!(matches!(TokenSource::choose(&Settings::default(), None), Err(Error::NoToken)));
-    }
-
-    #[test]
-    fn a_token_file_that_is_none_says_why_and_shows_nothing() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("token");
-        assert!(token_in(&path).unwrap_err().contains("No such file"));
-        std::fs::write(&path, "very secret\n").unwrap();
-        let error = token_in(&path).unwrap_err();
-        assert!(error.contains("holds no token") && !error.contains("secret"), "{error}");
-        std::fs::write(&path, "abc.def\n").unwrap();
-        assert_eq!(token_in(&path).unwrap().expose(), "abc.def");
     }
 }

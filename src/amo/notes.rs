@@ -50,6 +50,8 @@ pub struct Probe {
     pub account: Account,
     /// The account has customers, so that calls may be attached to them.
     pub customers: bool,
+    /// Incoming leads are on.
+    pub unsorted: bool,
     pub words: String,
 }
 
@@ -143,6 +145,7 @@ pub fn read_account(reply: &Reply) -> Probe {
     Probe {
         account,
         customers: !matches!(mode, Some("disabled" | "unavailable")),
+        unsorted: json.as_ref().and_then(|body| body.get("is_unsorted_on")?.as_bool()).unwrap_or(true),
         words: answer::words(reply, json.as_ref()),
     }
 }
@@ -154,7 +157,7 @@ fn wanted_note(note: &Value, kind: Kind, wanted: &BTreeSet<String>) -> Option<(S
 }
 
 /// A page that could not be read is never fine: the account's own word for it, or trouble.
-fn troubled(account: Account) -> Account {
+pub fn troubled(account: Account) -> Account {
     if account == Account::Fine { Account::ServerTrouble } else { account }
 }
 

@@ -1,6 +1,8 @@
 //! Pure: the `[amocrm]` table of the configuration. Every key has a default but `base-url` and the
 //! token, which only what really talks to amoCRM needs.
 
+pub mod unknown;
+
 // Addresses as `core` has them: values, without the sockets of `std::net`.
 use core::net::{IpAddr, Ipv6Addr};
 use std::collections::BTreeMap;
@@ -9,15 +11,24 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::amo::settings::oauth::OAuth;
+use crate::amo::settings::proxy::ProxyUrl;
+use crate::amo::settings::unknown::Unknown;
 use crate::amo::token::{self, Secret};
+use crate::call::id::AccountId;
 use crate::call::record::Outcome;
 use crate::time::span::Span;
 
-/// The `[amocrm]` table. `base_url` to `allow_plain_http` belong to the connection and are read
+pub mod oauth;
+pub mod proxy;
+
+/// The `[amocrm]` table. `base_url` to `prefer_ipv4` belong to the connection and are read
 /// once; the rest says how a call is written and may change while the daemon runs.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Settings {
+    /// The account's name, by which its calls wait in the outbox; `[amocrm]` is always `default`.
+    pub name: AccountId,
     /// The account's own address; amoCRM does not answer for an account at a common one.
     pub base_url: Option<BaseUrl>,
     /// Where the long-lived token stands; read again when amoCRM refuses it.
@@ -25,6 +36,8 @@ pub struct Settings {
     /// The long-lived token itself; a file is better.
     #[serde(skip_serializing)]
     pub token: Option<Secret>,
+    /// In place of a long-lived token: an integration that asks for tokens.
+    pub oauth: Option<OAuth>,
     /// Requests in a second for everything the process sends: 1 to 7, more only towards loopback.
     pub requests_per_second: u32,
     /// Longest wait for TCP and TLS.
@@ -33,6 +46,13 @@ pub struct Settings {
     pub request_timeout: Span,
     /// Lets the token travel unencrypted to another host.
     pub allow_plain_http: bool,
+    /// Everything goes through this proxy.
+    pub proxy: Option<ProxyUrl>,
+    /// Certificates (PEM) that are trusted beside the web's and this system's: those of a proxy that
+    /// looks into TLS.
+    pub ca_file: Option<PathBuf>,
+    /// IPv4 addresses are tried first.
+    pub prefer_ipv4: bool,
 
     /// The `source` of every call: the name of the integration.
     pub source: Text,
@@ -40,6 +60,8 @@ pub struct Settings {
     pub default_user: Option<u64>,
     /// Extension → amoCRM user.
     pub users: BTreeMap<String, u64>,
+    /// What is done for numbers that amoCRM does not know.
+    pub unknown: Unknown,
     /// What stands for an extension that no user is known for.
     pub unmapped: Unmapped,
     /// Which of the record's lengths becomes `duration`.
@@ -120,12 +142,28 @@ pub enum Error {
     TwoTokens,
     #[error("token in [amocrm]")]
     Token(#[source] token::Error),
+    #[error("[amocrm.oauth] stands beside {0}: an account has one or the other")]
+    TwoWays(&'static str),
+    #[error("[amocrm.oauth] has no secret key: set client-secret-file")]
+    NoClientSecret,
+    #[error("client-secret and client-secret-file are both set in [amocrm.oauth]: keep one, better the file")]
+    TwoClientSecrets,
+    #[error("client-secret in [amocrm.oauth]")]
+    ClientSecret(#[source] token::Error),
+    #[error(
+        "redirect-uri {0:?} in [amocrm.oauth] must be the address that is registered with the integration"
+    )]
+    RedirectUri(String),
+    #[error("proxy {0:?} must look like \"http://proxy.example.org:3128\"")]
+    Proxy(String),
     #[error("connect-timeout and request-timeout must be longer than 0s")]
     NoTime,
 }
 
 /// amoCRM's own limit; above it answers become 429 and then the account is blocked.
 pub const PER_SECOND_MAX: u32 = 7;
+/// What the names of amoCRM's own hosts end with.
+const DOMAINS: [&str; 3] = [".amocrm.ru", ".amocrm.com", ".kommo.com"];
 /// Nothing is documented; 255 characters is what every column of that kind holds.
 pub const TEXT_MAX: usize = 255;
 
@@ -149,6 +187,16 @@ impl Settings {
         if let Some(secret) = &self.token {
             secret.token().map_err(Error::Token)?;
         }
+        if let Some(proxy) = &self.proxy {
+            proxy.check()?;
+        }
+        if let Some(oauth) = &self.oauth {
+            oauth.check()?;
+            let beside = [("token-file", self.token_file.is_some()), ("token", self.token.is_some())];
+            if let Some((key, _)) = beside.into_iter().find(|(_, is_set)| *is_set) {
+                return Err(Error::TwoWays(key));
+            }
+        }
         if self.connect_timeout == Span::default() || self.request_timeout == Span::default() {
             return Err(Error::NoTime);
         }
@@ -161,10 +209,14 @@ impl Settings {
             ("base-url", self.base_url != other.base_url),
             ("token-file", self.token_file != other.token_file),
             ("token", self.token != other.token),
+            ("oauth", self.oauth != other.oauth),
             ("requests-per-second", self.requests_per_second != other.requests_per_second),
             ("connect-timeout", self.connect_timeout != other.connect_timeout),
             ("request-timeout", self.request_timeout != other.request_timeout),
             ("allow-plain-http", self.allow_plain_http != other.allow_plain_http),
+            ("proxy", self.proxy != other.proxy),
+            ("ca-file", self.ca_file != other.ca_file),
+            ("prefer-ipv4", self.prefer_ipv4 != other.prefer_ipv4),
         ];
         keys.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
     }
@@ -176,10 +228,14 @@ impl Settings {
             base_url: other.base_url.clone(),
             token_file: other.token_file.clone(),
             token: other.token.clone(),
+            oauth: other.oauth.clone(),
             requests_per_second: other.requests_per_second,
             connect_timeout: other.connect_timeout,
             request_timeout: other.request_timeout,
             allow_plain_http: other.allow_plain_http,
+            proxy: other.proxy.clone(),
+            ca_file: other.ca_file.clone(),
+            prefer_ipv4: other.prefer_ipv4,
             ..self
         }
     }
@@ -193,16 +249,22 @@ impl Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            name: AccountId::default(),
             base_url: None,
             token_file: None,
             token: None,
+            oauth: None,
             requests_per_second: 5,
             connect_timeout: Span::from_secs(5),
             request_timeout: Span::from_secs(30),
             allow_plain_http: false,
+            proxy: None,
+            ca_file: None,
+            prefer_ipv4: false,
             source: Text("ami2amo".to_owned()),
             default_user: None,
             users: BTreeMap::new(),
+            unknown: Unknown::default(),
             unmapped: Unmapped::default(),
             duration: Length::default(),
             language: Language::default(),
@@ -220,6 +282,15 @@ impl BaseUrl {
     /// Whether the host is this machine, where no rule of amoCRM needs to be kept.
     pub const fn is_loopback(&self) -> bool {
         self.loopback
+    }
+
+    /// The address of another host that speaks for the same account: one of amoCRM's own, or of
+    /// this machine where the account's is. `None` for a host that must not be given a token.
+    pub fn sibling(&self, host: &str) -> Option<Self> {
+        let scheme = if self.encrypted { "https" } else { "http" };
+        let sibling = Self::try_from(format!("{scheme}://{host}")).ok()?;
+        let is_amo = DOMAINS.iter().any(|domain| sibling.text.to_ascii_lowercase().ends_with(domain));
+        ((is_amo && self.encrypted) || (self.loopback && sibling.loopback)).then_some(sibling)
     }
 }
 

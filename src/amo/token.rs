@@ -7,12 +7,14 @@
 //! ```
 //!
 //! A long-lived token is made by a person in amoCRM and cannot be refreshed: 401 means expired or
-//! revoked, until another token is offered. A pair of OAuth tokens fits the same picture with one
-//! more state between `valid` and `refused`, in which the refresh is under way.
+//! revoked, until another token is offered. The life of a [`pair`] of OAuth tokens is longer.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize, Serializer};
+
+pub mod oauth;
+pub mod pair;
 
 /// An access token. It is never printed: `Debug` shows only that there is one.
 #[derive(Clone, Eq, PartialEq)]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::call::conversation::{self, Conversation};
 use crate::call::facts::{CallFacts, Channel, Word};
-use crate::call::id::{AccountId, CallId, PbxName};
+use crate::call::id::{CallId, PbxName};
 use crate::call::phone::Number;
 use crate::call::policy::{Policy, Transfers};
 use crate::call::record::{
@@ -18,6 +18,7 @@ use crate::time::PbxTime;
 
 mod agents;
 mod internal;
+mod lines;
 mod outcome;
 mod people;
 mod recording;
@@ -112,20 +113,26 @@ impl<'f> Case<'f> {
         let phone_raw = self.phone_raw();
         let (number, no_phone) = self.number(phone_raw.as_deref(), setting.policy);
         let outcome = self.outcome();
-        let people = self.people(setting.policy);
+        let did = self.did();
+        let trunk = name::bare(name::endpoint(&last.name)).to_owned();
+        let line = self.line(setting, did.as_deref(), Some(&trunk));
+        let account = line.and_then(|line| line.account.clone()).unwrap_or_default();
+        let terms = line.map(|line| line.terms(self.conversation.direction)).unwrap_or_default();
+        let people = self.people(setting.policy, line.and_then(|line| line.missed.as_ref()));
         let partial = self.partial();
         let skip = self.no_conversation(outcome).or(no_phone);
         CallRecord {
             v: VERSION,
             call_id: CallId::new(setting.pbx, &opener.uniqueid, self.conversation.ordinal),
             pbx: setting.pbx.clone(),
-            account: AccountId::default(),
+            account,
+            line: terms,
             direction: self.conversation.direction,
             phone: number.as_ref().map(|number| number.digits.clone()),
             phone_e164: number.and_then(|number| number.e164),
             phone_raw,
-            did: self.did(),
-            trunk: Some(name::bare(name::endpoint(&last.name)).to_owned()),
+            did,
+            trunk: Some(trunk),
             queue: self.queue(),
             account_code: Some(opener.account.to_string()).filter(|code| !code.is_empty()),
             answered: answered_at.is_some(),

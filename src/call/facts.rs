@@ -197,6 +197,8 @@ pub enum Word {
     Responsible,
     /// `no`: the call is not sent.
     Send,
+    /// Whose call it is on a PBX that several share.
+    Tenant,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::call::facts::Word;
+use crate::call::line::Line;
 use crate::call::phone;
 use crate::call::record::{Direction, Outcome};
 use crate::call::side::rules::Rules as Sides;
@@ -34,6 +35,9 @@ pub struct Policy {
     pub sides: Sides,
     pub numbers: phone::Rules,
     pub dial_plan: DialPlan,
+    /// The `[[line]]` tables, which stand beside this one.
+    #[serde(skip)]
+    pub lines: Vec<Line>,
 }
 
 /// On whom a call with several employees is booked.
@@ -119,9 +123,9 @@ pub struct Choice {
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct DialPlan {
     /// What the names of channel variables begin with: `AMI2AMO_STATUS`, `…_RESULT`,
-    /// `…_RESPONSIBLE`, `…_SEND`.
+    /// `…_RESPONSIBLE`, `…_SEND`, `…_TENANT`.
     pub variables: String,
-    /// The name of the `UserEvent` with headers `status`, `result`, `responsible`, `send`.
+    /// The name of the `UserEvent` with headers `status`, `result`, `responsible`, `send`, `tenant`.
     pub event: String,
 }
 
@@ -139,6 +143,7 @@ impl DialPlan {
             b"RESULT" => Some(Word::Result),
             b"RESPONSIBLE" => Some(Word::Responsible),
             b"SEND" => Some(Word::Send),
+            b"TENANT" => Some(Word::Tenant),
             _ => None,
         }
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::call::id::{AccountId, CallId, PbxName};
+use crate::call::line::Terms;
 use crate::call::why::Why;
 use crate::time::PbxTime;
 
@@ -33,6 +34,9 @@ pub struct CallRecord {
     /// The amoCRM account that the call belongs to.
     #[serde(default)]
     pub account: AccountId,
+    /// What is agreed for the line that it came or went by.
+    #[serde(default, skip_serializing_if = "Terms::is_empty")]
+    pub line: Terms,
     pub direction: Direction,
     /// The outside number after the number rules; `None` when there is none (see `skip`).
     pub phone: Option<String>,
@@ -187,6 +191,8 @@ pub enum Skip {
     UnknownSides,
     /// The configuration says so.
     Policy,
+    /// amoCRM does not know the number, and such calls are not wanted.
+    UnknownNumber,
 }
 
 /// What happened, in order, for people who ask why.

@@ -33,6 +33,12 @@ pub enum Why {
     Time { source: TimeSource },
     /// The dial plan said so.
     DialPlan { word: Word, value: String },
+    /// The `[[line]]` that fits the call, by its place among them, counted from 1.
+    Line {
+        number: usize,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        label: Option<String>,
+    },
     /// A list or a bound of `[calls.send]` leaves the call out.
     Filtered { by: Filter },
     /// Not sent.
@@ -157,4 +163,6 @@ pub enum Filter {
     Numbers,
     ShortestTalk,
     ShortestWait,
+    /// `send` of its line.
+    Line,
 }

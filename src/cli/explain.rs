@@ -14,6 +14,7 @@ use crate::call::policy::Policy;
 use crate::call::record::FinishedCall;
 use crate::cli::language::{self, LanguageArgs};
 use crate::cli::store;
+use crate::config::file::File;
 use crate::config::{self, surroundings::Host};
 use crate::ops::explain;
 use crate::ops::screen::{self, Paint};
@@ -55,7 +56,7 @@ pub fn run(args: &Args, named: Option<&Path>, default: &Path) -> anyhow::Result<
         output: &mut output,
         json: args.json,
         language: args.language.language(),
-        settings: None,
+        accounts: Vec::new(),
         printed: 0,
     };
     if args.capture.is_empty() {
@@ -95,11 +96,15 @@ fn explain_stored(args: &Args, config: &Path, mut printer: Printer<'_>) -> anyho
     if looked.search.more > 0 {
         tell(&looking::more(looked.search.more, language))?;
     }
-    printer.settings = Some(file.amocrm);
+    printer.accounts = accounts(&file);
     for found in &looked.search.found {
         printer.print(found).context("cannot print")?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn accounts(file: &File) -> Vec<Settings> {
+    std::iter::once(&file.amocrm).chain(&file.account).cloned().collect()
 }
 
 fn explain_captured(
@@ -108,11 +113,11 @@ fn explain_captured(
     mut printer: Printer<'_>,
 ) -> anyhow::Result<ExitCode> {
     let file = config.map(|path| config::read(path, &Host::Look)).transpose()?;
-    let (policy, settings) = match file {
-        Some(file) => (file.calls, Some(file.amocrm)),
-        None => (Policy::default(), None),
+    let (policy, accounts) = match file {
+        Some(file) => (file.judgement(), accounts(&file)),
+        None => (Policy::default(), Vec::new()),
     };
-    printer.settings = settings;
+    printer.accounts = accounts;
     let wanted = args.call.as_deref().map(Wanted::parse);
     let mut calls = 0;
     let mut take = |call: FinishedCall| {
@@ -145,13 +150,15 @@ struct Printer<'a> {
     paint: Paint,
     json: bool,
     language: Language,
-    settings: Option<Settings>,
+    /// Those of the configuration, if there is one.
+    accounts: Vec<Settings>,
     printed: u64,
 }
 
 impl Printer<'_> {
     fn print(&mut self, found: &Found) -> io::Result<()> {
-        let settings = self.settings.as_ref();
+        let account = &found.call.record.account;
+        let settings = self.accounts.iter().find(|settings| settings.name == *account);
         let text = if self.json {
             explain::json(found, settings, self.language)? + "\n"
         } else {

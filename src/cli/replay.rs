@@ -5,13 +5,14 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use crate::amo::calls;
-use crate::amo::settings::Settings;
 use crate::call::record::CallRecord;
+use crate::cli::replay::requests::Requests;
 use crate::config;
 use crate::config::file::File;
 use crate::config::surroundings::Host;
 use crate::replay::{self, Args, End, Surroundings};
+
+mod requests;
 
 /// Replays captures. No configuration is needed; of one that is named, the policy, what amoCRM is
 /// told and the size of a request count, and its secrets and folders are left alone.
@@ -23,7 +24,9 @@ pub fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<ExitCode> {
         Some(path) => config::read(path, &Host::Look)?,
         None => File::default(),
     };
-    let mut request = |records: &[CallRecord]| request(records, &config.amocrm);
+    let accounts = std::iter::once(&config.amocrm).chain(&config.account).cloned().collect();
+    let mut requests = Requests::new(accounts, args.unknown_numbers);
+    let mut request = |records: &[CallRecord]| requests.lines(records);
     let (mut input, mut output, mut messages) = (io::stdin(), io::stdout(), io::stderr());
     let around = Surroundings {
         columns: output.is_terminal().then(columns).flatten(),
@@ -34,18 +37,11 @@ pub fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<ExitCode> {
         batch_max: config.delivery.batch_size.get(),
         request: &mut request,
     };
-    let end = replay::run(args, Arc::new(config.calls), around)?;
+    let end = replay::run(args, Arc::new(config.judgement()), around)?;
     Ok(match end {
         End::AllRead => ExitCode::SUCCESS,
         End::SomeFailed => ExitCode::FAILURE,
     })
-}
-
-/// The body that would be posted; request ids count from 0 as they would in one batch.
-fn request(records: &[CallRecord], settings: &Settings) -> Vec<u8> {
-    let entry = |(at, record): (usize, &CallRecord)| calls::entry(record, &at.to_string(), settings, 0).ok();
-    let entries: Vec<_> = records.iter().enumerate().filter_map(entry).collect();
-    calls::batch_json(&entries)
 }
 
 /// The width of the terminal behind standard output.

@@ -14,6 +14,7 @@ use crate::ops::log;
 
 mod amocrm;
 mod cdr;
+mod line;
 mod pbx;
 mod tls;
 
@@ -52,7 +53,11 @@ const SOCKET_PATH_MAX: usize = 107;
 pub fn examine(file: File, surroundings: &impl Surroundings) -> (Vec<Finding>, Option<Config>) {
     let mut report = Report::default();
     let pbxs = pbx::all(&file.pbx, surroundings, &mut report);
-    amocrm::table(&file.amocrm, surroundings, &mut report);
+    let accounts = std::iter::once(&file.amocrm).chain(&file.account).map(|account| &account.name);
+    let names =
+        line::Names { accounts: accounts.collect(), pbxs: file.pbx.iter().map(|pbx| &pbx.name).collect() };
+    line::all(&file.line, &names, &mut report);
+    amocrm::all(&file.amocrm, &file.account, surroundings, &mut report);
     store(&file.store.dir, surroundings, &mut report);
     admin(&file.admin.socket, &mut report);
     level("[log] level", &file.log.level, &mut report);
@@ -67,6 +72,7 @@ pub fn examine(file: File, surroundings: &impl Surroundings) -> (Vec<Finding>, O
     if !is_whole || report.findings.iter().any(|finding| finding.grade == Grade::Fail) {
         return (report.findings, None);
     }
+    let calls = Arc::new(file.judgement());
     let setup = Setup {
         pbxs,
         store_dir: file.store.dir,
@@ -74,7 +80,7 @@ pub fn examine(file: File, surroundings: &impl Surroundings) -> (Vec<Finding>, O
         log: Log { filter: file.log.level, format: file.log.format },
         stop_timeout: file.daemon.stop_timeout.duration(),
     };
-    let policy = Policy { calls: Arc::new(file.calls), amocrm: file.amocrm, delivery: file.delivery };
+    let policy = Policy { calls, amocrm: file.amocrm, accounts: file.account, delivery: file.delivery };
     (report.findings, Some(Config { setup, policy: Arc::new(policy) }))
 }
 

@@ -13,6 +13,7 @@ use crate::ami::connection::tls::fingerprint::Fingerprint;
 use crate::ami::session::Login;
 use crate::amo::settings::Settings as Amo;
 use crate::call::id::PbxName;
+use crate::call::line::Line;
 use crate::call::policy::Policy as Calls;
 use crate::ops::log::Format;
 use crate::outbox::policy::Policy as Delivery;
@@ -24,6 +25,10 @@ use crate::time::span::Span;
 pub struct File {
     pub pbx: Vec<PbxTable>,
     pub amocrm: Amo,
+    /// Further accounts.
+    pub account: Vec<Amo>,
+    /// Our lines, the first that fits a call first.
+    pub line: Vec<Line>,
     pub calls: Calls,
     pub delivery: Delivery,
     pub store: StoreTable,
@@ -125,6 +130,13 @@ pub struct LogTable {
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct DaemonTable {
     pub stop_timeout: Span,
+}
+
+impl File {
+    /// By what calls are judged: the `[calls]` table and the lines.
+    pub fn judgement(&self) -> Calls {
+        Calls { lines: self.line.clone(), ..self.calls.clone() }
+    }
 }
 
 /// Asterisk's port when manager.conf names none.

@@ -19,9 +19,28 @@ pub fn reload(running: &Config, read: &Config) -> Reload {
     let mut restart = setup_differences(&running.setup, &read.setup);
     let amocrm = read.policy.amocrm.connection_differences(&running.policy.amocrm);
     restart.extend(amocrm.into_iter().map(|key| format!("[amocrm] {key}")));
+    restart.extend(account_differences(&running.policy, &read.policy));
     let new = Policy::clone(&read.policy);
-    let policy = Policy { amocrm: new.amocrm.with_connection_of(&running.policy.amocrm), ..new };
+    let amocrm = new.amocrm.with_connection_of(&running.policy.amocrm);
+    let accounts = running.policy.accounts.iter().map(|old| match read.policy.account(&old.name) {
+        Some(read) => read.clone().with_connection_of(old),
+        // Its calls are delivered until the restart.
+        None => old.clone(),
+    });
+    let policy = Policy { amocrm, accounts: accounts.collect(), ..new };
     Reload { policy: Arc::new(policy), restart }
+}
+
+fn account_differences(running: &Policy, read: &Policy) -> Vec<String> {
+    let differing = read.accounts.iter().flat_map(|new| match running.account(&new.name) {
+        None => vec![format!("[[account]] \"{}\", which is new", new.name)],
+        Some(old) => {
+            let keys = new.connection_differences(old).into_iter();
+            keys.map(|key| format!("[[account]] \"{}\" {key}", new.name)).collect()
+        }
+    });
+    let gone = running.accounts.iter().filter(|old| read.account(&old.name).is_none());
+    differing.chain(gone.map(|old| format!("[[account]] \"{}\", which is gone", old.name))).collect()
 }
 
 fn setup_differences(old: &Setup, new: &Setup) -> Vec<String> {
@@ -147,6 +166,24 @@ mod tests {
         assert_eq!(reload(&pinned("a"), &pinned("b")).restart, ["[[pbx]] \"a\" tls"]);
         assert_eq!(reload(&pinned("a"), &pinned("a")).restart, Vec::<String>::new());
         assert_eq!(reload(&running, &config("allow-plaintext = true", "")).restart, ["[[pbx]] \"a\" tls"]);
+    }
+
+    #[test]
+    fn users_of_an_account_count_at_once_and_accounts_from_the_next_start_on() {
+        let account = |rest: &str| {
+            format!("[[account]]\nname = \"b\"\nbase-url = \"https://b.amocrm.ru\"\ntoken = \"t\"\n{rest}")
+        };
+        let running = config("", &account("users.101 = 1"));
+        let read = config("", &account("users.101 = 2\nrequests-per-second = 3").replace("b.amo", "c.amo"));
+        let again = reload(&running, &read);
+        assert_eq!(again.restart, ["[[account]] \"b\" base-url", "[[account]] \"b\" requests-per-second"]);
+        let now = &again.policy.accounts[0];
+        assert_eq!((now.users["101"], now.requests_per_second), (2, 5));
+        let gone = reload(&running, &config("", ""));
+        assert_eq!((gone.restart.len(), gone.policy.accounts.len()), (1, 1));
+        let new = reload(&config("", ""), &running);
+        assert_eq!(new.restart, ["[[account]] \"b\", which is new"]);
+        assert!(new.policy.accounts.is_empty());
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::ops::sides::Doubts;
 use crate::outbox::courier::task::Outbox;
 use crate::outbox::parcel::Parcel;
 use crate::outbox::queue::{BatchId, Error, Item, Seq, Settlement};
+use crate::outbox::store::Shelf;
 use crate::outbox::store::handle::{Handle, Receipt, Refused};
 use crate::time::HostTime;
 
@@ -108,8 +109,8 @@ impl Sink for Door {
 }
 
 impl Outbox for Outlet {
-    async fn adopt(&self, now: HostTime) -> Result<u64, Error> {
-        self.0.adopt(now).await
+    async fn adopt(&self, account: &AccountId, now: HostTime) -> Result<u64, Error> {
+        self.0.adopt(account, now).await
     }
 
     async fn unknown(&self, account: &AccountId, limit: usize, now: HostTime) -> Result<Vec<Item>, Error> {
@@ -130,5 +131,13 @@ impl Outbox for Outlet {
 
     async fn settle(&self, settlements: Vec<Settlement>, now: HostTime) -> Result<(), Error> {
         self.0.settle(settlements, now).await
+    }
+
+    async fn recall(&self, account: &AccountId) -> Result<Option<Vec<u8>>, Error> {
+        self.0.get(Shelf::Manners, account.as_str()).await
+    }
+
+    async fn remember(&self, account: &AccountId, manner: Vec<u8>) -> Result<(), Error> {
+        self.0.put(Shelf::Manners, account.as_str(), manner).await
     }
 }

@@ -10,10 +10,12 @@ use std::os::unix::fs::MetadataExt as _;
 
 use serde::{Deserialize, Serialize};
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::{self, FormatEvent, FormatFields, Writer};
-use tracing_subscriber::fmt::{FmtContext, time};
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::fmt::{FmtContext, layer, time};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::registry::{LookupSpan, Registry};
+use tracing_subscriber::{Layer, util::SubscriberInitExt as _};
 
 /// The form of the lines.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Deserialize, Serialize, clap::ValueEnum)]
@@ -31,9 +33,9 @@ pub enum Error {
     #[error("{word:?} is no level: error, warn, info, debug, trace or off{}", hint(word))]
     Level { word: String },
     #[error("{filter:?} is no list of levels such as \"info,ami2amo::ami=debug\"")]
-    Filter { filter: String, source: tracing_subscriber::filter::ParseError },
+    Filter { filter: String },
     #[error("logging is set up already")]
-    Twice(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Twice(#[source] tracing_subscriber::util::TryInitError),
 }
 
 /// The environment variable that sets the level, before the configuration.
@@ -45,32 +47,35 @@ pub const VARIABLE: &str = "AMI2AMO_LOG";
 /// When `filter` is none, or logging was set up before.
 pub fn init(filter: &str, format: Format) -> Result<(), Error> {
     let filter = parse(filter)?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    let set = match (format, io::stderr().is_terminal()) {
-        (Format::Json, _) => builder.json().flatten_event(true).with_current_span(true).try_init(),
-        (Format::Text, false) if is_journal() => builder.event_format(Journal::default()).try_init(),
-        (Format::Text, terminal) => builder.with_ansi(terminal).with_target(false).try_init(),
+    let lines = layer().with_writer(io::stderr);
+    let lines: Box<dyn Layer<Registry> + Send + Sync> = match (format, io::stderr().is_terminal()) {
+        (Format::Json, _) => lines.json().flatten_event(true).with_current_span(true).boxed(),
+        (Format::Text, false) if is_journal() => lines.event_format(Journal::default()).boxed(),
+        (Format::Text, terminal) => lines.with_ansi(terminal).with_target(false).boxed(),
     };
-    set.map_err(Error::Twice)
+    tracing_subscriber::registry().with(lines).with(filter).try_init().map_err(Error::Twice)
 }
 
 /// Reads a filter. What no directive of a list speaks of is logged from errors up, unless the list
 /// says otherwise: nobody who asks for more of one part wants to miss an alarm of another.
 ///
 /// # Errors
-/// When it is none. A word alone must be a level: [`EnvFilter`] takes any other for the name of a
+/// When it is none. A word alone must be a level: [`Targets`] takes any other for the name of a
 /// part, and would log nothing of all the rest.
-pub fn parse(filter: &str) -> Result<EnvFilter, Error> {
+pub fn parse(filter: &str) -> Result<Targets, Error> {
     let mut speaks_of_all = false;
     for directive in filter.split(',') {
         let (part, level) = directive.rsplit_once('=').unwrap_or(("", directive));
         if !is_level(level) {
             return Err(Error::Level { word: level.to_owned() });
         }
+        if !part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_:-".contains(&byte)) {
+            return Err(Error::Filter { filter: filter.to_owned() });
+        }
         speaks_of_all |= part.is_empty();
     }
     let whole = if speaks_of_all { filter.to_owned() } else { format!("error,{filter}") };
-    EnvFilter::try_new(whole).map_err(|source| Error::Filter { filter: filter.to_owned(), source })
+    whole.parse().map_err(|_| Error::Filter { filter: filter.to_owned() })
 }
 
 fn is_level(word: &str) -> bool {
@@ -170,9 +175,9 @@ mod tests {
         ] {
             let paper = Paper::default();
             let writer = paper.clone();
-            let lines = tracing_subscriber::fmt().with_env_filter(parse(filter).unwrap());
-            let lines = lines.without_time().with_level(false).with_target(false).with_ansi(false);
-            let subscriber = lines.with_writer(move || writer.clone()).finish();
+            let lines = layer().without_time().with_level(false).with_target(false).with_ansi(false);
+            let lines = lines.with_writer(move || writer.clone());
+            let subscriber = tracing_subscriber::registry().with(lines).with(parse(filter).unwrap());
             tracing::subscriber::with_default(subscriber, || {
                 tracing::error!("alarm");
                 tracing::info!("news");

@@ -94,7 +94,8 @@ fn without_number(skip: Skip, policy: &Policy, language: Language) -> String {
         | Skip::Internal
         | Skip::NoConversation
         | Skip::UnknownSides
-        | Skip::Policy => language.pick(
+        | Skip::Policy
+        | Skip::UnknownNumber => language.pick(
             format!("it is not sent: it has fewer than {DIGITS_MIN} digits, as service numbers do"),
             format!("не отправляется: в нём меньше {DIGITS_MIN} цифр, как у служебных номеров"),
         ),

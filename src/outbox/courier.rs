@@ -1,4 +1,4 @@
-//! Pure: carries the calls of one account from the outbox to amoCRM, one POST at a time.
+//! Pure: carries the calls of one account from the outbox to amoCRM, a few POSTs at a time.
 //!
 //! [`Courier::poll`] says what to do next, [`Courier::handle`] takes in what came of it; `task`
 //! carries the effects out. What a call has to pass:
@@ -13,13 +13,23 @@
 //!          next due ──► rest (until then, or an arrival)
 //! ```
 //!
-//! A POST is given out once and never again: after it the courier waits for its outcome. Every
-//! other effect is given out again when the store could not do it.
+//! A POST is given out once and never again. The desk goes on while it flies, so that a backlog keeps
+//! the pace however long answers take; each flight has an intent of its own. An account that gives
+//! trouble gets one flight at a time. A call with a number that amoCRM does not know may have an errand
+//! first (`errand`), which goes the same way and is done at the desk. Every other effect is given out again when the store could not
+//! do it.
 
 pub mod effect;
+mod errand;
 mod flight;
 mod health;
+mod leased;
+pub mod manner;
+mod recent;
+mod refusals;
+mod size;
 pub mod standing;
+mod step;
 #[cfg(feature = "daemon")]
 pub mod task;
 
@@ -32,12 +42,18 @@ use crate::amo::calls;
 use crate::amo::notes::Note;
 use crate::amo::settings::Settings;
 use crate::call::id::{AccountId, PbxName};
-use crate::outbox::courier::effect::{Effect, Now, Outcome, Posted, Probed, ReadBack, Ruling};
-use crate::outbox::courier::flight::{Flight, Landing, Load};
+use crate::outbox::courier::effect::{Effect, Now, Outcome, Posted, Probed, ReadBack, Ruling, Token, Unread};
+use crate::outbox::courier::errand::Stage;
+use crate::outbox::courier::flight::{Flight, Landing};
 use crate::outbox::courier::health::{Gate, Health};
+use crate::outbox::courier::manner::{Lesson, Manners};
+use crate::outbox::courier::recent::Recent;
+use crate::outbox::courier::refusals::Refusals;
+use crate::outbox::courier::size::Size;
 use crate::outbox::courier::standing::{Hold, Signal, Standing};
+use crate::outbox::courier::step::{Step, given_up, rest_of};
 use crate::outbox::policy::{self, Jitter, Policy};
-use crate::outbox::queue::{self, BatchId, Item, Seq, Settlement, State};
+use crate::outbox::queue::{self, BatchId, Item};
 use crate::outbox::schedule;
 use crate::time::{HostTime, MonoTime};
 
@@ -49,12 +65,21 @@ pub struct Courier {
     offsets: BTreeMap<PbxName, i64>,
     jitter: Jitter,
     step: Step,
+    /// POSTs that were given out and not answered yet.
+    flights: BTreeMap<BatchId, Flight>,
+    /// What is decided on calls that came back, and not settled yet.
+    landed: Vec<Ruling>,
+    size: Size,
+    manners: Manners,
+    /// No more POST is given out.
+    winding_down: bool,
+    /// An intent may be durable that no POST will follow.
+    owes_adoption: bool,
     health: Health,
     store_failures: u32,
     store_paused_until: MonoTime,
-    /// Calls whose last POST was refused alone and without a reason, and how often in a row. A
-    /// restart counts anew.
-    unexplained: BTreeMap<Seq, u32>,
+    refusals: Refusals,
+    recent: Recent,
 }
 
 /// What the configuration says; may change between two polls.
@@ -64,32 +89,10 @@ pub struct Rules {
     pub delivery: Policy,
 }
 
-#[derive(Debug, Default)]
-enum Step {
-    Adopt,
-    #[default]
-    Begin,
-    Look,
-    ReadBack {
-        items: Vec<Item>,
-        /// What is stored after this may be missed by the search.
-        begun: HostTime,
-    },
-    Lease,
-    Intend(Vec<Load>),
-    Post(Flight),
-    /// Out of our hands until [`Outcome::Posted`].
-    Posting(Flight),
-    Settle {
-        rulings: Vec<Ruling>,
-        together: bool,
-    },
-    NextDue,
-    Rest(MonoTime),
-}
-
 /// Unknown calls that are searched for at once: as many as a page of notes holds.
 const LOOK_LIMIT: usize = 250;
+/// Unknown outcomes of an earlier process that are remembered.
+const DOUBTS_LIMIT: usize = 1000;
 /// The longest rest. Nothing should happen in it; a lost wake-up and a stepped clock cost no more.
 const REST_MAX: Duration = Duration::from_mins(1);
 /// The rest when the store says that a call is due but gives none: it never becomes a spin.
@@ -107,10 +110,17 @@ impl Courier {
             offsets: BTreeMap::new(),
             jitter: Jitter::new(seed),
             step: Step::Adopt,
+            flights: BTreeMap::new(),
+            landed: Vec::new(),
+            size: Size::new(),
+            manners: Manners::default(),
+            winding_down: false,
+            owes_adoption: false,
             health: Health::new(),
             store_failures: 0,
             store_paused_until: MonoTime::default(),
-            unexplained: BTreeMap::new(),
+            refusals: Refusals::default(),
+            recent: Recent::default(),
         }
     }
 
@@ -132,23 +142,34 @@ impl Courier {
         self.offsets = offsets;
     }
 
-    /// Whether the courier may be left here. In other places an intent is durable whose outcome
-    /// is not: leaving then costs a search at the next start.
-    pub fn may_stop(&self) -> bool {
-        match self.step {
-            Step::Intend(_) | Step::Post(_) | Step::Posting(_) | Step::Settle { .. } => false,
-            Step::Adopt
-            | Step::Begin
-            | Step::Look
-            | Step::ReadBack { .. }
-            | Step::Lease
-            | Step::NextDue
-            | Step::Rest(_) => true,
+    /// Takes in what was learned of the account's way with mixed batches, as [`learned`](Self::learned)
+    /// gave it.
+    pub fn recall(&mut self, kept: &[u8]) {
+        self.manners.recall(kept);
+    }
+
+    /// What was learned of it since this was asked last, and how it is kept.
+    pub fn learned(&mut self) -> Option<(Lesson, Vec<u8>)> {
+        let lesson = self.manners.news()?;
+        Some((lesson, self.manners.to_json()?))
+    }
+
+    /// The end is near: what is in the air is waited for, and nothing more is given out.
+    pub fn wind_down(&mut self) {
+        self.winding_down = true;
+        if self.step.is_free() {
+            self.step = Step::Begin;
         }
     }
 
-    /// Says what to do. The outcome of every effect but `Announce` and `Wait` has to come back
-    /// through [`handle`](Self::handle) before the next poll.
+    /// Whether the courier may be left here. In other places an intent is durable whose outcome
+    /// is not: leaving then costs a search at the next start.
+    pub fn may_stop(&self) -> bool {
+        self.flights.is_empty() && self.landed.is_empty() && self.step.is_free()
+    }
+
+    /// Says what to do. The outcome of every effect but `Announce`, `Wait` and `Post` has to come back
+    /// through [`handle`](Self::handle) before the next poll; that of a `Post` comes when it comes.
     pub fn poll(&mut self, now: Now) -> Effect {
         if let Some(standing) = self.health.news() {
             return Effect::Announce(standing);
@@ -156,17 +177,19 @@ impl Courier {
         if now.mono < self.store_paused_until {
             return Effect::Wait { until: self.store_paused_until };
         }
+        self.settle_what_landed();
         match &self.step {
             Step::Begin => self.begin(now),
             Step::Rest(until) if now.mono < *until => Effect::Wait { until: *until },
             Step::Rest(_) => self.begin(now),
             Step::Adopt => Effect::Adopt,
+            Step::Doubts => Effect::Doubts { limit: DOUBTS_LIMIT },
             Step::Look => Effect::Look { limit: LOOK_LIMIT },
-            Step::ReadBack { items, begun } => read_back(items, *begun),
-            Step::Lease => Effect::Lease { limit: self.batch_limit() },
+            Step::ReadBack { items, begun } => effect::read_back(items, *begun),
+            Step::Lease => Effect::Lease { limit: self.batch_limit(now.host) },
             Step::Intend(loads) => flight::intend(loads),
             Step::Post(_) => self.give_out(),
-            Step::Posting(_) => Effect::Wait { until: now.mono.after(REST_MAX) },
+            Step::Errand(_) => self.errand_effect(now),
             Step::Settle { rulings, together: true } => Effect::Settle { rulings: rulings.clone() },
             Step::Settle { rulings, together: false } => {
                 Effect::Settle { rulings: rulings.first().cloned().into_iter().collect() }
@@ -181,17 +204,24 @@ impl Courier {
             self.store_failures = 0;
         }
         match outcome {
-            Outcome::Adopted(_) => self.step = Step::Begin,
+            Outcome::Adopted(_) => {
+                self.owes_adoption = false;
+                self.step = Step::Doubts;
+            }
+            Outcome::Doubts(items) => self.remember(&items, now),
             Outcome::Unknown(items) if items.is_empty() => self.step = Step::Lease,
-            Outcome::Unknown(items) => self.step = Step::ReadBack { items, begun: now.host },
+            Outcome::Unknown(items) => self.unknown(errand::alike(items), now),
             Outcome::Leased(items) => self.leased(items, now),
             Outcome::NextDue(due) => self.step = Step::Rest(rest_until(due, now)),
             Outcome::Intended(batch) => self.intended(batch, now),
             Outcome::Settled => self.settled(),
             Outcome::Probed(probed) => self.probed(probed, now),
-            Outcome::Token(token) => self.health.token(token, now),
-            Outcome::Posted(posted) => self.posted(posted, now),
+            Outcome::Token(token) => self.token(token, now),
+            Outcome::Posted { batch, posted } => self.posted(batch, posted, now),
             Outcome::ReadBack(found) => self.looked(found, now),
+            Outcome::Open(read) => self.listed(read, now),
+            Outcome::Searched(read) => self.searched(read, now),
+            Outcome::Created(created) => self.created(created, now),
             Outcome::Arrived => self.arrived(),
             Outcome::StoreFailed(error) => self.store_failed(&error, now),
         }
@@ -201,8 +231,21 @@ impl Courier {
     /// gave trouble is asked a harmless question before it is given a call.
     fn begin(&mut self, now: Now) -> Effect {
         self.step = Step::Begin;
+        // Adoption takes all that is being sent for lost, what is in the air too.
+        let is_full = self.flights.len() >= if self.owes_adoption { 1 } else { self.flights_max() };
+        if self.winding_down || is_full {
+            return Effect::Wait { until: now.mono.after(REST_MAX) };
+        }
+        if self.owes_adoption {
+            self.step = Step::Adopt;
+            return Effect::Adopt;
+        }
         match self.health.gate(now) {
             Gate::ShutUntil(until) => Effect::Wait { until },
+            // What the others in the air met is the same event.
+            Gate::Renew | Gate::Probe if !self.flights.is_empty() => {
+                Effect::Wait { until: now.mono.after(REST_MAX) }
+            }
             Gate::Renew => Effect::RenewToken,
             Gate::Probe => Effect::Probe,
             Gate::Open => {
@@ -213,10 +256,31 @@ impl Courier {
     }
 
     /// One call is risked at a time until the account is known to work.
-    fn batch_limit(&self) -> usize {
+    fn batch_limit(&self, now: HostTime) -> usize {
         match self.health.standing() {
-            Standing::Starting | Standing::Delivering => self.rules.delivery.batch_size.get(),
+            Standing::Starting | Standing::Delivering if !self.manners.may_batch(now) => 1,
+            Standing::Starting | Standing::Delivering => {
+                self.rules.delivery.batch_size.get().min(self.size.get())
+            }
             Standing::Troubled { .. } | Standing::Held { .. } => 1,
+        }
+    }
+
+    /// How many POSTs may be in the air.
+    fn flights_max(&self) -> usize {
+        match self.health.standing() {
+            Standing::Delivering => self.rules.delivery.in_flight.get(),
+            Standing::Starting | Standing::Troubled { .. } | Standing::Held { .. } => 1,
+        }
+    }
+
+    /// Takes what came back to the store, as soon as nothing else lies on the desk.
+    fn settle_what_landed(&mut self) {
+        if !self.landed.is_empty()
+            && self.step.is_free()
+            && !matches!(self.step, Step::ReadBack { .. } | Step::Errand(_))
+        {
+            self.step = Step::Settle { rulings: mem::take(&mut self.landed), together: true };
         }
     }
 
@@ -238,31 +302,15 @@ impl Courier {
         }
     }
 
-    fn leased(&mut self, items: Vec<Item>, now: Now) {
-        if items.is_empty() {
-            self.health.answered_and_idle();
-            self.step = Step::NextDue;
-            return;
-        }
-        let refused = items.iter().filter_map(|item| Some(Ruling::new(item, self.refuse(item, now.host)?)));
-        let rulings: Vec<Ruling> = refused.collect();
-        self.step = if rulings.is_empty() {
-            let batch = policy::batch(items, self.batch_limit());
-            Step::Intend(flight::load(batch, &self.rules.amo, &self.offsets))
-        } else {
-            Step::Settle { rulings, together: true }
-        };
-    }
-
-    /// A call that is not sent at all, for its age or because amoCRM would refuse it.
-    fn refuse(&self, item: &Item, now: HostTime) -> Option<Settlement> {
-        policy::over_age(&self.rules.delivery, item, now).or_else(|| {
-            let unfit = calls::entry(&item.call.record, "", &self.rules.amo, 0).err()?;
-            Some(policy::unfit(item, unfit.to_string(), now))
-        })
+    fn token(&mut self, token: Token, now: Now) {
+        let jitter = self.jitter.draw();
+        self.health.token(token, &self.rules.delivery, jitter, now);
     }
 
     fn intended(&mut self, batch: BatchId, now: Now) {
+        if matches!(self.step, Step::Errand(_)) {
+            return self.intended_errand(batch, now);
+        }
         let Step::Intend(loads) = &mut self.step else { return };
         self.step = Step::Post(Flight { loads: mem::take(loads), batch, since: now.host });
     }
@@ -272,48 +320,47 @@ impl Courier {
     fn give_out(&mut self) -> Effect {
         let Step::Post(flight) = mem::take(&mut self.step) else { return Effect::NextDue };
         let post = flight.post();
-        self.step = Step::Posting(flight);
+        self.flights.insert(flight.batch, flight);
         post
     }
 
-    fn posted(&mut self, posted: Posted, now: Now) {
-        let Step::Posting(flight) = mem::take(&mut self.step) else { return };
-        let timeout = self.rules.amo.request_timeout.duration();
-        let Landing { rulings, signal, unexplained } =
-            flight.land(posted, &self.rules.delivery, timeout, now.host);
-        self.count_refusals(&rulings, unexplained);
-        self.step = Step::Settle { rulings, together: true };
+    fn posted(&mut self, batch: BatchId, posted: Posted, now: Now) {
+        let Some(flight) = self.flights.remove(&batch) else { return };
+        self.resize(&posted, flight.loads.len());
+        self.watch_manners(&flight, &posted, now);
+        let Landing { rulings, signal, unexplained } = flight.land(posted, &self.rules, now.host);
+        self.refusals.count(&rulings, unexplained, signal == Signal::Works);
+        self.landed.extend(rulings);
         let jitter = self.jitter.draw();
         self.health.learn_of_post(signal, &self.rules.delivery, jitter, now);
     }
 
-    /// A refusal that says nothing counts against the call that was alone in it; any other outcome
-    /// ends the row.
-    fn count_refusals(&mut self, rulings: &[Ruling], unexplained: Option<Seq>) {
-        if let Some(seq) = unexplained {
-            *self.unexplained.entry(seq).or_default() += 1;
-            return;
+    fn watch_manners(&mut self, flight: &Flight, posted: &Posted, now: Now) {
+        let Posted::Answered { answer, .. } = posted else { return };
+        if let Some(evidence) = &answer.evidence {
+            self.manners.answered(&flight.fates(answer), evidence, now.host);
         }
-        for ruling in rulings {
-            self.unexplained.remove(&ruling.settlement.seq);
+    }
+
+    fn resize(&mut self, posted: &Posted, calls: usize) {
+        match posted {
+            Posted::Answered { status: 504, .. } | Posted::Lost(_) => self.size.shrink(calls),
+            Posted::Answered { status: 200..=299, .. } => self.size.grow(calls),
+            Posted::Answered { .. } | Posted::NotSent(_) | Posted::NoToken(_) | Posted::Quiet => {}
         }
     }
 
     fn looked(&mut self, found: ReadBack, now: Now) {
         let Step::ReadBack { items, begun } = mem::take(&mut self.step) else { return };
-        let soon = self.rules.delivery.note_lag.duration();
-        let (words, pause, signal) = match found {
-            ReadBack::Complete(notes) => {
+        let Unread { words, pause, signal } = match found.read(&self.rules.delivery) {
+            Ok(notes) => {
                 if !notes.is_empty() {
                     self.health.found();
                 }
                 self.step = Step::Settle { rulings: self.search(&items, &notes, begun), together: true };
                 return;
             }
-            ReadBack::Refused { account, words } => (words.clone(), soon, Some(Signal::of(account, words))),
-            ReadBack::Unreadable(words) => (words, self.rules.delivery.retry_max.duration(), None),
-            ReadBack::Silent(words) => (words.clone(), soon, Some(Signal::Trouble(words))),
-            ReadBack::NoToken(words) => (words.clone(), soon, Some(Signal::Hold(Hold::Unauthorized, words))),
+            Err(unread) => unread,
         };
         let settled = |item| Ruling::new(item, policy::after_failed_look(item, &words, pause, now.host));
         self.step = Step::Settle { rulings: items.iter().map(settled).collect(), together: true };
@@ -328,12 +375,13 @@ impl Courier {
         let mut rulings = Vec::with_capacity(items.len());
         for item in items {
             let note = notes.get(&calls::uniq(&item.call.record));
-            let refusals = self.unexplained.get(&item.seq).copied().unwrap_or(0);
+            let refusals = self.refusals.in_a_row(item.seq);
             let jitter = self.jitter.draw();
             let settled = policy::after_look(&rules.delivery, item, note, refusals, timeout, begun, jitter);
             if !schedule::waits(settled.state.phase()) {
-                self.unexplained.remove(&item.seq);
+                self.refusals.forget(item.seq);
             }
+            self.manners.settled(item.seq, settled.state.phase(), begun);
             rulings.push(Ruling::new(item, settled));
         }
         rulings
@@ -355,7 +403,12 @@ impl Courier {
             queue::Error::Absent(_) | queue::Error::Transition { .. } => {
                 self.step = given_up(mem::take(&mut self.step));
             }
-            queue::Error::Store(_) if matches!(self.step, Step::Intend(_)) => self.step = Step::Adopt,
+            queue::Error::Store(_)
+                if matches!(self.step, Step::Intend(_) | Step::Errand(Stage::Intend { .. })) =>
+            {
+                self.owes_adoption = true;
+                self.step = Step::Begin;
+            }
             queue::Error::Store(_) => {}
         }
     }
@@ -363,42 +416,6 @@ impl Courier {
     fn learn(&mut self, signal: Signal, now: Now) {
         let jitter = self.jitter.draw();
         self.health.learn(signal, &self.rules.delivery, jitter, now);
-    }
-}
-
-/// The step after one that the store refused for good.
-fn given_up(step: Step) -> Step {
-    match step {
-        Step::Settle { rulings, together: true } if rulings.len() > 1 => {
-            Step::Settle { rulings, together: false }
-        }
-        Step::Settle { rulings, .. } => rest_of(rulings),
-        Step::Intend(_) => Step::Begin,
-        Step::Adopt
-        | Step::Begin
-        | Step::Look
-        | Step::ReadBack { .. }
-        | Step::Lease
-        | Step::Post(_)
-        | Step::Posting(_)
-        | Step::NextDue
-        | Step::Rest(_) => step,
-    }
-}
-
-/// What is left to settle, one by one, after the first.
-fn rest_of(rulings: Vec<Ruling>) -> Step {
-    let rulings: Vec<Ruling> = rulings.into_iter().skip(1).collect();
-    if rulings.is_empty() { Step::Begin } else { Step::Settle { rulings, together: false } }
-}
-
-fn read_back(items: &[Item], begun: HostTime) -> Effect {
-    let since = items
-        .iter()
-        .filter_map(|item| if let State::Unknown { since, .. } = item.state { Some(since) } else { None });
-    Effect::ReadBack {
-        since: since.min().unwrap_or(begun),
-        uniqs: items.iter().map(|item| calls::uniq(&item.call.record)).collect(),
     }
 }
 

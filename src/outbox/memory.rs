@@ -81,8 +81,8 @@ impl Queue for MemoryQueue {
         Ok(())
     }
 
-    fn adopt(&mut self, now: HostTime) -> Result<u64, Error> {
-        let turns = schedule::adopt(&self.schedule.sending(), now, |seq| self.slip(seq))?;
+    fn adopt(&mut self, account: &AccountId, now: HostTime) -> Result<u64, Error> {
+        let turns = schedule::adopt(&self.schedule.sending_of(account), now, |seq| self.slip(seq))?;
         let count = turns.len() as u64;
         self.store(turns);
         Ok(count)

@@ -1,5 +1,6 @@
 //! Pure: what is done with a call after an answer, after a search and after a failure. All of it
-//! are values; the courier carries them out.
+//! are values; the courier carries them out. What is made for unknown numbers is decided in
+//! [`unknown`](crate::outbox::unknown).
 
 use std::time::Duration;
 
@@ -17,6 +18,8 @@ use crate::time::span::Span;
 pub struct Policy {
     /// Most calls in one POST: 1 to 50.
     pub batch_size: BatchSize,
+    /// Most POSTs that are under way at once: 1 to 8. They share the pace.
+    pub in_flight: InFlight,
     /// How long a stored note may stay out of amoCRM's lists. A call is taken for not stored only
     /// when it is missing after its intent, the request time-out and this.
     pub note_lag: Span,
@@ -54,9 +57,18 @@ pub enum OnUnknown {
 #[serde(try_from = "usize", into = "usize")]
 pub struct BatchSize(usize);
 
+/// 1 to 8 POSTs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Deserialize, Serialize)]
+#[serde(try_from = "usize", into = "usize")]
+pub struct InFlight(usize);
+
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("batch-size = {0}: amoCRM takes 1 to {BATCH_MAX} calls at once")]
-pub struct Error(usize);
+pub enum Error {
+    #[error("batch-size = {0}: amoCRM takes 1 to {BATCH_MAX} calls at once")]
+    BatchSize(usize),
+    #[error("in-flight = {0}: 1 to {IN_FLIGHT_MAX} requests may be under way at once")]
+    InFlight(usize),
+}
 
 /// One POST, as far as judging its calls needs it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -74,19 +86,21 @@ pub struct Jitter(u64);
 
 /// Most calls that amoCRM is given at once; its own library's advice.
 pub const BATCH_MAX: usize = 50;
+/// At amoCRM's limit of 7 requests a second, answers that take a second are waited for by 7.
+pub const IN_FLIGHT_MAX: usize = 8;
 /// A call that amoCRM refuses alone without saying why is given up after so many refusals in a row,
 /// which the growing pauses stretch over hours: long enough for a fault of the account to be seen.
 const UNEXPLAINED_MAX: u32 = 12;
 /// The first search comes after this part of `note_lag`: most notes are listed at once.
 const FIRST_LOOK_PART: u32 = 6;
 /// Searches that must have failed before a call is taken for not stored.
-const LOOKS_MIN: u32 = 2;
+pub const LOOKS_MIN: u32 = 2;
 /// Longest distance that the next moment of the schedule must have, so that a late try and the
 /// next one do not meet.
 const PARKED_GAP_MAX: Duration = Duration::from_mins(1);
-const PARKED_GAP_MIN: Duration = Duration::from_millis(10);
+pub const PARKED_GAP_MIN: Duration = Duration::from_millis(10);
 /// How often a call is looked for that is held by `on-unknown = "hold"`.
-const HELD_LOOK: Duration = Duration::from_hours(1);
+pub const HELD_LOOK: Duration = Duration::from_hours(1);
 
 /// What amoCRM made of one posted call. `words` is what it said about the request.
 pub fn after_answer(
@@ -100,7 +114,7 @@ pub fn after_answer(
     let (state, next_at, said) = match fate {
         Fate::Stored { note_id, entity } => (sent(*note_id, entity.as_ref(), now), now, None),
         Fate::NotFound => {
-            let (state, next_at) = not_found(policy, item, now);
+            let (state, next_at) = parked(policy, item, now);
             (state, next_at, Some(words.to_owned()))
         }
         Fate::Invalid { code, path, detail } => {
@@ -115,7 +129,7 @@ pub fn after_answer(
         }
     };
     let attempted = !matches!(fate, Fate::Untouched);
-    Settlement { seq: item.seq, state, next_at, last_error: said, attempted }
+    Settlement { seq: item.seq, state, next_at, last_error: said, attempted, errand: item.errand.clone() }
 }
 
 /// What a search that read every place says of one call. `refusals` counts the last POSTs in a row
@@ -129,7 +143,7 @@ pub fn after_look(
     now: HostTime,
     jitter: f64,
 ) -> Settlement {
-    let judged = judged_at(policy, since(item, now), request_timeout);
+    let judged = judged_at(policy, unknown_since(item, now), request_timeout);
     let looked = looked(item) + 1;
     let (state, next_at) = match found {
         Some(note) => (sent(note.id, note.entity.as_ref(), now), now),
@@ -139,20 +153,34 @@ pub fn after_look(
         None => absent(policy, item, refusals, now, jitter),
     };
     let last_error = found.is_none().then(|| item.last_error.clone()).flatten();
-    Settlement { seq: item.seq, state, next_at, last_error, attempted: false }
+    Settlement { seq: item.seq, state, next_at, last_error, attempted: false, errand: item.errand.clone() }
 }
 
 /// A search failed: nothing is proved, and the call is looked for again after `pause`.
 pub fn after_failed_look(item: &Item, words: &str, pause: Duration, now: HostTime) -> Settlement {
     let state = look_again(item, looked(item), now);
     let last_error = Some(words.to_owned());
-    Settlement { seq: item.seq, state, next_at: now.after(pause), last_error, attempted: false }
+    Settlement {
+        seq: item.seq,
+        state,
+        next_at: now.after(pause),
+        last_error,
+        attempted: false,
+        errand: item.errand.clone(),
+    }
 }
 
 /// Settles a call that cannot be written for amoCRM at all.
 pub fn unfit(item: &Item, reason: String, now: HostTime) -> Settlement {
     let state = State::Dead { reason: reason.clone(), at: now };
-    Settlement { seq: item.seq, state, next_at: now, last_error: Some(reason), attempted: false }
+    Settlement {
+        seq: item.seq,
+        state,
+        next_at: now,
+        last_error: Some(reason),
+        attempted: false,
+        errand: item.errand.clone(),
+    }
 }
 
 /// Settles a call that waited too long, if it did.
@@ -168,16 +196,18 @@ pub fn over_age(policy: &Policy, item: &Item, now: HostTime) -> Option<Settlemen
         next_at: now,
         last_error: item.last_error.clone(),
         attempted: false,
+        errand: item.errand.clone(),
     })
 }
 
-/// The calls of a lease that go in the next POST, at most `limit`: the first one and those that
-/// have as many unclear POSTs behind them. Each such POST halves the company, so that a call that
+/// The calls of a lease that go on together, at most `limit`: the first one and those that have the
+/// same errand and as many unclear POSTs behind them. Each such POST halves the company, so that a call that
 /// spoils its batch is alone after a few, and others never share a batch with it.
 pub fn batch(leased: Vec<Item>, limit: usize) -> Vec<Item> {
     let Some(first) = leased.first() else { return leased };
-    let company = company(first);
-    leased.into_iter().filter(|item| self::company(item) == company).take(company.min(limit)).collect()
+    let (company, kind) = (company(first), first.errand.kind());
+    let is_alike = |item: &Item| self::company(item) == company && item.errand.kind() == kind;
+    leased.into_iter().filter(is_alike).take(company.min(limit)).collect()
 }
 
 /// `first`, doubled with each failure, at most `max`; `jitter` (0 to 1) spreads it over its upper
@@ -209,6 +239,7 @@ impl Default for Policy {
         let minutes = |minutes: u64| Span::from_secs(minutes * 60);
         Self {
             batch_size: BatchSize(BATCH_MAX),
+            in_flight: InFlight(4),
             note_lag: Span::from_secs(30),
             on_unknown: OnUnknown::Resend,
             parked_retries: vec![minutes(10), minutes(60), minutes(240), minutes(720), minutes(1440)],
@@ -233,13 +264,33 @@ impl TryFrom<usize> for BatchSize {
     type Error = Error;
 
     fn try_from(size: usize) -> Result<Self, Error> {
-        if (1..=BATCH_MAX).contains(&size) { Ok(Self(size)) } else { Err(Error(size)) }
+        if (1..=BATCH_MAX).contains(&size) { Ok(Self(size)) } else { Err(Error::BatchSize(size)) }
     }
 }
 
 impl From<BatchSize> for usize {
     fn from(size: BatchSize) -> Self {
         size.0
+    }
+}
+
+impl InFlight {
+    pub const fn get(self) -> usize {
+        self.0
+    }
+}
+
+impl TryFrom<usize> for InFlight {
+    type Error = Error;
+
+    fn try_from(count: usize) -> Result<Self, Error> {
+        if (1..=IN_FLIGHT_MAX).contains(&count) { Ok(Self(count)) } else { Err(Error::InFlight(count)) }
+    }
+}
+
+impl From<InFlight> for usize {
+    fn from(count: InFlight) -> Self {
+        count.0
     }
 }
 
@@ -262,10 +313,15 @@ fn sent(note_id: Option<u64>, entity: Option<&Entity>, now: HostTime) -> State {
     State::Sent { note_id, entity, at: now }
 }
 
-/// Parks a call whose number amoCRM does not know, or gives it up.
-fn not_found(policy: &Policy, item: &Item, now: HostTime) -> (State, HostTime) {
+/// When a call was parked first; now, when it never was.
+pub fn parked_since(item: &Item, now: HostTime) -> HostTime {
     let since = if let State::Parked { since } = item.state { Some(since) } else { None };
-    let since = item.parked_since.or(since).unwrap_or(now);
+    item.parked_since.or(since).unwrap_or(now)
+}
+
+/// Parks a call whose number amoCRM does not know until the schedule's next moment, or gives it up.
+pub fn parked(policy: &Policy, item: &Item, now: HostTime) -> (State, HostTime) {
+    let since = parked_since(item, now);
     let waited = now.since(since);
     if waited >= policy.parked_max.duration() {
         let reason = format!("amoCRM has had no contact with this number for {}", policy.parked_max);
@@ -292,7 +348,7 @@ fn next_try(policy: &Policy, waited: Duration) -> Duration {
 
 /// The request left and may have been carried out until its time-out, so the intent's age counts
 /// from no earlier than that before now.
-fn unclear(policy: &Policy, sending: &Sending, now: HostTime) -> (State, HostTime) {
+pub fn unclear(policy: &Policy, sending: &Sending, now: HostTime) -> (State, HostTime) {
     let since = sending.since.max(now.before(sending.request_timeout));
     let state = State::Unknown { batch: sending.batch, since, looked: 0 };
     (state, now.after(first_look(policy)))
@@ -314,21 +370,21 @@ fn absent(policy: &Policy, item: &Item, refusals: u32, now: HostTime, jitter: f6
     }
 }
 
-fn judged_at(policy: &Policy, since: HostTime, request_timeout: Duration) -> HostTime {
+pub fn judged_at(policy: &Policy, since: HostTime, request_timeout: Duration) -> HostTime {
     since.after(request_timeout).after(policy.note_lag.duration())
 }
 
 /// Only unknown calls are looked for; any other would begin to be one.
-fn look_again(item: &Item, looked: u32, now: HostTime) -> State {
+pub fn look_again(item: &Item, looked: u32, now: HostTime) -> State {
     let batch = if let State::Unknown { batch, .. } = item.state { batch } else { BatchId(0) };
-    State::Unknown { batch, since: since(item, now), looked }
+    State::Unknown { batch, since: unknown_since(item, now), looked }
 }
 
-fn looked(item: &Item) -> u32 {
+pub fn looked(item: &Item) -> u32 {
     if let State::Unknown { looked, .. } = item.state { looked } else { 0 }
 }
 
-fn since(item: &Item, now: HostTime) -> HostTime {
+pub fn unknown_since(item: &Item, now: HostTime) -> HostTime {
     if let State::Unknown { since, .. } = item.state { since } else { now }
 }
 

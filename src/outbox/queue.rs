@@ -5,11 +5,15 @@
 //!             intend            settle
 //!  enqueue ─► pending ─► sending ─┬─► sent
 //!     │          ▲                ├─► unsorted
-//!     │          │ release        ├─► unknown ──(read back)──► sent | pending
+//!     │          │ release        ├─► unknown ──(read back)──► sent | unsorted | pending | parked
 //!     │          ├────────────────┤
-//!     │          └── parked ◄─────┼─► parked ──► expired
-//!     └─► skipped                 └─► dead
+//!     │          └── parked ◄─────┼─► parked ──► expired | skipped | unsorted
+//!     └─► skipped ◄───────────────┤
+//!                                 └─► dead
 //! ```
+//!
+//! What is made in amoCRM before a parked call can be posted goes the same way: its POST too has an
+//! intent, and an unknown outcome is read back. [`Errand`] says which it is.
 
 #[cfg(test)]
 pub(crate) mod contract;
@@ -20,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::call::id::{AccountId, CallId};
 use crate::call::record::{FinishedCall, Skip};
+use crate::outbox::errand::Errand;
 use crate::time::HostTime;
 
 /// Position in the outbox; calls are delivered in this order.
@@ -49,6 +54,9 @@ pub struct Item {
     /// When it was parked first: what happens between two tries does not make the wait anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parked_since: Option<HostTime>,
+    /// What is made in amoCRM before the call is posted.
+    #[serde(default, skip_serializing_if = "Errand::is_none")]
+    pub errand: Errand,
     pub call: FinishedCall,
 }
 
@@ -102,6 +110,7 @@ pub enum Phase {
 /// Every step that a call may take; [`Queue::settle`] and its siblings refuse all others.
 pub const TRANSITIONS: &[(Phase, Phase)] = &[
     (Phase::Pending, Phase::Sending),
+    (Phase::Pending, Phase::Parked),
     (Phase::Pending, Phase::Expired),
     (Phase::Pending, Phase::Dead),
     (Phase::Sending, Phase::Sent),
@@ -109,15 +118,21 @@ pub const TRANSITIONS: &[(Phase, Phase)] = &[
     (Phase::Sending, Phase::Parked),
     (Phase::Sending, Phase::Unsorted),
     (Phase::Sending, Phase::Pending),
+    (Phase::Sending, Phase::Skipped),
     (Phase::Sending, Phase::Expired),
     (Phase::Sending, Phase::Dead),
     (Phase::Unknown, Phase::Sent),
     (Phase::Unknown, Phase::Unknown),
     (Phase::Unknown, Phase::Unsorted),
     (Phase::Unknown, Phase::Pending),
+    (Phase::Unknown, Phase::Parked),
+    (Phase::Unknown, Phase::Skipped),
     (Phase::Unknown, Phase::Dead),
     (Phase::Parked, Phase::Sending),
     (Phase::Parked, Phase::Pending),
+    (Phase::Parked, Phase::Parked),
+    (Phase::Parked, Phase::Unsorted),
+    (Phase::Parked, Phase::Skipped),
     (Phase::Parked, Phase::Expired),
     (Phase::Parked, Phase::Dead),
     (Phase::Dead, Phase::Pending),
@@ -143,6 +158,8 @@ pub struct Settlement {
     pub last_error: Option<String>,
     /// Whether amoCRM answered the attempt, or may have.
     pub attempted: bool,
+    /// What is made before the next try.
+    pub errand: Errand,
 }
 
 /// Counts for the ledger of DESIGN 4: ended = sent + unsorted + skipped + expired + dead + waiting.
@@ -195,12 +212,12 @@ pub trait Queue {
     /// When the store failed or a step is not in [`TRANSITIONS`]; then nothing has changed.
     fn settle(&mut self, settlements: Vec<Settlement>, now: HostTime) -> Result<(), Error>;
 
-    /// Turns every [`State::Sending`] into [`State::Unknown`] (at start: the process that sent
-    /// them is gone) and returns how many there were.
+    /// Turns every [`State::Sending`] of `account` into [`State::Unknown`] (at start: the process
+    /// that sent them is gone) and returns how many there were.
     ///
     /// # Errors
     /// When the store failed.
-    fn adopt(&mut self, now: HostTime) -> Result<u64, Error>;
+    fn adopt(&mut self, account: &AccountId, now: HostTime) -> Result<u64, Error>;
 
     /// Calls in [`State::Unknown`] that are due for a look, oldest first.
     ///

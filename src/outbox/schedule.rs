@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::call::id::{AccountId, PbxName};
 use crate::call::record::{CallRecord, FinishedCall};
+use crate::outbox::errand::Errand;
 use crate::outbox::queue::{BatchId, Error, Item, Phase, Seq, Settlement, State, Stats, TRANSITIONS};
 use crate::outbox::schedule::lanes::Lanes;
 use crate::time::HostTime;
@@ -30,6 +31,8 @@ pub struct Slip {
     pub last_error: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parked_since: Option<HostTime>,
+    #[serde(default, skip_serializing_if = "Errand::is_none")]
+    pub errand: Errand,
 }
 
 /// The new slip of one call and the phase that it comes from.
@@ -178,6 +181,7 @@ impl Slip {
             next_at: now,
             last_error: None,
             parked_since: None,
+            errand: Errand::default(),
         }
     }
 
@@ -203,6 +207,7 @@ impl Slip {
             next_at: self.next_at,
             last_error: self.last_error,
             parked_since: self.parked_since,
+            errand: self.errand,
             call,
         }
     }
@@ -212,6 +217,7 @@ impl Slip {
         self.attempts += u32::from(settlement.attempted);
         self.next_at = settlement.next_at;
         self.last_error = settlement.last_error;
+        self.errand = settlement.errand;
         Ok(())
     }
 
@@ -223,6 +229,7 @@ impl Slip {
         } else if !waits(from) {
             // Whoever revives a call gives it all its time.
             self.parked_since = None;
+            self.errand = Errand::default();
         }
         self.state = to;
         Ok(())
@@ -278,9 +285,19 @@ impl Schedule {
         lanes.iter().filter_map(|lanes| lanes.first()).min()
     }
 
+    /// Calls of every account that are being sent.
     pub fn sending(&self) -> Vec<Seq> {
         let sending = self.entries.iter().filter(|(_, entry)| entry.phase == Phase::Sending);
         sending.map(|(seq, _)| *seq).collect()
+    }
+
+    /// Calls of `account` that are being sent.
+    pub fn sending_of(&self, account: &AccountId) -> Vec<Seq> {
+        let Some(account) = self.accounts.iter().position(|known| known.id == *account) else {
+            return Vec::new();
+        };
+        let is_sending = |entry: &Waiting| entry.account == account && entry.phase == Phase::Sending;
+        self.entries.iter().filter(|(_, entry)| is_sending(entry)).map(|(seq, _)| *seq).collect()
     }
 
     /// The waiting calls, and when each was enqueued.
@@ -337,6 +354,12 @@ impl Account {
 }
 
 impl Ledger {
+    /// Whether the history, with `kept` calls, has every call that came to its end: it forgot none yet.
+    pub fn is_whole(&self, kept: u64) -> bool {
+        let finals = self.finals.iter().filter(|(phase, _)| **phase != Phase::Dead);
+        finals.map(|(_, count)| count).sum::<u64>() == kept
+    }
+
     pub fn take_seq(&mut self) -> Seq {
         self.next_seq += 1;
         Seq(self.next_seq - 1)

@@ -31,7 +31,7 @@ pub enum Whereabouts {
     /// It comes from a capture and was never stored.
     Capture,
     /// As the store has it.
-    Store(Slip),
+    Store(Box<Slip>),
     /// As the journal has it, which does not say how a call came to its end.
     Journal(Noted),
 }
@@ -102,20 +102,32 @@ fn has_extension(record: &CallRecord, extension: &str) -> bool {
 
 impl From<Item> for Found {
     fn from(item: Item) -> Self {
-        let Item { seq, account, enqueued_at, state, attempts, next_at, last_error, parked_since, call } =
-            item;
-        let slip = Slip {
+        let Item {
             seq,
             account,
-            pbx: call.record.pbx.clone(),
             enqueued_at,
             state,
             attempts,
             next_at,
             last_error,
             parked_since,
+            errand,
+            call,
+        } = item;
+        let pbx = call.record.pbx.clone();
+        let slip = Slip {
+            seq,
+            account,
+            pbx,
+            enqueued_at,
+            state,
+            attempts,
+            next_at,
+            last_error,
+            parked_since,
+            errand,
         };
-        Self { call, whereabouts: Whereabouts::Store(slip) }
+        Self { call, whereabouts: Whereabouts::Store(Box::new(slip)) }
     }
 }
 

@@ -17,6 +17,7 @@
 //! failed sync tells nothing of what was written. The store then answers every call with that
 //! error until it is opened anew, which its thread does by itself (`down`).
 
+mod census;
 mod desk;
 mod down;
 mod draft;
@@ -31,7 +32,6 @@ mod inflight;
 pub(crate) mod journal;
 mod load;
 mod lock;
-mod names;
 mod open;
 pub mod pbxs;
 mod rebuild;
@@ -159,6 +159,8 @@ pub enum Shelf {
     Inflight,
     /// Tokens of amoCRM.
     Tokens,
+    /// How accounts answer, by account.
+    Manners,
 }
 
 impl Store {
@@ -290,6 +292,7 @@ impl Shelf {
         match self {
             Self::Inflight => Tree::Inflight,
             Self::Tokens => Tree::Tokens,
+            Self::Manners => Tree::Meta,
         }
     }
 }
@@ -318,8 +321,8 @@ impl Queue for Store {
         self.persist()
     }
 
-    fn adopt(&mut self, now: HostTime) -> Result<u64, queue::Error> {
-        let count = self.take_over(now)?;
+    fn adopt(&mut self, account: &AccountId, now: HostTime) -> Result<u64, queue::Error> {
+        let count = self.take_over(account, now)?;
         self.persist()?;
         Ok(count)
     }

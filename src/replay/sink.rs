@@ -1,10 +1,12 @@
 //! Where the calls go: the four formats.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, BufWriter, Write};
 
 use sha2::{Digest, Sha256};
 
+use crate::call::id::AccountId;
 use crate::call::record::{CallRecord, FinishedCall};
 use crate::ops::screen::clean;
 use crate::ops::sides::Doubts;
@@ -30,7 +32,7 @@ pub struct Sink<'a> {
 enum Form<'a> {
     Table(Table),
     Jsonl,
-    Amocrm { batch: Vec<CallRecord>, requests: Requests<'a> },
+    Amocrm { batches: BTreeMap<AccountId, Vec<CallRecord>>, requests: Requests<'a> },
     None { calls: u64, digest: Sha256 },
 }
 
@@ -58,7 +60,7 @@ impl<'a> Sink<'a> {
         let form = match format {
             Format::Table => Form::Table(Table::new(columns)),
             Format::Jsonl => Form::Jsonl,
-            Format::Amocrm => Form::Amocrm { batch: Vec::new(), requests },
+            Format::Amocrm => Form::Amocrm { batches: BTreeMap::new(), requests },
             Format::None => Form::None { calls: 0, digest: Sha256::new() },
         };
         let output = BufWriter::with_capacity(OUTPUT_PIECE, output);
@@ -75,8 +77,10 @@ impl<'a> Sink<'a> {
         match self.form {
             Form::Table(table) => self.output.write_all(table.totals().as_bytes())?,
             Form::Jsonl => {}
-            Form::Amocrm { mut batch, requests } => {
-                write_batch(&mut self.output, &mut batch, requests.write)?;
+            Form::Amocrm { batches, requests } => {
+                for mut batch in batches.into_values() {
+                    write_batch(&mut self.output, &mut batch, requests.write)?;
+                }
             }
             Form::None { calls, digest } => writeln!(messages, "calls={calls} digest={}", hex(digest))?,
         }
@@ -94,11 +98,11 @@ impl Receiver for Sink<'_> {
                 render(&call, &mut self.line)?;
                 self.output.write_all(&self.line)?;
             }
-            Form::Amocrm { batch, requests } => {
-                // Skipped calls are in no request.
-                if call.skip.is_none() {
-                    batch.push(call);
-                }
+            // Skipped calls are in no request.
+            Form::Amocrm { .. } if call.skip.is_some() => {}
+            Form::Amocrm { batches, requests } => {
+                let batch = batches.entry(call.account.clone()).or_default();
+                batch.push(call);
                 if batch.len() >= requests.most {
                     write_batch(&mut self.output, batch, requests.write)?;
                 }

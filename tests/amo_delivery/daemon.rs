@@ -1,5 +1,7 @@
 //! The courier task with the fake amoCRM before it and a queue in memory behind it.
 
+#![allow(dead_code, reason = "each test uses a part")]
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -14,7 +16,7 @@ use ami2amo::outbox::courier::Rules;
 use ami2amo::outbox::courier::standing::Standing;
 use ami2amo::outbox::courier::task::Task;
 use ami2amo::outbox::policy::Policy;
-use ami2amo::outbox::queue::{Phase, Seq};
+use ami2amo::outbox::queue::{Item, Phase, Seq};
 use serde_json::{Value, json};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -79,7 +81,7 @@ impl Setup {
         let task = Task {
             account: AccountId::default(),
             outbox: self.queue.clone(),
-            client,
+            client: Arc::new(client),
             clock,
             rules: watch::channel(Arc::new(Rules { amo, delivery })).1,
             offsets: watch::channel(Arc::new(BTreeMap::new())).1,
@@ -101,6 +103,11 @@ impl Daemon {
 
     pub async fn wait_for_phases(&self, expected: &[Phase]) {
         self.wait_until(|| self.queue.phases() == expected, || format!("{:#?}", self.queue.items())).await;
+    }
+
+    pub async fn wait_for_item(&self, at: usize, is_so: impl Fn(&Item) -> bool) {
+        let is_so = || self.queue.items().get(at).is_some_and(&is_so);
+        self.wait_until(is_so, || format!("{:#?}", self.queue.items())).await;
     }
 
     pub async fn wait_for_standing(&mut self, is_so: impl Fn(&Standing) -> bool) {

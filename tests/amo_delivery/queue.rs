@@ -1,5 +1,7 @@
 //! The queue in memory, shared with the task under test.
 
+#![allow(dead_code, reason = "each test uses a part")]
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ami2amo::call::id::{AccountId, CallId};
@@ -56,8 +58,8 @@ impl Queue {
 }
 
 impl Outbox for Queue {
-    async fn adopt(&self, now: HostTime) -> Result<u64, Error> {
-        self.inner().queue.adopt(now)
+    async fn adopt(&self, account: &AccountId, now: HostTime) -> Result<u64, Error> {
+        self.inner().queue.adopt(account, now)
     }
 
     async fn unknown(&self, account: &AccountId, limit: usize, now: HostTime) -> Result<Vec<Item>, Error> {

@@ -20,6 +20,7 @@ use std::time::Duration;
 use ami2amo::call::checkpoint::{self, Change};
 use ami2amo::call::id::{AccountId, CallId, PbxName};
 use ami2amo::call::record::FinishedCall;
+use ami2amo::outbox::errand::Errand;
 use ami2amo::outbox::parcel::Parcel;
 use ami2amo::outbox::queue::{Item, Settlement, State};
 use ami2amo::outbox::store::fsync::{Fsync, Kernel, Target};
@@ -155,7 +156,7 @@ async fn work(handle: &Handle, first: u64, pause: Duration) {
 
 /// What an earlier worker had under way was sent, as a search finds.
 async fn take_over(handle: &Handle) -> Option<()> {
-    handle.adopt(now()).await.ok()?;
+    handle.adopt(&AccountId::default(), now()).await.ok()?;
     let unknown = handle.unknown(&AccountId::default(), usize::MAX, now().after(LATER)).await.ok()?;
     settle(handle, "@sent", &unknown, sent).await
 }
@@ -206,6 +207,7 @@ async fn settle(handle: &Handle, what: &str, items: &[Item], state: impl Fn() ->
         next_at: now(),
         last_error: None,
         attempted: true,
+        errand: Errand::default(),
     };
     handle.settle(items.iter().map(settlement).collect(), now()).await.ok()?;
     tell(what, items.iter().map(number));

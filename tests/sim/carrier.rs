@@ -9,7 +9,7 @@ use ami2amo::amo::notes::{self, ACCOUNT_PATH, KINDS, Kind, Note, PAGES_MAX, Page
 use ami2amo::amo::token;
 use ami2amo::call::id::CallId;
 use ami2amo::outbox::courier::effect::{Effect, Now, Outcome, Posted, Probed, ReadBack, Token};
-use ami2amo::outbox::queue::{Phase, Queue as _, Seq, Settlement, State as Stage};
+use ami2amo::outbox::queue::{BatchId, Phase, Queue as _, Seq, Settlement, State as Stage};
 use ami2amo::time::HostTime;
 
 use crate::answers::Answer;
@@ -28,6 +28,7 @@ pub enum Doing {
     /// A POST waits for its turn.
     Turn {
         at: u64,
+        batch: BatchId,
         body: Vec<u8>,
         request_ids: Vec<String>,
     },
@@ -42,7 +43,7 @@ pub enum Doing {
 
 #[derive(Debug)]
 pub enum Landing {
-    Posted { reply: Result<Reply, Failure>, request_ids: Vec<String> },
+    Posted { batch: BatchId, reply: Result<Reply, Failure>, request_ids: Vec<String> },
     Outcome(Outcome),
 }
 
@@ -104,7 +105,7 @@ impl World {
         match std::mem::replace(&mut process.doing, Doing::Poll(now)) {
             Doing::Store => {}
             Doing::Poll(_) | Doing::Wait(_) => self.poll(),
-            Doing::Turn { body, request_ids, .. } => self.post(body, request_ids),
+            Doing::Turn { batch, body, request_ids, .. } => self.post(batch, body, request_ids),
             Doing::Flying { landing, post, .. } => self.land(*landing, post),
         }
     }
@@ -115,6 +116,7 @@ impl World {
         let effect = process.courier.poll(moment);
         match effect {
             Effect::Adopt => self.ask(Ask::Adopt),
+            Effect::Doubts { limit } => self.ask(Ask::Doubts(limit)),
             Effect::Look { limit } => {
                 self.check_sending();
                 self.ask(Ask::Look(limit));
@@ -133,7 +135,10 @@ impl World {
             }
             Effect::Probe => self.probe(),
             Effect::ReadBack { since, uniqs } => self.read_back(since, &uniqs),
-            Effect::Post { body, request_ids } => self.post(body, request_ids),
+            Effect::Post { batch, body, request_ids } => self.post(batch, body, request_ids),
+            Effect::ReadUnsorted | Effect::Search { .. } | Effect::Create { .. } => {
+                panic!("the rules of this world park unknown numbers")
+            }
             Effect::Announce(standing) => self.note(|| format!("standing: {standing:?}")),
             Effect::Wait { until } => {
                 let at = world_time(until).max(self.now + 1);
@@ -231,6 +236,7 @@ impl World {
         let outcome = match told {
             Told::Adopted(count) => Outcome::Adopted(count),
             Told::Unknown(items) => Outcome::Unknown(items),
+            Told::Doubts(items) => Outcome::Doubts(items),
             Told::Leased(items) => {
                 let leased = items.iter().map(|item| (item.seq, (item.state.phase(), item.attempts)));
                 process.plan.leased = leased.collect();
@@ -295,11 +301,11 @@ impl World {
 
     // ---- HTTP: what the client does ------------------------------------------------------------
 
-    fn post(&mut self, body: Vec<u8>, request_ids: Vec<String>) {
+    fn post(&mut self, batch: BatchId, body: Vec<u8>, request_ids: Vec<String>) {
         let token = match self.token(self.now) {
             Ok(token) => token,
             Err(words) => {
-                let landing = Landing::Outcome(Outcome::Posted(Posted::NoToken(words)));
+                let landing = Landing::Outcome(Outcome::Posted { batch, posted: Posted::NoToken(words) });
                 return self.flies(MILLI, landing, 0);
             }
         };
@@ -309,7 +315,7 @@ impl World {
             && let Err(later) = process.pace.take(mono)
         {
             let at = world_time(later);
-            return self.doing(Doing::Turn { at, body, request_ids });
+            return self.doing(Doing::Turn { at, batch, body, request_ids });
         }
         let (number, measured) = (process.number, process.writes_by_measure);
         self.check_posted(&body);
@@ -318,7 +324,11 @@ impl World {
             self.unmeasured.insert(exchange.post);
         }
         self.note(|| format!("POST of {}: {:?}", request_ids.len(), exchange.answer));
-        self.flies(exchange.took, Landing::Posted { reply: exchange.reply, request_ids }, exchange.post);
+        self.flies(
+            exchange.took,
+            Landing::Posted { batch, reply: exchange.reply, request_ids },
+            exchange.post,
+        );
         let process = self.process.as_mut().expect("a client posts in a process");
         process.plan.came = Some(Came::Posted(exchange.answer));
         self.plan_rare_crash(exchange.answer);
@@ -359,12 +369,14 @@ impl World {
             return self.crash_as_planned();
         }
         let outcome = match landing {
-            Landing::Posted { reply, request_ids } => self.posted(reply, &request_ids),
+            Landing::Posted { batch, reply, request_ids } => {
+                Outcome::Posted { batch, posted: self.posted(reply, &request_ids) }
+            }
             Landing::Outcome(outcome) => outcome,
         };
         let process = self.process.as_mut().expect("something lands in a process");
         if process.plan.point == Point::Answered
-            && matches!(outcome, Outcome::Posted(_) | Outcome::ReadBack(_))
+            && matches!(outcome, Outcome::Posted { .. } | Outcome::ReadBack(_))
         {
             return self.crash_as_planned();
         }
@@ -372,8 +384,8 @@ impl World {
         self.hand(outcome);
     }
 
-    fn posted(&mut self, reply: Result<Reply, Failure>, request_ids: &[String]) -> Outcome {
-        let posted = match reply {
+    fn posted(&mut self, reply: Result<Reply, Failure>, request_ids: &[String]) -> Posted {
+        match reply {
             Ok(reply) => {
                 self.learn(&reply, self.now);
                 let mut answer = answer::read(&reply, request_ids);
@@ -387,9 +399,9 @@ impl World {
             }
             Err(Failure::NoToken(words)) => Posted::NoToken(words),
             Err(Failure::NotSent(words)) => Posted::NotSent(words),
+            Err(Failure::Quiet) => Posted::Quiet,
             Err(Failure::Unknown(words)) => Posted::Lost(words),
-        };
-        Outcome::Posted(posted)
+        }
     }
 
     fn probe(&mut self) {
@@ -397,7 +409,9 @@ impl World {
         let probed = match self.get(&mut at, ACCOUNT_PATH) {
             Ok((reply, _)) => Probed::Answered(notes::read_account(&reply)),
             Err((Failure::NoToken(words), _)) => Probed::NoToken(words),
-            Err((Failure::NotSent(words) | Failure::Unknown(words), _)) => Probed::Silent(words),
+            Err((failure @ (Failure::NotSent(_) | Failure::Unknown(_) | Failure::Quiet), _)) => {
+                Probed::Silent(failure.to_string())
+            }
         };
         self.note(|| format!("probed: {probed:?}"));
         self.flies((at - self.now).max(1), Landing::Outcome(Outcome::Probed(probed)), 0);
@@ -545,7 +559,7 @@ impl World {
                 process.pace.too_many(mono, retry_after, jitter);
             }
             403 if json.is_none() => process.pace.banned(mono),
-            _ => process.pace.passed(),
+            _ => process.pace.passed(mono),
         }
         if let Some(token) = process.life.token().cloned() {
             match reply.status {
@@ -560,7 +574,9 @@ impl World {
 fn silent(failure: Failure) -> ReadBack {
     match failure {
         Failure::NoToken(words) => ReadBack::NoToken(words),
-        Failure::NotSent(words) | Failure::Unknown(words) => ReadBack::Silent(words),
+        failure @ (Failure::NotSent(_) | Failure::Unknown(_) | Failure::Quiet) => {
+            ReadBack::Silent(failure.to_string())
+        }
     }
 }
 

@@ -89,7 +89,7 @@ impl DiskQueue {
             }
             Op::Intend(calls, now) => self.memory.intend(&calls, now).map(drop),
             Op::Settle(settlements, now) => self.memory.settle(settlements, now),
-            Op::Adopt(now) => self.memory.adopt(now).map(drop),
+            Op::Adopt(now) => self.memory.adopt(&AccountId::default(), now).map(drop),
             Op::Keep(changes) => {
                 self.change(&changes);
                 Ok(())
@@ -121,8 +121,8 @@ impl Queue for DiskQueue {
         Ok(())
     }
 
-    fn adopt(&mut self, now: HostTime) -> Result<u64, Error> {
-        let count = self.memory.adopt(now)?;
+    fn adopt(&mut self, account: &AccountId, now: HostTime) -> Result<u64, Error> {
+        let count = self.memory.adopt(account, now)?;
         if count > 0 {
             self.group.push(Op::Adopt(now));
         }
@@ -158,6 +158,7 @@ pub enum Command {
 pub enum Ask {
     Adopt,
     Look(usize),
+    Doubts(usize),
     Lease(usize),
     NextDue,
     Intend(Vec<Seq>),
@@ -176,6 +177,7 @@ pub enum Answer {
 pub enum Told {
     Adopted(u64),
     Unknown(Vec<Item>),
+    Doubts(Vec<Item>),
     Leased(Vec<Item>),
     NextDue(Option<HostTime>),
     Intended(BatchId),
@@ -264,7 +266,11 @@ impl Store {
         let queue = &mut self.queue;
         let told = match ask {
             Ask::Adopt if self.mutant == Some(Mutant::IntentsNotAdopted) => Ok(Told::Adopted(0)),
-            Ask::Adopt => queue.adopt(now).map(Told::Adopted),
+            Ask::Adopt => queue.adopt(&account, now).map(Told::Adopted),
+            Ask::Doubts(limit) => {
+                let ever = HostTime::from_micros(i64::MAX);
+                queue.unknown(&account, limit, ever).map(Told::Doubts)
+            }
             Ask::Look(limit) => queue.unknown(&account, limit, now).map(Told::Unknown),
             Ask::Lease(limit) => queue.lease(&account, limit, now).map(Told::Leased),
             Ask::NextDue => queue.next_due(&account).map(Told::NextDue),

@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use ami2amo::amo::settings::Settings;
+use ami2amo::amo::settings::unknown::Unknown;
 use ami2amo::call::id::CallId;
+use ami2amo::call::line;
 use ami2amo::outbox::courier::Rules;
 use ami2amo::outbox::policy::{OnUnknown, Policy};
 use ami2amo::time::span::Span;
@@ -296,6 +298,7 @@ fn rules(dice: &mut Dice) -> Rules {
         users: users.collect::<BTreeMap<_, _>>(),
         default_user: Some(5_000),
         requests_per_second: *dice.pick(&[1, 5, 7]),
+        unknown: Unknown { inbound: line::Unknown::Park, ..Unknown::default() },
         ..Settings::default()
     };
     let mut delivery = Policy {

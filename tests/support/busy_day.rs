@@ -4,7 +4,10 @@
 
 #![allow(clippy::allow_attributes, dead_code, reason = "each binary uses its own part of this")]
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Instant;
+
+use tokio::sync::mpsc;
 
 /// What the people of one call did, and which of its events were sent when.
 #[derive(Clone, Debug)]
@@ -42,6 +45,14 @@ pub struct Day {
     events: VecDeque<Planned>,
     /// The last time that was given to an event.
     pub last: i64,
+}
+
+/// The PBX's clock: it never stands still, and runs fast while somebody listens.
+pub struct PbxClock {
+    pub now: i64,
+    read: Instant,
+    /// When each event of this life was sent.
+    pub sent: BTreeMap<i64, Instant>,
 }
 
 #[derive(Debug)]
@@ -102,6 +113,32 @@ impl Day {
     pub fn close(&mut self) {
         let Self { calls, events, .. } = self;
         events.retain(|event| !calls[event.call].told.is_empty());
+    }
+}
+
+impl Default for PbxClock {
+    fn default() -> Self {
+        Self { now: DAWN, read: Instant::now(), sent: BTreeMap::new() }
+    }
+}
+
+impl PbxClock {
+    /// By `haste` PBX seconds for each of ours.
+    pub fn advance(&mut self, haste: u32) {
+        let read = Instant::now();
+        self.now += i64::try_from(((read - self.read) * haste).as_micros()).expect("days are short");
+        self.read = read;
+    }
+
+    /// Sends what is due, while there is room; somebody listens.
+    pub fn play(&mut self, day: &mut Day, events: &mpsc::Sender<Vec<u8>>, haste: u32) {
+        self.advance(haste);
+        while events.capacity() > 0
+            && let Some(event) = day.next(self.now)
+        {
+            self.sent.insert(day.last, Instant::now());
+            events.try_send(event).expect("there is room");
+        }
     }
 }
 

@@ -13,6 +13,8 @@ mod api;
 mod net;
 #[path = "fake_amo/strict.rs"]
 mod strict;
+#[path = "fake_amo/unknown.rs"]
+mod unknown;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -22,8 +24,11 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tokio::sync::{Notify, watch};
 
+pub use unknown::{Contact, Decided, Lead, Unsorted};
+
 /// What the account holds and how it behaves.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Options {
     /// Where to listen; port 0 takes a free one.
     pub addr: SocketAddr,
@@ -38,6 +43,14 @@ pub struct Options {
     pub mixed_status: u16,
     /// Notes on a page, at most.
     pub page_max: usize,
+    /// Incoming leads are on.
+    pub unsorted: bool,
+    /// An item without a link is refused; nobody knows whether the real one does.
+    pub unsorted_wants_link: bool,
+    /// How long an item stays out of the list.
+    pub unsorted_lag: Duration,
+    /// How long each answer takes.
+    pub latency: Duration,
 }
 
 /// The numbers that belong to somebody.
@@ -64,6 +77,13 @@ pub enum On {
     Post,
     Notes,
     Account,
+    /// What makes items of Incoming leads.
+    Unsorted,
+    UnsortedList,
+    Contacts,
+    /// The search for contacts.
+    Search,
+    Leads,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -154,6 +174,9 @@ struct Shared {
 pub struct State {
     options: Options,
     pub notes: Vec<Note>,
+    pub unsorted: Vec<Unsorted>,
+    pub contacts: Vec<Contact>,
+    pub leads: Vec<Lead>,
     pub requests: Vec<Request>,
     /// What the real one would have refused.
     pub violations: Vec<String>,
@@ -175,6 +198,10 @@ impl Default for Options {
             customers: true,
             mixed_status: 200,
             page_max: 250,
+            unsorted: true,
+            unsorted_wants_link: false,
+            unsorted_lag: Duration::ZERO,
+            latency: Duration::ZERO,
         }
     }
 }
@@ -186,6 +213,9 @@ pub async fn start(options: Options) -> FakeAmo {
     let state = State {
         options,
         notes: Vec::new(),
+        unsorted: Vec::new(),
+        contacts: Vec::new(),
+        leads: Vec::new(),
         requests: Vec::new(),
         violations: Vec::new(),
         faults: VecDeque::new(),
@@ -260,6 +290,29 @@ impl FakeAmo {
         }
     }
 
+    /// A person accepts the open item of a number.
+    pub fn accept(&self, number: &str) {
+        self.shared.state().decide(number, Decided::Accepted);
+    }
+
+    /// A person declines the open item of a number.
+    pub fn decline(&self, number: &str) {
+        self.shared.state().decide(number, Decided::Declined);
+    }
+
+    /// Every item of Incoming leads, decided on or not.
+    pub fn unsorted(&self) -> Vec<Unsorted> {
+        self.shared.state().unsorted.clone()
+    }
+
+    pub fn contacts(&self) -> Vec<Contact> {
+        self.shared.state().contacts.clone()
+    }
+
+    pub fn leads(&self) -> Vec<Lead> {
+        self.shared.state().leads.clone()
+    }
+
     /// Stores a call as if it had been posted before.
     pub fn store(&self, call: Value) {
         let mut state = self.shared.state();
@@ -269,15 +322,20 @@ impl FakeAmo {
 
     /// Waits until `is_so`; panics with what happened when it takes too long.
     pub async fn wait_for(&self, is_so: impl Fn(&State) -> bool) {
+        let happened = self.wait_within(PATIENCE, is_so).await;
+        let state = self.shared.state();
+        assert!(happened, "it did not happen: {:#?} {:#?}", state.requests, state.violations);
+    }
+
+    /// Waits until `is_so`, for no longer than `patience`; returns whether it is.
+    pub async fn wait_within(&self, patience: Duration, is_so: impl Fn(&State) -> bool) -> bool {
         let mut changed = self.shared.changed.subscribe();
-        let waited = tokio::time::timeout(PATIENCE, async {
+        let waited = tokio::time::timeout(patience, async {
             while !is_so(&self.shared.state()) {
                 changed.changed().await.expect("the fake outlives its users");
             }
         });
-        let happened = waited.await.is_ok();
-        let state = self.shared.state();
-        assert!(happened, "it did not happen: {:#?} {:#?}", state.requests, state.violations);
+        waited.await.is_ok()
     }
 
     /// Stops answering and breaks every connection.
@@ -315,7 +373,8 @@ impl State {
         match &self.options.known {
             Known::Everyone => Some(("contact", id)),
             Known::Only(known) => {
-                known.iter().find(|(number, _)| last_ten(number) == digits).map(|(_, kind)| (*kind, id))
+                let listed = known.iter().find(|(number, _)| last_ten(number) == digits);
+                listed.map(|(_, kind)| (*kind, id)).or_else(|| self.made(&digits))
             }
         }
     }

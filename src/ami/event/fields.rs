@@ -279,6 +279,7 @@ fn said<'b>(frame: &Frame<'b>) -> Said<'b> {
         result: word("result"),
         responsible: word("responsible"),
         send: word("send"),
+        tenant: word("tenant"),
     }
 }
 

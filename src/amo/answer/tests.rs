@@ -329,3 +329,48 @@ fn errors_beside_a_status_that_judges_no_call_bury_none() {
         }
     }
 }
+
+#[test]
+fn an_answer_that_refuses_some_of_several_calls_is_evidence() {
+    let has = |status, body: &str, calls| read(&reply(status, body), &ids(calls)).evidence.is_some();
+    let mixed =
+        r#"{"errors":[{"status":263,"request_id":"1"}],"_embedded":{"calls":[{"id":5,"request_id":"0"}]}}"#;
+    let bare = r#"{"errors":[{"title":"Entity not found"}]}"#;
+    for body in [mixed, bare] {
+        for status in [200, 400] {
+            assert!(has(status, body, 2));
+            assert!(!has(status, body, 1), "it refuses all there is");
+        }
+        assert!(!has(503, body, 2), "it is no judgement");
+    }
+    assert!(!has(200, DOCUMENTED, 2));
+    assert!(!has(400, VALIDATION, 3), "that is documented");
+}
+
+/// Each row of what is known of amoCRM's errors, by what it stands for.
+#[test]
+fn every_known_answer_has_its_meaning() {
+    let problem = |status: u16, detail: &str| {
+        format!(
+            r#"{{"title":"Problem","type":"https://httpstatus.es/{status}","status":{status},"detail":"{detail}"}}"#
+        )
+    };
+    let missing = r#"{"validation-errors":[{"request_id":"0","errors":[{"code":"FieldMissing","path":"direction",
+        "detail":"This field is missing."}]}],"status":400}"#;
+    for code in ["FieldMissing", "NotNullable", "NotBlank", "FieldNotExpected", "NotSupportedChoice"] {
+        check(400, &missing.replace("FieldMissing", code), Account::Fine, "IU");
+    }
+    check(400, &problem(400, "Код ошибки 244. Нет прав"), Account::Unpaid, "??");
+    check(400, &problem(400, "Payment Required"), Account::Unpaid, "??");
+    check(401, &problem(401, "Неверный логин или пароль"), Account::Unauthorized, "UU");
+    check(402, &problem(402, ""), Account::Unpaid, "UU");
+    check(403, HTML, Account::Banned, "UU");
+    check(403, &problem(403, "Код ошибки 113. Доступ с этого адреса запрещён"), Account::Forbidden, "??");
+    check(404, &problem(404, "Not Found"), Account::NotAmo, "??");
+    check(405, &problem(405, "Method Not Allowed"), Account::NotAmo, "??");
+    check(429, HTML, Account::TooMany { retry_after: None }, "UU");
+    for status in [500, 502, 503, 504] {
+        check(status, HTML, Account::ServerTrouble, "??");
+    }
+    check(204, "", Account::Fine, "??");
+}

@@ -1,5 +1,6 @@
 //! HTTP and TLS as the client needs them: set up, read within bounds, and told apart when broken.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +8,8 @@ use reqwest::Response;
 use reqwest::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
 
 use crate::amo::answer::Reply;
-use crate::amo::client::{Error, Failure};
+use crate::amo::client::resolver::Ipv4First;
+use crate::amo::client::{Error, Failure, trust};
 use crate::amo::settings::Settings;
 use crate::time::HostTime;
 
@@ -16,14 +18,20 @@ pub const BODY_MAX: usize = 1 << 20;
 /// Servers in front of amoCRM close idle connections after a minute or so. One that is closed
 /// while we write makes an outcome unknown, so ours are closed well before.
 const IDLE_MAX: Duration = Duration::from_secs(30);
+/// Connections that are kept: one for each request that may be under way at once.
+const CONNECTIONS: usize = 4;
 /// TLS sessions that are remembered: one host needs few.
 const TLS_SESSIONS: usize = 4;
 const TRACE: HeaderName = HeaderName::from_static("x-request-id");
 
-/// A client that repeats nothing, follows nothing and asks no proxy.
+/// A client that repeats nothing, follows nothing, and asks no proxy but the configured one.
 pub(super) fn client(settings: &Settings) -> Result<reqwest::Client, Error> {
-    Ok(reqwest::Client::builder()
-        .tls_backend_preconfigured(tls()?)
+    client_with(settings, IDLE_MAX)
+}
+
+fn client_with(settings: &Settings, idle_max: Duration) -> Result<reqwest::Client, Error> {
+    let mut builder = reqwest::Client::builder()
+        .tls_backend_preconfigured(tls(settings.ca_file.as_deref())?)
         .user_agent(concat!("ami2amo/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
@@ -32,15 +40,26 @@ pub(super) fn client(settings: &Settings) -> Result<reqwest::Client, Error> {
         .tcp_nodelay(true)
         .connect_timeout(settings.connect_timeout.duration())
         .timeout(settings.request_timeout.duration())
-        .pool_idle_timeout(IDLE_MAX)
-        .pool_max_idle_per_host(1)
-        .build()?)
+        .pool_idle_timeout(idle_max)
+        .pool_max_idle_per_host(CONNECTIONS);
+    if let Some(proxy) = &settings.proxy {
+        builder = builder.proxy(reqwest::Proxy::all(proxy.expose()).map_err(proxy_unusable)?);
+    }
+    if settings.prefer_ipv4 {
+        builder = builder.dns_resolver(Arc::new(Ipv4First));
+    }
+    Ok(builder.build()?)
 }
 
-/// TLS by rustls and ring, trusting Mozilla's roots that are built in: loading the system's would
-/// cost megabytes, and a machine beside a PBX often has none that are fresh.
-fn tls() -> Result<rustls::ClientConfig, rustls::Error> {
-    let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+/// The error may repeat the address, which may hold a password.
+fn proxy_unusable(error: reqwest::Error) -> Error {
+    Error::Http(error.without_url())
+}
+
+/// TLS by rustls and ring. A machine beside a PBX often has no fresh authorities of its own, so the
+/// web's are part of the program.
+fn tls(ca_file: Option<&Path>) -> Result<rustls::ClientConfig, Error> {
+    let roots = trust::roots(ca_file)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
@@ -110,6 +129,35 @@ fn http_date(text: &str) -> Option<HostTime> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Answers each request on one connection, and tells when that connection was closed by the other end.
+    async fn closed_by_peer(listener: tokio::net::TcpListener) {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut bytes = [0; 4096];
+        while stream.read(&mut bytes).await.unwrap() > 0 {
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn an_idle_connection_is_closed_before_the_server_does_it() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let closed = tokio::spawn(closed_by_peer(listener));
+        let client = client_with(&Settings::default(), Duration::from_millis(100)).unwrap();
+        client.get(&url).send().await.unwrap().text().await.unwrap();
+        tokio::time::timeout(Duration::from_secs(20), closed).await.expect("it is closed").unwrap();
+    }
+
+    #[test]
+    fn a_proxy_that_cannot_be_used_is_not_repeated() {
+        let settings =
+            |proxy: &str| serde_json::from_str::<Settings>(&format!("{{\"proxy\":\"{proxy}\"}}")).unwrap();
+        assert!(client(&settings("http://me:hidden@127.0.0.1:3128")).is_ok());
+        let said = format!("{:?}", client(&settings("http://me:hidden@[")).unwrap_err());
+        assert!(!said.contains("hidden"), "{said}");
+    }
 
     #[test]
     fn http_dates_are_read() {

@@ -150,3 +150,56 @@ fn a_source_is_never_blank() {
     assert!(serde_json::from_str::<Settings>(r#"{"source":" "}"#).is_err());
     assert!(serde_json::from_str::<Settings>(r#"{"source":"АТС"}"#).is_ok());
 }
+
+#[test]
+fn an_account_has_a_token_or_an_integration() {
+    let oauth = |more: &str| {
+        format!(
+            r#"{{"base-url":"https://a.amocrm.ru","oauth":{{"client-id":"id","redirect-uri":"https://e.org"{more}}}}}"#
+        )
+    };
+    let check = |text: &str| serde_json::from_str::<Settings>(text).unwrap().check().map(drop);
+    assert_eq!(check(&oauth(r#","client-secret-file":"/s""#)), Ok(()));
+    assert_eq!(check(&oauth(r#","client-secret":"s3""#)), Ok(()));
+    assert_eq!(check(&oauth("")), Err(Error::NoClientSecret));
+    let both = oauth(r#","client-secret":"s3","client-secret-file":"/s""#);
+    assert_eq!(check(&both), Err(Error::TwoClientSecrets));
+    let beside = oauth(r#","client-secret":"s3""#).replacen('{', r#"{"token":"t","#, 1);
+    assert_eq!(check(&beside), Err(Error::TwoWays("token")));
+    let uri = oauth(r#","client-secret":"s3""#).replace("https://e.org", "e.org");
+    assert_eq!(check(&uri), Err(Error::RedirectUri("e.org".to_owned())));
+}
+
+#[test]
+fn a_secret_key_and_a_proxys_password_are_never_shown() {
+    let text = r#"{"proxy":"http://me:hidden@proxy:3128/","oauth":{"client-id":"id","redirect-uri":"https://e.org",
+        "client-secret":"hidden"}}"#;
+    let settings: Settings = serde_json::from_str(text).unwrap();
+    assert_eq!(settings.proxy.as_ref().unwrap().expose(), "http://me:hidden@proxy:3128");
+    let said = format!("{settings:?} {}", serde_json::to_string(&settings).unwrap());
+    assert!(!said.contains("hidden") && said.contains("http://…@proxy:3128"), "{said}");
+    for wrong in ["me:hidden@proxy", "http://me:hidden@pro xy", "socks://me:hidden@proxy", "http://"] {
+        let text = format!(r#"{{"base-url":"https://a.amocrm.ru","proxy":"{wrong}"}}"#);
+        let error = serde_json::from_str::<Settings>(&text).unwrap().check().unwrap_err();
+        assert!(matches!(error, Error::Proxy(_)), "{error}");
+        assert!(!error.to_string().contains("hidden"), "{error}");
+    }
+}
+
+#[test]
+fn a_token_goes_to_amocrms_own_hosts_only() {
+    let url = |text: &str| BaseUrl::try_from(text.to_owned()).unwrap();
+    let sibling = |from: &str, host: &str| url(from).sibling(host).map(String::from);
+    let amo = "https://old.amocrm.ru";
+    for host in ["api-b.amocrm.ru", "new.kommo.com", "New.AMOCRM.com"] {
+        assert_eq!(sibling(amo, host), Some(format!("https://{host}")));
+        assert_eq!(sibling("https://crm.example.org", host), Some(format!("https://{host}")));
+    }
+    for host in
+        ["evil.org", "amocrm.ru.evil.org", "evilamocrm.ru", "a.amocrm.ru/x", "a@b.amocrm.ru", "", "127.0.0.1"]
+    {
+        assert_eq!(sibling(amo, host), None, "{host}");
+    }
+    assert_eq!(sibling("http://127.0.0.1:1", "127.0.0.2:2"), Some("http://127.0.0.2:2".to_owned()));
+    assert_eq!(sibling("http://127.0.0.1:1", "new.amocrm.ru"), None, "it would travel unencrypted");
+}

@@ -1,9 +1,9 @@
 //! Pure: calls in which no outside party took part. They are printed, never sent.
 
 use crate::call::classify::outcome::{has_refused, is_busy, is_unreachable};
-use crate::call::classify::{Setting, in_order, said, sending};
+use crate::call::classify::{Setting, in_order, lines, said, sending};
 use crate::call::facts::{CallFacts, Channel, Word};
-use crate::call::id::{AccountId, CallId};
+use crate::call::id::CallId;
 use crate::call::phone::Number;
 use crate::call::policy::Policy;
 use crate::call::record::{
@@ -43,11 +43,14 @@ fn record(facts: &CallFacts, opener: &Channel, talks: &[Talk], setting: Setting<
         if unknown { (None, Some(Skip::UnknownSides)) } else { number(called, setting.policy) };
     let said = |word| said::last_said(facts, word).map(|saying| saying.value.to_string());
     let said_status = said(Word::Status).as_deref().and_then(said::status);
+    let (line, line_why) = lines::find(facts, [opener, opener], setting, None, None).unzip();
+    let terms = line.map(|line| line.terms(Direction::Internal)).unwrap_or_default();
     CallRecord {
         v: VERSION,
         call_id: CallId::new(setting.pbx, &opener.uniqueid, 1),
         pbx: setting.pbx.clone(),
-        account: AccountId::default(),
+        account: line.and_then(|line| line.account.clone()).unwrap_or_default(),
+        line: terms,
         direction: Direction::Internal,
         phone: number.as_ref().map(|number| number.digits.clone()),
         phone_e164: number.and_then(|number| number.e164),
@@ -79,7 +82,7 @@ fn record(facts: &CallFacts, opener: &Channel, talks: &[Talk], setting: Setting<
         source: setting.source,
         partial: facts.cut || own(facts).any(|(_, c)| !c.announced && c.side != Side::Helper),
         skip,
-        why: why(facts, opener, outcome),
+        why: why(facts, opener, outcome).into_iter().chain(line_why).collect(),
     }
 }
 

@@ -19,13 +19,14 @@ pub(super) struct People {
 }
 
 impl Case<'_> {
-    pub(super) fn people(&mut self, policy: &Policy) -> People {
+    /// `missed` is what the line says of missed calls.
+    pub(super) fn people(&mut self, policy: &Policy, missed: Option<&Missed>) -> People {
         let segments = self.segments();
         let answered_by = in_order(segments.iter().map(|segment| &*segment.extension));
         let rang = self.rang();
         let (responsible, rule) = match chosen(&segments, policy) {
             Some((extension, rule)) => (Some(extension), rule),
-            None => self.nobody_talked(&rang, &policy.missed),
+            None => self.nobody_talked(&rang, missed.unwrap_or(&policy.missed)),
         };
         let said = self.said(Word::Responsible).filter(|extension| !extension.is_empty());
         let (responsible, rule) = match said {

@@ -7,14 +7,21 @@ use crate::call::record::{CallRecord, Skip};
 use crate::call::side::same_number;
 use crate::call::why::{Filter, Why};
 
-/// Sets why the record is not sent, unless there is a reason already.
+/// Sets why the record is not sent, unless there is a reason already. What is said of its line comes
+/// first.
 pub(super) fn decide(record: &mut CallRecord, policy: &Policy, says_no: bool) {
     if record.skip.is_none() {
-        let filter = filter(record, &policy.send);
+        let filter = line_filter(record, policy).or_else(|| filter(record, &policy.send));
         record.why.extend(filter.map(|by| Why::Filtered { by }));
         record.skip = (says_no || filter.is_some()).then_some(Skip::Policy);
     }
     record.why.extend(record.skip.map(|reason| Why::Skip { reason }));
+}
+
+fn line_filter(record: &CallRecord, policy: &Policy) -> Option<Filter> {
+    let number = |why: &Why| if let Why::Line { number, .. } = why { Some(*number) } else { None };
+    let line = policy.lines.get(record.why.iter().find_map(number)?.checked_sub(1)?)?;
+    (!line.send).then_some(Filter::Line)
 }
 
 fn filter(record: &CallRecord, send: &Send) -> Option<Filter> {

@@ -196,12 +196,13 @@ impl Tracker {
         if name != self.policy.dial_plan.event.as_bytes() {
             return;
         }
-        let event::Said { status, result, responsible, send } = *said;
+        let event::Said { status, result, responsible, send, tenant } = *said;
         let words = [
             (Word::Status, status),
             (Word::Result, result),
             (Word::Responsible, responsible),
             (Word::Send, send),
+            (Word::Tenant, tenant),
         ];
         let extras = &mut self.channels[index as usize].facts.extras;
         for (word, value) in words {

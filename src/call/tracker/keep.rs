@@ -337,7 +337,7 @@ fn shorten(value: &mut ChannelV1) {
     keep_last(&mut value.holds, 16);
     keep_last(&mut value.extras.recordings, 3);
     keep_last(&mut value.extras.meant, 4);
-    keep_last(&mut value.extras.said, 4);
+    keep_last(&mut value.extras.said, 5);
     keep_last(&mut value.extras.transfers, 6);
     value.unknown.clear();
 }

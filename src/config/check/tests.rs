@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use super::*;
+use crate::amo::client::TOKEN_VARIABLE;
 
 /// A host with files, variables and one writable folder.
 #[derive(Default)]
@@ -227,6 +228,47 @@ fn two_pbxs_need_two_names() {
 }
 
 #[test]
+fn an_account_has_a_name_of_its_own() {
+    let account =
+        |keys: &str| format!("[[account]]\nbase-url = \"https://b.amocrm.ru\"\ndefault-user = 7\n{keys}\n");
+    let spb = account("name = \"spb\"\ntoken = \"t\"");
+    check(&(pbx(GOOD) + &spb), &[]);
+    check(&(pbx(GOOD) + &spb + &spb), &["[[account]] \"spb\": two accounts have this name"]);
+    check(&(pbx(GOOD) + &account("token = \"t\"")), &["it has no name, or that of [amocrm]"]);
+    check(&(pbx(GOOD) + "name = \"msk\"\n"), &["[amocrm]: its name is always \"default\""]);
+}
+
+#[test]
+fn a_line_and_what_is_done_for_unknown_numbers_must_make_sense() {
+    let line = |keys: &str| format!("{}[[line]]\n{keys}\n", pbx(GOOD));
+    check(&line("did = \"1\"\nlabel = \"a\"\nunknown.inbound = \"lead\"\npipeline = 1\nstage = 2"), &[]);
+    check(&line("account = \"spb\""), &["[[line]] number 1: there is no account \"spb\""]);
+    check(&line("label = \"a\"\npbx = \"b\""), &["[[line]] number 1 \"a\": there is no [[pbx]] \"b\""]);
+    check(&line("unknown.outbound = \"unsorted\""), &["unknown.outbound is \"unsorted\""]);
+    check(&line("stage = 1"), &["stage without pipeline"]);
+    check(&line("source = \" \"\npipeline = 0"), &["source is blank", "pipeline or stage is 0"]);
+    let account = |keys: &str| format!("{}[amocrm.unknown]\n{keys}\n", pbx(GOOD));
+    check(&account("outbound = \"unsorted\""), &["outbound of unknown"]);
+    check(&account("without-unsorted = \"unsorted\""), &["without-unsorted of unknown"]);
+    check(&account("stage = 1"), &["a stage without a pipeline"]);
+    check(&account("pipeline = 0"), &["pipeline or stage of unknown is 0"]);
+    let (findings, _) = examine_text(&(line("label = \"all\"") + "[[line]]\ndid = \"1\"\n"), &desk());
+    let warned =
+        findings.iter().any(|finding| finding.grade == Grade::Warn && finding.text.contains("every call"));
+    assert!(warned, "{findings:#?}");
+}
+
+#[test]
+fn the_token_of_the_environment_is_that_of_the_default_account() {
+    let mut desk = desk();
+    desk.variables.insert(TOKEN_VARIABLE, "t0k");
+    let text = pbx(GOOD) + "[[account]]\nname = \"b\"\nbase-url = \"https://b.amocrm.ru\"\n";
+    let failed = failures(&text.replace("token = \"t0k\"\n", ""), &desk);
+    assert_eq!(failed.len(), 1, "{failed:?}");
+    assert!(failed[0].starts_with("[[account]] \"b\": the token is missing"), "{failed:?}");
+}
+
+#[test]
 fn no_pbx_is_named_as_another_and_more() {
     let two = |one: &str, two: &str| {
         format!("[[pbx]]\nname = \"{one}\"\n{GOOD}\n[[pbx]]\nname = \"{two}\"\n{GOOD}\n{AMO}")
@@ -271,7 +313,7 @@ fn a_malformed_token_is_told_once_with_its_reason_and_never_shown() {
         assert_eq!(of_token.len(), 1, "{findings:#?}");
         assert!(!of_token[0].advice.is_empty() && !format!("{findings:?}").contains("TOK"), "{findings:#?}");
         let mut desk = desk();
-        desk.variables.insert(crate::amo::client::TOKEN_VARIABLE, "good");
+        desk.variables.insert(TOKEN_VARIABLE, "good");
         assert_eq!(failures(&text, &desk).len(), 1, "the client refuses it all the same");
     }
 }
@@ -344,4 +386,20 @@ fn no_finding_and_no_debug_output_shows_a_secret() {
     assert!(!format!("{findings:?} {config:?}").contains("s3cret"));
     let file: File = toml::from_str(&pbx("secret = \"s3cret\"")).unwrap();
     assert!(!format!("{file:?}").contains("s3cret"));
+}
+
+#[test]
+fn an_integration_has_a_secret_key_and_a_ca_file_has_certificates() {
+    let pbx = format!("[[pbx]]\n{GOOD}\n");
+    let amo =
+        |keys: &str| format!("{pbx}[amocrm]\nbase-url = \"https://a.amocrm.ru\"\ndefault-user = 7\n{keys}\n");
+    let oauth = |secret: &str| {
+        amo(&format!("oauth = {{ client-id = \"id\", redirect-uri = \"https://e.org\", {secret} }}"))
+    };
+    check(&oauth("client-secret-file = \"/s\""), &[]);
+    check(&oauth("client-secret-file = \"s\""), &["relative path"]);
+    check(&oauth("client-secret-file = \"/none\""), &["cannot read client-secret-file /none"]);
+    check(&oauth("client-secret = \"a b\""), &["the secret key from the configuration"]);
+    check(&amo("token = \"t\"\nca-file = \"/s\""), &["ca-file /s: it holds no certificate"]);
+    check(&amo("token = \"t\"\nca-file = \"/none\""), &["cannot read ca-file /none"]);
 }

@@ -11,6 +11,7 @@ use crate::ami::session;
 use crate::ami::session::notice::Notice;
 use crate::call::checkpoint::Change;
 use crate::call::id::{AccountId, CallId};
+use crate::call::line::Terms;
 use crate::call::record::{Direction, Outcome, Seconds, Source, TimeSource, Timeline, VERSION};
 use crate::captured_log::Log;
 use crate::outbox::parcel::Parcel;
@@ -27,6 +28,7 @@ pub fn call(n: u32) -> FinishedCall {
         call_id: CallId::new(&pbx, &n.to_string(), 1),
         pbx,
         account: AccountId::default(),
+        line: Terms::default(),
         direction: Direction::Inbound,
         phone: Some("79161234568".to_owned()),
         phone_e164: None,

@@ -18,6 +18,7 @@ pub fn label(why: &Why, language: Language) -> &'static str {
         Why::Forwarded { .. } => language.pick("forward", "переадресация"),
         Why::Time { .. } => language.pick("time", "время"),
         Why::DialPlan { .. } => language.pick("dial plan", "диалплан"),
+        Why::Line { .. } => language.pick("line", "линия"),
         Why::Filtered { .. } => language.pick("filter", "отбор"),
         Why::Skip { .. } => language.pick("not sent", "не отправлен"),
         Why::Partial { .. } => language.pick("partial", "неполный"),
@@ -53,6 +54,13 @@ pub fn why(why: &Why, call: Direction, language: Language) -> String {
         }
         Why::Time { source } => time(*source, language).to_owned(),
         Why::DialPlan { word, value } => format!("{}: {value}", word_of(*word, language)),
+        Why::Line { number, label } => {
+            let label = label.as_deref().map(|label| format!(" ({label})")).unwrap_or_default();
+            language.pick(
+                format!("[[line]] number {number}{label} fits"),
+                format!("подходит [[line]] номер {number}{label}"),
+            )
+        }
         Why::Filtered { by } => filter(*by, language).to_owned(),
         Why::Skip { reason } => skip(*reason, language).to_owned(),
         Why::Partial { rule } => partial(*rule, language).to_owned(),
@@ -240,6 +248,7 @@ fn word_of(word: Word, language: Language) -> &'static str {
         Word::Status => language.pick("it sets call_status", "он задаёт call_status"),
         Word::Result => language.pick("it sets call_result", "он задаёт call_result"),
         Word::Responsible => language.pick("it sets the responsible", "он задаёт ответственного"),
+        Word::Tenant => language.pick("it says whose call it is", "он говорит, чей это звонок"),
         Word::Send => language.pick("it says whether the call is sent", "он говорит, отправлять ли звонок"),
     }
 }
@@ -268,6 +277,7 @@ fn filter(filter: Filter, language: Language) -> &'static str {
             "the talk is shorter than 'shortest-talk' of [calls.send]",
             "разговор короче, чем shortest-talk в [calls.send]",
         ),
+        Filter::Line => language.pick("'send' of its [[line]] is false", "send в его [[line]] равен false"),
         Filter::ShortestWait => language.pick(
             "the call is shorter than 'shortest-wait' of [calls.send]",
             "звонок короче, чем shortest-wait в [calls.send]",
@@ -293,6 +303,10 @@ pub fn skip(skip: Skip, language: Language) -> &'static str {
         Skip::Policy => {
             language.pick("configuration or dial plan say so", "так решили конфигурация или диалплан")
         }
+        Skip::UnknownNumber => language.pick(
+            "amoCRM does not know the number, and calls with unknown numbers are dropped",
+            "amoCRM не знает номера, а звонки с неизвестных номеров отбрасываются",
+        ),
     }
 }
 

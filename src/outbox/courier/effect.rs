@@ -1,14 +1,21 @@
 //! Pure: what the courier asks for and what comes of it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use crate::amo::answer::{Account, Answer};
+use crate::amo::calls;
+use crate::amo::contacts::Known;
+use crate::amo::made::Made;
 use crate::amo::notes::{Note, Probe};
+use crate::amo::unsorted::Open;
 use crate::call::id::CallId;
 use crate::call::phone;
 use crate::call::record::Direction;
-use crate::outbox::courier::standing::Standing;
-use crate::outbox::queue::{self, BatchId, Item, Seq, Settlement};
+use crate::outbox::courier::standing::{Hold, Signal, Standing};
+use crate::outbox::errand::Make;
+use crate::outbox::policy::Policy;
+use crate::outbox::queue::{self, BatchId, Item, Seq, Settlement, State};
 use crate::time::{HostTime, MonoTime};
 
 /// The moment of a poll.
@@ -27,6 +34,8 @@ pub enum Effect {
     Adopt,
     /// [`queue::Queue::unknown`].
     Look { limit: usize },
+    /// [`queue::Queue::unknown`], whether due or not.
+    Doubts { limit: usize },
     /// [`queue::Queue::lease`].
     Lease { limit: usize },
     /// [`queue::Queue::next_due`].
@@ -40,9 +49,15 @@ pub enum Effect {
     /// Read the token again.
     RenewToken,
     /// Post this body; the calls in it are named by these request ids, in this order.
-    Post { body: Vec<u8>, request_ids: Vec<String> },
+    Post { batch: BatchId, body: Vec<u8>, request_ids: Vec<String> },
     /// Search for calls that were posted at `since` or later.
     ReadBack { since: HostTime, uniqs: BTreeSet<String> },
+    /// Read the open items of Incoming leads.
+    ReadUnsorted,
+    /// Search for contacts with this number.
+    Search { number: String },
+    /// Make these things; they are named by these request ids, in this order.
+    Create { make: Make, body: Vec<u8>, request_ids: Vec<String> },
     /// Tell people where the account stands.
     Announce(Standing),
     /// Nothing until then, or until calls arrive.
@@ -54,14 +69,21 @@ pub enum Effect {
 pub enum Outcome {
     Adopted(u64),
     Unknown(Vec<Item>),
+    Doubts(Vec<Item>),
     Leased(Vec<Item>),
     NextDue(Option<HostTime>),
     Intended(BatchId),
     Settled,
     Probed(Probed),
     Token(Token),
-    Posted(Posted),
+    Posted {
+        batch: BatchId,
+        posted: Posted,
+    },
     ReadBack(ReadBack),
+    Open(ReadBack<Open>),
+    Searched(ReadBack<Vec<Known>>),
+    Created(Created),
     /// Calls were enqueued.
     Arrived,
     /// The store did not do what it was asked.
@@ -81,6 +103,8 @@ pub enum Token {
     Another,
     Same,
     Absent(String),
+    /// One was asked for, and did not come yet.
+    Later(String),
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -89,6 +113,8 @@ pub enum Posted {
         answer: Answer,
         status: u16,
     },
+    /// amoCRM had asked for quiet before the request's turn came.
+    Quiet,
     /// The request never left.
     NotSent(String),
     /// The request left and no answer came.
@@ -96,20 +122,66 @@ pub enum Posted {
     NoToken(String),
 }
 
+/// What came of a POST that makes something.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum ReadBack {
-    /// Every place was searched.
-    Complete(BTreeMap<String, Note>),
+pub enum Created {
+    Answered(Made),
+    /// amoCRM wants no requests now, and this one was not made.
+    Quiet,
+    /// The request never left.
+    NotSent(String),
+    /// The request left and no answer came.
+    Lost(String),
+    NoToken(String),
+}
+
+/// What a question brought; of stored calls, where nothing else is said.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum ReadBack<T = BTreeMap<String, Note>> {
+    /// All of it was read.
+    Complete(T),
     /// The account does not answer questions.
     Refused {
         account: Account,
         words: String,
     },
-    /// The account answers, but its notes cannot be read.
+    /// The account answers, but what was asked for cannot be read.
     Unreadable(String),
     /// No answer.
     Silent(String),
     NoToken(String),
+}
+
+/// The search for calls whose outcome is unknown.
+pub(super) fn read_back(items: &[Item], begun: HostTime) -> Effect {
+    let since = items
+        .iter()
+        .filter_map(|item| if let State::Unknown { since, .. } = item.state { Some(since) } else { None });
+    Effect::ReadBack {
+        since: since.min().unwrap_or(begun),
+        uniqs: items.iter().map(|item| calls::uniq(&item.call.record)).collect(),
+    }
+}
+
+/// Why something could not be read: what amoCRM said, when to ask again, and what it says of the account.
+pub(super) struct Unread {
+    pub(super) words: String,
+    pub(super) pause: Duration,
+    pub(super) signal: Option<Signal>,
+}
+
+impl<T> ReadBack<T> {
+    pub(super) fn read(self, policy: &Policy) -> Result<T, Unread> {
+        let soon = policy.note_lag.duration();
+        let (words, pause, signal) = match self {
+            Self::Complete(complete) => return Ok(complete),
+            Self::Refused { account, words } => (words.clone(), soon, Some(Signal::of(account, words))),
+            Self::Unreadable(words) => (words, policy.retry_max.duration(), None),
+            Self::Silent(words) => (words.clone(), soon, Some(Signal::Trouble(words))),
+            Self::NoToken(words) => (words.clone(), soon, Some(Signal::Hold(Hold::Unauthorized, words))),
+        };
+        Err(Unread { words, pause, signal })
+    }
 }
 
 /// What is decided on one call, and how to speak of it.

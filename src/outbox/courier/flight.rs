@@ -1,17 +1,18 @@
 //! Pure: one batch on its way, from the calls to the body and from the answer to the rulings.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use crate::amo::answer::{Account, Answer, Fate};
 use crate::amo::calls::{self, Entry};
 use crate::amo::settings::Settings;
 use crate::call::id::PbxName;
 use crate::call::record::{CallRecord, Source};
+use crate::outbox::courier::Rules;
 use crate::outbox::courier::effect::{Effect, Posted, Ruling};
 use crate::outbox::courier::standing::{Hold, Signal};
-use crate::outbox::policy::{self, Policy, Sending};
+use crate::outbox::policy::{self, Sending};
 use crate::outbox::queue::{BatchId, Item, Seq};
+use crate::outbox::unknown::{self, Grounds};
 use crate::time::HostTime;
 
 /// A call and what amoCRM will be told of it.
@@ -35,8 +36,15 @@ pub(super) struct Flight {
 pub(super) struct Landing {
     pub(super) rulings: Vec<Ruling>,
     pub(super) signal: Signal,
-    /// The call that was alone in a request which was refused without a reason.
-    pub(super) unexplained: Option<Seq>,
+    pub(super) unexplained: Option<Unexplained>,
+}
+
+/// A call that was alone in a request which was refused without a reason.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Unexplained {
+    pub(super) seq: Seq,
+    /// The server failed over it: perhaps not for the call's sake.
+    pub(super) by_server: bool,
 }
 
 /// Writes the calls. The request ids are their places, which amoCRM would make up by itself.
@@ -58,25 +66,32 @@ impl Flight {
     pub(super) fn post(&self) -> Effect {
         let entries: Vec<Entry> = self.loads.iter().map(|load| load.entry.clone()).collect();
         let request_ids = entries.iter().map(|entry| entry.request_id.clone()).collect();
-        Effect::Post { body: calls::batch_json(&entries), request_ids }
+        Effect::Post { batch: self.batch, body: calls::batch_json(&entries), request_ids }
     }
 
-    pub(super) fn land(
-        &self,
-        posted: Posted,
-        policy: &Policy,
-        request_timeout: Duration,
-        now: HostTime,
-    ) -> Landing {
+    pub(super) fn land(&self, posted: Posted, rules: &Rules, now: HostTime) -> Landing {
+        let (policy, request_timeout) = (&rules.delivery, rules.amo.request_timeout.duration());
+        let grounds = Grounds { delivery: policy, unknown: &rules.amo.unknown };
         let unexplained = self.unexplained(&posted);
         let (fates, words, signal) = self.read(posted);
         let sending = Sending { batch: self.batch, since: self.since, request_timeout };
         // An answer that speaks of fewer calls says nothing of the others.
         let fates = fates.iter().chain(std::iter::repeat(&Fate::Unclear));
         let rulings = self.loads.iter().zip(fates).map(|(load, fate)| {
-            Ruling::new(&load.item, policy::after_answer(policy, &load.item, fate, &words, &sending, now))
+            let item = &load.item;
+            let settled = if *fate == Fate::NotFound {
+                unknown::not_found(grounds, item, &words, now)
+            } else {
+                policy::after_answer(policy, item, fate, &words, &sending, now)
+            };
+            Ruling::new(item, settled)
         });
         Landing { rulings: rulings.collect(), signal, unexplained }
+    }
+
+    /// What the answer says of each call.
+    pub(super) fn fates<'a>(&self, answer: &'a Answer) -> Vec<(Seq, &'a Fate)> {
+        self.loads.iter().map(|load| load.item.seq).zip(&answer.fates).collect()
     }
 
     fn read(&self, posted: Posted) -> (Vec<Fate>, String, Signal) {
@@ -86,6 +101,7 @@ impl Flight {
                 let signal = signal(&answer);
                 (answer.fates, answer.words, signal)
             }
+            Posted::Quiet => (all(Fate::Untouched), "amoCRM has asked for quiet".to_owned(), Signal::Slow),
             Posted::NotSent(words) => (all(Fate::Untouched), words.clone(), Signal::Trouble(words)),
             Posted::Lost(words) => (all(Fate::Unclear), words.clone(), Signal::Trouble(words)),
             Posted::NoToken(words) => {
@@ -94,12 +110,16 @@ impl Flight {
         }
     }
 
-    fn unexplained(&self, posted: &Posted) -> Option<Seq> {
-        let Posted::Answered { answer, status: 400..=499 } = posted else { return None };
-        match (self.loads.as_slice(), answer.fates.as_slice(), &answer.account) {
-            ([load], [Fate::Unclear], Account::Fine) => Some(load.item.seq),
-            _ => None,
-        }
+    fn unexplained(&self, posted: &Posted) -> Option<Unexplained> {
+        let Posted::Answered { answer, status } = posted else { return None };
+        let ([load], [Fate::Unclear]) = (self.loads.as_slice(), answer.fates.as_slice()) else { return None };
+        let by_server = match (status, &answer.account) {
+            (400..=499, Account::Fine) => false,
+            // The others are the gateway's, which knows no call.
+            (500, Account::ServerTrouble) => true,
+            _ => return None,
+        };
+        Some(Unexplained { seq: load.item.seq, by_server })
     }
 }
 
@@ -114,7 +134,7 @@ fn signal(answer: &Answer) -> Signal {
 /// The correction that a call's times need: they are the PBX's, whether its events tell them or the
 /// host mapped their arrival to its clock. None for those of a capture, whose clock of then nobody
 /// measured.
-fn offset(record: &CallRecord, offsets: &BTreeMap<PbxName, i64>) -> i64 {
+pub(super) fn offset(record: &CallRecord, offsets: &BTreeMap<PbxName, i64>) -> i64 {
     match record.source {
         Source::Replay => 0,
         Source::Ami | Source::Cdr => offsets.get(&record.pbx).copied().unwrap_or(0),

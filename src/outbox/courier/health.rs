@@ -31,6 +31,8 @@ pub(super) struct Health {
     renewed: bool,
     /// When a refused token is looked for again.
     renew_at: MonoTime,
+    /// Tokens in a row that were asked for and did not come.
+    renewals_late: u32,
 }
 
 /// Whether amoCRM may be asked.
@@ -56,6 +58,7 @@ impl Health {
             refused: None,
             renewed: false,
             renew_at: MonoTime::default(),
+            renewals_late: 0,
         }
     }
 
@@ -77,7 +80,7 @@ impl Health {
     pub(super) fn gate(&self, now: Now) -> Gate {
         let open_at = self.paused_until.max(now.open_at);
         if self.refused.is_some() {
-            return Gate::Renew;
+            return if now.mono >= self.renew_at { Gate::Renew } else { Gate::ShutUntil(self.renew_at) };
         }
         if now.mono >= open_at {
             return if self.probed { Gate::Open } else { Gate::Probe };
@@ -139,12 +142,20 @@ impl Health {
         }
     }
 
-    /// The token was read again.
-    pub(super) fn token(&mut self, token: Token, now: Now) {
+    /// Another token was looked for; `jitter` is from 0 to 1.
+    pub(super) fn token(&mut self, token: Token, policy: &Policy, jitter: f64, now: Now) {
         self.renew_at = now.mono.after(RENEW_EVERY);
         match (token, self.refused.take()) {
+            (Token::Later(words), refused) => {
+                self.refused = refused;
+                self.renewals_late = self.renewals_late.saturating_add(1);
+                let pause = policy.retry_delay(self.renewals_late - 1, jitter);
+                self.renew_at = now.mono.after(pause.max(RENEW_EVERY));
+                self.standing.trouble(words, now.host);
+            }
             (Token::Another, _) => {
                 self.renewed = true;
+                self.renewals_late = 0;
                 // What the old one met says nothing of it.
                 self.by_post = false;
                 self.paused_until = now.mono;
@@ -160,6 +171,7 @@ impl Health {
     fn hold(&mut self, why: Hold, words: String, now: Now) {
         if why == Hold::Unauthorized && !self.renewed && !self.is_unauthorized() {
             self.refused = Some(words);
+            self.renew_at = now.mono;
         } else {
             self.renew_at = now.mono;
             self.standing.hold(why, words, now.host);
@@ -174,6 +186,7 @@ impl Health {
         self.paused_until = MonoTime::default();
         self.refused = None;
         self.renewed = false;
+        self.renewals_late = 0;
     }
 
     fn pause_until(&mut self, until: MonoTime) {

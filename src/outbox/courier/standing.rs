@@ -106,7 +106,8 @@ impl Hold {
         match self {
             Self::Unauthorized => {
                 "amoCRM refuses the token, or there is none: make a new long-lived token in the \
-                 integration's settings and put it into token-file"
+                 integration's settings and put it into token-file; with [amocrm.oauth], let the \
+                 integration into the account again and run `ami2amo auth --code CODE`"
             }
             Self::Unpaid => {
                 "the amoCRM account is not paid for, or lacks the right: pay, or check the tariff"

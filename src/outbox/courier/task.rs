@@ -1,30 +1,39 @@
 //! The courier task: one for each amoCRM account, on the runtime that does HTTP. It carries out
 //! what [`Courier`] asks for and decides nothing.
 //!
-//! Guarantees: no POST leaves before its intent is durable; a call's outcome is written before the
-//! next call is sent; the end waits for a request that is under way, up to `stop-timeout`, and what
+//! Guarantees: no POST leaves before its intent is durable; a call's outcome is written as soon as the
+//! store takes it; the end waits for requests that are under way, up to `stop-timeout`, and what
 //! is cut off then is looked up at the next start. Waiting costs a wake-up a minute.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;
 
 use tokio::sync::{Notify, watch};
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
-use crate::amo::answer;
 use crate::amo::client::{Client, Clock, Failure, Looked, Renewal};
+use crate::amo::{answer, contacts, made, unsorted};
 use crate::call::id::{AccountId, PbxName};
-use crate::outbox::courier::effect::{Effect, Now, Outcome, Posted, Probed, ReadBack, Ruling, Token};
+use crate::outbox::courier::effect::{
+    Created, Effect, Now, Outcome, Posted, Probed, ReadBack, Ruling, Token,
+};
+use crate::outbox::courier::manner::{Lesson, Manner};
 use crate::outbox::courier::standing::Standing;
 use crate::outbox::courier::{Courier, Rules};
+use crate::outbox::errand::{Errand, Make};
 use crate::outbox::queue::{self, BatchId, Item, Seq, Settlement, State};
 use crate::time::{HostTime, MonoTime};
 
 /// The outbox as the task needs it: [`queue::Queue`], asked from another thread.
 pub trait Outbox: Send + Sync {
-    fn adopt(&self, now: HostTime) -> impl Future<Output = Result<u64, queue::Error>> + Send;
+    fn adopt(
+        &self,
+        account: &AccountId,
+        now: HostTime,
+    ) -> impl Future<Output = Result<u64, queue::Error>> + Send;
 
     fn unknown(
         &self,
@@ -56,14 +65,35 @@ pub trait Outbox: Send + Sync {
         settlements: Vec<Settlement>,
         now: HostTime,
     ) -> impl Future<Output = Result<(), queue::Error>> + Send;
+
+    /// What was remembered of the account's way of answering. An outbox without a place for it knows
+    /// nothing.
+    fn recall(
+        &self,
+        _account: &AccountId,
+    ) -> impl Future<Output = Result<Option<Vec<u8>>, queue::Error>> + Send {
+        async { Ok(None) }
+    }
+
+    /// Remembers it.
+    fn remember(
+        &self,
+        _account: &AccountId,
+        _manner: Vec<u8>,
+    ) -> impl Future<Output = Result<(), queue::Error>> + Send {
+        async { Ok(()) }
+    }
 }
+
+/// The POSTs that are under way.
+type Air = JoinSet<(BatchId, Posted)>;
 
 /// What the task works with.
 #[derive(Debug)]
 pub struct Task<O> {
     pub account: AccountId,
     pub outbox: O,
-    pub client: Client,
+    pub client: Arc<Client>,
     pub clock: Clock,
     /// Swapped on reload.
     pub rules: watch::Receiver<Arc<Rules>>,
@@ -96,15 +126,27 @@ impl<O: Outbox> Task<O> {
     async fn deliver(&mut self) {
         let rules = Arc::clone(&self.rules.borrow_and_update());
         let mut courier = Courier::new(self.account.clone(), rules, fastrand::u64(..));
-        while !(self.stop.is_cancelled() && courier.may_stop()) {
+        self.recall(&mut courier).await;
+        let mut air = Air::new();
+        loop {
+            if self.stop.is_cancelled() {
+                courier.wind_down();
+                if courier.may_stop() {
+                    return;
+                }
+            }
             self.refresh(&mut courier);
             let effect = courier.poll(self.now());
-            if self.stop.is_cancelled() && matches!(effect, Effect::Wait { .. }) {
+            if self.stop.is_cancelled() && air.is_empty() && matches!(effect, Effect::Wait { .. }) {
                 return; // for a store that failed: what it does not hear of is looked up at the next start
             }
-            if let Some(outcome) = self.carry_out(effect, courier.may_stop()).await {
+            if let Some(outcome) = self.carry_out(effect, &mut air).await {
                 courier.handle(outcome, self.now());
             }
+            while let Some(landed) = air.try_join_next() {
+                courier.handle(landing(landed), self.now());
+            }
+            self.tell_lesson(&mut courier).await;
         }
     }
 
@@ -121,14 +163,32 @@ impl<O: Outbox> Task<O> {
         }
     }
 
-    /// At places where the courier may be left, the effect only asks or waits, and may be dropped;
-    /// a wait may be everywhere.
-    async fn carry_out(&self, effect: Effect, may_stop: bool) -> Option<Outcome> {
-        let may_drop = may_stop || matches!(effect, Effect::Wait { .. });
-        tokio::select! {
-            biased;
-            () = self.stop.cancelled(), if may_drop => None,
-            outcome = self.outcome(effect) => outcome,
+    /// An effect that only asks may be dropped at the stop; a wait may be everywhere, and ends with a
+    /// POST that lands.
+    async fn carry_out(&self, effect: Effect, air: &mut Air) -> Option<Outcome> {
+        match effect {
+            Effect::Post { batch, body, request_ids } => {
+                air.spawn(post(Arc::clone(&self.client), batch, body, request_ids));
+                None
+            }
+            Effect::Wait { until } => self.wait(until, air).await,
+            Effect::Intend { .. } | Effect::Settle { .. } | Effect::Create { .. } | Effect::Announce(_) => {
+                self.outcome(effect).await
+            }
+            Effect::Adopt
+            | Effect::Look { .. }
+            | Effect::Lease { .. }
+            | Effect::NextDue
+            | Effect::Probe
+            | Effect::RenewToken
+            | Effect::ReadBack { .. }
+            | Effect::Doubts { .. }
+            | Effect::ReadUnsorted
+            | Effect::Search { .. } => tokio::select! {
+                biased;
+                () = self.stop.cancelled() => None,
+                outcome = self.outcome(effect) => outcome,
+            },
         }
     }
 
@@ -136,28 +196,37 @@ impl<O: Outbox> Task<O> {
     async fn outcome(&self, effect: Effect) -> Option<Outcome> {
         let now = (self.clock.host)();
         let done = match effect {
-            Effect::Adopt => self.outbox.adopt(now).await.map(|count| {
+            Effect::Adopt => self.outbox.adopt(&self.account, now).await.map(|count| {
                 if count > 0 {
                     warn!(account = %self.account, count, "calls were under way when the last process ended: looked up first");
                 }
                 Outcome::Adopted(count)
             }),
             Effect::Look { limit } => self.outbox.unknown(&self.account, limit, now).await.map(Outcome::Unknown),
+            Effect::Doubts { limit } => {
+                let ever = HostTime::from_micros(i64::MAX);
+                self.outbox.unknown(&self.account, limit, ever).await.map(Outcome::Doubts)
+            }
             Effect::Lease { limit } => self.outbox.lease(&self.account, limit, now).await.map(Outcome::Leased),
             Effect::NextDue => self.outbox.next_due(&self.account).await.map(Outcome::NextDue),
             Effect::Intend { calls } => self.outbox.intend(calls, now).await.map(Outcome::Intended),
             Effect::Settle { rulings } => self.settle(rulings, now).await.map(|()| Outcome::Settled),
             Effect::Probe => Ok(Outcome::Probed(self.probe().await)),
             Effect::RenewToken => Ok(Outcome::Token(self.renew().await)),
-            Effect::Post { body, request_ids } => Ok(Outcome::Posted(self.post(body, &request_ids).await)),
-            Effect::ReadBack { since, uniqs } => {
-                Ok(Outcome::ReadBack(read_back(self.client.find_notes(&uniqs, since).await)))
+            Effect::ReadBack { since, uniqs } => Ok(Outcome::ReadBack(self.read_back(&uniqs, since).await)),
+            Effect::ReadUnsorted => Ok(Outcome::Open(read_back(self.client.open_unsorted().await))),
+            Effect::Search { number } => {
+                Ok(Outcome::Searched(read_back(self.client.find_contacts(&number).await)))
+            }
+            Effect::Create { make, body, request_ids } => {
+                Ok(Outcome::Created(self.create(make, body, &request_ids).await))
             }
             Effect::Announce(standing) => {
                 self.announce(standing);
                 return None;
             }
-            Effect::Wait { until } => return self.wait(until).await,
+            // They are carried out where the flights are known.
+            Effect::Post { .. } | Effect::Wait { .. } => return None,
         };
         Some(done.unwrap_or_else(|error| {
             error!(account = %self.account, %error, "the outbox failed: delivery pauses");
@@ -165,11 +234,39 @@ impl<O: Outbox> Task<O> {
         }))
     }
 
-    /// Both are cancel safe: a notification that nobody waited for is kept by `Notify`.
-    async fn wait(&self, until: MonoTime) -> Option<Outcome> {
+    /// All of them are cancel safe: a notification that nobody waited for is kept by `Notify`, and a
+    /// landing by its set.
+    async fn wait(&self, until: MonoTime, air: &mut Air) -> Option<Outcome> {
+        let is_stopping = self.stop.is_cancelled();
         tokio::select! {
+            Some(landed) = air.join_next() => Some(landing(landed)),
             () = self.arrivals.notified() => Some(Outcome::Arrived),
             () = tokio::time::sleep(until.since(self.now().mono)) => None,
+            () = self.stop.cancelled(), if !is_stopping => None,
+        }
+    }
+
+    async fn recall(&self, courier: &mut Courier) {
+        match self.outbox.recall(&self.account).await {
+            Ok(Some(kept)) => courier.recall(&kept),
+            Ok(None) => {}
+            Err(error) => {
+                debug!(account = %self.account, %error, "what was learned of the account cannot be read");
+            }
+        }
+    }
+
+    /// Tells and keeps what was learned. Lost, it is learned again.
+    async fn tell_lesson(&self, courier: &mut Courier) {
+        let Some((Lesson { manner, evidence }, kept)) = courier.learned() else { return };
+        let account = &self.account;
+        let batches = match manner {
+            Manner::Partial => "as before",
+            Manner::Refused | Manner::Opaque => "of one call for a week",
+        };
+        info!(%account, ?manner, batches, evidence, "it was learned how amoCRM answers when it refuses a part of a batch");
+        if let Err(error) = self.outbox.remember(account, kept).await {
+            debug!(%account, %error, "what was learned of the account cannot be kept");
         }
     }
 
@@ -186,8 +283,21 @@ impl<O: Outbox> Task<O> {
         match self.client.account().await {
             Ok(probe) => Probed::Answered(probe),
             Err(Failure::NoToken(words)) => Probed::NoToken(words),
-            Err(Failure::NotSent(words) | Failure::Unknown(words)) => Probed::Silent(words),
+            Err(failure @ (Failure::NotSent(_) | Failure::Unknown(_) | Failure::Quiet)) => {
+                Probed::Silent(failure.to_string())
+            }
         }
+    }
+
+    async fn read_back(&self, uniqs: &BTreeSet<String>, since: HostTime) -> ReadBack {
+        let found = read_back(self.client.find_notes(uniqs, since).await);
+        if let ReadBack::Unreadable(reason) = &found {
+            error!(
+                account = %self.account, calls = uniqs.len(), reason,
+                "calls that were perhaps stored cannot be looked up in amoCRM: they wait until the token's user may read notes"
+            );
+        }
+        found
     }
 
     async fn renew(&self) -> Token {
@@ -198,15 +308,18 @@ impl<O: Outbox> Task<O> {
             }
             Renewal::Same => Token::Same,
             Renewal::Absent(words) => Token::Absent(words),
+            Renewal::Later(words) => Token::Later(words),
         }
     }
 
-    async fn post(&self, body: Vec<u8>, request_ids: &[String]) -> Posted {
-        match self.client.post_calls(body).await {
-            Ok(reply) => Posted::Answered { status: reply.status, answer: answer::read(&reply, request_ids) },
-            Err(Failure::NoToken(words)) => Posted::NoToken(words),
-            Err(Failure::NotSent(words)) => Posted::NotSent(words),
-            Err(Failure::Unknown(words)) => Posted::Lost(words),
+    async fn create(&self, make: Make, body: Vec<u8>, request_ids: &[String]) -> Created {
+        let (path, list) = place(make);
+        match self.client.create(path, body).await {
+            Ok(reply) => Created::Answered(made::read(&reply, list, request_ids)),
+            Err(Failure::NoToken(words)) => Created::NoToken(words),
+            Err(Failure::Quiet) => Created::Quiet,
+            Err(Failure::NotSent(words)) => Created::NotSent(words),
+            Err(Failure::Unknown(words)) => Created::Lost(words),
         }
     }
 
@@ -226,13 +339,49 @@ impl<O: Outbox> Task<O> {
     }
 }
 
-fn read_back(looked: Looked) -> ReadBack {
+/// Dropped before its end, its outcome is unknown.
+async fn post(
+    client: Arc<Client>,
+    batch: BatchId,
+    body: Vec<u8>,
+    request_ids: Vec<String>,
+) -> (BatchId, Posted) {
+    let posted = match client.post_calls(body).await {
+        Ok(reply) => Posted::Answered { status: reply.status, answer: answer::read(&reply, &request_ids) },
+        Err(Failure::NoToken(words)) => Posted::NoToken(words),
+        Err(Failure::Quiet) => Posted::Quiet,
+        Err(Failure::NotSent(words)) => Posted::NotSent(words),
+        Err(Failure::Unknown(words)) => Posted::Lost(words),
+    };
+    (batch, posted)
+}
+
+/// A POST that panicked ends the task, as everything does that panics here.
+fn landing(landed: Result<(BatchId, Posted), JoinError>) -> Outcome {
+    match landed {
+        Ok((batch, posted)) => Outcome::Posted { batch, posted },
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+fn read_back<T>(looked: Looked<T>) -> ReadBack<T> {
     match looked {
-        Looked::Found(notes) => ReadBack::Complete(notes),
+        Looked::Found(found) => ReadBack::Complete(found),
         Looked::Refused { account, words } => ReadBack::Refused { account, words },
         Looked::Unreadable(words) => ReadBack::Unreadable(words),
         Looked::Failed(Failure::NoToken(words)) => ReadBack::NoToken(words),
-        Looked::Failed(Failure::NotSent(words) | Failure::Unknown(words)) => ReadBack::Silent(words),
+        Looked::Failed(failure @ (Failure::NotSent(_) | Failure::Unknown(_) | Failure::Quiet)) => {
+            ReadBack::Silent(failure.to_string())
+        }
+    }
+}
+
+/// Where something is made, and where the answer has it.
+fn place(make: Make) -> (&'static str, &'static str) {
+    match make {
+        Make::Unsorted => (unsorted::PATH, unsorted::LIST),
+        Make::Contact => (contacts::CONTACTS_PATH, contacts::CONTACTS),
+        Make::Lead => (contacts::LEADS_PATH, contacts::LEADS),
     }
 }
 
@@ -244,6 +393,13 @@ fn tell(ruling: &Ruling) {
         State::Sent { note_id, entity, .. } => {
             let entity = entity.as_ref().map(|entity| format!("{} {}", entity.kind, entity.id));
             info!(%call_id, ?direction, phone, note_id, entity, "call delivered");
+        }
+        State::Parked { .. } if settlement.errand.make.is_some() || settlement.errand.made_at.is_some() => {
+            let Errand { make, contact, lead, .. } = &settlement.errand;
+            info!(%call_id, ?direction, phone, next = ?make, contact, lead, reason = said, "amoCRM does not know the number: the call waits for what is made for it");
+        }
+        State::Parked { .. } if settlement.errand.against.is_some() => {
+            debug!(%call_id, ?direction, phone, next_at = %settlement.next_at, "call waits for the open item of its number");
         }
         State::Parked { .. } => {
             info!(%call_id, ?direction, phone, next_at = %settlement.next_at, "call not sent: amoCRM knows no contact with this number, tried again later");

@@ -6,9 +6,11 @@ use crate::amo::notes::Probe;
 use crate::outbox::courier::effect::Token;
 use crate::outbox::policy::OnUnknown;
 use crate::outbox::policy::tests::{START, item, unknown};
-use crate::outbox::queue::{Error, Phase};
+use crate::outbox::queue::{Error, Phase, Seq};
 
 mod account;
+mod errand;
+mod flights;
 mod outcome;
 mod store;
 
@@ -20,9 +22,9 @@ struct Script {
 }
 
 impl Script {
-    /// A courier that has not begun.
+    /// A courier that has not begun; it posts one batch at a time.
     fn new() -> Self {
-        Self::with(Policy::default())
+        Self::with(Policy { in_flight: 1.try_into().unwrap(), ..Policy::default() })
     }
 
     fn with(delivery: Policy) -> Self {
@@ -39,10 +41,17 @@ impl Script {
 
     fn begin(mut self) -> Self {
         self.announces(|standing| *standing == Standing::Starting);
-        self.expect(&Effect::Adopt).give(Outcome::Adopted(0));
+        self.adopts(0);
         self.expect(&Effect::Probe).give(probe(Account::Fine));
         self.announces(|standing| *standing == Standing::Delivering);
         self
+    }
+
+    /// Takes over what an earlier process left, and finds nothing of it in doubt.
+    #[track_caller]
+    fn adopts(&mut self, count: u64) -> &mut Self {
+        self.expect(&Effect::Adopt).give(Outcome::Adopted(count));
+        self.expect(&Effect::Doubts { limit: DOUBTS_LIMIT }).give(Outcome::Doubts(Vec::new()))
     }
 
     #[track_caller]
@@ -93,7 +102,7 @@ impl Script {
 
     #[track_caller]
     fn posts(&mut self, count: usize) -> &mut Self {
-        let Effect::Post { body, request_ids } = self.poll() else { panic!("nothing is posted") };
+        let Effect::Post { batch: _, body, request_ids } = self.poll() else { panic!("nothing is posted") };
         let entries: serde_json::Value = serde_json::from_slice(&body).unwrap();
         assert_eq!(entries.as_array().unwrap().len(), count);
         let places: Vec<String> = (0..count).map(|place| place.to_string()).collect();
@@ -154,11 +163,15 @@ impl Script {
                 other @ (Effect::Announce(_)
                 | Effect::Adopt
                 | Effect::Look { .. }
+                | Effect::Doubts { .. }
                 | Effect::Lease { .. }
                 | Effect::NextDue
                 | Effect::Intend { .. }
                 | Effect::Post { .. }
-                | Effect::ReadBack { .. }) => panic!("{other:?}"),
+                | Effect::ReadBack { .. }
+                | Effect::ReadUnsorted
+                | Effect::Search { .. }
+                | Effect::Create { .. }) => panic!("{other:?}"),
             }
         }
     }
@@ -171,11 +184,22 @@ impl Script {
 }
 
 fn probe(account: Account) -> Outcome {
-    Outcome::Probed(Probed::Answered(Probe { account, customers: true, words: "HTTP".to_owned() }))
+    Outcome::Probed(Probed::Answered(Probe {
+        account,
+        customers: true,
+        unsorted: true,
+        words: "HTTP".to_owned(),
+    }))
 }
 
 fn answered(status: u16, account: Account, fates: Vec<Fate>) -> Outcome {
-    Outcome::Posted(Posted::Answered { answer: Answer { account, fates, words: "HTTP".to_owned() }, status })
+    let answer = Answer { account, fates, words: "HTTP".to_owned(), evidence: None };
+    posted(Posted::Answered { answer, status })
+}
+
+/// What came of the only POST of a script.
+fn posted(posted: Posted) -> Outcome {
+    Outcome::Posted { batch: BatchId(7), posted }
 }
 
 fn stored() -> Fate {

@@ -1,6 +1,7 @@
 use super::*;
 use crate::call::id::AccountId;
 use crate::call::record::sample;
+use crate::outbox::errand::Errand;
 use crate::outbox::queue::Seq;
 
 /// The moment at which these tests begin.
@@ -22,6 +23,7 @@ pub(crate) fn item(seq: u64) -> Item {
         next_at: START,
         last_error: None,
         parked_since: None,
+        errand: Errand::default(),
         call,
     }
 }

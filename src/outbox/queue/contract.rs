@@ -2,6 +2,7 @@
 
 use crate::call::id::AccountId;
 use crate::call::record::{FinishedCall, Skip, sample};
+use crate::outbox::errand::Errand;
 use crate::outbox::queue::{BatchId, Enqueued, Item, Phase, Queue, Seq, Settlement, State, Stats};
 use crate::time::HostTime;
 
@@ -91,7 +92,7 @@ fn new_seq(enqueued: Enqueued) -> Seq {
 }
 
 pub fn settlement(seq: Seq, state: State, next_at: HostTime) -> Settlement {
-    Settlement { seq, state, next_at, last_error: None, attempted: false }
+    Settlement { seq, state, next_at, last_error: None, attempted: false, errand: Errand::default() }
 }
 
 pub fn sent(now: HostTime) -> State {

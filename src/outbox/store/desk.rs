@@ -104,9 +104,9 @@ impl Store {
         self.turn(self.draft(), turns, stored)
     }
 
-    pub(super) fn take_over(&mut self, now: HostTime) -> Result<u64, Error> {
+    pub(super) fn take_over(&mut self, account: &AccountId, now: HostTime) -> Result<u64, Error> {
         self.begin(now)?;
-        let sending = self.schedule.sending();
+        let sending = self.schedule.sending_of(account);
         for calls in sending.chunks(CALLS_A_CHANGE) {
             let mut stored = BTreeMap::new();
             let turns = schedule::adopt(calls, now, |seq| self.load_into(&mut stored, seq))?;

@@ -179,8 +179,9 @@ impl Handle {
     ///
     /// # Errors
     /// When the store failed.
-    pub async fn adopt(&self, now: HostTime) -> Result<u64, Error> {
-        self.ask(move |store| store.take_over(now)).await
+    pub async fn adopt(&self, account: &AccountId, now: HostTime) -> Result<u64, Error> {
+        let account = account.clone();
+        self.ask(move |store| store.take_over(&account, now)).await
     }
 
     /// As [`Queue::unknown`](crate::outbox::queue::Queue::unknown).

@@ -10,7 +10,7 @@ use crate::outbox::store::trees::{Tree, call_key, seq_key, seq_of};
 use crate::outbox::store::value::{self, Stored};
 
 /// Trees of calls, in the order in which one is looked for.
-const PLACES: [Tree; 3] = [Tree::Outbox, Tree::Dead, Tree::History];
+pub(super) const PLACES: [Tree; 3] = [Tree::Outbox, Tree::Dead, Tree::History];
 
 impl Store {
     /// Where a call with this sequence number lies, if there is one.

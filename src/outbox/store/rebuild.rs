@@ -9,14 +9,14 @@ use tracing::error;
 use crate::call::id::CallId;
 use crate::outbox::queue::{self, BatchId, Phase, Seq, State};
 use crate::outbox::schedule::{Slip, waits};
-use crate::outbox::store::draft::{Draft, id_entries};
+use crate::outbox::store::draft::Draft;
 use crate::outbox::store::journal::read::{Intent, Open};
 use crate::outbox::store::recover::{ended, in_doubt};
 use crate::outbox::store::salvage::Salvage;
 use crate::outbox::store::shelf::Shelved;
-use crate::outbox::store::trees::{Tree, call_key};
+use crate::outbox::store::trees::Tree;
 use crate::outbox::store::value::Stored;
-use crate::outbox::store::{Shelf, Store, history, inflight};
+use crate::outbox::store::{Shelf, Store, census, history, inflight};
 use crate::time::HostTime;
 
 /// Calls brought in by one transaction.
@@ -112,12 +112,7 @@ impl Store {
         let mut stored = found.clone();
         let seq = slip.seq;
         stored.set_slip(slip);
-        // A later version's words for a call leave its own id at least.
-        let ids = stored.call().map(|call| id_entries(&call.record, seq));
-        let own = || vec![(call_key(&CallId::from_text(stored.id.as_str())), seq.0.to_be_bytes().to_vec())];
-        for (key, value) in ids.unwrap_or_else(|_| own()) {
-            draft.change.put(Tree::Ids, key, value);
-        }
+        census::name(draft, seq, &stored);
         if heard == Heard::Nothing && (waits(phase) || phase == Phase::Dead) {
             self.note_enter(&stored)?;
             self.note_intent(&stored)?;
@@ -134,7 +129,7 @@ impl Store {
         for Shelved { shelf, key, value } in values {
             let is_over = match shelf {
                 Shelf::Inflight => self.is_of_a_call(&key)?,
-                Shelf::Tokens => false,
+                Shelf::Tokens | Shelf::Manners => false,
             };
             if !is_over {
                 self.place(shelf, &key, Some(&value))?;

@@ -1,6 +1,7 @@
 //! What a database that opened has lost or forgotten, put right from the journal. sled may open with
 //! fewer entries than it had, or with older ones, and say nothing; the journal is never behind.
 
+use sled::IVec;
 use tracing::{error, warn};
 
 use crate::call::id::CallId;
@@ -13,7 +14,7 @@ use crate::outbox::store::journal::read::{Entry, Intent, Open, Spot};
 use crate::outbox::store::scan::Findings;
 use crate::outbox::store::trees::{Tree, seq_key};
 use crate::outbox::store::value::Stored;
-use crate::outbox::store::{Store, fit, frame, inflight, swap};
+use crate::outbox::store::{Opened, Store, fit, frame, inflight, swap};
 
 /// Calls put back in one transaction.
 pub(super) const REFILL_CHUNK: usize = 128;
@@ -52,6 +53,7 @@ impl Store {
         if let Some(saved) = saved {
             (self.ledger, self.kept) = (saved.ledger, saved.kept);
         }
+        let is_whole = self.ledger.is_whole(self.kept);
         self.counted_to = Seq(self.ledger.next_seq);
         self.ledger.next_seq = self.ledger.next_seq.max(self.first_free_seq()?);
         let free_batch = findings.last_batch.map_or(0, |batch| batch.0 + 1);
@@ -67,14 +69,37 @@ impl Store {
         }
         self.doubt(&findings.perhaps_sent)?;
         self.close_again(&findings.closed, &journal)?;
+        let is_sure = doubt != Doubt::Damaged && self.is_sure(&journal)?;
+        if !is_sure {
+            self.name_again()?;
+        }
         self.refill(&journal)?;
-        self.remember_done(&journal)?;
-        self.reindex(doubt)?;
+        if !is_sure {
+            self.remember_and_count(&journal)?;
+        }
         if dig || self.unaccounted() > 0 {
             self.dig(&swap::ruins_of(&self.ground.dir))?;
         }
+        if !is_sure {
+            self.recount(is_whole)?;
+        }
         self.balance();
         self.persist()
+    }
+
+    /// Whether nothing was found yet that the database lost: a sample is looked at. Otherwise every call
+    /// is; a damaged line of the journal alone says nothing of the database.
+    fn is_sure(&self, journal: &Open) -> Result<bool, queue::Error> {
+        let Opened { unreadable, doubted, closed_again, .. } = self.opened;
+        if (unreadable, doubted, closed_again) != (0, 0, 0) || !self.names_lead_to_calls()? {
+            return Ok(false);
+        }
+        for id in journal.ids() {
+            if !self.is_stored(&id)? {
+                return Ok(false);
+            }
+        }
+        self.knows_done(journal)
     }
 
     /// How many more calls came than can be shown.
@@ -181,27 +206,32 @@ impl Store {
         self.enter(draft, Entering { slip, call })
     }
 
-    /// Whether an open call is in the database.
+    /// Whether an open call is in the database. One that expired and is open in the journal was revived,
+    /// which the database forgot.
     pub(super) fn is_stored(&self, id: &CallId) -> Result<bool, queue::Error> {
-        match self.seq_of_call(id)? {
-            Some(seq) => self.holds(seq, id),
-            None => Ok(false),
-        }
+        let Some((tree, bytes)) = self.own_entry(id)? else { return Ok(false) };
+        let has_expired = || {
+            let stored = Stored::decode(&bytes);
+            stored.is_ok_and(|stored| stored.slip().state.phase() == Phase::Expired)
+        };
+        Ok(!(tree == Tree::History && has_expired()))
     }
 
-    /// Whether the entry is there and can be read. One that expired and is open in the journal was
-    /// revived, which the database forgot.
-    fn holds(&self, seq: Seq, id: &CallId) -> Result<bool, queue::Error> {
+    /// Whether a call is in the database, in whatever state.
+    pub(super) fn is_known(&self, id: &CallId) -> Result<bool, queue::Error> {
+        Ok(self.own_entry(id)?.is_some())
+    }
+
+    /// The entry to which a call's name leads, where it is there, sound and the call's own.
+    fn own_entry(&self, id: &CallId) -> Result<Option<(Tree, IVec)>, queue::Error> {
+        let Some(seq) = self.seq_of_call(id)? else { return Ok(None) };
         for tree in [Tree::Dead, Tree::History, Tree::Outbox] {
             let Some(bytes) = self.read(tree, &seq_key(seq))? else { continue };
-            let is_own = frame::decode(&bytes).is_ok_and(|frame| frame.key == id.as_str().as_bytes());
-            let has_expired = || {
-                let stored = Stored::decode(&bytes);
-                stored.is_ok_and(|stored| stored.slip().state.phase() == Phase::Expired)
-            };
-            return Ok(is_own && !(tree == Tree::History && has_expired()));
+            if frame::decode(&bytes).is_ok_and(|frame| frame.key == id.as_str().as_bytes()) {
+                return Ok(Some((tree, bytes)));
+            }
         }
-        Ok(false)
+        Ok(None)
     }
 
     /// The slip of a lost call: at its old place in the queue when that is free, and with an
@@ -236,27 +266,30 @@ impl Store {
         Ok(seq)
     }
 
-    /// Looks whether calls that the journal holds for done are known here, by a sample; when one is
-    /// not, all are looked for. What is forgotten would be taken in again, and sent twice.
-    fn remember_done(&mut self, journal: &Open) -> Result<(), queue::Error> {
+    /// Whether the calls that the journal holds for done are known here, by a sample. What is forgotten
+    /// would be taken in again, and sent twice.
+    fn knows_done(&self, journal: &Open) -> Result<bool, queue::Error> {
         let done = journal.done();
         // Many calls a day leave the history by number, and earlier.
         if self.kept >= history::KEPT_MAX {
-            return Ok(());
+            return Ok(true);
         }
         let newest = &done[done.len().saturating_sub(NEWEST)..];
         let sample = done.iter().step_by(done.len().div_ceil(SAMPLE).max(1));
         for spot in newest.iter().chain(sample) {
             if self.forgotten(journal, *spot)?.is_some() {
-                return self.remember_and_count(journal);
+                return Ok(false);
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// A ledger that fell back with the database has not counted the calls that are newer; whether it
     /// has counted the ends of the others is not known, so they are while more came than can be shown.
     fn remember_and_count(&mut self, journal: &Open) -> Result<(), queue::Error> {
+        if self.kept >= history::KEPT_MAX {
+            return Ok(());
+        }
         let remembered = self.remember_all(journal)?;
         let (newer, older): (Vec<_>, Vec<_>) =
             remembered.into_iter().partition(|(seq, _)| *seq >= self.counted_to);
@@ -302,7 +335,7 @@ impl Store {
         let entry = entry.map_err(|error| self.fail("the journal cannot be read", error))?;
         let Some(entry) = entry else { return Ok(None) };
         let is_old = self.now.since(entry.enqueued_at) >= history::KEPT_FOR;
-        if is_old || self.seq_of_call(&entry.id)?.is_some() {
+        if is_old || self.is_known(&entry.id)? {
             return Ok(None);
         }
         Ok(with_call(entry))

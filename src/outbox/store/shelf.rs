@@ -52,7 +52,7 @@ impl Shelved {
             let key = key.strip_prefix(shelf.mark())?.to_owned();
             Some(Self { shelf, key, value: frame.payload.to_vec() })
         };
-        read(Shelf::Inflight).or_else(|| read(Shelf::Tokens))
+        read(Shelf::Inflight).or_else(|| read(Shelf::Tokens)).or_else(|| read(Shelf::Manners))
     }
 }
 
@@ -63,6 +63,15 @@ impl Shelf {
         match self {
             Self::Inflight => "inflight/",
             Self::Tokens => "tokens/",
+            Self::Manners => "manners/",
+        }
+    }
+
+    /// The key in its tree. `meta` has other values, so there the mark is part of it.
+    fn tree_key(self, key: &str) -> Vec<u8> {
+        match self {
+            Self::Inflight | Self::Tokens => key.as_bytes().to_vec(),
+            Self::Manners => self.frame_key(key),
         }
     }
 
@@ -76,15 +85,17 @@ impl Store {
         self.alive()?;
         let mut change = Change::default();
         match value {
-            Some(value) => change.put(shelf.tree(), key, frame::encode(&shelf.frame_key(key), value)),
-            None => change.remove(shelf.tree(), key),
+            Some(value) => {
+                change.put(shelf.tree(), shelf.tree_key(key), frame::encode(&shelf.frame_key(key), value));
+            }
+            None => change.remove(shelf.tree(), shelf.tree_key(key)),
         }
         self.write(&change)
     }
 
     pub(super) fn fetch(&self, shelf: Shelf, key: &str) -> Result<Option<Vec<u8>>, Error> {
         self.alive()?;
-        let Some(bytes) = self.read(shelf.tree(), key.as_bytes())? else { return Ok(None) };
+        let Some(bytes) = self.read(shelf.tree(), &shelf.tree_key(key))? else { return Ok(None) };
         match frame::decode(&bytes) {
             Ok(frame) => Ok(Some(frame.payload.to_vec())),
             Err(error) => Err(Error::Store(format!("{key} in {shelf:?} cannot be read: {error}"))),

@@ -10,8 +10,9 @@ use crate::captured_log::Log;
 use crate::outbox::queue::contract::{self, account, at, balances, call, enqueue, sent, settlement};
 use crate::outbox::queue::{Phase, State};
 use crate::outbox::store::history::Limits;
-use crate::outbox::store::trees::seq_key;
+use crate::outbox::store::trees::{Change, seq_key};
 
+mod census;
 mod loss;
 mod thread;
 
@@ -44,6 +45,27 @@ fn leased(store: &mut Store, now: HostTime) -> Vec<Seq> {
     store.lease(&account(), 50, now).unwrap().iter().map(|item| item.seq).collect()
 }
 
+/// Changes the database behind the store's back.
+fn tamper(dir: &Path, change: impl FnOnce(&Trees)) {
+    let trees = Trees::open(&dir.join("queue")).unwrap();
+    change(&trees);
+    trees.flush().unwrap();
+}
+
+fn overwrite(trees: &Trees, tree: Tree, seq: Seq, edit: impl FnOnce(&mut Vec<u8>)) {
+    let mut bytes = trees.get(tree, &seq_key(seq)).unwrap().unwrap().to_vec();
+    edit(&mut bytes);
+    let mut change = Change::default();
+    change.put(tree, &seq_key(seq), bytes);
+    trees.commit(&change).unwrap();
+}
+
+fn erase(trees: &Trees, tree: Tree, seq: Seq) {
+    let mut change = Change::default();
+    change.remove(tree, &seq_key(seq));
+    trees.commit(&change).unwrap();
+}
+
 #[test]
 fn a_call_that_is_known_is_told_by_its_id() {
     let (mut store, _dir) = new();
@@ -70,7 +92,7 @@ fn everything_is_there_after_a_restart() {
     assert_eq!(leased(&mut store, at(3)), [seqs[2]]);
     assert_ne!(store.intend(&[seqs[2]], at(3)).unwrap(), batch);
     assert!(enqueue(&mut store, vec![call(5)], at(4))[0] > seqs[3]);
-    assert_eq!(store.adopt(at(5)).unwrap(), 2);
+    assert_eq!(store.adopt(&account(), at(5)).unwrap(), 2);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use ami2amo::ami::session::Login;
 use ami2amo::call::id::{AccountId, PbxName};
 use ami2amo::call::record::{CallRecord, FinishedCall};
 use ami2amo::config::file::File;
+use ami2amo::outbox::errand::Errand;
 use ami2amo::outbox::queue::{Enqueued, EntityRef, Queue as _, Seq, Settlement, State};
 use ami2amo::outbox::store::{Shelf, Store};
 use ami2amo::time::HostTime;
@@ -82,6 +83,8 @@ pub fn meaning(file: &File) -> Value {
     json!({
         "pbx": file.pbx.iter().map(pbx).collect::<Vec<_>>(),
         "amocrm": file.amocrm,
+        "accounts": file.account,
+        "lines": file.line,
         "token": file.amocrm.token.is_some(),
         "calls": file.calls,
         "delivery": file.delivery,
@@ -96,7 +99,7 @@ pub fn meaning(file: &File) -> Value {
 pub fn settled(seq: Seq, state: State) -> Settlement {
     let last_error =
         matches!(state, State::Parked { .. } | State::Dead { .. }).then(|| "HTTP 400: x".to_owned());
-    Settlement { seq, state, next_at: LATER, last_error, attempted: true }
+    Settlement { seq, state, next_at: LATER, last_error, attempted: true, errand: Errand::default() }
 }
 
 /// A store with calls in every state, its journal, and what it says of them.

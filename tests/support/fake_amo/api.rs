@@ -12,10 +12,15 @@ use serde_json::{Value, json};
 
 use super::net::Connection;
 use super::strict::{self, Faults};
+use super::unknown;
 use super::{Note, On, Request, Shared, State, What};
 
-const HAL: &str = "application/hal+json";
-const PROBLEM: &str = "application/problem+json";
+pub const HAL: &str = "application/hal+json";
+pub const PROBLEM: &str = "application/problem+json";
+const UNSORTED: &str = "/api/v4/leads/unsorted/sip";
+const UNSORTED_LIST: &str = "/api/v4/leads/unsorted";
+const CONTACTS: &str = "/api/v4/contacts";
+const LEADS: &str = "/api/v4/leads";
 const KINDS: [(&str, &str); 4] =
     [("contacts", "contact"), ("companies", "company"), ("leads", "lead"), ("customers", "customer")];
 
@@ -24,15 +29,15 @@ pub fn router(shared: Arc<Shared>) -> Router {
 }
 
 /// One request, before it is answered.
-struct Asked {
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
+pub struct Asked {
+    pub method: Method,
+    pub uri: Uri,
+    pub headers: HeaderMap,
+    pub body: Bytes,
 }
 
 /// What goes back: an answer, or none.
-enum Reply {
+pub enum Reply {
     Answer(u16, &'static str, Vec<u8>),
     RetryAfter(u64),
     Reset,
@@ -58,6 +63,8 @@ async fn handle(
         body: serde_json::from_slice(&asked.body).unwrap_or_default(),
         at: Instant::now(),
     });
+    let latency = shared.state().options.latency;
+    tokio::time::sleep(latency).await;
     match reply {
         Reply::Never => std::future::pending().await,
         Reply::Gated(..) => shared.gate.notified().await,
@@ -73,6 +80,11 @@ fn answer(state: &mut State, asked: &Asked) -> Reply {
     let on = match path {
         "/api/v4/calls" => On::Post,
         "/api/v4/account" => On::Account,
+        UNSORTED => On::Unsorted,
+        UNSORTED_LIST => On::UnsortedList,
+        CONTACTS if asked.method == Method::GET => On::Search,
+        CONTACTS => On::Contacts,
+        LEADS => On::Leads,
         _ => On::Notes,
     };
     if state.is_too_fast(Instant::now()) {
@@ -90,8 +102,13 @@ fn answer(state: &mut State, asked: &Asked) -> Reply {
     let reply = match (asked.method.as_str(), path) {
         ("POST", "/api/v4/calls") => post_calls(state, asked, fault),
         ("GET", "/api/v4/account") => account(state),
+        ("POST", UNSORTED) => unknown::post_unsorted(state, asked),
+        ("GET", UNSORTED_LIST) => unknown::list_unsorted(state, asked),
+        ("GET", CONTACTS) => unknown::search_contacts(state, asked),
+        ("POST", CONTACTS) => unknown::post_contacts(state, asked),
+        ("POST", LEADS) => unknown::post_leads(state, asked),
         ("GET", path) if kind_of(path).is_some() => notes(state, asked),
-        (_, "/api/v4/calls") => problem(405, "Method Not Allowed", "GET"),
+        (_, "/api/v4/calls" | UNSORTED | UNSORTED_LIST) => problem(405, "Method Not Allowed", "GET"),
         _ => problem(404, "Not Found", "Not Found"),
     };
     match fault {
@@ -189,7 +206,7 @@ fn account(state: &State) -> Reply {
     json_answer(
         200,
         &json!({"id": 28_805_383, "name": "Fake", "subdomain": "fake", "current_user_id": 504_141,
-        "customers_mode": mode, "is_unsorted_on": true}),
+        "customers_mode": mode, "is_unsorted_on": state.options.unsorted}),
     )
 }
 
@@ -236,23 +253,23 @@ fn kind_of(path: &str) -> Option<&'static str> {
 }
 
 /// The pairs of a query, decoded.
-struct Query(Vec<(String, String)>);
+pub struct Query(Vec<(String, String)>);
 
 impl Query {
-    fn of(text: &str) -> Self {
+    pub fn of(text: &str) -> Self {
         let pairs = text.split('&').filter_map(|pair| pair.split_once('='));
         Self(pairs.map(|(key, value)| (decoded(key), decoded(value))).collect())
     }
 
-    fn all(&self, name: &str) -> Vec<&str> {
+    pub fn all(&self, name: &str) -> Vec<&str> {
         self.0.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str()).collect()
     }
 
-    fn first(&self, name: &str) -> Option<&str> {
+    pub fn first(&self, name: &str) -> Option<&str> {
         self.all(name).first().copied()
     }
 
-    fn number(&self, name: &str) -> Option<usize> {
+    pub fn number(&self, name: &str) -> Option<usize> {
         self.first(name)?.parse().ok()
     }
 
@@ -284,7 +301,7 @@ fn decoded(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-fn refuse(state: &mut State, reason: &str) -> Reply {
+pub fn refuse(state: &mut State, reason: &str) -> Reply {
     state.violations.push(reason.to_owned());
     problem(400, "Bad Request", reason)
 }
@@ -296,7 +313,7 @@ fn validation(faults: &[Faults]) -> Reply {
     Reply::Answer(400, PROBLEM, body.to_string().into_bytes())
 }
 
-fn problem(status: u16, title: &str, detail: &str) -> Reply {
+pub fn problem(status: u16, title: &str, detail: &str) -> Reply {
     let kind = format!("https://httpstatus.es/{status}");
     let body = json!({"title": title, "type": kind, "status": status, "detail": detail});
     Reply::Answer(status, PROBLEM, body.to_string().into_bytes())
@@ -307,7 +324,7 @@ fn page(status: u16) -> Reply {
     Reply::Answer(status, "text/html", body.into_bytes())
 }
 
-fn json_answer(status: u16, body: &Value) -> Reply {
+pub fn json_answer(status: u16, body: &Value) -> Reply {
     Reply::Answer(status, HAL, body.to_string().into_bytes())
 }
 

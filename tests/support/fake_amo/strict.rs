@@ -75,7 +75,7 @@ fn fault(field: &str, value: &Value, options: &Options) -> Option<(&'static str,
     (!fits).then_some(("NotSupportedChoice", "The value you selected is not a valid choice."))
 }
 
-fn text_fault(value: &Value, max: usize) -> Option<(&'static str, &'static str)> {
+pub fn text_fault(value: &Value, max: usize) -> Option<(&'static str, &'static str)> {
     match value.as_str() {
         None => Some(("InvalidType", "This value should be of type string.")),
         Some(text) if text.trim().is_empty() => Some(("NotBlank", "This value should not be blank.")),
@@ -92,6 +92,6 @@ fn is_user(value: &Value, options: &Options) -> bool {
     }
 }
 
-fn error(code: &str, path: &str, detail: &str) -> Value {
+pub fn error(code: &str, path: &str, detail: &str) -> Value {
     json!({"code": code, "path": path, "detail": detail})
 }

@@ -33,6 +33,10 @@ pub(super) fn not_sent(record: &CallRecord, skip: Skip, language: Language) -> S
             "Кто есть кто, решает [calls.sides]: см. 'ami2amo check --sides'.",
         )),
         Skip::Policy => sending.with(policy_advice(record, language)),
+        Skip::UnknownNumber => sending.with(language.pick(
+            "It is so because 'unknown' of the line or the account says \"drop\" (or the number is in its blacklist).",
+            "Так решает unknown линии или аккаунта: \"drop\" (или номер в его blacklist).",
+        )),
     }
 }
 
@@ -47,22 +51,25 @@ fn policy_advice(record: &CallRecord, language: Language) -> String {
             )
             .to_owned();
     };
-    let key = key(filter);
+    let (key, table) = key(filter);
     language.pick(
-        format!("Change '{key}' in [calls.send] to send such calls."),
-        format!("Чтобы такие звонки отправлялись, измените {key} в [calls.send]."),
+        format!("Change '{key}' in {table} to send such calls."),
+        format!("Чтобы такие звонки отправлялись, измените {key} в {table}."),
     )
 }
 
-fn key(filter: Filter) -> &'static str {
+/// The key that leaves a call out, and its table.
+fn key(filter: Filter) -> (&'static str, &'static str) {
+    const SEND: &str = "[calls.send]";
     match filter {
-        Filter::Directions => "directions",
-        Filter::Dids => "dids",
-        Filter::Trunks => "trunks",
-        Filter::Extensions => "extensions",
-        Filter::Numbers => "numbers",
-        Filter::ShortestTalk => "shortest-talk",
-        Filter::ShortestWait => "shortest-wait",
+        Filter::Directions => ("directions", SEND),
+        Filter::Dids => ("dids", SEND),
+        Filter::Trunks => ("trunks", SEND),
+        Filter::Extensions => ("extensions", SEND),
+        Filter::Numbers => ("numbers", SEND),
+        Filter::ShortestTalk => ("shortest-talk", SEND),
+        Filter::ShortestWait => ("shortest-wait", SEND),
+        Filter::Line => ("send", "[[line]]"),
     }
 }
 

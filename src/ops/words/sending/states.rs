@@ -4,6 +4,7 @@ use crate::call::record::CallRecord;
 use crate::ops::words::Language;
 use crate::ops::words::sending::advice::not_sent;
 use crate::ops::words::sending::{Sending, Standing};
+use crate::outbox::errand::Make;
 use crate::outbox::queue::{EntityRef, State};
 use crate::outbox::schedule::Slip;
 use crate::outbox::search::Noted;
@@ -118,6 +119,12 @@ fn unknown(since: HostTime, looked: u32, language: Language) -> Sending {
 }
 
 fn parked(slip: &Slip, language: Language) -> Sending {
+    if slip.errand.make.is_some() {
+        return making(slip, language);
+    }
+    if slip.errand.against.is_some() {
+        return against(slip, language);
+    }
     let (next_at, said) = (slip.next_at, said(slip, language));
     let text = language.pick(
         format!("amoCRM has no contact with the number (parked); the next try is at {next_at}{said}:"),
@@ -126,6 +133,36 @@ fn parked(slip: &Slip, language: Language) -> Sending {
     Sending::new(Standing::Waits, text).with(language.pick(
         "Add a contact with this number to amoCRM: the call appears with the next try.",
         "Добавьте в amoCRM контакт с этим номером: звонок появится со следующей попыткой.",
+    ))
+}
+
+/// Something is made for it before it is posted.
+fn making(slip: &Slip, language: Language) -> Sending {
+    let what = match slip.errand.make {
+        Some(Make::Unsorted) => language.pick("an item in Incoming leads", "неразобранное"),
+        Some(Make::Contact) => language.pick("a contact", "контакт"),
+        Some(Make::Lead) | None => language.pick("a lead", "сделка"),
+    };
+    let (next_at, said) = (slip.next_at, said(slip, language));
+    Sending::new(
+        Standing::Waits,
+        language.pick(
+            format!("amoCRM does not know the number (parked): {what} is made for it at {next_at}{said}:"),
+            format!("amoCRM не знает этого номера (parked): для него создаётся {what}, в {next_at}{said}:"),
+        ),
+    )
+}
+
+/// It waits for an item that was made for an earlier call.
+fn against(slip: &Slip, language: Language) -> Sending {
+    let next_at = slip.next_at;
+    let text = language.pick(
+        format!("Its number is in Incoming leads already (parked); it is looked at again at {next_at}:"),
+        format!("Номер уже есть в «Неразобранном» (parked); следующая проверка в {next_at}:"),
+    );
+    Sending::new(Standing::Waits, text).with(language.pick(
+        "Accept the item in amoCRM: the call appears in its card. Declined, the call is given up.",
+        "Примите неразобранное в amoCRM: звонок появится в карточке. Если отклонить, звонок будет снят.",
     ))
 }
 

@@ -1,6 +1,7 @@
 use super::*;
 use crate::call::record::{Skip, sample};
 use crate::call::why::{Filter, Why};
+use crate::outbox::errand::{Errand, Make};
 use crate::outbox::queue::{BatchId, EntityRef, Phase, Seq, State};
 use crate::outbox::schedule::Slip;
 use crate::outbox::search::Noted;
@@ -13,7 +14,7 @@ fn record() -> CallRecord {
 }
 
 fn slip(state: State) -> Whereabouts {
-    Whereabouts::Store(Slip { state, ..Slip::new(Seq(1), &record(), AT) })
+    Whereabouts::Store(Box::new(Slip { state, ..Slip::new(Seq(1), &record(), AT) }))
 }
 
 fn states() -> Vec<State> {
@@ -48,6 +49,28 @@ fn every_state_has_words_in_both_languages_and_its_name_in_them() {
         let name = serde_json::to_string(&phase).unwrap();
         let name = name.trim_matches('"');
         assert!(phase == Phase::Skipped || (en.text.contains(name) && ru.text.contains(name)), "{en:?}");
+    }
+}
+
+#[test]
+fn a_call_for_which_something_is_made_says_what() {
+    let errand = |make, against: Option<&str>| Errand {
+        make,
+        against: against.map(str::to_owned),
+        ..Errand::default()
+    };
+    for (errand, en, ru) in [
+        (errand(Some(Make::Unsorted), None), "an item in Incoming leads is made", "создаётся неразобранное"),
+        (errand(Some(Make::Contact), None), "a contact is made", "создаётся контакт"),
+        (errand(Some(Make::Lead), None), "a lead is made", "создаётся сделка"),
+        (errand(None, Some("u")), "is in Incoming leads already", "уже есть в «Неразобранном»"),
+    ] {
+        let parked = Slip::new(Seq(1), &record(), AT);
+        let parked = Slip { state: State::Parked { since: AT }, errand, ..parked };
+        let parked = Whereabouts::Store(Box::new(parked));
+        let text = |language| say(&record(), &parked, "default-user = 1", language).text;
+        assert!(text(Language::En).contains(en), "{}", text(Language::En));
+        assert!(text(Language::Ru).contains(ru), "{}", text(Language::Ru));
     }
 }
 

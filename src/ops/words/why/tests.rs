@@ -80,7 +80,7 @@ fn forward_rules() -> Vec<ForwardRule> {
 }
 
 fn filters() -> Vec<Filter> {
-    use Filter::{Dids, Directions, Extensions, Numbers, ShortestTalk, ShortestWait, Trunks};
+    use Filter::{Dids, Directions, Extensions, Line, Numbers, ShortestTalk, ShortestWait, Trunks};
     all(Directions, |filter| match filter {
         Directions => Some(Dids),
         Dids => Some(Trunks),
@@ -88,19 +88,21 @@ fn filters() -> Vec<Filter> {
         Extensions => Some(Numbers),
         Numbers => Some(ShortestTalk),
         ShortestTalk => Some(ShortestWait),
-        ShortestWait => None,
+        ShortestWait => Some(Line),
+        Line => None,
     })
 }
 
 fn skips() -> Vec<Skip> {
-    use Skip::{Anonymous, Internal, NoConversation, Policy, ShortNumber, UnknownSides};
+    use Skip::{Anonymous, Internal, NoConversation, Policy, ShortNumber, UnknownNumber, UnknownSides};
     all(Internal, |skip| match skip {
         Internal => Some(Anonymous),
         Anonymous => Some(ShortNumber),
         ShortNumber => Some(NoConversation),
         NoConversation => Some(UnknownSides),
         UnknownSides => Some(Policy),
-        Policy => None,
+        Policy => Some(UnknownNumber),
+        UnknownNumber => None,
     })
 }
 
@@ -109,7 +111,8 @@ fn words_said() -> Vec<Word> {
         Word::Status => Some(Word::Result),
         Word::Result => Some(Word::Responsible),
         Word::Responsible => Some(Word::Send),
-        Word::Send => None,
+        Word::Send => Some(Word::Tenant),
+        Word::Tenant => None,
     })
 }
 
@@ -156,6 +159,9 @@ fn reasons(kind: usize) -> Vec<Why> {
         9 => partial_rules().into_iter().map(|rule| Why::Partial { rule }).collect(),
         10 => time_sources().into_iter().map(|source| Why::Time { source }).collect(),
         11 => vec![Why::FromCdr { rows: 3 }],
+        12 => {
+            vec![Why::Line { number: 2, label: None }, Why::Line { number: 2, label: Some("A".to_owned()) }]
+        }
         _ => Vec::new(),
     }
 }
@@ -175,6 +181,7 @@ fn kind(why: &Why) -> usize {
         Why::Partial { .. } => 9,
         Why::Time { .. } => 10,
         Why::FromCdr { .. } => 11,
+        Why::Line { .. } => 12,
     }
 }
 
@@ -185,7 +192,7 @@ fn is_russian(text: &str) -> bool {
 #[test]
 fn every_reason_has_words_of_its_own_in_both_languages() {
     let mut seen: Vec<(String, String)> = Vec::new();
-    for number in 0..11 {
+    for number in 0..13 {
         let reasons = reasons(number);
         assert!(!reasons.is_empty() && reasons.iter().all(|why| kind(why) == number), "{reasons:?}");
         for reason in reasons {

@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn a_call_that_never_left_waits_without_a_search() {
     let mut script = Script::started();
-    script.sends(50, &[1]).give(Outcome::Posted(Posted::NotSent("refused".to_owned())));
+    script.sends(50, &[1]).give(posted(Posted::NotSent("refused".to_owned())));
     script.announces_trouble().settles(&[(1, Phase::Pending)]);
     script.waits(SECOND, SECOND * 2).expect(&Effect::Probe);
 }
@@ -37,7 +37,7 @@ fn after_trouble_one_call_is_risked_before_fifty() {
 fn trouble_that_a_question_met_ends_with_an_answer_when_nothing_waits() {
     let mut script = Script::new();
     script.announces(|standing| *standing == Standing::Starting);
-    script.expect(&Effect::Adopt).give(Outcome::Adopted(0));
+    script.adopts(0);
     for account in [Account::ServerTrouble, Account::Forbidden] {
         script.expect(&Effect::Probe).give(probe(account));
         script.announces(|standing| !matches!(standing, Standing::Starting | Standing::Delivering));
@@ -141,7 +141,7 @@ fn another_token_ends_the_hold_at_once() {
 fn a_missing_token_holds_the_queue_from_the_start() {
     let mut script = Script::new();
     script.announces(|standing| *standing == Standing::Starting);
-    script.expect(&Effect::Adopt).give(Outcome::Adopted(0));
+    script.adopts(0);
     script.expect(&Effect::Probe).give(Outcome::Probed(Probed::NoToken("no file".to_owned())));
     script.expect(&Effect::RenewToken).give(Outcome::Token(Token::Absent("no file".to_owned())));
     script.announces_hold(Hold::Unauthorized).waits(SECOND * 5, SECOND * 5);
@@ -191,4 +191,22 @@ fn a_pause_of_another_account_is_kept_too() {
     let mut script = Script::started();
     script.now.open_at = script.now.mono.after(SECOND * 8);
     script.waits(SECOND * 8, SECOND * 8).expect(&Effect::Look { limit: LOOK_LIMIT });
+}
+
+#[test]
+fn a_token_that_cannot_be_renewed_yet_is_trouble_and_asked_for_again_with_pauses() {
+    let mut script = Script::started();
+    script.sends(50, &[1]).give(answered(401, Account::Unauthorized, vec![Fate::Untouched]));
+    script.settles(&[(1, Phase::Pending)]);
+    let later = || Outcome::Token(Token::Later("timed out".to_owned()));
+    script.expect(&Effect::RenewToken).give(later());
+    script.announces_trouble();
+    script.waits(SECOND * 5, SECOND * 5);
+    for most in [5, 8, 16] {
+        script.expect(&Effect::RenewToken).give(later());
+        script.waits(SECOND * 2, SECOND * most);
+    }
+    script.expect(&Effect::RenewToken).give(Outcome::Token(Token::Another));
+    script.expect(&Effect::Probe).give(probe(Account::Fine));
+    script.sends(1, &[1]);
 }

@@ -13,7 +13,7 @@ fn an_answer_that_leaves_calls_open_is_looked_up() {
 #[test]
 fn a_lost_answer_is_never_answered_by_sending_again() {
     let mut script = Script::started();
-    script.sends(50, &[1]).give(Outcome::Posted(Posted::Lost("reset".to_owned())));
+    script.sends(50, &[1]).give(posted(Posted::Lost("reset".to_owned())));
     script.announces_trouble().settles(&[(1, Phase::Unknown)]);
     script.waits(SECOND, SECOND * 2).expect(&Effect::Probe).give(probe(Account::Fine));
     script.expect(&Effect::Look { limit: LOOK_LIMIT }).give(Outcome::Unknown(vec![unknown(1, START, 0)]));
@@ -69,7 +69,7 @@ fn other_calls_flow_while_notes_cannot_be_read() {
 fn what_left_earlier_is_taken_over_first() {
     let mut script = Script::new();
     script.announces(|standing| *standing == Standing::Starting);
-    script.expect(&Effect::Adopt).give(Outcome::Adopted(1));
+    script.adopts(1);
     script.expect(&Effect::Probe).give(probe(Account::Fine));
     script.announces(|standing| *standing == Standing::Delivering);
     script.expect(&Effect::Look { limit: LOOK_LIMIT }).give(Outcome::Unknown(vec![unknown(1, START, 0)]));
@@ -105,7 +105,7 @@ fn a_lost_answer_ends_the_row_of_refusals() {
     for attempts in 20..31 {
         is_refused(&mut script, attempts, if attempts == 20 { 50 } else { 1 }, Phase::Pending);
     }
-    script.sends(1, &[1]).give(Outcome::Posted(Posted::Lost("reset".to_owned())));
+    script.sends(1, &[1]).give(posted(Posted::Lost("reset".to_owned())));
     script.passes_trouble();
     script.give(probe(Account::Fine));
     is_refused(&mut script, 32, 1, Phase::Pending);

@@ -30,7 +30,7 @@ fn an_intent_that_the_store_did_not_take_is_no_intent() {
     script.leases(50, vec![item(1)]);
     script.expect(&Effect::Intend { calls: vec![Seq(1)] });
     script.give(Outcome::StoreFailed(Error::Store("disk full".to_owned())));
-    script.waits(SECOND / 4, SECOND / 2).expect(&Effect::Adopt).give(Outcome::Adopted(0));
+    script.waits(SECOND / 4, SECOND / 2).adopts(0);
     script.sends(50, &[1]);
 }
 
@@ -41,7 +41,7 @@ fn an_intent_that_was_durable_when_the_store_failed_is_taken_over() {
     script.expect(&Effect::Intend { calls: vec![Seq(1)] });
     let fails = || Outcome::StoreFailed(Error::Store("disk full".to_owned()));
     script.give(fails()).waits(SECOND / 4, SECOND / 2).expect(&Effect::Adopt).give(fails());
-    script.waits(SECOND / 2, SECOND).expect(&Effect::Adopt).give(Outcome::Adopted(1));
+    script.waits(SECOND / 2, SECOND).adopts(1);
     script.expect(&Effect::Look { limit: LOOK_LIMIT }).give(Outcome::Unknown(vec![unknown(1, START, 0)]));
     assert!(matches!(script.poll(), Effect::ReadBack { .. }), "it is looked for, not left in sending");
 }

@@ -1,7 +1,9 @@
 //! The steps that a call may take.
 
+use crate::call::id::AccountId;
+use crate::outbox::errand::Errand;
 use crate::outbox::queue::contract::{
-    at, balances, call, enqueue, find, lease, phases, reach, sent, settle, settlement, state,
+    account, at, balances, call, enqueue, find, lease, phases, reach, sent, settle, settlement, state,
 };
 use crate::outbox::queue::{Error, Phase, Queue, Seq, Settlement, State, TRANSITIONS};
 
@@ -67,6 +69,7 @@ pub fn a_settlement_records_what_was_learned(queue: &mut impl Queue) {
         next_at: at(30),
         last_error: Some("502 Bad Gateway".into()),
         attempted: true,
+        errand: Errand::default(),
     };
     queue.settle(vec![learned], at(2)).unwrap();
     let item = find(queue, 1);
@@ -116,12 +119,13 @@ pub fn an_absent_call_is_refused_by_its_number(queue: &mut impl Queue) {
 pub fn intents_of_a_process_that_is_gone_become_unknown(queue: &mut impl Queue) {
     let seqs = enqueue(queue, vec![call(1), call(2), call(3)], at(0));
     let batch = queue.intend(&seqs[..2], at(1)).unwrap();
-    assert_eq!(queue.adopt(at(90)).unwrap(), 2);
+    assert_eq!(queue.adopt(&AccountId::new("other").unwrap(), at(89)).unwrap(), 0);
+    assert_eq!(queue.adopt(&account(), at(90)).unwrap(), 2);
     let item = find(queue, 2);
     assert_eq!(item.state, State::Unknown { batch, since: at(1), looked: 0 });
     assert_eq!((item.attempts, item.next_at), (1, at(90)));
     assert_eq!(find(queue, 3).state, State::Pending);
-    assert_eq!(queue.adopt(at(91)).unwrap(), 0);
+    assert_eq!(queue.adopt(&account(), at(91)).unwrap(), 0);
     assert!(balances(&queue.stats().unwrap()));
 }
 

@@ -1,28 +1,6 @@
 //! What the database lost, damaged or does not understand.
 
 use super::*;
-use crate::outbox::store::trees::{Change, call_key};
-
-/// Changes the database behind the store's back.
-fn tamper(dir: &Path, change: impl FnOnce(&Trees)) {
-    let trees = Trees::open(&dir.join("queue")).unwrap();
-    change(&trees);
-    trees.flush().unwrap();
-}
-
-fn overwrite(trees: &Trees, tree: Tree, seq: Seq, edit: impl FnOnce(&mut Vec<u8>)) {
-    let mut bytes = trees.get(tree, &seq_key(seq)).unwrap().unwrap().to_vec();
-    edit(&mut bytes);
-    let mut change = Change::default();
-    change.put(tree, &seq_key(seq), bytes);
-    trees.commit(&change).unwrap();
-}
-
-fn erase(trees: &Trees, tree: Tree, seq: Seq) {
-    let mut change = Change::default();
-    change.remove(tree, &seq_key(seq));
-    trees.commit(&change).unwrap();
-}
 
 /// Changes the two lines of a stored call: the slip and the call itself.
 fn edit_json(bytes: &mut Vec<u8>, edit: impl FnOnce(&mut serde_json::Value, &mut serde_json::Value)) {
@@ -58,26 +36,6 @@ fn calls_that_the_database_lost_come_back_from_the_journal() {
     assert_eq!(stats.ended, before.1.ended);
     let store = reopen(store, dir.path());
     assert_eq!(store.opened(), Opened::default());
-}
-
-#[test]
-fn waiting_calls_whose_names_the_database_lost_are_found_again() {
-    let (mut store, dir) = new();
-    let seqs = enqueue(&mut store, (1..=3).map(call).collect(), at(0));
-    drop(store);
-    let forget = |n| {
-        move |trees: &Trees| {
-            let mut change = Change::default();
-            change.remove(Tree::Ids, call_key(&call(n).record.call_id));
-            trees.commit(&change).unwrap();
-        }
-    };
-    tamper(dir.path(), forget(2));
-    let mut store = open(dir.path());
-    assert_eq!(find(&mut store, 2).seq, seqs[1]);
-    assert_eq!(store.enqueue(vec![call(2)], at(1)).unwrap(), [Enqueued::Known]);
-    assert!(balances(&store.stats().unwrap()));
-    assert_eq!(reopen(store, dir.path()).opened(), Opened::default());
 }
 
 #[test]

@@ -155,7 +155,7 @@ fn a_handle_does_all_that_a_queue_does() {
         handle.intend(&[seq], at(9)).await.unwrap();
         let refused = handle.intend(&[seq], at(9)).await;
         assert!(matches!(refused, Err(Error::Transition { .. })));
-        assert_eq!(handle.adopt(at(10)).await.unwrap(), 1);
+        assert_eq!(handle.adopt(&account(), at(10)).await.unwrap(), 1);
         assert_eq!(handle.unknown(&account(), 50, at(10)).await.unwrap()[0].seq, seq);
         handle.settle(vec![settlement(seq, sent(at(11)), at(11))], at(11)).await.unwrap();
         let item = handle.find(&call(1).record.call_id).await.unwrap().unwrap();
