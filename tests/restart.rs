@@ -162,6 +162,28 @@ fn keep(reader: &mut Reader, kept: &mut Kept) {
     assert!(!reader.has_changes());
 }
 
+#[test]
+fn what_changed_of_a_call_is_handed_out_in_one_piece() {
+    let names = ["1.1", "1.2", "1.3", "2.1", "2.2"];
+    let mut reader = start(&Kept::new());
+    for name in names {
+        let (linkedid, _) = name.split_once('.').unwrap();
+        let block = format!(
+            "Event: Newchannel\r\nTimestamp: 9.0\r\nChannel: PJSIP/{linkedid}-0000000{}\r\nChannelState: 0\r\n\
+             Uniqueid: {name}\r\nLinkedid: {linkedid}.1\r\n",
+            &name[2..]
+        );
+        reader.handle_frame(&Frame { kind: Kind::Event, block: block.as_bytes() }, None);
+    }
+    let mut parcels = Vec::new();
+    while reader.has_changes() {
+        let keys = reader.take_changes(1).into_iter().map(|change| change.key);
+        parcels.push(keys.filter(|key| key.starts_with("c/")).collect::<Vec<_>>());
+    }
+    parcels.retain(|channels| !channels.is_empty());
+    assert_eq!(parcels, [vec!["c/1.1", "c/1.2", "c/1.3"], vec!["c/2.1", "c/2.2"]]);
+}
+
 /// What a merge leaves when a kill comes between two of its values.
 #[test]
 fn a_call_that_was_half_united_is_one() {

@@ -35,7 +35,8 @@ impl Tracker {
         self.kept.on = true;
     }
 
-    /// The values that changed, at most about `limit` of them; the rest comes with the next calls.
+    /// The values that changed, at most about `limit` of them and those of a call together; the rest comes
+    /// with the next calls.
     /// `shift` is the clock's.
     pub fn take_changes(&mut self, limit: usize, shift: i64) -> Vec<Change> {
         let mut changes: Vec<Change> =
@@ -43,12 +44,14 @@ impl Tracker {
         while changes.len() < limit
             && let Some(index) = self.kept.calls.pop_front()
         {
-            changes.extend(self.call_change(index));
+            self.take_call(index, &mut changes);
         }
         while changes.len() < limit
             && let Some(index) = self.kept.channels.pop_front()
         {
-            changes.extend(self.channel_change(index));
+            if let Some(tracked) = self.channels.get(index as usize).filter(|tracked| tracked.dirty) {
+                self.take_call(tracked.group, &mut changes);
+            }
         }
         let endpoints = self.sides.take_changed(limit.saturating_sub(changes.len()));
         changes.extend(endpoints.into_iter().map(|endpoint| Value::Endpoint(endpoint).change()));
@@ -56,6 +59,15 @@ impl Tracker {
             changes.push(self.stream_value(shift).change());
         }
         changes
+    }
+
+    /// All that changed of one call, in one piece: of a part a restart would make a call of its own.
+    fn take_call(&mut self, index: GroupIndex, changes: &mut Vec<Change>) {
+        changes.extend(self.call_change(index));
+        let members = self.groups.get(index).map(|group| group.members.clone());
+        for member in members.into_iter().flatten() {
+            changes.extend(self.channel_change(member));
+        }
     }
 
     /// What belongs with the calls that ended: their values are removed, and what is left of a call that
