@@ -46,6 +46,10 @@ pub mod time;
 #[path = "../tests/support/captured_log.rs"]
 mod captured_log;
 
+#[cfg(all(test, feature = "daemon"))]
+#[path = "../tests/support/folder.rs"]
+mod folder;
+
 /// What must hold of any bytes from outside: the fuzz targets, which the tests try on their corpus.
 #[cfg(any(fuzzing, all(test, feature = "daemon")))]
 #[doc(hidden)]

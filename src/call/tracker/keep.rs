@@ -36,8 +36,7 @@ impl Tracker {
     }
 
     /// The values that changed, at most about `limit` of them and those of a call together; the rest comes
-    /// with the next calls.
-    /// `shift` is the clock's.
+    /// with the next calls. `shift` is the clock's.
     pub fn take_changes(&mut self, limit: usize, shift: i64) -> Vec<Change> {
         let mut changes: Vec<Change> =
             self.kept.removed.drain(..).map(|key| Change { key, value: None }).collect();
