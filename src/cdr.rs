@@ -8,6 +8,7 @@
 //! those of the live stream. [`source`] is the shell that reads files and databases; all else is pure.
 
 pub mod calls;
+pub mod cel;
 pub mod column;
 pub mod compare;
 pub mod csv;
@@ -19,3 +20,4 @@ pub mod range;
 pub mod row;
 #[cfg(feature = "daemon")]
 pub mod source;
+pub mod truth;

@@ -74,6 +74,11 @@ const CONFIG: &str = "/etc/ami2amo/ami2amo.toml";
 /// The configuration cannot be used.
 const EX_CONFIG: u8 = 78;
 
+/// What was asked for cannot be, whatever the configuration says.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Usage(String);
+
 /// Runs a command line to its end and returns its exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let parsed = Cli::read(arguments.into_iter().collect());
@@ -167,7 +172,8 @@ fn failure(error: &anyhow::Error) -> ExitCode {
     let is_config =
         |cause: &(dyn std::error::Error + 'static)| cause.is::<config::Error>() || cause.is::<pbxs::Error>();
     let is_config = error.chain().any(is_config);
-    ExitCode::from(if is_config { EX_CONFIG } else { 1 })
+    let is_usage = error.chain().any(<dyn std::error::Error>::is::<Usage>);
+    ExitCode::from(if is_config { EX_CONFIG } else { 1 + u8::from(is_usage) })
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

@@ -30,6 +30,19 @@ pub fn mono() -> MonoTime {
     MonoTime::from_micros(u64::try_from(since_origin.as_micros()).unwrap_or(u64::MAX))
 }
 
+/// Returns how far this host's local time is ahead of UTC now, in seconds.
+#[expect(unsafe_code, reason = "localtime_r(3) has no safe form in std")]
+pub fn utc_offset() -> i32 {
+    let seconds = host().seconds();
+    let mut local = std::mem::MaybeUninit::<libc::tm>::zeroed();
+    // SAFETY: both pointers are to values of ours; all bits zero are a `tm`, so it is one whatever is written.
+    let gmtoff = unsafe {
+        libc::localtime_r(&raw const seconds, local.as_mut_ptr());
+        local.assume_init().tm_gmtoff
+    };
+    i32::try_from(gmtoff).unwrap_or(0)
+}
+
 /// Waits until `at`; for ever when there is no such moment. Cancel safe.
 pub async fn sleep_until(at: Option<MonoTime>) {
     match at {
@@ -47,6 +60,12 @@ mod tests {
         let start = mono();
         sleep_until(Some(start.after(Duration::from_secs(90)))).await;
         assert_eq!(mono().since(start).as_secs(), 90);
+    }
+
+    #[test]
+    fn local_time_is_within_a_day_of_utc() {
+        let offset = utc_offset();
+        assert!(offset.abs() < 24 * 3600 && offset % (15 * 60) == 0, "{offset}");
     }
 
     #[tokio::test(start_paused = true)]

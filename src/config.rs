@@ -15,6 +15,7 @@ use crate::amo::settings::Settings as Amo;
 use crate::call::id::{AccountId, PbxName};
 use crate::call::policy::Policy as Calls;
 use crate::cdr::source::Source;
+use crate::cdr::source::events::Events;
 use crate::config::check::{Finding, Grade};
 use crate::config::file::File;
 use crate::config::surroundings::{Host, Surroundings};
@@ -59,6 +60,8 @@ pub struct Pbx {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cdr {
     pub source: Source,
+    /// Where its channel events are.
+    pub cel: Option<Events>,
     /// What lies further back is not looked for.
     pub look_back: Duration,
 }

@@ -14,6 +14,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use tokio::sync::{mpsc, watch};
@@ -151,7 +152,8 @@ impl Ways {
         };
         let policy = Arc::clone(&self.policy.borrow());
         let reader = revive::reader(&pbx.name, &policy, &kept);
-        let sink = Box::new(Door::new(self.store.clone(), pbx.name.clone()));
+        let hold = pbx.cdr.as_ref().map_or(Duration::ZERO, |_| gaps::HOLD);
+        let sink = Box::new(Door::new(self.store.clone(), pbx.name.clone(), hold));
         let (link, links) = watch::channel(Link::Connecting);
         let pulse: Arc<Pulse> = Arc::default();
         let way = Way {
@@ -243,7 +245,7 @@ mod tests {
         let session = session::Settings {
             username: "ami2amo".to_owned(),
             login: session::Login::Plain,
-            ping_interval: std::time::Duration::from_secs(10),
+            ping_interval: Duration::from_secs(10),
         };
         let secret = Secret::new(b"s".to_vec());
         let connection =

@@ -35,6 +35,8 @@ pub mod intake;
 #[cfg(feature = "daemon")]
 pub mod ops;
 pub mod outbox;
+#[cfg(feature = "daemon")]
+pub mod packing;
 pub mod panics;
 #[cfg(feature = "daemon")]
 pub mod replay;
@@ -43,6 +45,10 @@ pub mod time;
 #[cfg(all(test, feature = "daemon"))]
 #[path = "../tests/support/captured_log.rs"]
 mod captured_log;
+
+#[cfg(all(test, feature = "daemon"))]
+#[path = "../tests/support/folder.rs"]
+mod folder;
 
 /// What must hold of any bytes from outside: the fuzz targets, which the tests try on their corpus.
 #[cfg(any(fuzzing, all(test, feature = "daemon")))]

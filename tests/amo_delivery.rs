@@ -52,7 +52,7 @@ async fn a_call_that_ends_is_delivered_at_once_with_all_its_fields() {
     assert_eq!(
         stored.call,
         json!({"direction": "inbound", "uniq": "default-1795337591.4", "duration": 4, "source": "ami2amo",
-            "phone": "79161234568", "call_responsible": 504_142, "call_result": "Разговор состоялся",
+            "phone": "79161234568", "call_responsible": 504_142, "call_result": "Ответил 101 через 3 с",
             "call_status": 4, "responsible_user_id": 504_142, "created_by": 504_142,
             "created_at": 1_795_338_791, "request_id": "0"})
     );
@@ -70,8 +70,10 @@ async fn a_backlog_goes_in_batches_of_fifty() {
     let daemon = Setup::new(&fake.base_url()).start();
     daemon.enqueue(calls(120));
     daemon.wait_for_phases(&[Phase::Sent; 120]).await;
-    let sizes: Vec<usize> = fake.posts().iter().map(|post| post.body.as_array().unwrap().len()).collect();
-    assert_eq!(sizes, [50, 50, 20]);
+    let mut sizes: Vec<usize> = fake.posts().iter().map(|post| post.body.as_array().unwrap().len()).collect();
+    // Those in the air may overtake one another.
+    sizes.sort_unstable();
+    assert_eq!(sizes, [20, 50, 50]);
     assert_each_once(&fake, 120);
     daemon.stop().await;
 }
@@ -184,17 +186,19 @@ async fn a_refused_call_is_dead_and_its_batch_is_delivered() {
     daemon.wait_for_phases(&[Phase::Sent, Phase::Dead, Phase::Sent]).await;
     assert_each_once(&fake, 2);
     let State::Dead { reason, .. } = &daemon.queue.items()[1].state else { panic!() };
-    assert!(reason.contains("created_by: NotSupportedChoice"), "{reason}");
+    assert!(reason.contains("call_status: NotSupportedChoice"), "{reason}");
     daemon.stop().await;
 }
 
 #[tokio::test]
-async fn a_wrong_user_is_a_refused_call_and_no_unknown_number() {
+async fn a_wrong_user_is_no_unknown_number_and_keeps_no_call_out() {
     let fake = start(Options { users: Some(vec![1]), ..Options::default() }).await;
+    fake.fault(On::Users, 1, What::Status(403));
     let daemon = Setup::new(&fake.base_url()).start();
     daemon.enqueue(calls(1));
-    daemon.wait_for_phases(&[Phase::Dead]).await;
-    assert_eq!(fake.calls().len(), 0);
+    daemon.wait_for_phases(&[Phase::Sent]).await;
+    assert_each_once(&fake, 1);
+    assert_eq!(fake.calls()[0].call.get("responsible_user_id"), None);
     daemon.stop().await;
 }
 
@@ -324,7 +328,9 @@ async fn the_pace_keeps_to_seven_in_any_second() {
     daemon.enqueue(calls(10));
     daemon.wait_for_phases(&[Phase::Sent; 10]).await;
     assert_each_once(&fake, 10);
-    assert!(fake.requests().iter().all(|request| request.status == 200));
+    let is_fine =
+        |request: &fake_amo::Request| request.status == 200 || request.path.starts_with("/api/v4/users");
+    assert!(fake.requests().iter().all(is_fine));
     daemon.stop().await;
 }
 

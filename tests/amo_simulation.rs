@@ -73,7 +73,12 @@ impl World {
         let mut queue = MemoryQueue::new();
         let waiting = (1..=calls).map(|number| samples::call(&format!("1.{number}"))).collect();
         queue.enqueue(waiting, START).unwrap();
-        let now = Now { host: START, mono: MonoTime::from_micros(1), open_at: MonoTime::default() };
+        let now = Now {
+            host: START,
+            mono: MonoTime::from_micros(1),
+            open_at: MonoTime::default(),
+            ..Now::default()
+        };
         let courier = Courier::new(AccountId::default(), Arc::clone(&rules), calls);
         Self {
             courier,
@@ -113,6 +118,8 @@ impl World {
             }
             Effect::Lease { limit } => Outcome::Leased(self.queue.lease(&account, limit, now).unwrap()),
             Effect::NextDue => Outcome::NextDue(self.queue.next_due(&account).unwrap()),
+            Effect::Owing { limit } => Outcome::Owing(self.queue.owing(&account, limit, now).unwrap()),
+            Effect::FindSounds { .. } | Effect::Amend { .. } => panic!("nobody records calls in this world"),
             Effect::Intend { calls } => Outcome::Intended(self.queue.intend(&calls, now).unwrap()),
             Effect::Settle { rulings } => {
                 let settlements = rulings.into_iter().map(|ruling| ruling.settlement).collect();
@@ -131,6 +138,7 @@ impl World {
             Effect::ReadUnsorted | Effect::Search { .. } | Effect::Create { .. } => {
                 panic!("every number of this world is known")
             }
+            Effect::Keep { .. } | Effect::Ask(_) => panic!("nobody is named, and no tasks are made"),
             Effect::Announce(_) => return,
             Effect::Wait { until } => {
                 let wait = until.since(self.now.mono);

@@ -18,8 +18,9 @@ use std::path::{Path, PathBuf};
 
 use ami2amo::call::record::CallRecord;
 use ami2amo::config::file::File;
+use ami2amo::outbox::callback;
 use ami2amo::outbox::queue::{Item, Queue as _, State};
-use ami2amo::outbox::store::{Opened, Store};
+use ami2amo::outbox::store::{Opened, Shelf, Store};
 use serde_json::{Value, json};
 
 use database::Row;
@@ -215,6 +216,25 @@ fn an_old_call_goes_its_way_and_keeps_what_a_later_version_added() {
         assert_eq!(later("history"), seqs.len(), "calls that were sent since");
         let waiting = rows.iter().filter(|row| row.tree == "outbox").count();
         assert_eq!(later("outbox"), waiting);
+    }
+}
+
+#[test]
+fn an_old_task_is_gone_on_with_and_keeps_what_a_later_version_added() {
+    for version in versions() {
+        let dir = tempfile::tempdir().unwrap();
+        let rows = json_lines(&version.join("store.jsonl")).iter().map(Row::read).collect::<Vec<_>>();
+        database::build(&dir.path().join("queue"), &rows);
+        let store = Store::open(dir.path(), write::LATER).expect("an old store opens");
+        let tasks = store.list(Shelf::Tasks, "default/").unwrap();
+        assert!(!tasks.is_empty(), "{}", version.display());
+        for (key, value) in tasks {
+            assert_eq!(callback::number_of(&key), Some("9161234567"));
+            let mut before: Value = serde_json::from_slice(&value).unwrap();
+            before["later"] = json!({"than": [1, null]});
+            let row = callback::Row::read(before.to_string().as_bytes()).expect("it is a task");
+            assert_says_all(&serde_json::from_slice(&row.to_json()).unwrap(), &before);
+        }
     }
 }
 

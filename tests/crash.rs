@@ -10,7 +10,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use ami2amo::call::checkpoint::Value;
@@ -34,6 +33,8 @@ mod daemon;
 mod fake_ami;
 #[path = "support/fake_amo.rs"]
 mod fake_amo;
+#[path = "support/folder.rs"]
+mod folder;
 
 const ROUNDS: u32 = 20;
 const SEED: u64 = 20_261_128;
@@ -71,8 +72,8 @@ async fn killed_at_any_moment_it_delivers_every_call_once() {
     for round in 0..rounds {
         trial.round(round).await;
     }
-    trial.end().await;
-    let said = trial.verdict(rounds);
+    let log = trial.end().await;
+    let said = trial.verdict(rounds, &log);
     println!("crash: {said}");
 }
 
@@ -192,7 +193,7 @@ impl Trial {
             assert!(self.clock.sent.is_empty(), "it follows a PBX and has no store");
             return;
         }
-        copy_folder(&from, &copy);
+        folder::copy(&from, &copy);
         let mut store = Store::open(&copy, HostTime::default()).unwrap();
         let stats = store.stats().unwrap();
         self.tally.mid_post += u32::from(stats.by_phase.get(&Phase::Sending).is_some_and(|count| *count > 0));
@@ -213,8 +214,8 @@ impl Trial {
         fs::remove_dir_all(&copy).unwrap();
     }
 
-    /// The last life: all calls end, and what can be delivered is.
-    async fn end(&mut self) {
+    /// The last life: all calls end, and what can be delivered is. Returns its log.
+    async fn end(&mut self) -> String {
         self.amo.clear_faults();
         self.day.close();
         let (events, mut daemon) = self.live();
@@ -240,7 +241,7 @@ impl Trial {
                 line = daemon.next_line() => assert!(line.is_some(), "it ended by itself"),
             }
         }
-        daemon.stopped().await;
+        daemon.stopped().await
     }
 
     /// The calls that must arrive.
@@ -249,17 +250,23 @@ impl Trial {
         begun.filter(|(_, fate)| fate.stored || !fate.lacks(&[Part::Begin, Part::Answer, Part::End]))
     }
 
-    fn verdict(&self, rounds: u32) -> String {
+    fn verdict(&self, rounds: u32, log: &str) -> String {
         let mut notes: BTreeMap<String, Vec<Note>> = BTreeMap::new();
         for note in self.amo.calls() {
             notes.entry(phone(&note).to_owned()).or_default().push(note);
         }
-        let missing = self.due().find(|(call, _)| !notes.contains_key(&call.phone));
-        assert!(missing.is_none(), "never delivered: {missing:#?}");
+        let mut store = Store::open(&self.host.path("store"), HostTime::default()).unwrap();
+        let mut undelivered = Vec::new();
+        for (call, fate) in self.due().filter(|(call, _)| !notes.contains_key(&call.phone)) {
+            let known = store.find_uniqueid(&PbxName::default(), &call.uniqueid).unwrap();
+            let told: Vec<&str> = log.lines().filter(|line| line.contains(&call.uniqueid)).collect();
+            undelivered
+                .push(format!("{call:?}, {fate:?}; the store has {known:?}; the last log says {told:?}"));
+        }
+        assert!(undelivered.is_empty(), "never delivered: {undelivered:#?}");
         let twice: Vec<_> = notes.iter().filter(|(_, notes)| notes.len() > 1).collect();
         assert!(twice.is_empty(), "delivered twice: {twice:#?}");
         assert_eq!(self.amo.violations(), Vec::<String>::new());
-        let mut store = Store::open(&self.host.path("store"), HostTime::default()).unwrap();
         let stats = store.stats().unwrap();
         assert_eq!(stats.ended, stats.by_phase.values().sum::<u64>(), "the ledger");
         let (mut exact, mut survived) = (0, 0);
@@ -377,17 +384,4 @@ fn ids_sure_to_be_durable(log: &str) -> Vec<CallId> {
         }
     }
     ids
-}
-
-fn copy_folder(from: &Path, to: &Path) {
-    fs::create_dir(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_folder(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }

@@ -104,6 +104,36 @@ fn a_variable_that_every_event_carries_lets_no_other_through() {
     }
 }
 
+/// The captures have not all of them.
+#[test]
+fn every_variable_that_is_read_passes_both_filters() {
+    let read = [
+        "ANSWEREDTIME",
+        "ANSWEREDTIME_MS",
+        "__CALLFILENAME",
+        "CDR(recordingfile)",
+        "DIALSTATUS",
+        "EXTTOCALL",
+        "FORWARDEDBY",
+        "_FROM_DID",
+        "MIXMONITOR_FILENAME",
+        "MONITOR_FILENAME",
+        "VMSTATUS",
+        "VM_MESSAGEFILE",
+        "recordingfile",
+        "AMI2AMO_STATUS",
+    ];
+    for stanza in [SHIPPED, BY_NAME].map(|file| Stanza::of(&stanza::text(file))) {
+        for variable in read {
+            let event = format!(
+                "Event: VarSet\r\nPrivilege: dialplan,all\r\nChannel: PJSIP/101-00000001\r\n\
+                 Variable: {variable}\r\nValue: x\r\n\r\n"
+            );
+            assert!(stanza.passes(&event) && is_read("VarSet", &event), "{variable}");
+        }
+    }
+}
+
 /// MikoPBX gives a user that is made on its pages three filters of its own, and no others.
 #[test]
 fn with_the_filters_of_mikopbx_calls_are_the_same() {

@@ -43,6 +43,20 @@ fn without_the_flag_every_number_is_known() {
 }
 
 #[test]
+fn a_recording_that_is_there_is_printed_with_its_link() {
+    let folder = TempDir::new().unwrap();
+    let printed = |config: &str| printed(config, &[], &["ast22-vanilla/in-answered.ami"])[0][0].clone();
+    let url = "[amocrm]\nrecording-url = \"https://p/{file}\"\n";
+    let told = printed(url)["link"].as_str().unwrap().to_owned();
+    let name = told.strip_prefix("https://p/").unwrap();
+    let root = format!("{url}recording-root = {:?}\n", folder.path());
+    assert_eq!(printed(&root).get("link"), None, "there is no such file");
+    std::fs::write(folder.path().join(name.replace(".wav", ".mp3")), "sound").unwrap();
+    assert_eq!(printed(&root)["link"], json!(told.replace(".wav", ".mp3")));
+    assert_eq!(printed("[amocrm]\nlanguage = \"en\"\nusers.101 = 8\n")["call_result"], "Answered by 101 after 2 s");
+}
+
+#[test]
 fn every_policy_is_printed_as_it_would_be_posted() {
     for policy in ["park", "drop"] {
         assert_eq!(unknown(policy, "").len(), 1, "{policy}");
@@ -92,4 +106,72 @@ fn calls_of_two_accounts_are_in_requests_of_their_own() {
         })
         .collect();
     assert_eq!(said, [(json!(1), json!("ami2amo")), (json!(2), json!("Петербург"))]);
+}
+
+/// One inbound call for which two phones rang in vain.
+const MISSED: &str = "ast22-freepbx/in-ringgroup-noanswer.ami.gz";
+
+#[test]
+fn a_user_is_a_number_and_an_extension_without_one_a_text() {
+    let call = |config: &str| printed(config, &[], &[CALL])[0][0].clone();
+    let named = call("[amocrm]\ndefault-user = 7\nusers.101 = 8\n");
+    assert_eq!((&named["call_responsible"], &named["responsible_user_id"]), (&json!(8), &json!(8)));
+    assert_eq!(named["call_result"], "Ответил 101 через 2 с");
+    let default = call("[amocrm]\ndefault-user = 7\nnames.101 = \"Иванов\"\n");
+    assert_eq!((&default["call_responsible"], &default["created_by"]), (&json!(7), &json!(7)));
+    assert_eq!(default["call_result"], "Ответил доб. 101 Иванов через 2 с");
+    let text = call("[amocrm]\nnames.101 = \"Иванов\"\n");
+    assert_eq!((&text["call_responsible"], text.get("created_by")), (&json!("доб. 101 Иванов"), None));
+    let own = call("[amocrm]\nextension-text = \"{extension}?\"\n");
+    assert_eq!(own["call_responsible"], "101?");
+    let omitted = call("[amocrm]\nunmapped = \"omit\"\n");
+    assert_eq!(
+        (omitted.get("call_responsible"), &omitted["call_result"]),
+        (None, &json!("Ответил 101 через 2 с"))
+    );
+}
+
+/// 101 answered and handed the call to 102.
+const PASSED_ON: &str = "ast22-vanilla/in-blind-transfer.ami.gz";
+
+#[test]
+fn the_text_of_an_extension_is_told_of_that_one_only() {
+    let said = |users: &str| {
+        let config = format!("[amocrm]\ndefault-user = 7\n[amocrm.users]\n{users}");
+        printed(&config, &[], &[PASSED_ON])[0][0]["call_result"].as_str().unwrap().to_owned()
+    };
+    let both = said("101 = 8\n102 = 9\n");
+    assert!(both.starts_with("Ответил 101 "), "{both}");
+    let first = said("101 = 8\n");
+    assert!(first.starts_with("Ответил 101 ") && first.contains("доб. 102"), "{first}");
+}
+
+#[test]
+fn a_missed_call_is_booked_as_the_policy_says() {
+    let users = "[amocrm]\ndefault-user = 7\n[amocrm.users]\n101 = 8\n102 = 9\n103 = 10\n";
+    let booked = |missed: &str| {
+        printed(&format!("{users}[calls]\n{missed}\n"), &[], &[MISSED])[0][0]["call_responsible"].clone()
+    };
+    let (first, last) = (booked("missed = \"first\""), booked("missed = \"last\""));
+    assert!(first != last && first.is_u64() && last.is_u64(), "{first} {last}");
+    assert_eq!(booked("missed-responsible = \"last-rang\""), last);
+    assert_eq!(booked("missed-responsible = \"single-rang\""), 7);
+    assert_eq!(booked("missed-responsible = { fixed = \"103\" }"), 10);
+    // A replay asks nobody whose the number is.
+    assert_eq!(booked("missed-responsible = \"entity-owner\""), 7);
+}
+
+#[test]
+fn a_missed_call_makes_a_task_where_the_configuration_says_so() {
+    let config = "[amocrm]\ndefault-user = 7\n[amocrm.callback-task]\nmake = true\ndeadline = \"30m\"\n";
+    let lines = printed(config, &[], &[MISSED]);
+    let phone = lines[0][0]["phone"].as_str().unwrap().to_owned();
+    let till = lines[1]["body"][0]["complete_till"].clone();
+    assert!(till.as_i64().unwrap() > lines[0][0]["created_at"].as_i64().unwrap() + 1800);
+    let body = json!([{"entity_id": 0, "entity_type": "contacts", "task_type_id": 1,
+        "text": format!("Перезвонить {phone}: пропущенный звонок"), "complete_till": till,
+        "responsible_user_id": 7, "request_id": "0"}]);
+    assert_eq!(lines[1..], [json!({"post": "/api/v4/tasks", "account": "default", "body": body})]);
+    assert_eq!(printed(config, &[], &[CALL]).len(), 1, "a talk makes none");
+    assert_eq!(printed("[amocrm]\ndefault-user = 7\n", &[], &[MISSED]).len(), 1);
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ami2amo::ami::wire::{Frame, Kind};
-use ami2amo::call::checkpoint::Value;
+use ami2amo::call::checkpoint::{Change, Value};
 use ami2amo::call::id::PbxName;
 use ami2amo::call::policy::Policy;
 use ami2amo::call::record::Source;
@@ -160,6 +160,69 @@ fn keep(reader: &mut Reader, kept: &mut Kept) {
         };
     }
     assert!(!reader.has_changes());
+}
+
+#[test]
+fn what_changed_of_a_call_is_handed_out_in_one_piece() {
+    let names = ["1.1", "1.2", "1.3", "2.1", "2.2"];
+    let mut reader = start(&Kept::new());
+    for name in names {
+        let (linkedid, _) = name.split_once('.').unwrap();
+        let block = format!(
+            "Event: Newchannel\r\nTimestamp: 9.0\r\nChannel: PJSIP/{linkedid}-0000000{}\r\nChannelState: 0\r\n\
+             Uniqueid: {name}\r\nLinkedid: {linkedid}.1\r\n",
+            &name[2..]
+        );
+        reader.handle_frame(&Frame { kind: Kind::Event, block: block.as_bytes() }, None);
+    }
+    let mut parcels = Vec::new();
+    while reader.has_changes() {
+        let keys = reader.take_changes(1).into_iter().map(|change| change.key);
+        parcels.push(keys.filter(|key| key.starts_with("c/")).collect::<Vec<_>>());
+    }
+    parcels.retain(|channels| !channels.is_empty());
+    assert_eq!(parcels, [vec!["c/1.1", "c/1.2", "c/1.3"], vec!["c/2.1", "c/2.2"]]);
+}
+
+/// A kill between two parcels must not leave a store that claims to know of what the second one had.
+#[test]
+fn how_far_the_stream_is_kept_is_said_when_it_is() {
+    let mut reader = start(&Kept::new());
+    let event = |reader: &mut Reader, seconds: u32, name: &str| {
+        let block = format!(
+            "Event: Newchannel\r\nTimestamp: {seconds}.0\r\nChannel: PJSIP/{seconds}-1\r\nChannelState: 0\r\n\
+             Uniqueid: {name}\r\nLinkedid: {name}\r\n"
+        );
+        reader.handle_frame(&Frame { kind: Kind::Event, block: block.as_bytes() }, None);
+    };
+    let kept_until = |changes: Vec<Change>| {
+        let stream = changes.into_iter().find(|change| change.key == "s")?;
+        match Value::read(&stream.key, &stream.value?).unwrap() {
+            Value::Stream(stream) => Some(stream.now.micros() / 1_000_000),
+            Value::Channel(_) | Value::Call(_) | Value::Endpoint(_) => None,
+        }
+    };
+    for (seconds, name) in [(1, "1.1"), (2, "1.2"), (3, "1.3")] {
+        event(&mut reader, seconds, name);
+    }
+    assert_eq!(kept_until(reader.take_changes(1)), None);
+    event(&mut reader, 4, "1.4");
+    assert_eq!(kept_until(reader.take_changes(1)), None);
+    assert_eq!(kept_until(reader.take_changes(1)), Some(3), "of the fourth nothing is kept");
+    assert!(reader.has_changes());
+    assert_eq!(kept_until(reader.take_changes(1)), Some(4));
+    // What was handed out is lost: until it is written again, no more is said.
+    event(&mut reader, 5, "1.5");
+    event(&mut reader, 6, "1.6");
+    assert_eq!(kept_until(reader.take_changes(1)), None);
+    reader.keep_all();
+    for _ in 1..6 {
+        assert_eq!(kept_until(reader.take_changes(1)), None);
+    }
+    assert_eq!(kept_until(reader.take_changes(1)), Some(6));
+    while reader.has_changes() {
+        reader.take_changes(1);
+    }
 }
 
 /// What a merge leaves when a kill comes between two of its values.

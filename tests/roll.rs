@@ -14,7 +14,7 @@ use ami2amo::ami::wire::{Frame, Kind};
 use ami2amo::call::checkpoint::Value;
 use ami2amo::call::id::PbxName;
 use ami2amo::call::policy::Policy;
-use ami2amo::call::record::{CallRecord, Direction, Source};
+use ami2amo::call::record::{CallRecord, Direction, Outcome, Source};
 use ami2amo::call::tracker::Findings;
 use ami2amo::intake::reader::Reader;
 use ami2amo::time::PbxTime;
@@ -177,6 +177,26 @@ fn bridge(id: &str, kind: &str) -> String {
 
 fn both(bridge: &str) -> [(Leg, &str); 2] {
     [(TRUNK, bridge), (PHONE, bridge)]
+}
+
+/// Where the AMI user may not list channels, and the process was away when the ringing leg was hung up.
+#[test]
+fn a_leg_that_rings_for_somebody_who_is_gone_does_not_hold_its_call() {
+    let mut desk = Desk::new();
+    desk.event(0, "Newchannel", &TRUNK.headers("", 4));
+    desk.event(0, "Newchannel", &PHONE.headers("", 0));
+    let dial = TRUNK.headers("", 4) + &PHONE.headers("Dest", 0);
+    desk.event(0, "DialBegin", &(dial + "DialString: 101\r\n"));
+    let mut desk = desk.restart();
+    desk.pass(60);
+    assert_eq!(desk.calls(), [], "the caller waits");
+    desk.hang_up(70, TRUNK);
+    desk.pass(74);
+    assert_eq!(desk.calls(), [], "the leg may be hung up late");
+    desk.pass(76);
+    let call = desk.call();
+    assert_eq!((call.direction, call.outcome, call.partial), (Direction::Inbound, Outcome::NoAnswer, true));
+    assert_eq!(desk.reader.stats().open, 0);
 }
 
 #[test]

@@ -77,6 +77,50 @@ async fn a_call_is_delivered_within_seconds_of_its_hangup() {
     daemon.stopped().await;
 }
 
+/// A caller leaves a message; its file comes when the process that posted the call is gone.
+#[tokio::test]
+async fn the_link_to_a_message_follows_the_call_over_a_restart() {
+    let amo = fake_amo::start(Options::default()).await;
+    let call = missed_call("1795339565.1");
+    let middle = call.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap() + 4;
+    let variable = |name: &str, value: &str| {
+        format!(
+            "Event: VarSet\r\nTimestamp: 1795339566.000001\r\nChannel: PJSIP/trunk-msk-0000000a\r\n\
+             Variable: {name}\r\nValue: {value}\r\nUniqueid: 1795339565.1\r\nLinkedid: 1795339565.1\r\n\r\n"
+        )
+    };
+    let file = variable("VM_MESSAGEFILE", "/var/spool/asterisk/voicemail/default/101/INBOX/msg0000");
+    let said = variable("VMSTATUS", "SUCCESS");
+    let steps =
+        vec![Step::Send([&call[..middle], file.as_bytes(), said.as_bytes(), &call[middle..]].concat())];
+    let ami = FakeAmi::start(Script { steps, ..Script::default() }).await;
+    let host = host(&ami, &amo);
+    let folder = tempfile::tempdir().unwrap();
+    let keys = format!(
+        "default-user = 1\nrecording-wait = \"300ms\"\nvoicemail-root = {:?}\nvoicemail-url = \"https://p/{{file}}\"",
+        folder.path()
+    );
+    host.edit("default-user = 1", &keys);
+    let mut daemon = host.start();
+    delivered(&amo, 1).await;
+    daemon.logs("call delivered").await;
+    daemon.killed().await;
+    assert_eq!(amo.calls()[0].call.get("link"), None);
+    let inbox = folder.path().join("default/101/INBOX");
+    std::fs::create_dir_all(&inbox).unwrap();
+    std::fs::write(inbox.join("msg0000.wav"), "sound").unwrap();
+    ami.set_script(Script::default());
+    let mut daemon = host.start();
+    daemon.logs("the link to the recording was added").await;
+    daemon.stopped().await;
+    let calls = amo.calls();
+    assert_eq!(calls.len(), 1);
+    assert_eq!(calls[0].call["link"], "https://p/default/101/INBOX/msg0000.wav");
+    assert_eq!(calls[0].call["call_result"], "Клиент оставил голосовое сообщение");
+    assert_eq!(amo.violations(), Vec::<String>::new());
+    assert_eq!(host.stored().by_phase.get(&Phase::Sent), Some(&1));
+}
+
 /// A call that stands in the middle until the script goes on; its dial plan then says `MY_STATUS`.
 fn waiting_call() -> Vec<Step> {
     let call = missed_call("1795339565.1");

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ami2amo::call::id::{CallId, PbxName};
 use ami2amo::call::record::{CallRecord, Source};
+use ami2amo::call::why::Why;
 use ami2amo::clock;
 use ami2amo::outbox::queue::Queue as _;
 use ami2amo::outbox::store::Store;
@@ -104,6 +105,88 @@ async fn calls_of_a_cut_are_stored_once() {
     assert_eq!(stored(&host, seen).source, Source::Ami);
 }
 
+/// A call of two minutes ago that 101 answered after 3 s and a menu before; as a row, and as channel events.
+fn answered_behind_a_menu(start: i64) -> [String; 2] {
+    let [trunk, phone] = [("PJSIP/trunk-msk", 7), ("PJSIP/101", 8)];
+    let channel = |(endpoint, number): (&str, i64)| format!("{endpoint}-{:08x}", start + number);
+    let time = |at: i64| local::text((at + ZONE_S) * 1_000_000);
+    let row = format!(
+        "\"\",\"79161234567\",\"s\",\"ivr\",\"\",\"{}\",\"{}\",\"Dial\",\"PJSIP/101,25\",\"{}\",\"{}\",\"{}\",9,9,\"ANSWERED\",\
+         \"DOCUMENTATION\",\"{start}.7\",\"\",\"\",\"{start}.7\",9\n",
+        channel(trunk),
+        channel(phone),
+        time(start),
+        time(start),
+        time(start + 9),
+    );
+    let bridge = r#"{""bridge_id"":""b"",""bridge_technology"":""simple_bridge""}"#;
+    let event = |kind: &str, at: i64, of: (&str, i64), extra: &str| {
+        let (name, id) = (channel(of), of.1);
+        format!(
+            "\"{kind}\",\"{}.250000\",\"\",\"79161234567\",\"\",\"\",\"\",\"74957000101\",\"from-trunk\",\"{name}\",\"\",\"\",\"3\",\
+             \"\",\"{start}.{id}\",\"{start}.7\",\"\",\"\",\"\",\"{extra}\"\n",
+            start + at
+        )
+    };
+    let events = [
+        event("CHAN_START", 0, trunk, ""),
+        event("ANSWER", 0, trunk, ""),
+        event("CHAN_START", 3, phone, ""),
+        event("ANSWER", 6, phone, ""),
+        event("BRIDGE_ENTER", 6, phone, bridge),
+        event("BRIDGE_ENTER", 6, trunk, bridge),
+        event("HANGUP", 9, trunk, ""),
+        event("HANGUP", 9, phone, ""),
+    ];
+    [row, events.concat()]
+}
+
+#[tokio::test]
+async fn a_call_of_a_cut_is_told_from_its_channel_events() {
+    let seen = now() - 60;
+    let ami = FakeAmi::start(script(vec![Step::Send(events(seen)), Step::Hold, Step::Cut])).await;
+    let host = host_with_records(ami.port());
+    let [records, cel] = ["Master.csv", "cel.csv"].map(|name| host.path(name));
+    host.edit("kind = \"csv\"", &format!("kind = \"csv\"\ncel = \"{}\"", cel.display()));
+    let mut daemon = host.start();
+    daemon.logs("call ended").await;
+    ami.wait_for(LIMIT, |seen| seen.pings > 0).await;
+    ami.set_script(script(vec![]));
+    // It ended in the gap, whose first second is that of the last answered ping.
+    let missed = now() - 8;
+    let [row, entries] = answered_behind_a_menu(missed);
+    std::fs::write(&records, row).unwrap();
+    std::fs::write(&cel, entries).unwrap();
+    ami.go_on();
+    let found = daemon.logs("were taken from the PBX's records").await;
+    assert!(found.contains("added=1"), "{found}");
+    daemon.stopped().await;
+    let record = stored(&host, missed);
+    assert_eq!((record.source, record.responsible.as_deref()), (Source::Cdr, Some("101")));
+    assert_eq!((record.talk_seconds.millis(), record.wait_seconds.millis()), (3000, 6000));
+    assert!(record.why.contains(&Why::FromCdr { rows: 1, events: 8 }), "{:?}", record.why);
+}
+
+#[tokio::test]
+async fn channel_events_that_cannot_be_read_cost_no_call() {
+    let ami = FakeAmi::start(script(vec![Step::Send(events(now() - 60)), Step::Hold, Step::Cut])).await;
+    let host = host_with_records(ami.port());
+    let absent = host.path("absent.csv");
+    host.edit("kind = \"csv\"", &format!("kind = \"csv\"\ncel = \"{}\"", absent.display()));
+    let mut daemon = host.start();
+    daemon.logs("call ended").await;
+    ami.wait_for(LIMIT, |seen| seen.pings > 0).await;
+    ami.set_script(script(vec![]));
+    let missed = now() - 1;
+    add(&host.path("Master.csv"), &[missed]);
+    ami.go_on();
+    let told = daemon.logs("channel events cannot be read").await;
+    assert!(told.contains("absent.csv") && told.contains("No such file"), "{told}");
+    daemon.logs("added=1").await;
+    daemon.stopped().await;
+    assert!(stored(&host, missed).why.contains(&Why::FromCdr { rows: 1, events: 0 }));
+}
+
 #[tokio::test]
 async fn calls_of_a_time_without_a_daemon_are_stored_once() {
     let seen = now() - 60;
@@ -160,5 +243,73 @@ async fn records_that_cannot_be_read_are_told_and_tried_again() {
     ami.go_on();
     let told = daemon.logs("cannot be looked for yet").await;
     assert!(told.contains("Master.csv") && told.contains("No such file"), "{told}");
+    daemon.stopped().await;
+}
+
+/// Nothing runs on the PBX: so its list of channels says.
+fn no_channels() -> Step {
+    let list = "Event: CoreShowChannelsComplete\r\nEventList: Complete\r\nListItems: 0\r\n\r\n";
+    Step::Send(list.as_bytes().to_vec())
+}
+
+#[tokio::test]
+async fn a_call_that_rang_at_the_cut_is_told_by_the_records() {
+    let start = now() - 1;
+    let events = String::from_utf8(events(start)).unwrap();
+    let ringing = events.split_inclusive("\r\n\r\n").next().unwrap().as_bytes().to_vec();
+    let ami = FakeAmi::start(script(vec![Step::Send(ringing), Step::Hold, Step::Cut])).await;
+    let host = host_with_records(ami.port());
+    let mut daemon = host.start();
+    ami.wait_for(LIMIT, |seen| seen.pings > 0).await;
+    ami.set_script(script(vec![no_channels()]));
+    // It was answered while nobody looked, and was over before the next look.
+    let time = |at: i64| local::text((at + ZONE_S) * 1_000_000);
+    let answered = record(start)
+        .replace(",,", &format!(",\"{}\",", time(start + 1)))
+        .replace("2,0,\"NO ANSWER\"", "2,1,\"ANSWERED\"");
+    std::fs::write(host.path("Master.csv"), answered).unwrap();
+    ami.go_on();
+    daemon.logs("call ended").await;
+    let told = daemon.logs("is told by the PBX's records").await;
+    assert!(told.contains("Answered"), "{told}");
+    daemon.stopped().await;
+    assert_eq!(host.stored().ended, 1);
+    let record = stored(&host, start);
+    assert!(record.answered && !record.partial && record.source == Source::Cdr, "{record:?}");
+    assert_eq!((record.responsible.as_deref(), record.status), (Some("101"), Some(4)));
+    assert_eq!(record.started_at.micros() % 1_000_000, 500_000, "what was seen is as it was seen");
+}
+
+#[tokio::test]
+async fn records_that_hang_keep_no_other_pbx_waiting() {
+    let cut = || script(vec![Step::Send(events(now() - 5)), Step::Hold, Step::Cut]);
+    let (slow, quick) = (FakeAmi::start(cut()).await, FakeAmi::start(cut()).await);
+    let host = host_with_records(quick.port());
+    // A database that takes connections and says nothing.
+    let mute = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = mute.local_addr().unwrap().port();
+    let table = format!(
+        "[[pbx]]\nname = \"slow\"\nhost = \"127.0.0.1\"\nport = {}\nusername = \"ami2amo\"\nsecret-file = \"{}\"\n\
+         [pbx.cdr]\nkind = \"mysql\"\nuser = \"u\"\nport = {port}\n[amocrm]",
+        slow.port(),
+        host.path("secret").display(),
+    );
+    host.edit("[amocrm]", &table);
+    let mut daemon = host.start();
+    for ami in [&slow, &quick] {
+        ami.wait_for(LIMIT, |seen| seen.pings > 0).await;
+        ami.set_script(script(vec![]));
+    }
+    slow.go_on();
+    daemon.logs("calls of this time are looked for").await;
+    let missed = now() - 1;
+    add(&host.path("Master.csv"), &[missed]);
+    // The search at the slow one has begun when the quick one's gap comes.
+    let _asked = tokio::time::timeout(LIMIT, mute.accept()).await.unwrap().unwrap();
+    quick.go_on();
+    let told = daemon.logs("were taken from the PBX's records").await;
+    assert!(told.contains("pbx=default") && told.contains("added=1"), "{told}");
+    let told = daemon.logs("cannot be looked for yet").await;
+    assert!(told.contains("pbx=slow") && told.contains("did not answer within"), "{told}");
     daemon.stopped().await;
 }

@@ -7,8 +7,10 @@ use std::panic;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{env, fs, thread};
 
-use ruins::{CALLS, check, copy_dir, edit, folder, make, queue};
+use ruins::{CALLS, check, edit, folder, make, queue};
 
+#[path = "support/folder.rs"]
+mod folder;
 #[path = "support/ruins.rs"]
 mod ruins;
 #[path = "support/samples.rs"]
@@ -34,7 +36,7 @@ fn no_call_is_lost_at_whatever_length_the_database_is_cut() {
     let cut = |number: usize| {
         let less = 1 + u64::try_from(number).unwrap() * STRIDE % PART;
         let dir = folder();
-        copy_dir(whole.path(), dir.path());
+        folder::copy(whole.path(), dir.path());
         edit(&queue(dir.path()).join("db"), |bytes| bytes.truncate(usize::try_from(length - less).unwrap()));
         check(dir.path(), &all, &format!("cut by {less} of {length} bytes"))
     };

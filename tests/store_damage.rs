@@ -9,8 +9,10 @@ use std::{env, fs};
 use ami2amo::outbox::queue::{Phase, Queue};
 use ami2amo::outbox::store::{Error, Repair, Shelf, Store};
 
-use ruins::{CALLS, call, check, copy_dir, edit, folder, make, queue, time};
+use ruins::{CALLS, call, check, edit, folder, make, queue, time};
 
+#[path = "support/folder.rs"]
+mod folder;
 #[path = "support/ruins.rs"]
 mod ruins;
 #[path = "support/samples.rs"]
@@ -144,7 +146,7 @@ fn what_the_journal_has_is_never_lost_whatever_becomes_of_the_database() {
     for (what, trials, damage) in damages() {
         for seed in 0..trials * rounds() {
             let dir = folder();
-            copy_dir(whole.path(), dir.path());
+            folder::copy(whole.path(), dir.path());
             damage(dir.path(), &mut fastrand::Rng::with_seed(seed));
             let repair = check(dir.path(), &all, &format!("{what}, seed {seed}"));
             *repairs.entry(format!("{repair:?}")).or_default() += 1;
@@ -162,7 +164,7 @@ fn what_lies_in_the_bytes_is_never_lost_even_without_a_journal() {
     for (what, trials, damage) in damages() {
         for seed in 0..trials * rounds() {
             let dir = folder();
-            copy_dir(whole.path(), dir.path());
+            folder::copy(whole.path(), dir.path());
             damage(dir.path(), &mut fastrand::Rng::with_seed(seed));
             fs::remove_dir_all(dir.path().join("journal")).unwrap();
             let wanted = in_the_bytes(dir.path());
@@ -245,23 +247,23 @@ fn an_exchange_that_was_cut_short_is_finished_or_undone() {
             fs::create_dir(dir.join("queue.new")).unwrap();
             fs::write(dir.join("queue.new/db"), b"half").unwrap();
         }),
-        ("a copy was made", |dir| copy_dir(&queue(dir), &dir.join("queue.new"))),
+        ("a copy was made", |dir| folder::copy(&queue(dir), &dir.join("queue.new"))),
         ("the old one was set aside", |dir| {
-            copy_dir(&queue(dir), &dir.join("queue.new"));
+            folder::copy(&queue(dir), &dir.join("queue.new"));
             fs::rename(queue(dir), dir.join("queue.quarantine-20261122T085320Z")).unwrap();
         }),
         ("the old one was to be deleted", |dir| {
-            copy_dir(&queue(dir), &dir.join("queue.new"));
+            folder::copy(&queue(dir), &dir.join("queue.new"));
             fs::rename(queue(dir), dir.join("queue.old")).unwrap();
         }),
         ("the old one was half deleted", |dir| {
-            copy_dir(&queue(dir), &dir.join("queue.old"));
+            folder::copy(&queue(dir), &dir.join("queue.old"));
             fs::remove_file(dir.join("queue.old/db")).unwrap();
         }),
     ];
     for (what, prepare) in states {
         let dir = folder();
-        copy_dir(whole.path(), dir.path());
+        folder::copy(whole.path(), dir.path());
         prepare(dir.path());
         assert_eq!(check(dir.path(), &all, what), None);
         assert!(!dir.path().join("queue.new").exists() && !dir.path().join("queue.old").exists(), "{what}");

@@ -113,7 +113,12 @@ impl World {
         });
         let calls: Vec<_> = calls.collect();
         let mut coming = calls.into_iter();
-        let now = Now { host: START, mono: MonoTime::from_micros(1), open_at: MonoTime::default() };
+        let now = Now {
+            host: START,
+            mono: MonoTime::from_micros(1),
+            open_at: MonoTime::default(),
+            ..Now::default()
+        };
         let courier = Courier::new(AccountId::default(), Arc::clone(&rules), callers.len() as u64);
         Self {
             courier,
@@ -160,6 +165,8 @@ impl World {
             Effect::Look { limit } => Outcome::Unknown(self.queue.unknown(&account, limit, now).unwrap()),
             Effect::Lease { limit } => Outcome::Leased(self.queue.lease(&account, limit, now).unwrap()),
             Effect::NextDue => Outcome::NextDue(self.queue.next_due(&account).unwrap()),
+            Effect::Owing { limit } => Outcome::Owing(self.queue.owing(&account, limit, now).unwrap()),
+            Effect::FindSounds { .. } | Effect::Amend { .. } => panic!("nobody records calls in this world"),
             Effect::Intend { calls } => Outcome::Intended(self.queue.intend(&calls, now).unwrap()),
             Effect::Settle { rulings } => {
                 let settlements = rulings.into_iter().map(|ruling| ruling.settlement).collect();
@@ -188,6 +195,7 @@ impl World {
                 Some(created) => Outcome::Created(created),
                 None => return self.restart(),
             },
+            Effect::Keep { .. } | Effect::Ask(_) => panic!("nobody is named, and no tasks are made"),
             Effect::Announce(_) => return,
             Effect::Wait { until } => {
                 let wait = until.since(self.now.mono);
@@ -321,7 +329,7 @@ impl World {
         let is_listed = |thing: &&Thing| thing.number == number && thing.listed <= now;
         let leads: Vec<u64> = self.leads.iter().filter(is_listed).map(|_| 9).collect();
         let made = self.contacts.iter().filter(is_listed).map(|contact| contact.number.parse().unwrap());
-        made.map(|id| Known { id, leads: leads.clone() }).collect()
+        made.map(|id| Known { id, leads: leads.clone(), owner: None }).collect()
     }
 
     fn listed_notes(&self, uniqs: &BTreeSet<String>) -> BTreeMap<String, Note> {

@@ -92,7 +92,9 @@ fn posted(record: &CallRecord) {
     if record.skip.is_some() {
         return;
     }
-    let Ok(entry) = amo::entry(record, record.call_id.as_str(), &SETTINGS, 0) else { return };
+    let Ok(entry) = amo::entry(record, record.call_id.as_str(), &SETTINGS, &amo::Manner::default()) else {
+        return;
+    };
     let body: serde_json::Value = serde_json::from_slice(&amo::batch_json(&[entry])).expect("it is JSON");
     for (key, value) in body[0].as_object().expect("a call is an object") {
         let blank = value.as_str().is_some_and(|text| text.trim().is_empty());

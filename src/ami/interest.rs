@@ -66,6 +66,8 @@ pub fn wants_variable(name: &[u8], own: &[u8]) -> bool {
         name,
         b"ANSWEREDTIME"
             | b"ANSWEREDTIME_MS"
+            | b"CALLFILENAME"
+            | b"CDR(recordingfile)"
             | b"DIALSTATUS"
             | b"EXTTOCALL"
             | b"FORWARDEDBY"
@@ -73,5 +75,7 @@ pub fn wants_variable(name: &[u8], own: &[u8]) -> bool {
             | b"MIXMONITOR_FILENAME"
             | b"MONITOR_FILENAME"
             | b"VMSTATUS"
+            | b"VM_MESSAGEFILE"
+            | b"recordingfile"
     ) || name.starts_with(own)
 }

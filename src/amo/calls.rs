@@ -3,10 +3,15 @@
 //! amoCRM refuses a whole batch for one `null`, blank or unknown field, so an [`Entry`] leaves out
 //! what is not known, and [`entry`] refuses the call that could not be accepted.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::amo::settings::{Language, Length, Settings, TEXT_MAX, Unmapped};
-use crate::call::record::{CallRecord, Direction, Outcome};
+use crate::amo::limits::Limits;
+use crate::amo::recording;
+use crate::amo::result::Telling;
+use crate::amo::settings::{Length, Settings, TEXT_MAX};
+use crate::amo::who::{self, Who};
+use crate::call::record::{CallRecord, Direction};
+use crate::time::{HostTime, PbxTime};
 
 /// One call as amoCRM wants it. Never `updated_at`: it stays the server's, by which stored notes
 /// are found again.
@@ -36,7 +41,7 @@ pub struct Entry {
 
 /// Whom the feed shows. amoCRM takes a number for a user's id and a text for a user's name or
 /// phone: the two must not be mixed up.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Eq, PartialEq, Deserialize, Serialize)]
 #[serde(untagged)]
 pub enum Responsible {
     User(u64),
@@ -52,12 +57,35 @@ pub enum Unfit {
     LongPhone,
 }
 
-/// Longest recording link, in bytes: what browsers and proxies accept without question.
-pub const LINK_MAX: usize = 2048;
+/// Offsets of amoCRM's clock below this are no offsets, in microseconds.
+const NOISE: i64 = 2_000_000;
 /// The statuses that amoCRM documents.
 const STATUSES: std::ops::RangeInclusive<u8> = 1..=7;
 
-/// Writes one call. `offset` is how far the host's clock is ahead of the PBX's, in microseconds.
+/// How a call is told, beside what the settings say.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Manner<'m> {
+    pub clocks: Clocks,
+    /// What amoCRM was found to take.
+    pub limits: Limits,
+    /// The sound of the call below its folder, where that was looked for and found.
+    pub sound: Option<&'m str>,
+}
+
+/// The clocks by which the times of a call are told.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Clocks {
+    /// How far the host's clock is ahead of the PBX's, in microseconds.
+    pub host_ahead: i64,
+    /// How far amoCRM's clock is ahead of the host's, in microseconds.
+    pub amo_ahead: i64,
+    /// By the host's clock. No call began later; without it nothing is later.
+    pub now: Option<HostTime>,
+    /// How far local time is ahead of UTC, in seconds.
+    pub utc_offset: i32,
+}
+
+/// Writes one call, booked as the configuration alone says.
 ///
 /// # Errors
 /// When amoCRM would refuse the call, and the batch with it.
@@ -65,22 +93,36 @@ pub fn entry(
     record: &CallRecord,
     request_id: &str,
     settings: &Settings,
-    offset: i64,
+    manner: &Manner<'_>,
 ) -> Result<Entry, Unfit> {
-    let user = settings.user(record.responsible.as_deref());
+    entry_of(record, request_id, settings, manner, who::configured(record, settings))
+}
+
+/// As [`entry`], booked on `who`.
+///
+/// # Errors
+/// As [`entry`].
+pub fn entry_of(
+    record: &CallRecord,
+    request_id: &str,
+    settings: &Settings,
+    manner: &Manner<'_>,
+    who: Who,
+) -> Result<Entry, Unfit> {
+    let limits = manner.limits;
     Ok(Entry {
         direction: direction(record.direction),
         uniq: uniq(record),
         duration: duration(record, settings.duration),
-        source: source(record, settings),
-        link: link(record, settings),
+        source: source(record, settings, limits),
+        link: recording::link(record, settings, manner).filter(|_| limits.link),
         phone: phone(record)?,
-        call_responsible: responsible(record, user, settings.unmapped),
-        call_result: result(record, settings),
+        call_result: result(record, settings, limits, who.told.as_deref()),
+        call_responsible: who.shown,
         call_status: record.status.filter(|status| STATUSES.contains(status)),
-        responsible_user_id: user,
-        created_by: user,
-        created_at: Some(record.started_at.to_host(offset).seconds()).filter(|at| *at > 0),
+        responsible_user_id: who.user,
+        created_by: who.user,
+        created_at: Some(manner.clocks.told(record.started_at)).filter(|at| *at > 0),
         request_id: request_id.to_owned(),
     })
 }
@@ -95,8 +137,11 @@ pub fn uniq(record: &CallRecord) -> String {
     cut(record.call_id.as_str(), TEXT_MAX)
 }
 
-/// What the line of the call says, or else the account.
-fn source(record: &CallRecord, settings: &Settings) -> String {
+/// What the line of the call says, or else the account; our name, where amoCRM takes neither.
+fn source(record: &CallRecord, settings: &Settings, limits: Limits) -> String {
+    if !limits.source {
+        return Limits::SOURCE.to_owned();
+    }
     let own = record.line.source.as_deref().map(|source| cut(source.trim(), TEXT_MAX));
     own.filter(|source| !source.is_empty()).unwrap_or_else(|| settings.source.as_str().to_owned())
 }
@@ -128,104 +173,26 @@ fn phone(record: &CallRecord) -> Result<String, Unfit> {
     }
 }
 
-fn responsible(record: &CallRecord, user: Option<u64>, unmapped: Unmapped) -> Option<Responsible> {
-    match (user, unmapped) {
-        (Some(user), _) => Some(Responsible::User(user)),
-        (None, Unmapped::Omit) => None,
-        (None, Unmapped::Extension) => {
-            let extension = record.responsible.as_deref().filter(|text| !text.trim().is_empty())?;
-            Some(Responsible::Name(cut(extension, TEXT_MAX)))
-        }
-    }
+/// `told` is how an extension without a user is told.
+fn result(record: &CallRecord, settings: &Settings, limits: Limits, told: Option<&str>) -> Option<String> {
+    let Settings { results, language, .. } = settings;
+    let said = Telling { results, language: *language, max: limits.result_max, who: told }.of(record);
+    who::telling(said, told, limits.result_max.min(TEXT_MAX))
 }
 
-fn result(record: &CallRecord, settings: &Settings) -> Option<String> {
-    let words = match record.call_result.as_ref().or(settings.results.get(&record.outcome)) {
-        Some(own) => cut(own.trim(), TEXT_MAX),
-        None => words(record.outcome, record.direction, settings.language).to_owned(),
-    };
-    Some(words).filter(|words| !words.is_empty())
-}
-
-/// What a person reads under the call. The same outcome has two sides: who did not answer is the
-/// customer in one direction and the employee in the other.
-pub fn words(outcome: Outcome, direction: Direction, language: Language) -> &'static str {
-    let outbound = direction == Direction::Outbound;
-    match language {
-        Language::Ru => russian(outcome, outbound),
-        Language::En => english(outcome, outbound),
+impl Clocks {
+    /// The PBX's moment in amoCRM's seconds since 1970.
+    pub fn told(&self, at: PbxTime) -> i64 {
+        // The header by which it is measured has whole seconds, and is a while under way.
+        let amo_ahead = if self.amo_ahead.abs() < NOISE { 0 } else { self.amo_ahead };
+        let by_amo = |at: HostTime| HostTime::from_micros(at.micros().saturating_add(amo_ahead));
+        let told = by_amo(at.to_host(self.host_ahead));
+        self.now.map_or(told, |now| told.min(by_amo(now))).seconds()
     }
-}
-
-fn russian(outcome: Outcome, outbound: bool) -> &'static str {
-    match (outcome, outbound) {
-        (Outcome::Answered, _) => "Разговор состоялся",
-        (Outcome::Voicemail, false) => "Клиент оставил голосовое сообщение",
-        (Outcome::Voicemail, true) => "Ответил автоответчик",
-        (Outcome::Unavailable, false) => "Сотрудник недоступен",
-        (Outcome::Unavailable, true) => "Абонент недоступен",
-        (Outcome::WrongNumber, _) => "Неверный номер",
-        (Outcome::NoAnswer, false) => "Никто не ответил",
-        (Outcome::NoAnswer, true) => "Абонент не ответил",
-        (Outcome::Cancelled, false) => "Клиент не дождался ответа",
-        (Outcome::Cancelled, true) => "Сотрудник отменил вызов",
-        (Outcome::Abandoned, _) => "Клиент не дождался ответа сотрудника",
-        (Outcome::Declined, false) => "Сотрудник отклонил вызов",
-        (Outcome::Declined, true) => "Абонент отклонил вызов",
-        (Outcome::Congestion, _) => "Не удалось соединить: сбой связи",
-        (Outcome::Busy, false) => "Сотрудник был занят",
-        (Outcome::Busy, true) => "Абонент занят",
-        (Outcome::Fax, _) => "Факс",
-    }
-}
-
-fn english(outcome: Outcome, outbound: bool) -> &'static str {
-    match (outcome, outbound) {
-        (Outcome::Answered, _) => "Talked",
-        (Outcome::Voicemail, false) => "The customer left a voice message",
-        (Outcome::Voicemail, true) => "An answering machine picked up",
-        (Outcome::Unavailable, false) => "The employee was unavailable",
-        (Outcome::Unavailable, true) => "The customer was unavailable",
-        (Outcome::WrongNumber, _) => "Wrong number",
-        (Outcome::NoAnswer, false) => "Nobody answered",
-        (Outcome::NoAnswer, true) => "The customer did not answer",
-        (Outcome::Cancelled, false) => "The customer hung up before an answer",
-        (Outcome::Cancelled, true) => "The employee cancelled the call",
-        (Outcome::Abandoned, _) => "The customer hung up before reaching an employee",
-        (Outcome::Declined, false) => "The employee declined the call",
-        (Outcome::Declined, true) => "The customer declined the call",
-        (Outcome::Congestion, _) => "The call could not be connected",
-        (Outcome::Busy, false) => "The employee was busy",
-        (Outcome::Busy, true) => "The customer was busy",
-        (Outcome::Fax, _) => "Fax",
-    }
-}
-
-fn link(record: &CallRecord, settings: &Settings) -> Option<String> {
-    let link = settings.recording_url.as_ref()?.fill(&encoded(record.recording.as_deref()?)?);
-    (link.len() <= LINK_MAX).then_some(link)
-}
-
-/// The path of a recording below the monitor folder, percent-encoded; `None` for one that would
-/// leave the folder, because a browser resolves the dots before it asks.
-fn encoded(path: &str) -> Option<String> {
-    let path = path.trim_start_matches('/');
-    if path.is_empty() || path.split('/').any(|part| matches!(part, "" | "." | "..")) {
-        return None;
-    }
-    let mut text = String::with_capacity(path.len());
-    for byte in path.bytes() {
-        match byte {
-            b'/' | b'-' | b'.' | b'_' | b'~' => text.push(char::from(byte)),
-            byte if byte.is_ascii_alphanumeric() => text.push(char::from(byte)),
-            byte => text.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    Some(text)
 }
 
 /// The first `max` characters.
-fn cut(text: &str, max: usize) -> String {
+pub fn cut(text: &str, max: usize) -> String {
     text.chars().take(max).collect()
 }
 

@@ -5,6 +5,7 @@
 //! says whether the request can have reached amoCRM; no more than a megabyte of an answer is
 //! held. Dropping the future of a POST leaves its outcome unknown.
 
+mod aside;
 mod authorize;
 mod errands;
 pub mod granter;
@@ -207,6 +208,11 @@ impl Client {
     /// When amoCRM's last "stop" ends, for all that share the pace; in the past when it is over.
     pub fn open_at(&self) -> MonoTime {
         self.line.open_at()
+    }
+
+    /// How far amoCRM's clock is ahead of ours, in microseconds, by the last answer that told it.
+    pub fn ahead(&self) -> i64 {
+        self.line.ahead()
     }
 
     /// Reads the pages of one kind of entity until all is found; the error is what to return.

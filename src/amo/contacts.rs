@@ -9,6 +9,7 @@ use crate::amo::calls::Entry;
 use crate::amo::notes;
 use crate::amo::settings::unknown::Unknown;
 use crate::amo::settings::{TEXT_MAX, Text};
+use crate::amo::tasks;
 use crate::call::record::CallRecord;
 
 pub const CONTACTS_PATH: &str = "/api/v4/contacts";
@@ -16,6 +17,7 @@ pub const LEADS_PATH: &str = "/api/v4/leads";
 /// Where the answers have what was made.
 pub const CONTACTS: &str = "contacts";
 pub const LEADS: &str = "leads";
+const COMPANIES: &str = "companies";
 /// Digits by which amoCRM tells numbers apart.
 const TAIL: usize = 10;
 
@@ -95,6 +97,8 @@ pub struct Known {
     pub id: u64,
     /// Its leads.
     pub leads: Vec<u64>,
+    /// The user whose it is.
+    pub owner: Option<u64>,
 }
 
 /// What a search said.
@@ -176,13 +180,27 @@ pub fn search_path(number: &str) -> String {
     format!("{CONTACTS_PATH}?query={}&with=leads&limit=250", tail(number))
 }
 
+/// As [`search_path`], for companies.
+pub fn companies_path(number: &str) -> String {
+    format!("/api/v4/{COMPANIES}?query={}&limit=250", tail(number))
+}
+
+/// As [`read_search`], for companies.
+pub fn read_companies(reply: &Reply, number: &str) -> Search {
+    read_list(reply, COMPANIES, number)
+}
+
 /// Reads the answer to the search. amoCRM searches every field, so the numbers are compared here.
 pub fn read_search(reply: &Reply, number: &str) -> Search {
+    read_list(reply, CONTACTS, number)
+}
+
+fn read_list(reply: &Reply, list: &str, number: &str) -> Search {
     if reply.status == 204 {
         return Search::Read(Vec::new());
     }
     let json = answer::json_object(&reply.body);
-    let contacts = json.as_ref().and_then(|body| body.pointer("/_embedded/contacts")?.as_array());
+    let contacts = json.as_ref().and_then(|body| body.get("_embedded")?.get(list)?.as_array());
     let (200, Some(contacts)) = (reply.status, contacts) else {
         let account = notes::troubled(answer::account(reply, json.as_ref()));
         return Search::Unread { account, words: answer::words(reply, json.as_ref()) };
@@ -205,7 +223,7 @@ fn known(contact: &Value, wanted: &str) -> Option<Known> {
     numbers.any(|number| number == wanted).then_some(())?;
     let leads = list(contact.pointer("/_embedded/leads"));
     let leads = leads.iter().filter_map(|lead| id_of(lead.get("id"))).collect();
-    Some(Known { id: id_of(contact.get("id"))?, leads })
+    Some(Known { id: id_of(contact.get("id"))?, leads, owner: tasks::owner(contact) })
 }
 
 fn tags(tag: Option<&Text>) -> Option<Tags> {
@@ -228,7 +246,7 @@ mod tests {
     fn a_contact_and_its_lead_are_the_talkers() {
         let record = sample::call("1.1").record;
         let settings = settings();
-        let entry = calls::entry(&record, "0", &settings, 0).unwrap();
+        let entry = calls::entry(&record, "0", &settings, &calls::Manner::default()).unwrap();
         let contact = serde_json::to_value(Contact::new(&entry, &record, &settings.unknown)).unwrap();
         assert_eq!(
             contact,
@@ -249,7 +267,7 @@ mod tests {
     #[test]
     fn a_name_is_never_blank() {
         let record = sample::call("1.1").record;
-        let entry = calls::entry(&record, "0", &Settings::default(), 0).unwrap();
+        let entry = calls::entry(&record, "0", &Settings::default(), &calls::Manner::default()).unwrap();
         let named = |text: &str| name(&Text::try_from(text.to_owned()).unwrap(), &entry, &record);
         assert_eq!(named("{line}"), "79161234568");
         assert_eq!(named("{extension} {phone}"), "101 79161234568");
@@ -259,14 +277,14 @@ mod tests {
     fn only_a_phone_with_the_same_ten_digits_is_the_number() {
         let phone = |id: u64, code: &str, value: Value| {
             json!({"id": id, "custom_fields_values": [{"field_code": code, "values": [{"value": value}]}],
-                "_embedded": {"leads": [{"id": 9}]}})
+                "responsible_user_id": if id == 1 { 7 } else { 0 }, "_embedded": {"leads": [{"id": 9}]}})
         };
         let body = json!({"_embedded": {"contacts": [
             phone(1, "PHONE", json!("8 (916) 123-45-67")), phone(2, "PHONE", json!(79_161_234_567_u64)),
             phone(3, "PHONE", json!("79161234568")), phone(4, "EMAIL", json!("9161234567")),
             {"id": 5, "custom_fields_values": null}, null]}});
         let reply = Reply { status: 200, body: body.to_string().into_bytes(), ..Reply::default() };
-        let known = |id| Known { id, leads: vec![9] };
+        let known = |id| Known { id, leads: vec![9], owner: (id == 1).then_some(7) };
         assert_eq!(read_search(&reply, "+79161234567"), Search::Read(vec![known(1), known(2)]));
         let none = Reply { status: 204, ..Reply::default() };
         assert_eq!(read_search(&none, "1"), Search::Read(Vec::new()));

@@ -1,6 +1,7 @@
 //! Pure: the `[amocrm]` table of the configuration. Every key has a default but `base-url` and the
 //! token, which only what really talks to amoCRM needs.
 
+pub mod callback;
 pub mod unknown;
 
 // Addresses as `core` has them: values, without the sockets of `std::net`.
@@ -11,12 +12,15 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::amo::recording::{LinkTemplate, SearchTemplate};
+use crate::amo::result::Results;
+use crate::amo::settings::callback::CallbackTask;
 use crate::amo::settings::oauth::OAuth;
 use crate::amo::settings::proxy::ProxyUrl;
 use crate::amo::settings::unknown::Unknown;
 use crate::amo::token::{self, Secret};
 use crate::call::id::AccountId;
-use crate::call::record::Outcome;
+use crate::call::line::Language;
 use crate::time::span::Span;
 
 pub mod oauth;
@@ -62,27 +66,49 @@ pub struct Settings {
     pub users: BTreeMap<String, u64>,
     /// What is done for numbers that amoCRM does not know.
     pub unknown: Unknown,
+    /// Extension → name, for [`Unmapped::Text`].
+    pub names: BTreeMap<String, String>,
     /// What stands for an extension that no user is known for.
     pub unmapped: Unmapped,
+    /// [`Unmapped::Text`] with `{extension}` and `{name}` in it; unset, by the language.
+    pub extension_text: Option<Text>,
+    /// The task to call back after a missed call.
+    pub callback_task: CallbackTask,
     /// Which of the record's lengths becomes `duration`.
     pub duration: Length,
-    /// The language of `call_result`.
+    /// The language of `call_result`, where the line of the call has none.
     pub language: Language,
     /// Own words for outcomes, before those of `language`.
-    pub results: BTreeMap<Outcome, String>,
+    pub results: Results,
     /// Where recordings are heard: `https://pbx.example.org/rec/{file}`.
     pub recording_url: Option<LinkTemplate>,
+    /// The folder in which recordings are looked for; unset, the address is made of the name that
+    /// the PBX told. `{pbx}` stands for the PBX's name.
+    pub recording_root: Option<PathBuf>,
+    /// Where a recording lies below its folder that the PBX named otherwise, or not at all.
+    pub recording_search: Option<SearchTemplate>,
+    /// How long a call waits, after it came, for a recording that is not there yet.
+    pub recording_wait: Span,
+    /// How long the link of a call that was posted without one may come later.
+    pub recording_late: Span,
+    /// Where messages that callers left are heard.
+    pub voicemail_url: Option<LinkTemplate>,
+    /// The folder in which their files are looked for.
+    pub voicemail_root: Option<PathBuf>,
 }
 
-/// What `call_responsible` says when the extension has no user and there is no default user.
+/// What `call_responsible` says when the extension has no user and there is no default user, and what
+/// `call_result` adds of such an extension.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Unmapped {
-    /// Nothing: amoCRM would take a text for the name or phone of a user.
+    /// The extension with its name, as people read it.
     #[default]
-    Omit,
-    /// The extension as text.
+    Text,
+    /// The bare extension. amoCRM may take it for the phone of a user.
     Extension,
+    /// Nothing.
+    Omit,
 }
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Deserialize, Serialize)]
@@ -93,14 +119,6 @@ pub enum Length {
     Talk,
     /// Without the time in which no employee was on the line.
     Bridged,
-}
-
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Deserialize, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Language {
-    #[default]
-    Ru,
-    En,
 }
 
 /// `https://example.amocrm.ru`: scheme, host and perhaps a port, nothing behind them.
@@ -117,17 +135,10 @@ pub struct BaseUrl {
 #[serde(try_from = "String", into = "String")]
 pub struct Text(String);
 
-/// An `http(s)` address with `{file}` in it.
-#[derive(Clone, Debug, Eq, PartialEq, Deserialize, Serialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct LinkTemplate(String);
-
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Error {
     #[error("base-url {:?} must look like \"https://example.amocrm.ru\": scheme and host, no path", without_login(.0))]
     BaseUrl(String),
-    #[error("recording-url {:?} must be an http or https address with {{file}} in it", without_login(.0))]
-    LinkTemplate(String),
     #[error("a text of 1 to {TEXT_MAX} characters is needed")]
     Text,
     #[error("base-url is missing: the address of your account, like \"https://example.amocrm.ru\"")]
@@ -240,9 +251,10 @@ impl Settings {
         }
     }
 
-    /// The user that a call of `extension` is booked on.
-    pub fn user(&self, extension: Option<&str>) -> Option<u64> {
-        extension.and_then(|extension| self.users.get(extension)).copied().or(self.default_user)
+    /// The users that are named, each with where: an extension, or the key of the default.
+    pub fn named_users(&self) -> impl Iterator<Item = (&str, u64)> {
+        let default = self.default_user.map(|user| ("default-user", user));
+        self.users.iter().map(|(extension, user)| (extension.as_str(), *user)).chain(default)
     }
 }
 
@@ -265,11 +277,20 @@ impl Default for Settings {
             default_user: None,
             users: BTreeMap::new(),
             unknown: Unknown::default(),
+            names: BTreeMap::new(),
             unmapped: Unmapped::default(),
+            extension_text: None,
+            callback_task: CallbackTask::default(),
             duration: Length::default(),
             language: Language::default(),
-            results: BTreeMap::new(),
+            results: Results::new(),
             recording_url: None,
+            recording_root: None,
+            recording_search: None,
+            recording_wait: Span::from_secs(5),
+            recording_late: Span::from_hours(24),
+            voicemail_url: None,
+            voicemail_root: None,
         }
     }
 }
@@ -340,31 +361,6 @@ impl From<Text> for String {
     }
 }
 
-impl LinkTemplate {
-    /// The address with `file` (already encoded) in its place.
-    pub fn fill(&self, file: &str) -> String {
-        self.0.replace("{file}", file)
-    }
-}
-
-impl TryFrom<String> for LinkTemplate {
-    type Error = Error;
-
-    fn try_from(text: String) -> Result<Self, Error> {
-        let plain = text.bytes().all(|b| b.is_ascii_graphic());
-        match split_scheme(&text) {
-            Some((_, rest)) if plain && !rest.starts_with('{') && rest.contains("{file}") => Ok(Self(text)),
-            Some(_) | None => Err(Error::LinkTemplate(text)),
-        }
-    }
-}
-
-impl From<LinkTemplate> for String {
-    fn from(template: LinkTemplate) -> Self {
-        template.0
-    }
-}
-
 /// Whether the address is `https`, and what follows the scheme.
 fn split_scheme(url: &str) -> Option<(bool, &str)> {
     match url.split_once("://")? {
@@ -375,7 +371,7 @@ fn split_scheme(url: &str) -> Option<(bool, &str)> {
 }
 
 /// An address as it may be shown.
-fn without_login(url: &str) -> String {
+pub(super) fn without_login(url: &str) -> String {
     match url.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?))) {
         Some((scheme, (_, host))) => format!("{scheme}://…@{host}"),
         None => url.to_owned(),

@@ -192,7 +192,7 @@ mod tests {
         let settings: Settings = toml::from_str(keys).unwrap();
         let mut record = sample::call("1795337591.4").record;
         record.line = Terms { label: Some("Site".into()), pipeline: Some(5), ..Terms::default() };
-        let entry = calls::entry(&record, "0", &settings, 0).unwrap();
+        let entry = calls::entry(&record, "0", &settings, &calls::Manner::default()).unwrap();
         let item = serde_json::to_value(item(&entry, &record, &settings, false)).unwrap();
         assert_eq!(
             item,
@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn a_link_is_made_up_only_where_amocrm_wants_one() {
         let record = sample::call("1.1").record;
-        let entry = calls::entry(&record, "0", &Settings::default(), 0).unwrap();
+        let entry = calls::entry(&record, "0", &Settings::default(), &calls::Manner::default()).unwrap();
         let link = |needs| item(&entry, &record, &Settings::default(), needs).metadata.link;
         assert_eq!((link(false), link(true).as_deref()), (None, Some(NO_LINK)));
     }

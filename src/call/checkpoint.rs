@@ -149,6 +149,10 @@ pub struct ExtrasV1 {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub recordings: Vec<Recording>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hints: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub meant: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub forwarded_by: Option<String>,

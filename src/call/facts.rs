@@ -155,6 +155,10 @@ pub struct Extras {
     pub queue_abandoned: bool,
     pub did: Option<Box<str>>,
     pub recordings: Vec<Recording>,
+    /// Names that the dial plan has ready for recordings.
+    pub hints: Vec<Box<str>>,
+    /// The file of the message that was left, without an ending.
+    pub message: Option<Box<str>>,
     /// Extensions that the dial plan said it would call, whether or not a phone could ring.
     pub meant: Vec<Box<str>>,
     /// The extension whose forward made this channel, as the dial plan says.

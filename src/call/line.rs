@@ -38,6 +38,8 @@ pub struct Line {
     pub account: Option<AccountId>,
     /// The `source` of its calls in amoCRM.
     pub source: Option<String>,
+    /// The language of what amoCRM is told of its calls.
+    pub language: Option<Language>,
     /// Whether its calls are sent at all.
     pub send: bool,
     /// What is done for numbers that amoCRM does not know.
@@ -47,6 +49,7 @@ pub struct Line {
     /// The stage of leads.
     pub stage: Option<u64>,
     /// On whom a missed call is booked that several extensions were called for.
+    #[serde(alias = "missed-responsible")]
     pub missed: Option<Missed>,
 }
 
@@ -76,6 +79,15 @@ pub enum Unknown {
     Drop,
 }
 
+/// A language in which people are told of calls.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Language {
+    #[default]
+    Ru,
+    En,
+}
+
 /// What is agreed for a call by its line, as it is stored with the call. What a line leaves open is
 /// for the account's settings to say.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Deserialize, Serialize)]
@@ -85,6 +97,8 @@ pub struct Terms {
     pub label: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub language: Option<Language>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unknown: Option<Unknown>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -130,6 +144,7 @@ impl Line {
         Terms {
             label: self.label.clone(),
             source: self.source.clone(),
+            language: self.language,
             unknown: self.unknown.of(direction),
             pipeline: self.pipeline,
             stage: self.stage,
@@ -176,6 +191,7 @@ impl Default for Line {
             label: None,
             account: None,
             source: None,
+            language: None,
             send: true,
             unknown: ByDirection::default(),
             pipeline: None,

@@ -19,6 +19,7 @@ pub struct Policy {
     /// A shorter talk does not make an employee responsible, unless nobody talked longer.
     pub least_talk: Span,
     /// On whom a call is booked that several were called for and nobody answered.
+    #[serde(alias = "missed-responsible")]
     pub missed: Missed,
     pub transfers: Transfers,
     pub statuses: Statuses,
@@ -56,12 +57,18 @@ pub enum Responsible {
 pub enum Missed {
     /// On nobody: the account's default user.
     #[default]
+    #[serde(alias = "single-rang")]
     Nobody,
     /// On the extension that was called first.
+    #[serde(alias = "first-rang")]
     First,
     /// On the extension that was called last.
+    #[serde(alias = "last-rang")]
     Last,
+    /// On the owner of the contact that amoCRM has for the number; also where nobody was called.
+    EntityOwner,
     /// On this one.
+    #[serde(alias = "fixed")]
     Extension(String),
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::call::id::{AccountId, CallId, PbxName};
 use crate::call::line::Terms;
-use crate::call::why::Why;
+use crate::call::why::{PartialRule, Why};
 use crate::time::PbxTime;
 
 /// Version of [`CallRecord`]'s JSON; keys are only ever added, so it has been 1 from the start.
@@ -84,6 +84,12 @@ pub struct CallRecord {
     pub hangup_by: Option<HangupBy>,
     /// File name below the monitor folder, for answered calls.
     pub recording: Option<String>,
+    /// Names that the dial plan had ready for a recording, where none is known to have begun.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recording_hints: Vec<String>,
+    /// The message that the caller left: its file below the voicemail folder, without an ending.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
     /// Every channel of the call.
     pub uniqueids: Vec<String>,
     pub source: Source,
@@ -93,6 +99,13 @@ pub struct CallRecord {
     pub skip: Option<Skip>,
     #[serde(deserialize_with = "known")]
     pub why: Vec<Why>,
+}
+
+impl CallRecord {
+    /// Whether its end was not seen, so that somebody else may know more of it.
+    pub fn is_cut(&self) -> bool {
+        self.partial && self.why.contains(&Why::Partial { rule: PartialRule::EndNotSeen })
+    }
 }
 
 /// Who started the call.

@@ -45,8 +45,18 @@ pub enum Why {
     Skip { reason: Skip },
     /// Not all of the call was seen.
     Partial { rule: PartialRule },
-    /// Nobody followed the call: it was made of so many call detail records.
-    FromCdr { rows: u32 },
+    /// Nobody followed the call: it was made of so many call detail records, or of channel events with what
+    /// these say beside them.
+    FromCdr {
+        rows: u32,
+        #[serde(default, skip_serializing_if = "is_zero")]
+        events: u32,
+    },
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's form")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Deserialize, Serialize)]
@@ -91,6 +101,8 @@ pub enum ResponsibleRule {
     MissedFirst,
     MissedLast,
     MissedConfigured,
+    /// Nobody talked, and not exactly one was called: the owner of the contact in amoCRM is asked for.
+    EntityOwner,
     /// Nobody talked; the call would have been forwarded from it.
     Forwarding,
     /// The dial plan named it.

@@ -12,8 +12,9 @@ use crate::call::policy::Policy;
 use crate::call::record::{FinishedCall, Source, TimeSource};
 use crate::call::tracker::Tracker;
 use crate::call::why::Why;
+use crate::cdr::cel::entry::Entry;
+use crate::cdr::cel::{self, tell, whole};
 use crate::cdr::events::{self, Told, is_made_up};
-use crate::cdr::group;
 use crate::cdr::row::Row;
 use crate::time::PbxTime;
 
@@ -57,18 +58,27 @@ impl Live {
 
 /// The calls of `rows`, those among ourselves too, by beginning of their rows.
 pub fn calls(rows: &[Row], known: Known<'_>) -> Vec<CdrCall> {
-    let groups = group::groups(rows);
-    let told: Vec<Told> = groups.iter().map(events::tell).collect();
+    calls_with(rows, &[], known)
+}
+
+/// The calls of `rows` and of channel events of the same time, `entries`. Calls whose events are all there are
+/// told from them, the others from their rows.
+pub fn calls_with(rows: &[Row], entries: &[Entry], known: Known<'_>) -> Vec<CdrCall> {
+    let parts = cel::calls(rows, entries);
+    let told: Vec<Story> = parts.iter().map(Story::of).collect();
     // What the last row shows of an endpoint's side counts for the first call, too.
     let learned = learn(&told, known);
     let mut calls = Vec::new();
-    for (group, told) in groups.iter().zip(&told) {
-        let (Some(from), Some(to)) = (group.start(), group.end()) else { continue };
-        let ids: Vec<String> = group.ids().into_iter().map(str::to_owned).collect();
+    for (part, story) in parts.iter().zip(&told) {
+        let (Some(from), Some(to)) = (part.start(), part.end()) else { continue };
+        let ids: Vec<String> = part.ids().into_iter().map(str::to_owned).collect();
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let (rows, events) = (count(part.group.rows.len()), story.events());
         let setting = Setting { pbx: known.pbx, source: Source::Cdr, policy: known.policy };
-        for facts in follow(tracker(known.policy, &learned), told) {
+        for facts in follow(tracker(story.time(), known.policy, &learned), story) {
             for call in classify::classify(&facts, setting) {
-                let call = named(call, known.pbx, &ids, group.rows.len());
+                let mut call = named(call, known.pbx, &ids);
+                call.record.why.push(Why::FromCdr { rows, events });
                 calls.push(CdrCall { call, ids: ids.clone(), from, to });
             }
         }
@@ -77,15 +87,63 @@ pub fn calls(rows: &[Row], known: Known<'_>) -> Vec<CdrCall> {
     calls
 }
 
-fn tracker(policy: &Arc<Policy>, endpoints: &[Value]) -> Tracker {
-    let mut tracker = Tracker::new(TimeSource::Estimated, Arc::clone(policy));
+/// What is told of a call, and from what.
+enum Story {
+    Rows(Told),
+    Events(tell::Told, u32),
+}
+
+impl Story {
+    fn of(part: &cel::Call<'_>) -> Self {
+        if whole::is_whole(part) {
+            Self::Events(tell::tell(part), u32::try_from(part.entries.len()).unwrap_or(u32::MAX))
+        } else {
+            Self::Rows(events::tell(&part.group))
+        }
+    }
+
+    fn events(&self) -> u32 {
+        match self {
+            Self::Rows(_) => 0,
+            Self::Events(_, count) => *count,
+        }
+    }
+
+    fn time(&self) -> TimeSource {
+        match self {
+            Self::Events(told, _) if told.exact => TimeSource::Event,
+            Self::Events(..) | Self::Rows(_) => TimeSource::Estimated,
+        }
+    }
+
+    fn end(&self) -> Option<PbxTime> {
+        match self {
+            Self::Rows(told) => told.steps.last().map(|step| step.at),
+            Self::Events(told, _) => told.end(),
+        }
+    }
+
+    fn each(&self, mut take: impl FnMut(&Event<'_>, PbxTime)) {
+        match self {
+            Self::Rows(told) => {
+                for step in &told.steps {
+                    take(&Event { at: Some(step.at), what: step.event(&told.legs) }, step.at);
+                }
+            }
+            Self::Events(told, _) => told.each(take),
+        }
+    }
+}
+
+fn tracker(time: TimeSource, policy: &Arc<Policy>, endpoints: &[Value]) -> Tracker {
+    let mut tracker = Tracker::new(time, Arc::clone(policy));
     tracker.restore(endpoints.iter().filter(|value| matches!(value, Value::Endpoint(_))).cloned().collect());
     tracker
 }
 
 /// What is known of endpoints when all is told.
-fn learn(told: &[Told], known: Known<'_>) -> Vec<Value> {
-    let mut tracker = tracker(known.policy, known.endpoints);
+fn learn(told: &[Story], known: Known<'_>) -> Vec<Value> {
+    let mut tracker = tracker(TimeSource::Estimated, known.policy, known.endpoints);
     tracker.keep_changes();
     for told in told {
         tell(&mut tracker, told);
@@ -110,25 +168,22 @@ fn learn(told: &[Told], known: Known<'_>) -> Vec<Value> {
     }
 }
 
-fn follow(mut tracker: Tracker, told: &Told) -> Vec<CallFacts> {
+fn follow(mut tracker: Tracker, told: &Story) -> Vec<CallFacts> {
     tell(&mut tracker, told);
-    if let Some(last) = told.steps.last() {
+    if let Some(last) = told.end() {
         // Every channel is gone, so every call's grace comes to its end.
-        tracker.handle_timeout(last.at.after(std::time::Duration::from_mins(1)));
+        tracker.handle_timeout(last.after(std::time::Duration::from_mins(1)));
     }
     tracker.finish();
     std::iter::from_fn(|| tracker.poll_finished()).collect()
 }
 
-fn tell(tracker: &mut Tracker, told: &Told) {
-    for step in &told.steps {
-        let event = Event { at: Some(step.at), what: step.event(&told.legs) };
-        tracker.handle_event(&event, step.at);
-    }
+fn tell(tracker: &mut Tracker, told: &Story) {
+    told.each(|event, at| tracker.handle_event(event, at));
 }
 
-/// Puts ids that Asterisk gave in the place of those that were made up, and says where the call is from.
-fn named(mut call: FinishedCall, pbx: &PbxName, ids: &[String], rows: usize) -> FinishedCall {
+/// Puts ids that Asterisk gave in the place of those that were made up.
+fn named(mut call: FinishedCall, pbx: &PbxName, ids: &[String]) -> FinishedCall {
     let record = &mut call.record;
     let opener = record.call_id.as_str().strip_prefix(pbx.as_str()).and_then(|id| id.strip_prefix('-'));
     if let Some((id, rest)) =
@@ -146,7 +201,6 @@ fn named(mut call: FinishedCall, pbx: &PbxName, ids: &[String], rows: usize) -> 
     if record.uniqueids.is_empty() {
         record.uniqueids.extend(ids.iter().cloned());
     }
-    record.why.push(Why::FromCdr { rows: u32::try_from(rows).unwrap_or(u32::MAX) });
     call
 }
 
@@ -183,6 +237,6 @@ mod tests {
     fn a_record_says_where_it_is_from() {
         let record = &made_of(&[RANG])[0].call.record;
         assert_eq!((record.source, record.time), (Source::Cdr, TimeSource::Estimated));
-        assert!(record.why.contains(&Why::FromCdr { rows: 1 }));
+        assert!(record.why.contains(&Why::FromCdr { rows: 1, events: 0 }));
     }
 }

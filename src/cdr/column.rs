@@ -28,10 +28,16 @@ pub enum Column {
     Recording,
 }
 
-/// One record as the source has it.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Raw {
-    values: BTreeMap<Column, String>,
+/// One record as the source has it, by columns of some kind.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Raw<C = Column> {
+    values: BTreeMap<C, String>,
+}
+
+/// A kind of columns.
+pub trait Named: Copy + Ord {
+    /// The column that `name` is, if calls need it.
+    fn of_name(name: &str) -> Option<Self>;
 }
 
 /// What tables call them, in lower case: Asterisk's own modules, FreePBX and Issabel, `MikoPBX`.
@@ -58,17 +64,22 @@ const NAMES: &[(Column, &[&str])] = &[
     (Column::Recording, &["recordingfile"]),
 ];
 
-impl Column {
-    /// The column that `name` is, if calls need it.
-    pub fn of_name(name: &str) -> Option<Self> {
+impl Named for Column {
+    fn of_name(name: &str) -> Option<Self> {
         let name = name.to_ascii_lowercase();
         NAMES.iter().find(|(_, names)| names.contains(&name.as_str())).map(|(column, _)| *column)
     }
 }
 
-impl Raw {
+impl<C> Default for Raw<C> {
+    fn default() -> Self {
+        Self { values: BTreeMap::new() }
+    }
+}
+
+impl<C: Copy + Ord> Raw<C> {
     /// Sets a value; an empty one is none.
-    pub fn set(&mut self, column: Column, value: impl Into<String>) {
+    pub fn set(&mut self, column: C, value: impl Into<String>) {
         let value = value.into();
         if !value.is_empty() {
             self.values.insert(column, value);
@@ -76,13 +87,13 @@ impl Raw {
     }
 
     /// The value, if there is one.
-    pub fn get(&self, column: Column) -> Option<&str> {
+    pub fn get(&self, column: C) -> Option<&str> {
         self.values.get(&column).map(String::as_str)
     }
 }
 
-impl FromIterator<(Column, String)> for Raw {
-    fn from_iter<I: IntoIterator<Item = (Column, String)>>(values: I) -> Self {
+impl<C: Copy + Ord> FromIterator<(C, String)> for Raw<C> {
+    fn from_iter<I: IntoIterator<Item = (C, String)>>(values: I) -> Self {
         let mut raw = Self::default();
         values.into_iter().for_each(|(column, value)| raw.set(column, value));
         raw

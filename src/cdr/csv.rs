@@ -5,6 +5,7 @@
 
 use crate::ami::event::made_at;
 use crate::cdr::column::{Column, Raw};
+use crate::time::local;
 
 /// The columns that are always there; `None`: of no use to calls.
 const FIRST: [Option<Column>; 16] = [
@@ -47,11 +48,23 @@ pub fn record(line: &[u8]) -> Option<Raw> {
     };
     let columns = FIRST.iter().chain(named).chain(new);
     let raw: Raw = columns.zip(fields).filter_map(|(column, field)| Some(((*column)?, field))).collect();
-    raw.get(Column::Start).is_some().then_some(raw)
+    is_record(&raw).then_some(raw)
+}
+
+/// Whether columns have what belongs into them. `cdr_custom` writes files of the same name whose columns
+/// begin with another one: each would be taken for its neighbour.
+fn is_record(raw: &Raw) -> bool {
+    let is_time = |text: &str| local::parse(text).is_some();
+    let is_count = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_word = |text: &str| text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b' ');
+    raw.get(Column::Start).is_some_and(is_time)
+        && [Column::Answer, Column::End].into_iter().all(|column| raw.get(column).is_none_or(is_time))
+        && [Column::Duration, Column::Billsec].into_iter().all(|column| raw.get(column).is_some_and(is_count))
+        && raw.get(Column::Disposition).is_some_and(is_word)
 }
 
 /// The fields of a line, in which quotes within quotes are doubled; `None` when a quote is left open.
-fn fields(line: &[u8]) -> Option<Vec<String>> {
+pub(super) fn fields(line: &[u8]) -> Option<Vec<String>> {
     const FIELDS_MAX: usize = 64;
     let (mut fields, mut field, mut quoted) = (Vec::new(), Vec::new(), false);
     let mut bytes = line.iter().copied().peekable();
@@ -104,6 +117,15 @@ mod tests {
         check(",\"1795339635.20\",\"\",\"1795339635.19\",7", id, linked);
         check(",\"user\",\"\",\"1795339635.19\",7\r", None, linked);
         check(",\"1795339635.20\",\"user\",\"\",\"1795339635.19\",7", id, linked);
+    }
+
+    #[test]
+    fn columns_of_cdr_custom_are_not_taken_for_their_neighbours() {
+        let custom = "\"\"\"A\"\" <7916>\",\"7916\",\"101\",\"from-trunk\",\"PJSIP/t-1\",\"PJSIP/101-2\",\"Dial\",\"PJSIP/101,20\",\
+             \"2026-11-22 09:27:15\",\"2026-11-22 09:27:18\",\"2026-11-22 09:27:22\",\"7\",\"4\",\"ANSWERED\",\"DOCUMENTATION\",\
+             \"acc\",\"1795339635.20\",\"\",\"7\"";
+        assert_eq!(fields(custom.as_bytes()).unwrap().len(), 19);
+        assert_eq!(record(custom.as_bytes()), None);
     }
 
     #[test]

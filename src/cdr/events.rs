@@ -358,7 +358,7 @@ fn room(id: &str, conference: bool) -> Bridge<'_> {
 
 /// What of the row's application was for this channel; `None` when it was not dialled by this row: it was
 /// picked up, transferred to, or met in a room.
-fn dial_string(group: &Group<'_>, row: &Row) -> Option<String> {
+pub(super) fn dial_string(group: &Group<'_>, row: &Row) -> Option<String> {
     let app = row.lastapp.to_ascii_lowercase();
     let is_local = name::kind(&row.dstchannel) == name::Kind::Local;
     match app.as_str() {
@@ -408,7 +408,7 @@ fn reached(row: &Row) -> String {
     if row.dst == bare || is_short(&row.dst) { row.dst.clone() } else { format!("{}@{bare}", row.dst) }
 }
 
-fn status(group: &Group<'_>, row: &Row) -> &'static str {
+pub(super) fn status(group: &Group<'_>, row: &Row) -> &'static str {
     let another = |other: &&&Row| {
         other.channel == row.channel && other.disposition == Disposition::Answered && other.end >= row.end
     };

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::ami::event::made_at;
 use crate::cdr::row::{Disposition, Row};
 use crate::time::PbxTime;
 
@@ -24,21 +25,25 @@ pub fn groups(rows: &[Row]) -> Vec<Group<'_>> {
         for id in [&row.uniqueid, &row.linkedid].into_iter().filter(|id| !id.is_empty()) {
             unions.unite(at, *by_id.entry(id).or_insert(at));
         }
-        row.ends().for_each(|name| by_name.entry(name).or_default().push(at));
+        // A name that goes from call to call tells nothing that a linkedid does not tell better.
+        for name in row.ends().filter(|name| is_unique(name) || row.linkedid.is_empty()) {
+            by_name.entry(name).or_default().push(at);
+        }
     }
-    for same in by_name.values_mut() {
+    for (name, mut same) in by_name {
         same.sort_by_key(|at| rows[*at].start);
-        let mut last: Option<(usize, PbxTime)> = None;
-        for at in same.iter().copied() {
+        let mut last: Option<(usize, Stay<'_>)> = None;
+        for at in same {
+            let row = &rows[at];
             // Names begin anew when Asterisk does.
-            let reached = match last {
-                Some((other, end)) if rows[at].start <= end.after(TOUCH) => {
+            let stay = match last {
+                Some((other, stay)) if stay.goes_on(name, row) => {
                     unions.unite(at, other);
-                    end.max(rows[at].end)
+                    stay.with(name, row)
                 }
-                Some(_) | None => rows[at].end,
+                Some(_) | None => Stay { end: row.end, uniqueid: own_id(name, row) },
             };
-            last = Some((at, reached));
+            last = Some((at, stay));
         }
     }
     let mut found: BTreeMap<usize, Vec<&Row>> = BTreeMap::new();
@@ -53,15 +58,53 @@ pub fn groups(rows: &[Row]) -> Vec<Group<'_>> {
     groups
 }
 
+/// Whether Asterisk gives the name to one channel only as long as it runs: `PJSIP/101-0000001f`, `…;2`.
+/// Those of lines, `DAHDI/1-1`, go to every call on them.
+fn is_unique(name: &str) -> bool {
+    const DIGITS: usize = 8;
+    let name = name.strip_suffix(";1").or_else(|| name.strip_suffix(";2")).unwrap_or(name);
+    let is_hex = |text: &str| text.len() == DIGITS && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    name.rsplit_once('-').is_some_and(|(_, number)| is_hex(number))
+}
+
+/// A channel of some name, as far as rows told of it.
+#[derive(Clone, Copy)]
+struct Stay<'r> {
+    end: PbxTime,
+    /// Its id, once a row of its own told it.
+    uniqueid: Option<&'r str>,
+}
+
+impl<'r> Stay<'r> {
+    /// Whether `row`, which begins later, is of this channel and not of the next one with its name.
+    fn goes_on(self, name: &str, row: &'r Row) -> bool {
+        let id = own_id(name, row);
+        let touch = if is_unique(name) { TOUCH } else { Duration::ZERO };
+        let other_id = self.uniqueid.zip(id).is_some_and(|(known, id)| known != id);
+        // The line was free again when it was taken.
+        let made_later = id.and_then(|id| made_at(id.as_bytes())).is_some_and(|made| made >= self.end);
+        row.start <= self.end.after(touch) && !other_id && (is_unique(name) || !made_later)
+    }
+
+    fn with(self, name: &str, row: &'r Row) -> Self {
+        Self { end: self.end.max(row.end), uniqueid: self.uniqueid.or(own_id(name, row)) }
+    }
+}
+
+/// The id of the channel `name`, when the row is its own.
+fn own_id<'r>(name: &str, row: &'r Row) -> Option<&'r str> {
+    (row.channel == name && !row.uniqueid.is_empty()).then_some(row.uniqueid.as_str())
+}
+
 /// Disjoint sets of places.
-struct Unions(Vec<usize>);
+pub(super) struct Unions(Vec<usize>);
 
 impl Unions {
-    fn new(len: usize) -> Self {
+    pub(super) fn new(len: usize) -> Self {
         Self((0..len).collect())
     }
 
-    fn root(&mut self, mut at: usize) -> usize {
+    pub(super) fn root(&mut self, mut at: usize) -> usize {
         while self.0[at] != at {
             self.0[at] = self.0[self.0[at]];
             at = self.0[at];
@@ -69,7 +112,7 @@ impl Unions {
         at
     }
 
-    fn unite(&mut self, a: usize, b: usize) {
+    pub(super) fn unite(&mut self, a: usize, b: usize) {
         let (a, b) = (self.root(a), self.root(b));
         self.0[a.max(b)] = a.min(b);
     }
@@ -158,4 +201,84 @@ fn follows(earlier: &Row, next: &Row) -> bool {
     let unheard = earlier.answer.is_some_and(|answer| answer == earlier.end);
     let at_once = next.start == earlier.end || unheard && next.start > earlier.end;
     both && same_step(earlier, next) && other_end && at_once
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cdr::column::{Column, Raw};
+    use crate::cdr::row::Rows;
+
+    const EPOCH: i64 = 1_795_339_000;
+
+    /// A row of `channel` that reached `other`, from and to seconds after [`EPOCH`].
+    fn row(ends: [&str; 2], (from, to): (i64, i64), uniqueid: &str, linkedid: &str) -> Raw {
+        let text = |seconds: i64| crate::time::local::text((EPOCH + seconds) * 1_000_000);
+        let values = [
+            (Column::Channel, ends[0].to_owned()),
+            (Column::DstChannel, ends[1].to_owned()),
+            (Column::Start, text(from)),
+            (Column::End, text(to)),
+            (Column::Disposition, "ANSWERED".to_owned()),
+            (Column::Uniqueid, uniqueid.to_owned()),
+            (Column::Linkedid, linkedid.to_owned()),
+        ];
+        values.into_iter().collect()
+    }
+
+    fn id(second: i64, number: u32) -> String {
+        format!("{}.{number}", EPOCH + second)
+    }
+
+    #[track_caller]
+    fn check(raws: &[Raw], expected: &[usize]) {
+        let rows = Rows::read(raws, Some(0)).rows;
+        let sizes: Vec<_> = groups(&rows).iter().map(|group| group.rows.len()).collect();
+        assert_eq!(sizes, expected);
+    }
+
+    #[test]
+    fn customers_who_follow_each_other_on_a_line_are_apart() {
+        let (first, next) = (id(0, 1), id(20, 3));
+        let calls = |linked: [&str; 2]| {
+            [
+                row(["DAHDI/1-1", "SIP/101-00000001"], (0, 20), &first, linked[0]),
+                row(["DAHDI/1-1", "SIP/102-00000002"], (20, 40), &next, linked[1]),
+            ]
+        };
+        check(&calls([&first, &next]), &[1, 1]);
+        check(&calls(["", ""]), &[1, 1]);
+        // Out through the line, and then in through it.
+        let out = row(["SIP/101-00000001", "DAHDI/1-1"], (0, 20), &first, "");
+        check(&[out, row(["DAHDI/1-1", "SIP/102-00000002"], (20, 40), &next, "")], &[1, 1]);
+    }
+
+    #[test]
+    fn a_line_that_is_passed_on_is_one_call() {
+        let (first, line) = (id(0, 1), id(1, 2));
+        let out = row(["SIP/101-00000001", "DAHDI/1-1"], (0, 20), &first, "");
+        check(&[out, row(["DAHDI/1-1", "SIP/102-00000002"], (20, 40), &line, "")], &[2]);
+        let rows = [(0, 20), (20, 40)].map(|span| row(["DAHDI/1-1", "SIP/101-00000001"], span, "", ""));
+        check(&rows, &[2]);
+    }
+
+    #[test]
+    fn a_name_that_is_given_once_unites_rows_of_several_linkedids() {
+        let (first, next) = (id(0, 1), id(10, 2));
+        check(
+            &[
+                row(["PJSIP/t-00000001", "PJSIP/101-00000002"], (0, 20), &first, &first),
+                row(["PJSIP/101-00000003", "PJSIP/t-00000001"], (21, 40), &next, &next),
+            ],
+            &[2],
+        );
+        // Asterisk was started anew, and so were its names.
+        check(
+            &[
+                row(["PJSIP/t-00000001", "PJSIP/101-00000002"], (0, 20), &first, &first),
+                row(["PJSIP/t-00000001", "PJSIP/101-00000003"], (20, 40), &next, &next),
+            ],
+            &[1, 1],
+        );
+    }
 }

@@ -3,15 +3,20 @@
 //! Runs on whatever task asks; files are read on the blocking pool. Every step has a limit: a database
 //! that hangs costs one repair its turn and nobody else anything.
 
-use std::path::PathBuf;
+use std::fmt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::ami::connection::Secret;
 use crate::cdr::range::Range;
 use crate::cdr::row::{Row, Rows};
+#[cfg(not(any(feature = "cdr-mysql", feature = "cdr-postgres", feature = "cdr-sqlite")))]
+use crate::cdr::{cel::entry, column};
 use crate::time::PbxTime;
 
 mod csv;
+pub mod events;
+mod log;
 #[cfg(any(feature = "cdr-mysql", feature = "cdr-postgres", feature = "cdr-sqlite"))]
 mod sql;
 
@@ -51,6 +56,24 @@ pub struct Probe {
     pub newest: Option<PbxTime>,
     /// Records have linkedids: those of one call are surely found.
     pub linked: bool,
+    /// How many of the newest cannot be read.
+    pub unusable: u64,
+}
+
+/// What was read of a source.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Found {
+    pub rows: Vec<Row>,
+    pub unread: Vec<Unread>,
+    /// Records that were met and are none that can be read.
+    pub unusable: u64,
+}
+
+/// A file or table that may have something of the time that is meant, and cannot be read to its end.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Unread {
+    pub what: String,
+    pub cause: String,
 }
 
 /// Why records cannot be read. No message has a password in it.
@@ -58,6 +81,8 @@ pub struct Probe {
 pub enum Error {
     #[error("cannot read {}: is cdr_csv loaded (module show like cdr_csv), and the file readable by this user?", path.display())]
     File { path: PathBuf, source: std::io::Error },
+    #[error("cannot read {}: is cel_custom loaded (module show like cel_custom), and the file readable by this user?", path.display())]
+    EventsFile { path: PathBuf, source: std::io::Error },
     #[error("this ami2amo was built without {0}: build it with --features {1}, or take kind = \"csv\"")]
     NotBuilt(&'static str, &'static str),
     #[error("cannot ask the database at {place}: {detail}")]
@@ -68,8 +93,13 @@ pub enum Error {
     Column { place: String, table: String, column: &'static str },
     #[error("{place} did not answer within {} s", PATIENCE.as_secs())]
     Patience { place: String },
-    #[error("there are more than {ROWS_MAX} records within {hours} h: something is wrong with their times")]
-    TooMany { hours: u64 },
+    #[error("there are more than {ROWS_MAX} events of calls of one hour")]
+    TooManyEvents,
+    #[error(
+        "there are more than {ROWS_MAX} records around {at}: either their times are wrong, or this PBX is too large for \
+         its records to be read"
+    )]
+    TooMany { at: PbxTime },
 }
 
 /// Longest wait for one reading. An index on the time makes it milliseconds; a table of ten million rows
@@ -99,26 +129,44 @@ impl PartialEq for Source {
     }
 }
 
+impl Unread {
+    fn new(path: &Path, error: &std::io::Error) -> Self {
+        Self { what: path.display().to_string(), cause: error.to_string() }
+    }
+}
+
+impl fmt::Display for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.what, self.cause)
+    }
+}
+
 impl Source {
     /// The records that overlap `range`, by beginning. Records of calls that began up to
-    /// [`Range::LEAD`] before it are among them, so that calls are whole.
+    /// [`Range::LEAD`] before it are among them, so that calls are whole. What was met on the way and could
+    /// not be read is counted.
     ///
     /// # Errors
     /// When the source cannot be read: what to do.
-    pub async fn read(&self, range: Range) -> Result<Vec<Row>, Error> {
+    pub async fn read(&self, range: Range) -> Result<Found, Error> {
         let reading = async {
             match self {
-                Self::Csv { path } => csv::read(path.clone(), range).await,
-                Self::Mysql(_) | Self::Postgres(_) | Self::Sqlite { .. } => self.read_table(range).await,
+                Self::Csv { path } => {
+                    let text = log::read(path.clone(), range).await?;
+                    Ok((Rows::read(&text.lines, text.fallback), text.unread))
+                }
+                Self::Mysql(_) | Self::Postgres(_) | Self::Sqlite { .. } => {
+                    Ok((self.read_table(range).await?, Vec::new()))
+                }
             }
         };
-        let Rows { rows, .. } = self.patiently(reading).await?;
+        let (Rows { rows, unusable }, unread) = self.patiently(reading).await?;
         if rows.len() > ROWS_MAX {
-            return Err(Error::TooMany { hours: range.to.since(range.from).as_secs().div_ceil(3600) });
+            return Err(Error::TooMany { at: range.from });
         }
         let mut rows: Vec<Row> = rows.into_iter().filter(|row| range.overlaps(row)).collect();
         rows.sort_by_key(|row| (row.start, row.sequence));
-        Ok(rows)
+        Ok(Found { rows, unread, unusable })
     }
 
     /// Looks whether records can be read.
@@ -128,12 +176,15 @@ impl Source {
     pub async fn probe(&self) -> Result<Probe, Error> {
         let looking = async {
             match self {
-                Self::Csv { path } => csv::newest(path.clone()).await,
+                Self::Csv { path } => {
+                    log::newest(path.clone()).await.map(|text| Rows::read(&text.lines, text.fallback))
+                }
                 Self::Mysql(_) | Self::Postgres(_) | Self::Sqlite { .. } => self.newest_rows().await,
             }
         };
-        let Rows { rows, .. } = self.patiently(looking).await?;
+        let Rows { rows, unusable } = self.patiently(looking).await?;
         Ok(Probe {
+            unusable,
             newest: rows.iter().map(|row| row.end).max(),
             linked: rows.iter().any(|row| !row.linkedid.is_empty()),
         })
@@ -168,16 +219,35 @@ impl Source {
 
     #[cfg(not(any(feature = "cdr-mysql", feature = "cdr-postgres", feature = "cdr-sqlite")))]
     #[expect(clippy::unused_async, reason = "the drivers' is async")]
+    async fn read_linked(&self, _: [String; 2]) -> Result<Vec<column::Raw<entry::Column>>, Error> {
+        Err(self.not_built())
+    }
+
+    #[cfg(not(any(feature = "cdr-mysql", feature = "cdr-postgres", feature = "cdr-sqlite")))]
+    #[expect(clippy::unused_async, reason = "the drivers' is async")]
+    async fn newest_events(&self) -> Result<Vec<column::Raw<entry::Column>>, Error> {
+        Err(self.not_built())
+    }
+
+    #[cfg(not(any(feature = "cdr-mysql", feature = "cdr-postgres", feature = "cdr-sqlite")))]
+    #[expect(clippy::unused_async, reason = "the drivers' is async")]
     async fn newest_rows(&self) -> Result<Rows, Error> {
         Err(self.not_built())
     }
 
     #[cfg(not(all(feature = "cdr-mysql", feature = "cdr-postgres", feature = "cdr-sqlite")))]
     fn not_built(&self) -> Error {
-        match self {
-            Self::Csv { .. } | Self::Mysql(_) => Error::NotBuilt("MySQL", "cdr-mysql"),
-            Self::Postgres(_) => Error::NotBuilt("PostgreSQL", "cdr-postgres"),
-            Self::Sqlite { .. } => Error::NotBuilt("SQLite", "cdr-sqlite"),
-        }
+        self.lacks_driver().unwrap_or(Error::NotBuilt("MySQL", "cdr-mysql"))
+    }
+
+    /// That this build cannot ask such a source, where it cannot.
+    pub fn lacks_driver(&self) -> Option<Error> {
+        let (is_built, name, feature) = match self {
+            Self::Csv { .. } => return None,
+            Self::Mysql(_) => (cfg!(feature = "cdr-mysql"), "MySQL", "cdr-mysql"),
+            Self::Postgres(_) => (cfg!(feature = "cdr-postgres"), "PostgreSQL", "cdr-postgres"),
+            Self::Sqlite { .. } => (cfg!(feature = "cdr-sqlite"), "SQLite", "cdr-sqlite"),
+        };
+        (!is_built).then_some(Error::NotBuilt(name, feature))
     }
 }

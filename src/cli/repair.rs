@@ -13,23 +13,24 @@ use tokio::runtime::Builder;
 use crate::call::id::PbxName;
 use crate::call::policy::Policy;
 use crate::call::record::FinishedCall;
-use crate::cdr::calls::{CdrCall, Known, Live};
+use crate::cdr::calls::Known;
 use crate::cdr::compare::{self, Comparison};
-use crate::cdr::fetch;
+use crate::cdr::fetch::{self, Fetched};
 use crate::cdr::range::Range;
+use crate::cli::Usage;
 use crate::cli::language::{self, LanguageArgs};
-use crate::cli::store;
+use crate::cli::repair::stock::{Purpose, Stock};
 use crate::config::check::{self, Grade};
+use crate::config::file::File;
 use crate::config::surroundings::Host;
-use crate::config::{self, Cdr, Pbx};
+use crate::config::{self, Cdr};
 use crate::ops::repair;
 use crate::ops::screen;
-use crate::ops::words::looking;
-use crate::outbox::queue::{Enqueued, Queue as _};
-use crate::outbox::search::Wanted;
-use crate::outbox::store::Store;
+use crate::ops::words::{Language, looking};
 use crate::time::{HostTime, PbxTime};
 use crate::{clock, replay};
+
+mod stock;
 
 /// Which calls are looked at, and what is done about them.
 #[derive(Clone, Debug, clap::Args)]
@@ -59,106 +60,122 @@ pub struct Args {
 /// A call that is under way at the edge of the time is known by either side a little earlier.
 const EDGE: Duration = Duration::from_mins(5);
 
-/// Runs the comparison by the configuration at `config`; there is no difference, or all that was missing
-/// was stored: 0, else 1.
+/// Nothing has ended later than this after now, by any clock that is nearly right.
+const AHEAD: Duration = Duration::from_hours(1);
+
+/// Runs the comparison by the configuration at `config`; everything was read and there is no difference, or
+/// all that was missing was stored: 0, else 1.
 ///
 /// # Errors
-/// When the configuration, the records, the store or the output cannot be used.
+/// When the line, the configuration, the records, the store or the output cannot be used.
 pub fn run(args: &Args, config: &Path) -> anyhow::Result<ExitCode> {
     let language = args.language.language();
     let range = range(args, clock::host())?;
     let file = config::read(config, &Host::Look)?;
-    let (dir, policy) = (file.store.dir.clone(), Arc::new(file.calls.clone()));
-    let (findings, read) = check::examine(file, &Host::Look);
-    let Some(read) = read else {
-        let failed = findings.iter().filter(|finding| finding.grade == Grade::Fail).map(ToString::to_string);
-        bail!("{} cannot be used: {}", config.display(), failed.collect::<Vec<_>>().join("; "));
-    };
+    let policy = Arc::new(file.judgement());
+    let sources = sources(&file, args, config)?;
+    let purpose = if args.enqueue { Purpose::Enqueue } else { Purpose::Look };
+    let stock = Stock::find(&file.store.dir, purpose)?;
+    if let Some(obstacle) = stock.obstacle() {
+        if args.enqueue {
+            bail!(repair::cannot_enqueue(obstacle, language));
+        }
+        tell(&looking::as_of_journal(obstacle, language))?;
+    }
     let mut clean = true;
-    for (pbx, cdr) in chosen(args, &read.setup.pbxs)? {
-        let found = compare_one(pbx, cdr, &dir, &policy, range, args)?;
-        let stored = if args.enqueue { enqueue(&dir, &found.missing)? } else { 0 };
-        let settled = found.missing.is_empty() || args.enqueue;
-        clean &= settled && found.extra.is_empty() && found.different.is_empty();
+    for (pbx, cdr) in sources {
+        let mut found = compare_one(&pbx, &cdr, &stock, &policy, range, args)?;
+        let stored = args.enqueue.then(|| enqueue(&stock, &found)).transpose()?;
         let mut output = io::stdout().lock();
         let text = if args.json {
-            repair::json(&pbx.name, &found, stored)?
+            repair::json(&pbx, &found, stored.unwrap_or(0))?
         } else {
-            let page = repair::page(&pbx.name, range, &found, args.enqueue.then_some(stored), language);
-            screen::page(&page, language::paint(&output))
+            screen::page(&repair::page(&pbx, range, &found, stored, language), language::paint(&output))
         };
         output.write_all(text.as_bytes()).and_then(|()| output.flush()).context("cannot print")?;
+        if stored.is_some() {
+            found.missing.retain(|call| call.ids.is_empty());
+        }
+        clean &= found.is_clean();
     }
     Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn chosen<'p>(args: &Args, pbxs: &'p [Pbx]) -> anyhow::Result<Vec<(&'p Pbx, &'p Cdr)>> {
-    let is_meant = |pbx: &&Pbx| args.pbx.as_ref().is_none_or(|name| *name == pbx.name);
-    let meant: Vec<&Pbx> = pbxs.iter().filter(is_meant).collect();
-    if let (Some(name), []) = (&args.pbx, &meant[..]) {
-        let names: Vec<_> = pbxs.iter().map(|pbx| pbx.name.as_str()).collect();
-        bail!("there is no PBX \"{name}\" in the configuration; it has {}", names.join(", "));
-    }
-    let chosen: Vec<_> = meant.into_iter().filter_map(|pbx| Some((pbx, pbx.cdr.as_ref()?))).collect();
-    if chosen.is_empty() {
-        bail!("no table [pbx.cdr] says where the PBX's records are: docs/cdr.md has recipes");
-    }
-    Ok(chosen)
+fn tell(text: &str) -> anyhow::Result<()> {
+    writeln!(io::stderr(), "ami2amo: {text}").context("cannot print")
 }
 
+/// Where the records are of the PBXs that are meant.
+fn sources(file: &File, args: &Args, config: &Path) -> anyhow::Result<Vec<(PbxName, Cdr)>> {
+    if let Some(name) = args.pbx.as_ref().filter(|name| file.pbx.iter().all(|pbx| pbx.name != **name)) {
+        let names: Vec<_> = file.pbx.iter().map(|pbx| pbx.name.as_str()).collect();
+        let names = names.join(", ");
+        bail!(Usage(format!("there is no PBX \"{name}\" in the configuration; it has {names}")));
+    }
+    let (findings, sources) = check::records(file, args.pbx.as_ref(), &Host::Look);
+    for finding in findings.iter().filter(|finding| finding.grade == Grade::Warn) {
+        tell(&finding.to_string())?;
+    }
+    Ok(sources.ok_or_else(|| config::Error::Wrong { path: config.to_owned(), findings })?)
+}
+
+/// Returns whether all of the records could be read, too.
 fn compare_one(
-    pbx: &Pbx,
+    pbx: &PbxName,
     cdr: &Cdr,
-    dir: &Path,
+    stock: &Stock<'_>,
     policy: &Arc<Policy>,
     range: Range,
     args: &Args,
 ) -> anyhow::Result<Comparison> {
-    let wide = range.widened(EDGE);
-    let wanted = Wanted::Ended { pbx: pbx.name.clone(), from: wide.from, to: wide.to };
-    let looked = store::look(dir, &wanted)?;
-    if let Some(obstacle) = &looked.obstacle {
+    let live = stock.live(pbx)?;
+    let known = Known { pbx, policy, endpoints: &live.endpoints };
+    let fetched = fetch(cdr, known, range.widened(EDGE));
+    let fetched = fetched.with_context(|| format!("cannot read the records of \"{pbx}\""))?;
+    tell_unread(&fetched, args.language.language())?;
+    let Fetched { calls, unread, unusable, .. } = fetched;
+    let stored = stock.stored(pbx, range, &calls)?;
+    if range.from < stored.since {
+        let (from, since) = (&args.from, stored.since);
+        let text = repair::forgotten(from, since, args.language.language());
         if args.enqueue {
-            bail!(repair::cannot_enqueue(obstacle, args.language.language()));
+            bail!(Usage(text));
         }
-        let told = looking::as_of_journal(obstacle, args.language.language());
-        writeln!(io::stderr(), "ami2amo: {told}").context("cannot print")?;
+        tell(&text)?;
     }
-    let live = if looked.obstacle.is_none() { live(dir, &pbx.name) } else { Live::default() };
-    let known = Known { pbx: &pbx.name, policy, endpoints: &live.endpoints };
+    let found = compare::compare(calls, &stored.records, &stored.open, range);
+    let files = u64::try_from(unread.len()).unwrap_or(u64::MAX);
+    Ok(Comparison { unread: unusable.saturating_add(files), ..found })
+}
+
+fn fetch(cdr: &Cdr, known: Known<'_>, range: Range) -> anyhow::Result<Fetched> {
     let runtime = Builder::new_current_thread().enable_io().enable_time().build();
     let runtime = runtime.context("cannot start the runtime")?;
-    let calls = runtime.block_on(fetch::calls(&cdr.source, known, wide));
-    let calls = calls.with_context(|| format!("cannot read the records of \"{}\"", pbx.name))?;
-    let stored: Vec<_> = looked.search.found.into_iter().map(|found| found.call.record).collect();
-    Ok(compare::compare(calls, &stored, &live.open, range))
+    let fetched = runtime.block_on(fetch::calls(&cdr.source, cdr.cel.as_ref(), known, range));
+    // A file on a server that is gone is waited for by a thread that nobody can end.
+    runtime.shutdown_background();
+    Ok(fetched?)
 }
 
-/// What the daemon wrote down of the calls in progress.
-fn live(dir: &Path, pbx: &PbxName) -> Live {
-    if !dir.join("queue").exists() {
-        return Live::default();
-    }
-    let kept = Store::open_unrepaired(dir, clock::host()).ok().and_then(|store| store.checkpoints(pbx).ok());
-    kept.map_or_else(Live::default, |kept| Live::read(&kept))
+fn tell_unread(fetched: &Fetched, language: Language) -> anyhow::Result<()> {
+    let files = fetched.unread.iter().map(|file| looking::unread(&file.to_string(), language));
+    let events = fetched.unread_events.iter();
+    let events = events.map(|events| looking::unread_events(&events.to_string(), language));
+    files.chain(events).try_for_each(|told| tell(&told))
 }
 
-/// Stores calls; returns how many were new.
-fn enqueue(dir: &Path, missing: &[CdrCall]) -> anyhow::Result<usize> {
-    if missing.is_empty() {
-        return Ok(0);
-    }
-    let opened = Store::open(dir, clock::host());
-    let mut store = opened.with_context(|| format!("cannot open the store in {}", dir.display()))?;
-    let calls: Vec<FinishedCall> = missing.iter().map(|missing| missing.call.clone()).collect();
-    let taken = store.enqueue(calls, clock::host()).context("cannot write to the store")?;
-    Ok(taken.iter().filter(|taken| matches!(taken, Enqueued::New(_))).count())
+/// Stores what is missing and cannot be stored already under an id that the records have not; returns how
+/// many were new.
+fn enqueue(stock: &Stock<'_>, found: &Comparison) -> anyhow::Result<usize> {
+    let calls: Vec<FinishedCall> = found.storable().map(|missing| missing.call.clone()).collect();
+    stock.enqueue(calls)
 }
 
 fn range(args: &Args, now: HostTime) -> anyhow::Result<Range> {
     let (from, to) = (moment(&args.from, now)?, moment(&args.to, now)?);
+    let to = to.min(PbxTime::from_micros(now.micros()).after(AHEAD));
     if from >= to {
-        bail!("--from {} is not before --to {}", args.from, args.to);
+        bail!(Usage(format!("--from {} is not before --to {}, or lies ahead", args.from, args.to)));
     }
     Ok(Range { from, to })
 }
@@ -173,8 +190,10 @@ fn moment(text: &str, now: HostTime) -> anyhow::Result<PbxTime> {
         let time: jiff::civil::DateTime = text.parse().ok()?;
         jiff::tz::TimeZone::UTC.to_timestamp(time).ok()
     });
-    let at = at.with_context(|| {
-        format!("{text:?} is no time: write it as 2026-11-28T07:00:00Z, '2026-11-28 07:00' (UTC) or 3h")
+    let at = at.ok_or_else(|| {
+        Usage(format!(
+            "{text:?} is no time: write it as 2026-11-28T07:00:00Z, '2026-11-28 07:00' (UTC) or 3h"
+        ))
     })?;
     Ok(PbxTime::from_micros(at.as_microsecond()))
 }

@@ -1,17 +1,22 @@
 //! `ami2amo replay`: connects a replay with the standard streams.
 
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use anyhow::Context as _;
+
 use crate::call::record::CallRecord;
 use crate::cli::replay::requests::Requests;
+use crate::clock;
 use crate::config;
 use crate::config::file::File;
 use crate::config::surroundings::Host;
+use crate::outbox::finder;
 use crate::replay::{self, Args, End, Surroundings};
 
+mod callbacks;
 mod requests;
 
 /// Replays captures. No configuration is needed; of one that is named, the policy, what amoCRM is
@@ -25,7 +30,7 @@ pub fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<ExitCode> {
         None => File::default(),
     };
     let accounts = std::iter::once(&config.amocrm).chain(&config.account).cloned().collect();
-    let mut requests = Requests::new(accounts, args.unknown_numbers);
+    let mut requests = Requests::new(accounts, args.unknown_numbers, finder::look, clock::utc_offset());
     let mut request = |records: &[CallRecord]| requests.lines(records);
     let (mut input, mut output, mut messages) = (io::stdin(), io::stdout(), io::stderr());
     let around = Surroundings {
@@ -38,6 +43,12 @@ pub fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<ExitCode> {
         request: &mut request,
     };
     let end = replay::run(args, Arc::new(config.judgement()), around)?;
+    let owners = requests.owners();
+    if owners > 0 {
+        let words =
+            "missed calls would be booked on the owners of their contacts, and a replay asks nobody for them";
+        writeln!(messages, "{owners} {words}").context("cannot print")?;
+    }
     Ok(match end {
         End::AllRead => ExitCode::SUCCESS,
         End::SomeFailed => ExitCode::FAILURE,

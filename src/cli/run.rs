@@ -38,7 +38,11 @@ pub fn run(path: &Path, log_format: Option<Format>) -> anyhow::Result<()> {
     let store = Notifier::while_starting(|| open_store(&config.setup))?;
     // One thread does all but the intake and the store: what it does is small, and memory is kept small.
     let runtime = Builder::new_current_thread().enable_io().enable_time().build();
-    runtime.context("cannot start the runtime")?.block_on(serve(path, config, store))
+    let runtime = runtime.context("cannot start the runtime")?;
+    let ended = runtime.block_on(serve(path, config, store));
+    // A file of records on a server that is gone is waited for by a thread that nobody can end.
+    runtime.shutdown_background();
+    ended
 }
 
 async fn serve(path: &Path, config: Config, store: Handle) -> anyhow::Result<()> {

@@ -67,12 +67,13 @@ fn open(dir: &Path) -> Result<Store, Obstacle> {
     })
 }
 
-fn unreadable(dir: &Path) -> String {
+pub(super) fn unreadable(dir: &Path) -> String {
     format!("cannot read the store {}: ask as root or as the user that runs ami2amo", dir.display())
 }
 
+/// The user that this process acts as.
 #[expect(unsafe_code, reason = "std does not say who runs the process")]
-fn own_user() -> u32 {
+pub(super) fn own_user() -> u32 {
     // SAFETY: geteuid(2) takes nothing and cannot fail.
     unsafe { libc::geteuid() }
 }

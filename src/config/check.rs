@@ -16,7 +16,10 @@ mod amocrm;
 mod cdr;
 mod line;
 mod pbx;
+mod recordings;
+mod records;
 mod tls;
+mod users;
 
 /// One check and how it went.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -44,7 +47,7 @@ pub enum Grade {
 pub const SECRET_VARIABLE: &str = "AMI2AMO_AMI_SECRET";
 
 /// Where systemd puts what `LoadCredential=` names.
-const CREDENTIALS: &str = "/run/credentials";
+pub(super) const CREDENTIALS: &str = "/run/credentials";
 
 /// Longest path of a Unix socket: `sun_path` holds 108 bytes with the NUL.
 const SOCKET_PATH_MAX: usize = 107;
@@ -53,10 +56,7 @@ const SOCKET_PATH_MAX: usize = 107;
 pub fn examine(file: File, surroundings: &impl Surroundings) -> (Vec<Finding>, Option<Config>) {
     let mut report = Report::default();
     let pbxs = pbx::all(&file.pbx, surroundings, &mut report);
-    let accounts = std::iter::once(&file.amocrm).chain(&file.account).map(|account| &account.name);
-    let names =
-        line::Names { accounts: accounts.collect(), pbxs: file.pbx.iter().map(|pbx| &pbx.name).collect() };
-    line::all(&file.line, &names, &mut report);
+    line::all(&file.line, &line::Names::of(&file), &mut report);
     amocrm::all(&file.amocrm, &file.account, surroundings, &mut report);
     store(&file.store.dir, surroundings, &mut report);
     admin(&file.admin.socket, &mut report);
@@ -83,6 +83,8 @@ pub fn examine(file: File, surroundings: &impl Surroundings) -> (Vec<Finding>, O
     let policy = Policy { calls, amocrm: file.amocrm, accounts: file.account, delivery: file.delivery };
     (report.findings, Some(Config { setup, policy: Arc::new(policy) }))
 }
+
+pub use records::records;
 
 /// A PBX that is to be reached over TLS.
 #[derive(Clone, Debug)]

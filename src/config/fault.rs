@@ -171,6 +171,26 @@ mod tests {
     }
 
     #[test]
+    fn a_place_that_there_is_not_is_pointed_at() {
+        for (text, place) in [
+            (
+                "[amocrm.results]\nbusy = \"Занят {whom}\"\n",
+                "a.toml:2:8: there is no place {whom}; there are {who}",
+            ),
+            ("[amocrm]\nresults.busy = { outbound = \"{x}\" }\n", "a.toml:2:29: there is no place {x}"),
+            ("[amocrm]\nrecording-url = \"https://p/{files}\"\n", "a.toml:2:17: there is no place {files}"),
+            (
+                "[amocrm]\nrecording-search = \"{uniqueid\"\n",
+                "a.toml:2:20: the \"{\" at character 1 is not closed",
+            ),
+        ] {
+            let fault = fault(text);
+            assert!(fault.starts_with(place), "{fault}");
+            assert!(fault.contains("^^^"), "{fault}");
+        }
+    }
+
+    #[test]
     fn letters_of_any_width_keep_the_caret_in_its_column() {
         let text = fault("[amocrm]\nsource = \"Мой\" x\n");
         let lines: Vec<_> = text.lines().collect();

@@ -77,6 +77,7 @@ pub struct CdrTable {
     pub password_file: Option<PathBuf>,
     pub database: Option<String>,
     pub table: Option<String>,
+    pub cel: Option<String>,
     #[serde(default = "look_back")]
     pub look_back: Span,
 }

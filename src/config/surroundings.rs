@@ -5,7 +5,9 @@ use std::fs;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use crate::config::check::CREDENTIALS;
 
 /// Where the daemon would run.
 pub trait Surroundings {
@@ -61,6 +63,7 @@ impl Surroundings for Host {
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let path = &self.credential(path).unwrap_or_else(|| path.to_owned());
         let meta = fs::metadata(path)?;
         if meta.is_dir() {
             return Err(io::Error::from(io::ErrorKind::IsADirectory));
@@ -88,6 +91,16 @@ impl Surroundings for Host {
             Self::Start => true,
             Self::Look => self.variable(CREDENTIALS_VARIABLE).is_some(),
         }
+    }
+}
+
+impl Host {
+    /// Where a credential of the service is for another unit that is given one of the same name, as
+    /// `systemd-run -p LoadCredential=…` does: its folder has the unit's name in it.
+    fn credential(self, path: &Path) -> Option<PathBuf> {
+        let name = path.strip_prefix(CREDENTIALS).ok().filter(|_| !path.exists())?.file_name()?;
+        let folder = self.variable(CREDENTIALS_VARIABLE)?;
+        Some(Path::new(&folder).join(name)).filter(|path| path.exists())
     }
 }
 

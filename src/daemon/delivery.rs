@@ -20,8 +20,10 @@ use crate::config::Policy;
 use crate::daemon::outlet::Outlet;
 use crate::daemon::tokens;
 use crate::outbox::courier::Rules;
+use crate::outbox::courier::sound::LateLinks;
 use crate::outbox::courier::standing::Standing;
-use crate::outbox::courier::task::Task;
+use crate::outbox::courier::task::{Sounds, Task};
+use crate::outbox::finder::Finder;
 use crate::outbox::store::handle::Handle;
 
 /// The running couriers.
@@ -33,6 +35,9 @@ pub struct Delivery {
     pub rules: BTreeMap<AccountId, watch::Sender<Arc<Rules>>>,
     /// Where each account stands.
     pub standings: BTreeMap<AccountId, watch::Receiver<Standing>>,
+    /// Links that were added to notes later, or given up.
+    pub late_links: BTreeMap<AccountId, watch::Receiver<LateLinks>>,
+    finder: Finder,
     stop: CancellationToken,
 }
 
@@ -51,6 +56,8 @@ impl Delivery {
             tasks: JoinSet::new(),
             rules: BTreeMap::new(),
             standings: BTreeMap::new(),
+            late_links: BTreeMap::new(),
+            finder: Finder::default(),
             stop: CancellationToken::new(),
         };
         let common = Common::begun(PER_SECOND_MAX, clock::mono());
@@ -87,6 +94,7 @@ impl Delivery {
         let account = rules.amo.name.clone();
         let (rules, rules_reader) = watch::channel(Arc::new(rules));
         let (standing, standing_reader) = watch::channel(Standing::Starting);
+        let (links, links_reader) = watch::channel(LateLinks::default());
         let tending = client.tending();
         let arrivals = Arc::new(Notify::new());
         tokio::spawn(announce(store.news(), Arc::clone(&arrivals)));
@@ -98,6 +106,7 @@ impl Delivery {
             rules: rules_reader,
             offsets,
             arrivals,
+            sounds: Sounds { finder: self.finder.clone(), utc_offset: clock::utc_offset, links },
             standing,
             stop: self.stop.clone(),
         };
@@ -106,6 +115,7 @@ impl Delivery {
             self.tasks.spawn(tending.run(self.stop.clone()));
         }
         self.rules.insert(account.clone(), rules);
+        self.late_links.insert(account.clone(), links_reader);
         self.standings.insert(account, standing_reader);
     }
 }

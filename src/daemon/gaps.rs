@@ -7,31 +7,32 @@
 //! ```
 //!
 //! Gaps that wait are kept in the store, so that a restart does not forget them. A call is known by any of
-//! its channels' uniqueids: to the store, at its end or not, or as one in progress. Nothing that happens
-//! here is in the way of a live call.
+//! its channels' uniqueids: to the store, at its end or not, or as one in progress. One that the gap cut
+//! short waits in the store for [`HOLD`], so that the records may tell what became of it. Nothing that
+//! happens here is in the way of a live call, and the records of one PBX not in that of another's.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
+use tokio::task::{Id, JoinError, JoinSet};
 use tracing::{error, info, warn};
 
 use crate::call::id::PbxName;
 use crate::call::policy::Policy;
-use crate::call::record::FinishedCall;
-use crate::cdr::calls::{CdrCall, Known, Live};
-use crate::cdr::fetch;
-use crate::cdr::range::Range;
 use crate::clock;
 use crate::config::{Cdr, Pbx};
+use crate::daemon::gaps::search::Search;
 use crate::intake::gap::Gap;
-use crate::outbox::queue::Enqueued;
 use crate::outbox::store::Shelf;
 use crate::outbox::store::handle::Handle;
 use crate::time::{MonoTime, PbxTime, micros};
 
-/// Gaps that wait for their turn; a connection that is lost more often is no gap but the rule.
+mod search;
+
+/// Gaps of one PBX that wait for their turn; a connection that is lost more often is no gap but the rule.
 pub const WAITING_MAX: usize = 64;
 
 /// Pauses before the tries to find a gap's calls: 5 s, 1, 5 and 15 minutes after its end. Records are
@@ -39,6 +40,9 @@ pub const WAITING_MAX: usize = 64;
 /// when they come back.
 const PAUSES: [Duration; 4] =
     [Duration::from_secs(5), Duration::from_secs(55), Duration::from_mins(4), Duration::from_mins(10)];
+
+/// How long a call that a gap cut short is held back: the first two tries are over then.
+pub const HOLD: Duration = Duration::from_secs(90);
 
 /// Records have whole seconds.
 const ROUNDING: Duration = Duration::from_secs(2);
@@ -53,6 +57,9 @@ pub struct GapRepair {
     policy: watch::Receiver<Arc<Policy>>,
     gaps: mpsc::Receiver<Gap>,
     waiting: Vec<Waiting>,
+    /// Searches that run, one of a PBX at most, and the gap of each.
+    searches: JoinSet<anyhow::Result<usize>>,
+    searched: BTreeMap<Id, Gap>,
     /// Gaps since the start, without and with a source.
     count: u64,
 }
@@ -92,26 +99,34 @@ impl GapRepair {
         gaps: mpsc::Receiver<Gap>,
     ) -> Self {
         let sources = pbxs.iter().map(|pbx| (pbx.name.clone(), pbx.cdr.clone())).collect();
-        Self { store, sources, policy, gaps, waiting: Vec::new(), count: 0 }
+        let (searches, searched) = (JoinSet::new(), BTreeMap::new());
+        Self { store, sources, policy, gaps, waiting: Vec::new(), searches, searched, count: 0 }
     }
 
     /// Runs until nobody sends gaps any more, or it is dropped: what waits is kept.
     pub async fn run(mut self) {
         self.recall().await;
         loop {
-            let due = self.waiting.iter().map(|waiting| waiting.due).min();
+            let idle = self.waiting.iter().filter(|waiting| !self.is_busy(&waiting.gap.pbx));
+            let due = idle.map(|waiting| waiting.due).min();
+            // Each branch is cancel safe: nothing is taken from a channel, a set or a clock that is left.
             tokio::select! {
                 gap = self.gaps.recv() => match gap {
                     Some(gap) => self.take(gap).await,
                     None => return,
                 },
-                () = clock::sleep_until(due) => self.work().await,
+                Some(ended) = self.searches.join_next_with_id() => self.ended(ended).await,
+                () = clock::sleep_until(due) => self.begin(),
             }
         }
     }
 
     fn source(&self, pbx: &PbxName) -> Option<&Cdr> {
         self.sources.iter().find(|(name, _)| name == pbx).and_then(|(_, cdr)| cdr.as_ref())
+    }
+
+    fn is_busy(&self, pbx: &PbxName) -> bool {
+        self.searched.values().any(|gap| gap.pbx == *pbx)
     }
 
     async fn take(&mut self, gap: Gap) {
@@ -135,70 +150,57 @@ impl GapRepair {
         } else {
             gap
         };
-        if self.waiting.len() >= WAITING_MAX {
-            let oldest = self.waiting.remove(0).gap;
+        let of_pbx = |waiting: &Waiting| waiting.gap.pbx == gap.pbx;
+        if self.waiting.iter().filter(|waiting| of_pbx(waiting)).count() >= WAITING_MAX
+            && let Some(oldest) = self.waiting.iter().position(of_pbx)
+        {
+            let oldest = self.waiting.remove(oldest).gap;
             error!(pbx = %oldest.pbx, from = %oldest.from, to = %oldest.to, "too many gaps wait: this one is not looked at any more; ami2amo repair does it");
         }
         self.waiting.push(Waiting { gap, tries: 0, due: clock::mono().after(PAUSES[0]), added: 0 });
         self.keep().await;
     }
 
-    /// Looks for the calls of every gap that is due.
-    async fn work(&mut self) {
+    /// Looks for the calls of every gap that is due, of one after the other where they are one PBX's.
+    fn begin(&mut self) {
         let now = clock::mono();
-        let (due, rest) =
-            std::mem::take(&mut self.waiting).into_iter().partition(|waiting| waiting.due <= now);
-        self.waiting = rest;
-        let due: Vec<Waiting> = due;
-        for mut waiting in due {
-            let outcome = self.repair(&waiting.gap).await;
-            waiting.tries += 1;
-            let is_last = waiting.tries >= PAUSES.len();
-            tell(&mut waiting, outcome, is_last);
-            if !is_last {
-                waiting.due = clock::mono().after(PAUSES[waiting.tries]);
-                self.waiting.push(waiting);
+        let due: Vec<Gap> = self
+            .waiting
+            .iter()
+            .filter(|waiting| waiting.due <= now)
+            .map(|waiting| waiting.gap.clone())
+            .collect();
+        for gap in due {
+            if self.is_busy(&gap.pbx) {
+                continue;
             }
+            let Some(cdr) = self.source(&gap.pbx).cloned() else {
+                self.waiting.retain(|waiting| waiting.gap != gap);
+                continue;
+            };
+            let search = Search { store: self.store.clone(), policy: self.policy.clone() };
+            let task = self.searches.spawn(search.repair(gap.clone(), cdr));
+            self.searched.insert(task.id(), gap);
+        }
+    }
+
+    async fn ended(&mut self, ended: Result<(Id, anyhow::Result<usize>), JoinError>) {
+        let (id, outcome) = match ended {
+            Ok(ended) => ended,
+            Err(error) => (error.id(), Err(error.into())),
+        };
+        let Some(gap) = self.searched.remove(&id) else { return };
+        // It may have made room for newer ones meanwhile.
+        let Some(at) = self.waiting.iter().position(|waiting| waiting.gap == gap) else { return };
+        let mut waiting = self.waiting.remove(at);
+        waiting.tries += 1;
+        let is_last = waiting.tries >= PAUSES.len();
+        tell(&mut waiting, outcome, is_last);
+        if !is_last {
+            waiting.due = clock::mono().after(PAUSES[waiting.tries]);
+            self.waiting.push(waiting);
         }
         self.keep().await;
-    }
-
-    /// Stores the calls of a gap that are not known; returns how many.
-    async fn repair(&self, gap: &Gap) -> anyhow::Result<usize> {
-        let Some(cdr) = self.source(&gap.pbx) else { return Ok(0) };
-        let policy = Arc::clone(&self.policy.borrow());
-        let live = self.live(&gap.pbx).await?;
-        let known = Known { pbx: &gap.pbx, policy: &policy, endpoints: &live.endpoints };
-        let range = Range { from: gap.from, to: gap.to.after(ROUNDING) };
-        let calls = fetch::calls(&cdr.source, known, range).await?;
-        // While the records were read, live calls may have come to their end.
-        let live = self.live(&gap.pbx).await?;
-        let mut missing: Vec<FinishedCall> = Vec::new();
-        // Without ids a call that was seen cannot be known again: such count that lie wholly in the gap.
-        let is_unseen = |call: &CdrCall| !call.ids.is_empty() || (call.from >= gap.from && call.to <= gap.to);
-        for call in calls.into_iter().filter(is_unseen) {
-            if !self.is_known(&gap.pbx, &call, &live).await? {
-                missing.push(call.call);
-            }
-        }
-        if missing.is_empty() {
-            return Ok(0);
-        }
-        let taken = self.store.enqueue(missing, clock::host()).await?;
-        Ok(taken.iter().filter(|taken| matches!(taken, Enqueued::New(_))).count())
-    }
-
-    async fn live(&self, pbx: &PbxName) -> anyhow::Result<Live> {
-        Ok(Live::read(&self.store.checkpoints(pbx).await?))
-    }
-
-    async fn is_known(&self, pbx: &PbxName, call: &CdrCall, live: &Live) -> anyhow::Result<bool> {
-        for id in &call.ids {
-            if live.open.contains(id) || !self.store.find_uniqueid(pbx, id).await?.is_empty() {
-                return Ok(true);
-            }
-        }
-        Ok(self.store.find(&call.call.record.call_id).await?.is_some())
     }
 
     /// Takes up the gaps that an earlier process left.
@@ -218,6 +220,8 @@ impl GapRepair {
             let due = clock::mono().after(PAUSES[0]);
             if self.source(&pbx).is_some() {
                 self.waiting.push(Waiting { gap: Gap { pbx, from, to }, tries, due, added: 0 });
+            } else {
+                warn!(%pbx, %from, %to, "a gap waited whose PBX has no records any more, or another name: its calls are not looked for; ami2amo repair does it");
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
+use std::time::Duration;
 
 use tracing::{error, warn};
 
@@ -10,6 +11,8 @@ use crate::call::record::{CallRecord, FinishedCall};
 use crate::clock;
 use crate::intake::task::{Kept, Sink};
 use crate::ops::sides::Doubts;
+use crate::outbox::callback;
+use crate::outbox::courier::effect::TaskRow;
 use crate::outbox::courier::task::Outbox;
 use crate::outbox::parcel::Parcel;
 use crate::outbox::queue::{BatchId, Error, Item, Seq, Settlement};
@@ -26,6 +29,8 @@ pub struct Door {
     receipts: VecDeque<(Receipt, usize)>,
     /// Endpoints whose side rests on little, each told once.
     doubts: Doubts,
+    /// How long calls that a gap cut short wait for what the PBX's records have of them.
+    hold: Duration,
 }
 
 /// The store as the courier asks it.
@@ -38,8 +43,8 @@ pub struct Outlet(pub Handle);
 const CALLS_MAX: usize = 2048;
 
 impl Door {
-    pub fn new(store: Handle, pbx: PbxName) -> Self {
-        Self { store, pbx, receipts: VecDeque::new(), doubts: Doubts::default() }
+    pub fn new(store: Handle, pbx: PbxName, hold: Duration) -> Self {
+        Self { store, pbx, receipts: VecDeque::new(), doubts: Doubts::default(), hold }
     }
 }
 
@@ -66,7 +71,7 @@ impl Sink for Door {
         for call in &parcel.calls {
             self.tell_doubts(&call.record);
         }
-        self.receipts.push_back((self.store.try_store(&self.pbx, parcel)?, count));
+        self.receipts.push_back((self.store.try_hold(&self.pbx, parcel, self.hold)?, count));
         Ok(())
     }
 
@@ -121,6 +126,10 @@ impl Outbox for Outlet {
         self.0.lease(account, limit, now).await
     }
 
+    async fn owing(&self, account: &AccountId, limit: usize, now: HostTime) -> Result<Vec<Item>, Error> {
+        self.0.owing(account, limit, now).await
+    }
+
     async fn next_due(&self, account: &AccountId) -> Result<Option<HostTime>, Error> {
         self.0.next_due(account).await
     }
@@ -135,6 +144,15 @@ impl Outbox for Outlet {
 
     async fn recall(&self, account: &AccountId) -> Result<Option<Vec<u8>>, Error> {
         self.0.get(Shelf::Manners, account.as_str()).await
+    }
+
+    async fn tasks(&self, account: &AccountId) -> Result<Vec<(String, Vec<u8>)>, Error> {
+        self.0.list(Shelf::Tasks, &callback::key(account, "")).await
+    }
+
+    async fn keep_tasks(&self, rows: Vec<TaskRow>) -> Result<(), Error> {
+        let values = rows.into_iter().map(|TaskRow { key, value }| (key, value)).collect();
+        self.0.put_all(Shelf::Tasks, values).await
     }
 
     async fn remember(&self, account: &AccountId, manner: Vec<u8>) -> Result<(), Error> {

@@ -7,7 +7,8 @@
 use serde::Serialize;
 
 use crate::amo::calls::{self, Entry};
-use crate::amo::settings::Settings;
+use crate::amo::settings::{Settings, Unmapped};
+use crate::amo::who;
 use crate::call::record::{CallRecord, FinishedCall, Seconds, Timeline};
 use crate::call::why::Why;
 use crate::ops::screen::{Line, Style, WIDTH, cell, chop, columns, escape, fit, wrap};
@@ -71,7 +72,7 @@ pub fn json(found: &Found, settings: Option<&Settings>, language: Language) -> s
             state,
             text: sending.text.trim_end_matches(':').to_owned(),
             advice: sending.advice,
-            entry: if record.skip.is_none() { entry(record, settings).ok() } else { None },
+            entry: if record.skip.is_none() { entry(found, settings).ok() } else { None },
         },
     };
     serde_json::to_string(&object).map(|json| escape(&json))
@@ -186,7 +187,7 @@ fn delivery(found: &Found, settings: Option<&Settings>, language: Language) -> V
         lines.extend(arrowed(advice));
     }
     if record.skip.is_none() {
-        match entry(record, settings) {
+        match entry(found, settings) {
             Ok(entry) => lines.extend(object(&entry)),
             Err(unfit) => lines.extend(arrowed(&unfit.to_string())),
         }
@@ -202,9 +203,20 @@ fn delivery(found: &Found, settings: Option<&Settings>, language: Language) -> V
 }
 
 /// The call as it stands in a request; there the request's own id counts from 0.
-fn entry(record: &CallRecord, settings: Option<&Settings>) -> Result<Entry, calls::Unfit> {
-    let defaults = Settings::default();
-    calls::entry(record, "0", settings.unwrap_or(&defaults), 0)
+fn entry(found: &Found, settings: Option<&Settings>) -> Result<Entry, calls::Unfit> {
+    let record = &found.call.record;
+    // Without a configuration nobody knows who has no user.
+    let defaults = Settings { unmapped: Unmapped::Omit, ..Settings::default() };
+    let settings = settings.unwrap_or(&defaults);
+    // Where it was booked on somebody else than the configuration says, the store has him.
+    let errand = match &found.whereabouts {
+        Whereabouts::Store(slip) => Some(&slip.errand),
+        Whereabouts::Capture | Whereabouts::Journal(_) => None,
+    };
+    let booked = errand.and_then(|errand| errand.booked.clone());
+    let who = booked.unwrap_or_else(|| who::configured(record, settings));
+    let manner = calls::Manner { sound: errand.and_then(|errand| errand.file()), ..calls::Manner::default() };
+    calls::entry_of(record, "0", settings, &manner, who)
 }
 
 /// The object in lines; a value that is too long goes on in the next one.

@@ -9,6 +9,7 @@ use crate::cdr::range::Range;
 use crate::ops::screen::{Line, Style, cell, clean, escape};
 use crate::ops::words::looking::Obstacle;
 use crate::ops::words::{self, Language};
+use crate::time::PbxTime;
 
 /// What is missing, extra and different, and totals; `stored` of the missing ones were put into the outbox.
 pub fn page(
@@ -23,7 +24,7 @@ pub fn page(
         format!("{pbx}: CDR станции и сохранённые звонки, с {} по {}", range.from, range.to),
     );
     let mut lines = vec![Line::new(Style::Strong, title)];
-    if !found.is_clean() {
+    if found.has_differences() {
         lines.push(Line::new(Style::Faint, row(&headings(language))));
     }
     for call in &found.missing {
@@ -55,6 +56,17 @@ pub fn page(
             ),
         ));
     }
+    if found.unread > 0 {
+        let count = found.unread;
+        lines.push(Line::new(
+            Style::Bad,
+            language.pick(
+                format!("at least {count} records or lines of this time cannot be read: calls of theirs are not compared"),
+                format!("не менее {count} записей или строк за это время не читаются: их звонки не сравнены"),
+            ),
+        ));
+    }
+    lines.extend(unidentified(found, language));
     lines.extend(advice(found, stored, language));
     lines
 }
@@ -134,6 +146,23 @@ fn totals(found: &Comparison, language: Language) -> String {
     )
 }
 
+/// Calls that may be stored under ids which the records do not have.
+fn unidentified(found: &Comparison, language: Language) -> Option<Line> {
+    let count = found.missing.len() - found.storable().count();
+    (count > 0).then(|| Line::new(Style::Bad, language.pick(
+        format!("{count} missing calls have no uniqueid in the records: they may be stored, and --enqueue leaves them out; loguniqueid = yes in cdr.conf"),
+        format!("у {count} недостающих звонков в CDR нет uniqueid: они могут уже быть в хранилище, и --enqueue их не берёт; включите loguniqueid = yes в cdr.conf"),
+    )))
+}
+
+/// That the store may have forgotten calls of the time.
+pub fn forgotten(from: &str, since: PbxTime, language: Language) -> String {
+    language.pick(
+        format!("--from {from} is before {since}, and calls that ended before that the store may have forgotten: they are told as missing, and would be sent again; begin there with --enqueue"),
+        format!("--from {from} раньше {since}, а более старые звонки хранилище могло забыть: они показаны как недостающие и были бы отправлены снова; с --enqueue начинайте с этого времени"),
+    )
+}
+
 fn advice(found: &Comparison, stored: Option<usize>, language: Language) -> Option<Line> {
     let (style, text) = match stored {
         Some(0) if found.missing.is_empty() => return None,
@@ -163,7 +192,8 @@ pub fn json(pbx: &PbxName, found: &Comparison, stored: usize) -> serde_json::Res
     });
     let totals = json!({
         "what": "totals", "pbx": pbx, "missing": found.missing.len(), "extra": found.extra.len(),
-        "different": found.different.len(), "same": found.same, "unrecorded": found.unrecorded, "open": found.open, "enqueued": stored,
+        "different": found.different.len(), "same": found.same, "unrecorded": found.unrecorded, "open": found.open,
+        "unread": found.unread, "unidentified": found.missing.len() - found.storable().count(), "enqueued": stored,
     });
     let mut text = String::new();
     for line in missing.chain(extra).chain(different).chain([totals]) {
@@ -187,8 +217,8 @@ pub fn cannot_enqueue(obstacle: &Obstacle, language: Language) -> String {
             ),
         ),
         Obstacle::Foreign(user) => language.pick(
-            format!("the store belongs to user {user}: run this as that user (runuser -u ami2amo -- ami2amo repair …)"),
-            format!("хранилище принадлежит пользователю {user}: запустите команду от его имени (runuser -u ami2amo -- ami2amo repair …)"),
+            format!("the store belongs to user {user}: run this as root, or as that user"),
+            format!("хранилище принадлежит пользователю {user}: запустите команду от root или от его имени"),
         ),
         Obstacle::Fault(reason) => language.pick(
             format!("the store cannot be opened: {reason}"),

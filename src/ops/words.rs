@@ -1,9 +1,9 @@
 //! Pure: what the program calls things when it talks to people, in English and Russian. Every
 //! reason, moment, outcome and state has its words here and nowhere else; what amoCRM is told of an
-//! outcome is the business of [`crate::amo::calls`], and the same words are used here.
+//! outcome is the business of [`crate::amo::result`], and the same words are used here.
 
-use crate::amo::calls;
-use crate::amo::settings;
+use crate::amo::result;
+use crate::call::line;
 use crate::call::record::{Direction, Outcome, Side};
 
 pub mod act;
@@ -48,7 +48,7 @@ pub fn direction(direction: Direction, language: Language) -> &'static str {
 
 /// How the call ended, as amoCRM is told by default.
 pub fn outcome(outcome: Outcome, direction: Direction, language: Language) -> &'static str {
-    calls::words(outcome, direction, language.pick(settings::Language::En, settings::Language::Ru))
+    result::words(outcome, direction, language.pick(line::Language::En, line::Language::Ru))
 }
 
 /// What stands behind an endpoint.

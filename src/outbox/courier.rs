@@ -19,42 +19,52 @@
 //! first (`errand`), which goes the same way and is done at the desk. Every other effect is given out again when the store could not
 //! do it.
 
+pub mod aside;
+#[cfg(feature = "daemon")]
+mod asking;
+pub mod bookings;
+pub mod callbacks;
+pub mod complaint;
 pub mod effect;
 mod errand;
 mod flight;
 mod health;
 mod leased;
+mod looking;
 pub mod manner;
 mod recent;
 mod refusals;
 mod size;
+pub mod sound;
 pub mod standing;
 mod step;
 #[cfg(feature = "daemon")]
 pub mod task;
+mod telling;
 
 use std::collections::BTreeMap;
 use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::amo::calls;
-use crate::amo::notes::Note;
 use crate::amo::settings::Settings;
 use crate::call::id::{AccountId, PbxName};
-use crate::outbox::courier::effect::{Effect, Now, Outcome, Posted, Probed, ReadBack, Ruling, Token, Unread};
-use crate::outbox::courier::errand::Stage;
+use crate::outbox::courier::aside::Asides;
+use crate::outbox::courier::bookings::Bookings;
+use crate::outbox::courier::callbacks::Callbacks;
+use crate::outbox::courier::effect::{Effect, Now, Outcome, Posted, Probed, Ruling, Token};
 use crate::outbox::courier::flight::{Flight, Landing};
 use crate::outbox::courier::health::{Gate, Health};
 use crate::outbox::courier::manner::{Lesson, Manners};
 use crate::outbox::courier::recent::Recent;
 use crate::outbox::courier::refusals::Refusals;
 use crate::outbox::courier::size::Size;
+use crate::outbox::courier::sound::{LateLinks, Links, OWING_LIMIT};
 use crate::outbox::courier::standing::{Hold, Signal, Standing};
-use crate::outbox::courier::step::{Step, given_up, rest_of};
-use crate::outbox::policy::{self, Jitter, Policy};
-use crate::outbox::queue::{self, BatchId, Item};
-use crate::outbox::schedule;
+use crate::outbox::courier::step::Step;
+use crate::outbox::courier::telling::Learned;
+use crate::outbox::policy::{Jitter, Policy};
+use crate::outbox::queue::BatchId;
 use crate::time::{HostTime, MonoTime};
 
 /// The courier of one account.
@@ -80,6 +90,13 @@ pub struct Courier {
     store_paused_until: MonoTime,
     refusals: Refusals,
     recent: Recent,
+    bookings: Bookings,
+    callbacks: Callbacks,
+    asides: Asides,
+    /// No call was due when it was asked last.
+    drained: bool,
+    limits: Learned,
+    links: Links,
 }
 
 /// What the configuration says; may change between two polls.
@@ -105,6 +122,7 @@ impl Courier {
     /// A courier that first takes over what an earlier process left, then asks for the account.
     pub fn new(account: AccountId, rules: Arc<Rules>, seed: u64) -> Self {
         Self {
+            callbacks: Callbacks::of(account.clone()),
             account,
             rules,
             offsets: BTreeMap::new(),
@@ -121,6 +139,11 @@ impl Courier {
             store_paused_until: MonoTime::default(),
             refusals: Refusals::default(),
             recent: Recent::default(),
+            bookings: Bookings::default(),
+            asides: Asides::default(),
+            drained: false,
+            limits: Learned::default(),
+            links: Links::default(),
         }
     }
 
@@ -134,6 +157,8 @@ impl Courier {
 
     /// Calls are judged by the rules of the moment.
     pub fn set_rules(&mut self, rules: Arc<Rules>) {
+        self.bookings.reconfigured(&self.rules.amo, &rules.amo);
+        self.limits.reconsider(&self.rules.amo, &rules.amo);
         self.rules = rules;
     }
 
@@ -154,6 +179,15 @@ impl Courier {
         Some((lesson, self.manners.to_json()?))
     }
 
+    /// What amoCRM was found not to take of what is said of calls, since this was asked last.
+    pub fn refused_words(&mut self) -> Option<String> {
+        self.limits.news()
+    }
+
+    pub fn late_links(&self) -> LateLinks {
+        self.links.counts
+    }
+
     /// The end is near: what is in the air is waited for, and nothing more is given out.
     pub fn wind_down(&mut self) {
         self.winding_down = true;
@@ -165,17 +199,22 @@ impl Courier {
     /// Whether the courier may be left here. In other places an intent is durable whose outcome
     /// is not: leaving then costs a search at the next start.
     pub fn may_stop(&self) -> bool {
-        self.flights.is_empty() && self.landed.is_empty() && self.step.is_free()
+        let is_quiet = self.flights.is_empty() && !self.asides.is_out && !self.callbacks.owes();
+        is_quiet && self.landed.is_empty() && self.step.is_free()
     }
 
-    /// Says what to do. The outcome of every effect but `Announce`, `Wait` and `Post` has to come back
-    /// through [`handle`](Self::handle) before the next poll; that of a `Post` comes when it comes.
+    /// Says what to do. The outcome of every effect but `Announce`, `Wait`, `Post` and `Ask` has to come
+    /// back through [`handle`](Self::handle) before the next poll; that of those comes when it comes.
     pub fn poll(&mut self, now: Now) -> Effect {
         if let Some(standing) = self.health.news() {
             return Effect::Announce(standing);
         }
         if now.mono < self.store_paused_until {
             return Effect::Wait { until: self.store_paused_until };
+        }
+        // Kept before what it follows from is settled: a call at its end is not heard of again.
+        if let Some(rows) = self.callbacks.keep() {
+            return Effect::Keep { rows };
         }
         self.settle_what_landed();
         match &self.step {
@@ -190,6 +229,8 @@ impl Courier {
             Step::Intend(loads) => flight::intend(loads),
             Step::Post(_) => self.give_out(),
             Step::Errand(_) => self.errand_effect(now),
+            Step::Sound(stage) => stage.effect(&self.teller(now), &self.links),
+            Step::Owing => Effect::Owing { limit: OWING_LIMIT },
             Step::Settle { rulings, together: true } => Effect::Settle { rulings: rulings.clone() },
             Step::Settle { rulings, together: false } => {
                 Effect::Settle { rulings: rulings.first().cloned().into_iter().collect() }
@@ -212,7 +253,12 @@ impl Courier {
             Outcome::Unknown(items) if items.is_empty() => self.step = Step::Lease,
             Outcome::Unknown(items) => self.unknown(errand::alike(items), now),
             Outcome::Leased(items) => self.leased(items, now),
-            Outcome::NextDue(due) => self.step = Step::Rest(rest_until(due, now)),
+            // Of what is due the lease has all but what is owed.
+            Outcome::NextDue(Some(due)) if due <= now.host => self.step = Step::Owing,
+            Outcome::NextDue(due) => self.step = Step::Rest(self.aside_due(rest_until(due, now), now)),
+            Outcome::Owing(items) => self.owing(items, now),
+            Outcome::Sounds(found) => self.found_sounds(found, now),
+            Outcome::Amended(amended) => self.amended(amended, now),
             Outcome::Intended(batch) => self.intended(batch, now),
             Outcome::Settled => self.settled(),
             Outcome::Probed(probed) => self.probed(probed, now),
@@ -222,6 +268,8 @@ impl Courier {
             Outcome::Open(read) => self.listed(read, now),
             Outcome::Searched(read) => self.searched(read, now),
             Outcome::Created(created) => self.created(created, now),
+            Outcome::Kept => self.callbacks.kept(),
+            Outcome::Told(told) => self.told(told, now),
             Outcome::Arrived => self.arrived(),
             Outcome::StoreFailed(error) => self.store_failed(&error, now),
         }
@@ -249,6 +297,12 @@ impl Courier {
             Gate::Renew => Effect::RenewToken,
             Gate::Probe => Effect::Probe,
             Gate::Open => {
+                if let Some(ask) = self.aside(now) {
+                    return ask;
+                }
+                if let Some(rows) = self.callbacks.keep() {
+                    return Effect::Keep { rows };
+                }
                 self.step = Step::Look;
                 Effect::Look { limit: LOOK_LIMIT }
             }
@@ -278,7 +332,7 @@ impl Courier {
     fn settle_what_landed(&mut self) {
         if !self.landed.is_empty()
             && self.step.is_free()
-            && !matches!(self.step, Step::ReadBack { .. } | Step::Errand(_))
+            && !matches!(self.step, Step::ReadBack { .. } | Step::Errand(_) | Step::Sound(_))
         {
             self.step = Step::Settle { rulings: mem::take(&mut self.landed), together: true };
         }
@@ -296,6 +350,7 @@ impl Courier {
             Probed::Silent(words) => Signal::Trouble(words),
             Probed::NoToken(words) => Signal::Hold(Hold::Unauthorized, words),
         };
+        self.links.asked(matches!(signal, Signal::Hold(Hold::Banned, _)), now.mono);
         match signal {
             Signal::Works => self.health.answered(),
             Signal::Slow | Signal::Trouble(_) | Signal::Hold(..) => self.learn(signal, now),
@@ -328,7 +383,10 @@ impl Courier {
         let Some(flight) = self.flights.remove(&batch) else { return };
         self.resize(&posted, flight.loads.len());
         self.watch_manners(&flight, &posted, now);
-        let Landing { rulings, signal, unexplained } = flight.land(posted, &self.rules, now.host);
+        let Landing { rulings, signal, unexplained, blames } =
+            flight.land(posted, &self.rules, &mut self.limits, now.host);
+        self.bookings.refuse_all(&blames, now.mono);
+        self.heed_all(flight.heard(&rulings), now);
         self.refusals.count(&rulings, unexplained, signal == Signal::Works);
         self.landed.extend(rulings);
         let jitter = self.jitter.draw();
@@ -347,69 +405,6 @@ impl Courier {
             Posted::Answered { status: 504, .. } | Posted::Lost(_) => self.size.shrink(calls),
             Posted::Answered { status: 200..=299, .. } => self.size.grow(calls),
             Posted::Answered { .. } | Posted::NotSent(_) | Posted::NoToken(_) | Posted::Quiet => {}
-        }
-    }
-
-    fn looked(&mut self, found: ReadBack, now: Now) {
-        let Step::ReadBack { items, begun } = mem::take(&mut self.step) else { return };
-        let Unread { words, pause, signal } = match found.read(&self.rules.delivery) {
-            Ok(notes) => {
-                if !notes.is_empty() {
-                    self.health.found();
-                }
-                self.step = Step::Settle { rulings: self.search(&items, &notes, begun), together: true };
-                return;
-            }
-            Err(unread) => unread,
-        };
-        let settled = |item| Ruling::new(item, policy::after_failed_look(item, &words, pause, now.host));
-        self.step = Step::Settle { rulings: items.iter().map(settled).collect(), together: true };
-        if let Some(signal) = signal {
-            self.learn(signal, now);
-        }
-    }
-
-    fn search(&mut self, items: &[Item], notes: &BTreeMap<String, Note>, begun: HostTime) -> Vec<Ruling> {
-        let rules = Arc::clone(&self.rules);
-        let timeout = rules.amo.request_timeout.duration();
-        let mut rulings = Vec::with_capacity(items.len());
-        for item in items {
-            let note = notes.get(&calls::uniq(&item.call.record));
-            let refusals = self.refusals.in_a_row(item.seq);
-            let jitter = self.jitter.draw();
-            let settled = policy::after_look(&rules.delivery, item, note, refusals, timeout, begun, jitter);
-            if !schedule::waits(settled.state.phase()) {
-                self.refusals.forget(item.seq);
-            }
-            self.manners.settled(item.seq, settled.state.phase(), begun);
-            rulings.push(Ruling::new(item, settled));
-        }
-        rulings
-    }
-
-    fn settled(&mut self) {
-        let Step::Settle { rulings, together } = mem::take(&mut self.step) else { return };
-        self.step = if together { Step::Begin } else { rest_of(rulings) };
-    }
-
-    /// The store failed: the same is asked again after a pause. An intent may be durable nevertheless,
-    /// and no POST follows it: it is taken over, as after a restart. What the store refuses for good is
-    /// asked call by call, and given up: a person changed the call meanwhile.
-    fn store_failed(&mut self, error: &queue::Error, now: Now) {
-        let pause = policy::delay(self.store_failures, STORE_FIRST, STORE_MAX, self.jitter.draw());
-        self.store_failures = self.store_failures.saturating_add(1);
-        self.store_paused_until = now.mono.after(pause);
-        match error {
-            queue::Error::Absent(_) | queue::Error::Transition { .. } => {
-                self.step = given_up(mem::take(&mut self.step));
-            }
-            queue::Error::Store(_)
-                if matches!(self.step, Step::Intend(_) | Step::Errand(Stage::Intend { .. })) =>
-            {
-                self.owes_adoption = true;
-                self.step = Step::Begin;
-            }
-            queue::Error::Store(_) => {}
         }
     }
 

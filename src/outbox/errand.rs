@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::amo::who::{Blame, Who};
 use crate::time::HostTime;
 
 /// The errand of one call. The default one is that of a call that is simply posted.
@@ -43,6 +44,40 @@ pub struct Errand {
     /// The lead that was made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lead: Option<u64>,
+    /// Users that amoCRM refused for this call: it goes without them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub refused_users: Vec<u64>,
+    /// amoCRM refused its extension as text.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub refused_text: bool,
+    /// On whom it is booked in amoCRM, where that is not what the configuration says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub booked: Option<Who>,
+    /// Where the call's sound is, when it is looked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sound: Option<Sound>,
+}
+
+/// What is known of the file with the sound of a call.
+#[derive(Clone, Debug, Eq, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "is")]
+pub enum Sound {
+    /// It is there, below its folder: a POST has the link.
+    Found { file: String },
+    /// It was not there; of a delivered call the link is owed.
+    Missing {
+        since: HostTime,
+        /// Tries since the call was delivered.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        tries: u32,
+    },
+    /// The link was added to the note later.
+    Added { file: String },
+    /// The note stays without a link.
+    GivenUp { reason: String },
+    /// A later version's word: left alone.
+    #[serde(other)]
+    Other,
 }
 
 /// What can be made for a number that amoCRM does not know.
@@ -67,7 +102,25 @@ pub enum Kind {
     Search,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
 impl Errand {
+    /// The file with the call's sound, below its folder.
+    pub fn file(&self) -> Option<&str> {
+        match self.sound.as_ref()? {
+            Sound::Found { file } | Sound::Added { file } => Some(file),
+            Sound::Missing { .. } | Sound::GivenUp { .. } | Sound::Other => None,
+        }
+    }
+
+    /// A delivered call whose link is owed.
+    pub fn owes_link(&self) -> bool {
+        matches!(self.sound, Some(Sound::Missing { .. }))
+    }
+
     /// What comes next for a call that waits.
     pub fn kind(&self) -> Kind {
         match (self.make, &self.against) {
@@ -84,6 +137,17 @@ impl Errand {
             Some(Make::Unsorted) => Kind::List,
             Some(Make::Contact | Make::Lead) => Kind::Search,
         }
+    }
+
+    /// This errand without what amoCRM refused of its call.
+    #[must_use]
+    pub fn without(&self, blame: Blame) -> Self {
+        let mut errand = self.clone();
+        match blame {
+            Blame::User(user) => errand.refused_users.push(user),
+            Blame::Text => errand.refused_text = true,
+        }
+        errand
     }
 
     /// Whether the call is simply posted, as every call is at first.

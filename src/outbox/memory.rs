@@ -93,6 +93,11 @@ impl Queue for MemoryQueue {
         Ok(self.items(&due))
     }
 
+    fn owing(&mut self, account: &AccountId, limit: usize, now: HostTime) -> Result<Vec<Item>, Error> {
+        let due = self.schedule.owing(account, limit, now);
+        Ok(self.items(&due))
+    }
+
     fn next_due(&mut self, account: &AccountId) -> Result<Option<HostTime>, Error> {
         Ok(self.schedule.next_due(account))
     }

@@ -389,7 +389,7 @@ pub fn unknown_since(item: &Item, now: HostTime) -> HostTime {
 }
 
 /// Where a call goes back to that was not processed.
-fn waiting(state: &State) -> State {
+pub fn waiting(state: &State) -> State {
     if let State::Parked { since } = *state { State::Parked { since } } else { State::Pending }
 }
 

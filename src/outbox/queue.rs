@@ -110,6 +110,8 @@ pub enum Phase {
 /// Every step that a call may take; [`Queue::settle`] and its siblings refuse all others.
 pub const TRANSITIONS: &[(Phase, Phase)] = &[
     (Phase::Pending, Phase::Sending),
+    // It waits for something of its own: its entity's owner, a recording.
+    (Phase::Pending, Phase::Pending),
     (Phase::Pending, Phase::Parked),
     (Phase::Pending, Phase::Expired),
     (Phase::Pending, Phase::Dead),
@@ -135,6 +137,8 @@ pub const TRANSITIONS: &[(Phase, Phase)] = &[
     (Phase::Parked, Phase::Skipped),
     (Phase::Parked, Phase::Expired),
     (Phase::Parked, Phase::Dead),
+    // Something is added to what was delivered.
+    (Phase::Sent, Phase::Sent),
     (Phase::Dead, Phase::Pending),
     (Phase::Expired, Phase::Pending),
 ];
@@ -225,7 +229,13 @@ pub trait Queue {
     /// When the store failed.
     fn unknown(&mut self, account: &AccountId, limit: usize, now: HostTime) -> Result<Vec<Item>, Error>;
 
-    /// When the next waiting call of `account` is due, if any waits.
+    /// Delivered calls to which something is owed that is due, oldest first: [`Errand::owes_link`].
+    ///
+    /// # Errors
+    /// When the store failed.
+    fn owing(&mut self, account: &AccountId, limit: usize, now: HostTime) -> Result<Vec<Item>, Error>;
+
+    /// When the next call of `account` that waits or to which something is owed is due, if there is one.
     ///
     /// # Errors
     /// When the store failed.

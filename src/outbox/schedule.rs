@@ -1,8 +1,8 @@
 //! Pure: the rules that every [`Queue`](crate::outbox::queue::Queue) shares, wherever its calls lie:
 //! which step is allowed, which call is due, and the ledger.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +46,8 @@ pub struct Turn {
 #[derive(Debug, Default)]
 pub struct Schedule {
     entries: BTreeMap<Seq, Waiting>,
+    /// Delivered calls to which something is owed: whose, and when it is due.
+    debts: BTreeMap<Seq, (usize, HostTime)>,
     accounts: Vec<Account>,
 }
 
@@ -88,6 +90,7 @@ struct Account {
     fresh: Lanes,
     parked: Lanes,
     unknown: Lanes,
+    owing: BTreeSet<(HostTime, Seq)>,
 }
 
 /// Refuses every step that is not in [`TRANSITIONS`]: the only place that judges one.
@@ -194,6 +197,11 @@ impl Slip {
         }
     }
 
+    /// Whether something is owed to the call, which is delivered.
+    pub fn owes(&self) -> bool {
+        self.state.phase() == Phase::Sent && self.errand.owes_link()
+    }
+
     /// Takes an intent over from a process that is gone: its POST may have arrived, so it counts as
     /// an attempt, and `since` stays the time of the intent, by which the answer is judged absent.
     fn adopt(&mut self, now: HostTime) -> Result<(), Error> {
@@ -250,6 +258,11 @@ impl Schedule {
     pub fn put(&mut self, slip: &Slip) {
         self.remove(slip.seq);
         let phase = slip.state.phase();
+        if slip.owes() {
+            let account = self.account(&slip.account);
+            self.accounts[account].owing.insert((slip.next_at, slip.seq));
+            self.debts.insert(slip.seq, (account, slip.next_at));
+        }
         if !waits(phase) {
             return;
         }
@@ -264,6 +277,9 @@ impl Schedule {
 
     /// Forgets a call.
     pub fn remove(&mut self, seq: Seq) {
+        if let Some((account, next_at)) = self.debts.remove(&seq) {
+            self.accounts[account].owing.remove(&(next_at, seq));
+        }
         let Some(entry) = self.entries.remove(&seq) else { return };
         if let Some(lanes) = self.accounts[entry.account].lanes(entry.phase) {
             lanes.remove(entry.pbx, entry.next_at, seq);
@@ -286,12 +302,20 @@ impl Schedule {
         self.accounts[account].unknown.due(limit, now)
     }
 
+    /// Delivered calls of `account` to which something is owed that is due, the longest due first.
+    pub fn owing(&mut self, account: &AccountId, limit: usize, now: HostTime) -> Vec<Seq> {
+        let account = self.account(account);
+        let due = self.accounts[account].owing.range(..=(now, Seq(u64::MAX)));
+        due.take(limit).map(|(_, seq)| *seq).collect()
+    }
+
     /// When the first call of `account` that waits for a time is due. Those being sent wait for an
     /// answer, and for no time.
     pub fn next_due(&self, account: &AccountId) -> Option<HostTime> {
         let account = self.accounts.iter().find(|known| known.id == *account)?;
         let lanes = [&account.fresh, &account.parked, &account.unknown];
-        lanes.iter().filter_map(|lanes| lanes.first()).min()
+        let owing = account.owing.first().map(|(at, _)| *at);
+        lanes.iter().filter_map(|lanes| lanes.first()).chain(owing).min()
     }
 
     /// What waits, account by account: how many calls in which phase, and when the oldest of those came
@@ -351,6 +375,7 @@ impl Schedule {
             fresh: Lanes::default(),
             parked: Lanes::default(),
             unknown: Lanes::default(),
+            owing: BTreeSet::new(),
         });
         self.accounts.len() - 1
     }

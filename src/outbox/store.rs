@@ -17,6 +17,7 @@
 //! failed sync tells nothing of what was written. The store then answers every call with that
 //! error until it is opened anew, which its thread does by itself (`down`).
 
+mod amend;
 mod census;
 mod desk;
 mod down;
@@ -161,6 +162,8 @@ pub enum Shelf {
     Tokens,
     /// How accounts answer, by account.
     Manners,
+    /// Tasks to call back, by account and number.
+    Tasks,
 }
 
 impl Store {
@@ -230,6 +233,14 @@ impl Store {
         self.fetch(shelf, key)
     }
 
+    /// What is kept under keys that begin with `prefix`, and those keys. What is damaged is left out.
+    ///
+    /// # Errors
+    /// When the store failed.
+    pub fn list(&self, shelf: Shelf, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, queue::Error> {
+        self.fetch_all(shelf, prefix)
+    }
+
     /// Adds the names of the configured PBXs to those that the store knows for ever, and returns
     /// the known ones that are configured no more: their calls' ids keep the old name.
     ///
@@ -292,7 +303,7 @@ impl Shelf {
         match self {
             Self::Inflight => Tree::Inflight,
             Self::Tokens => Tree::Tokens,
-            Self::Manners => Tree::Meta,
+            Self::Manners | Self::Tasks => Tree::Meta,
         }
     }
 }
@@ -336,6 +347,10 @@ impl Queue for Store {
         let items = self.look_up_unknown(account, limit, now)?;
         self.persist()?;
         Ok(items)
+    }
+
+    fn owing(&mut self, account: &AccountId, limit: usize, now: HostTime) -> Result<Vec<Item>, queue::Error> {
+        self.look_up_owing(account, limit, now)
     }
 
     fn next_due(&mut self, account: &AccountId) -> Result<Option<HostTime>, queue::Error> {

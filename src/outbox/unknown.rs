@@ -20,6 +20,7 @@ use crate::amo::contacts::{Known, tail};
 use crate::amo::made::Fate;
 use crate::amo::settings::unknown::Unknown;
 use crate::amo::unsorted::Open;
+use crate::amo::who::Blame;
 use crate::call::line;
 use crate::call::record::{CallRecord, Skip, Source};
 use crate::outbox::errand::{Errand, Make};
@@ -135,13 +136,15 @@ fn decide(grounds: Grounds<'_>, item: &Item, now: HostTime) -> Decision {
 
 /// A call for which nothing is made: it rang too shortly, or is of yesterday.
 fn is_junk(unknown: &Unknown, item: &Item, now: HostTime) -> bool {
-    let record = &item.call.record;
-    // A call of the live stream was taken in when it ended; the PBX's clock may be far off.
-    let ended = match record.source {
+    rang_too_shortly(unknown, &item.call.record) || now.since(ended_at(item)) >= unknown.max_age.duration()
+}
+
+/// When a call ended. One of the live stream was taken in then; the PBX's clock may be far off.
+pub fn ended_at(item: &Item) -> HostTime {
+    match item.call.record.source {
         Source::Ami => item.enqueued_at,
-        Source::Replay | Source::Cdr => record.ended_at.to_host(0).min(item.enqueued_at),
-    };
-    rang_too_shortly(unknown, record) || now.since(ended) >= unknown.max_age.duration()
+        Source::Replay | Source::Cdr => item.call.record.ended_at.to_host(0).min(item.enqueued_at),
+    }
 }
 
 fn rang_too_shortly(unknown: &Unknown, record: &CallRecord) -> bool {
@@ -237,6 +240,12 @@ pub fn after_making(
         }
         (Fate::Unclear, Some(_)) => unclear(grounds, item, words, sending, now),
     }
+}
+
+/// Makes it again at once, without what amoCRM refused of it.
+pub fn made_without(item: &Item, blame: Blame, words: &str, now: HostTime) -> Settlement {
+    let errand = item.errand.without(blame);
+    settlement(item, parked(item, now), now, Some(words), true, errand)
 }
 
 /// What the list says of an item whose POST had no clear answer.

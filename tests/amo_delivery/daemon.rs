@@ -13,8 +13,10 @@ use ami2amo::call::id::AccountId;
 use ami2amo::call::record::FinishedCall;
 use ami2amo::clock;
 use ami2amo::outbox::courier::Rules;
+use ami2amo::outbox::courier::sound::LateLinks;
 use ami2amo::outbox::courier::standing::Standing;
-use ami2amo::outbox::courier::task::Task;
+use ami2amo::outbox::courier::task::{Sounds, Task};
+use ami2amo::outbox::finder::Finder;
 use ami2amo::outbox::policy::Policy;
 use ami2amo::outbox::queue::{Item, Phase, Seq};
 use serde_json::{Value, json};
@@ -27,6 +29,7 @@ use crate::samples;
 pub struct Daemon {
     pub queue: Queue,
     pub standing: watch::Receiver<Standing>,
+    pub links: watch::Receiver<LateLinks>,
     arrivals: Arc<Notify>,
     stop: CancellationToken,
     task: tokio::task::JoinHandle<()>,
@@ -76,6 +79,7 @@ impl Setup {
         let source = TokenSource::choose(&amo, None).unwrap();
         let client = Client::new(&amo, source, pace, clock).unwrap();
         let (standing, seen) = watch::channel(Standing::Starting);
+        let (links, links_seen) = watch::channel(LateLinks::default());
         let arrivals = Arc::new(Notify::new());
         let stop = CancellationToken::new();
         let task = Task {
@@ -86,10 +90,18 @@ impl Setup {
             rules: watch::channel(Arc::new(Rules { amo, delivery })).1,
             offsets: watch::channel(Arc::new(BTreeMap::new())).1,
             arrivals: Arc::clone(&arrivals),
+            sounds: Sounds { finder: Finder::default(), utc_offset: || 3 * 3600, links },
             standing,
             stop: stop.clone(),
         };
-        Daemon { queue: self.queue, standing: seen, arrivals, stop, task: tokio::spawn(task.run()) }
+        Daemon {
+            queue: self.queue,
+            standing: seen,
+            links: links_seen,
+            arrivals,
+            stop,
+            task: tokio::spawn(task.run()),
+        }
     }
 }
 
@@ -107,6 +119,11 @@ impl Daemon {
 
     pub async fn wait_for_item(&self, at: usize, is_so: impl Fn(&Item) -> bool) {
         let is_so = || self.queue.items().get(at).is_some_and(&is_so);
+        self.wait_until(is_so, || format!("{:#?}", self.queue.items())).await;
+    }
+
+    /// Waits until `is_so`, which looks at what tells nobody of its changes.
+    pub async fn wait_for(&self, is_so: impl Fn() -> bool) {
         self.wait_until(is_so, || format!("{:#?}", self.queue.items())).await;
     }
 

@@ -2,10 +2,12 @@
 
 #![allow(dead_code, reason = "each test uses a part")]
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ami2amo::call::id::{AccountId, CallId};
 use ami2amo::call::record::FinishedCall;
+use ami2amo::outbox::courier::effect::TaskRow;
 use ami2amo::outbox::courier::task::Outbox;
 use ami2amo::outbox::memory::MemoryQueue;
 use ami2amo::outbox::queue::{BatchId, Enqueued, Error, Item, Phase, Queue as _, Seq, Settlement};
@@ -21,6 +23,8 @@ struct Inner {
     ids: Vec<CallId>,
     /// Its disk is full.
     full: bool,
+    /// What is kept of tasks.
+    tasks: BTreeMap<String, Vec<u8>>,
 }
 
 impl Queue {
@@ -52,6 +56,12 @@ impl Queue {
         self.items().iter().map(|item| item.state.phase()).collect()
     }
 
+    /// What is kept of tasks, by key.
+    pub fn task_rows(&self) -> BTreeMap<String, serde_json::Value> {
+        let rows = self.inner().tasks.clone();
+        rows.into_iter().map(|(key, value)| (key, serde_json::from_slice(&value).unwrap())).collect()
+    }
+
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -70,6 +80,10 @@ impl Outbox for Queue {
         self.inner().queue.lease(account, limit, now)
     }
 
+    async fn owing(&self, account: &AccountId, limit: usize, now: HostTime) -> Result<Vec<Item>, Error> {
+        self.inner().queue.owing(account, limit, now)
+    }
+
     async fn next_due(&self, account: &AccountId) -> Result<Option<HostTime>, Error> {
         self.inner().queue.next_due(account)
     }
@@ -84,5 +98,23 @@ impl Outbox for Queue {
             return Err(Error::Store("the disk is full".to_owned()));
         }
         inner.queue.settle(settlements, now)
+    }
+
+    async fn tasks(&self, _account: &AccountId) -> Result<Vec<(String, Vec<u8>)>, Error> {
+        Ok(self.inner().tasks.clone().into_iter().collect())
+    }
+
+    async fn keep_tasks(&self, rows: Vec<TaskRow>) -> Result<(), Error> {
+        let inner = &mut *self.inner();
+        if inner.full {
+            return Err(Error::Store("the disk is full".to_owned()));
+        }
+        for TaskRow { key, value } in rows {
+            match value {
+                Some(value) => inner.tasks.insert(key, value),
+                None => inner.tasks.remove(&key),
+            };
+        }
+        Ok(())
     }
 }

@@ -3,7 +3,7 @@
 arrives in amoCRM is compared with what the people did.
 
     check.py [--binary PATH] [--rounds N] [--quiet SECONDS] [SCENARIO…]
-    check.py [--binary PATH] --gaps [--kill-rounds N] [--second 16] [--cdr]
+    check.py [--binary PATH] --gaps [--kill-rounds N] [--second 16] [--cdr [csv|mariadb] [--cel]] [--subjects NAME,…]
 
 Installs and starts the lab's PBX, needs root. Everything that it starts it stops, by process id; every wait has
 an end. The exit code is 0 only when every call arrived once and right, the hangup-to-POST time, the memory and
@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import dataclasses
 import fcntl
+import functools
 import pathlib
 import secrets
 import signal
@@ -24,11 +25,12 @@ import time
 
 import amocrm
 import gaps
+import maria
 import office
 import scenarios
 import tls
 import verdict
-from daemon import DEFAULT_USER, USERS, Daemon, Failed, pbx_config
+from daemon import DEFAULT_USER, USERS, Daemon, Failed, csv_config, pbx_config
 
 REPOSITORY = office.HERE.parent.parent
 # The bars of the design: hangup to POST (p95), resident memory and wake-ups of an idle daemon, start to READY.
@@ -125,20 +127,25 @@ def report(rows):
 
 
 @contextlib.contextmanager
-def running(*pbxs):
-    """Freshly started PBXs, ours alone until the end."""
+def running(*pbxs, database=None):
+    """Freshly started PBXs, ours alone until the end; with `database` they write to what it starts for them."""
     office.ROOT.mkdir(parents=True, exist_ok=True)
     with open(office.ROOT / "lock", "w") as lock:
         take(lock)
+        server = None
         try:
             for pbx in pbxs:
-                pbx.run_script("install", timeout=INSTALL_SECONDS)
+                pbx.run_script("install", *(["odbc"] if database else []), timeout=INSTALL_SECONDS)
                 pbx.run_script("stop", timeout=SCRIPT_SECONDS)
-                pbx.run_script("start", timeout=SCRIPT_SECONDS)
-            yield
+            server = database(pbxs) if database else None
+            for pbx in pbxs:
+                pbx.run_script("start", timeout=SCRIPT_SECONDS, more=server and server.environment())
+            yield server
         finally:
             for pbx in pbxs:
                 pbx.run_script("stop", timeout=SCRIPT_SECONDS)
+            if server:
+                server.stop()
 
 
 def take(lock):
@@ -171,10 +178,19 @@ def check(args):
 
 def check_gaps(args):
     second = dataclasses.replace(office.SECOND_PBX, version=args.second)
-    with running(office.PBX, second), tempfile.TemporaryDirectory(prefix="ami2amo-") as folder:
-        trial = gaps.Trial(args, second, pathlib.Path(folder))
+    pbxs = [office.PBX, second] if any(gaps.SUBJECTS[name][1] for name in args.subjects) else [office.PBX]
+    with tempfile.TemporaryDirectory(prefix="ami2amo-") as name, contextlib.ExitStack() as stack:
+        folder, database = pathlib.Path(name), None
+        if args.cdr == "mariadb":
+            maria.install()
+            (folder / "maria").mkdir()
+            database = functools.partial(maria.Maria, folder / "maria")
+        server = stack.enter_context(running(*pbxs, database=database))
+        trial = gaps.Trial(args, second, folder, cdr_of(args, server))
         try:
-            passed = report(asyncio.run(trial.run()))
+            rows = asyncio.run(trial.run())
+            rows += [records_row(server, pbx, table) for pbx in pbxs for table in tables_of(args) if server]
+            passed = report(rows)
         except Failed as failed:
             passed = report([("the check", False, str(failed))])
         finally:
@@ -182,6 +198,23 @@ def check_gaps(args):
         if not passed:
             print(trial.last_lines(), file=sys.stderr)
         return passed
+
+
+def cdr_of(args, server):
+    """For a PBX, the table of a daemon's configuration that says where its records are."""
+    if not args.cdr:
+        return None
+    return functools.partial(server.config if server else csv_config, cel=args.cel)
+
+
+def tables_of(args):
+    return ["cdr", "cel"] if args.cel else ["cdr"]
+
+
+def records_row(server, pbx, table):
+    """Nothing is proven by a database that Asterisk did not write to."""
+    rows = server.rows(pbx, table)
+    return (f"{pbx.folder} wrote to the database's table {table}", rows > 0, f"{rows} rows")
 
 
 def main():
@@ -193,8 +226,13 @@ def main():
     parser.add_argument("--gaps", action="store_true", help="cuts, kills and restarts instead")
     parser.add_argument("--kill-rounds", default=20, type=int, metavar="N", help="how often a daemon is killed")
     parser.add_argument("--second", default="22", choices=["22", "16"], help="version of the second PBX")
-    parser.add_argument("--cdr", action="store_true", help="daemons that read the CDR, too")
+    parser.add_argument("--cdr", nargs="?", const="csv", choices=["csv", "mariadb"], help="daemons that read the CDR, too")
+    parser.add_argument("--cel", action="store_true", help="they read the channel events, too")
+    parser.add_argument("--subjects", default=",".join(gaps.SUBJECTS), help="whose misfortunes are played")
     args = parser.parse_args()
+    args.subjects = args.subjects.split(",")
+    if unknown := [name for name in args.subjects if name not in gaps.SUBJECTS]:
+        parser.error(f"unknown subjects: {', '.join(unknown)}; there are {', '.join(gaps.SUBJECTS)}")
     if unknown := [name for name in args.scenarios if name not in scenarios.ALL]:
         parser.error(f"unknown scenarios: {', '.join(unknown)}; see play.py list")
     # A request to stop unwinds, so that what was started is stopped.

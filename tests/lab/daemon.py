@@ -52,10 +52,15 @@ class Failed(Exception):
     """The check cannot go on."""
 
 
-def pbx_config(pbx, host=None, port=5038, cdr=False):
-    """The tables of one PBX; `host` and `port` are those of what stands before it."""
-    text = PBX_CONFIG.format(name=pbx.folder, host=host or pbx.host, port=port, secret_file=pbx.secret_file)
-    return text + (CDR_CONFIG.format(path=pbx.home / "log/cdr-csv/Master.csv") if cdr else "")
+def pbx_config(pbx, host=None, port=5038, cdr=""):
+    """The tables of one PBX; `host` and `port` are those of what stands before it, `cdr` says where its records are."""
+    return PBX_CONFIG.format(name=pbx.folder, host=host or pbx.host, port=port, secret_file=pbx.secret_file) + cdr
+
+
+def csv_config(pbx, cel=False):
+    """The records are in Asterisk's own files, its channel events with them."""
+    cel = f'cel = "{pbx.home / "log/cel-custom/Master.csv"}"\n' if cel else ""
+    return CDR_CONFIG.format(path=pbx.home / "log/cdr-csv/Master.csv") + cel
 
 
 class Daemon:

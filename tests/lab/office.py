@@ -49,11 +49,11 @@ class Pbx:
     def secret_file(self):
         return ROOT / ("ami-secret" if self == PBX else f"ami-secret-{self.folder}")
 
-    def run_script(self, name, *args, timeout):
-        """Runs install, start or stop."""
+    def run_script(self, name, *args, timeout, more=None):
+        """Runs install, start or stop; `more` is for their environment."""
         names = {"AMI2AMO_LAB_NET": self.net, "AMI2AMO_LAB_VERSION": self.version}
         names |= {} if self == PBX else {"AMI2AMO_LAB_PBX": self.folder}
-        subprocess.run([HERE / name, *args], check=True, timeout=timeout, stdin=subprocess.DEVNULL, env=os.environ | names)
+        subprocess.run([HERE / name, *args], check=True, timeout=timeout, stdin=subprocess.DEVNULL, env=os.environ | names | (more or {}))
 
     def console(self, command):
         """A command on Asterisk's own console, so that the lab needs no AMI user of its own."""

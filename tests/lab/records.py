@@ -22,7 +22,7 @@ import check
 import office
 import scenarios
 import verdict
-from daemon import Daemon, pbx_config
+from daemon import Daemon, csv_config, pbx_config
 from line import Line
 
 # The last gap's calls are looked for after 5 s and after a minute.
@@ -56,7 +56,7 @@ class Trouble:
 async def trial(args, folder, crm, token):
     line = Line(office.PBX)
     await line.join()
-    tables = [pbx_config(office.PBX, "127.0.0.1", line.port, cdr=True)]
+    tables = [pbx_config(office.PBX, "127.0.0.1", line.port, csv_config(office.PBX))]
     daemon = Daemon(args.binary, folder, crm.url, token, tables, notices=False).start()
     trouble = Trouble(random.Random(args.seed), daemon, line)
     await check.wait_for(check.AMI_SECONDS, lambda: line.up, "an AMI session of the daemon")

@@ -116,6 +116,7 @@ def mark(sight, record):
         return [("partial", False, True)]
     if sight.kind == UNSEEN:
         return [("source", "cdr", record["source"])] if record["source"] != "cdr" else []
-    if sight.kind == PART and (sight.no_begin or sight.no_end) and not record["partial"]:
+    # The records tell such a call whole, and then it is compared in every field.
+    if sight.kind == PART and (sight.no_begin or sight.no_end) and not record["partial"] and record["source"] != "cdr":
         return [("partial", True, False)]
     return []

@@ -74,6 +74,8 @@ class Judge(unittest.TestCase):
         self.assertEqual(faults(BEGIN, post(duration=10), partial=True, cdr=True), [])
         self.assertEqual(faults(BEGIN, post(), partial=True, source="cdr", cdr=True), [])
         self.assertEqual(faults(BEGIN, post(duration=10), partial=True, source="cdr", cdr=True), ["duration"])
+        self.assertEqual(faults(BEGIN, post(), source="cdr", cdr=True), [])
+        self.assertEqual(faults(BEGIN, post(duration=10), cdr=True), ["partial"])
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ use ami2amo::amo::notes::{self, KINDS, Kind};
 use serde_json::{Value, json};
 
 use crate::answers::{self, Answer, Judged};
+use crate::asking;
 use crate::dice::Dice;
 use crate::scenes::{MILLI, MINUTE, SECOND};
 use crate::world::Clock;
@@ -156,9 +157,9 @@ impl AmoCrm {
         };
         let reply = match answer {
             Answer::Account => Ok(self.account()),
-            Answer::Page => Ok(self.listed(at, path)),
+            Answer::Page => Ok(self.page(at, path)),
             Answer::CutBody if path == notes::ACCOUNT_PATH => Ok(answers::cut(self.account())),
-            Answer::CutBody => Ok(answers::cut(self.listed(at, path))),
+            Answer::CutBody => Ok(answers::cut(self.page(at, path))),
             other => answers::read(other, &mut self.dice),
         };
         self.heed(at, process, answer, &reply);
@@ -283,6 +284,11 @@ impl AmoCrm {
     fn account(&self) -> Reply {
         let mode = if self.has_customers { "segments" } else { "disabled" };
         answers::json_reply(200, &json!({"id": 1, "customers_mode": mode}))
+    }
+
+    /// A page of users or notes.
+    fn page(&self, at: u64, path: &str) -> Reply {
+        if asking::is_list(path) { asking::list() } else { self.listed(at, path) }
     }
 
     /// A page of notes.

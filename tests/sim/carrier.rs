@@ -8,6 +8,7 @@ use ami2amo::amo::client::Failure;
 use ami2amo::amo::notes::{self, ACCOUNT_PATH, KINDS, Kind, Note, PAGES_MAX, Page, Window};
 use ami2amo::amo::token;
 use ami2amo::call::id::CallId;
+use ami2amo::outbox::courier::aside::Question;
 use ami2amo::outbox::courier::effect::{Effect, Now, Outcome, Posted, Probed, ReadBack, Token};
 use ami2amo::outbox::queue::{BatchId, Phase, Queue as _, Seq, Settlement, State as Stage};
 use ami2amo::time::HostTime;
@@ -95,7 +96,7 @@ impl crate::process::Process {
 impl World {
     fn moment(&self) -> Now {
         let open_at = self.process.as_ref().map(|process| process.pace.open_at()).unwrap_or_default();
-        Now { host: self.clock.host(self.now), mono: mono_time(self.now), open_at }
+        Now { host: self.clock.host(self.now), mono: mono_time(self.now), open_at, ..Now::default() }
     }
 
     /// The courier's turn.
@@ -136,9 +137,13 @@ impl World {
             Effect::Probe => self.probe(),
             Effect::ReadBack { since, uniqs } => self.read_back(since, &uniqs),
             Effect::Post { batch, body, request_ids } => self.post(batch, body, request_ids),
+            Effect::Owing { limit } => self.ask(Ask::Owing(limit)),
+            Effect::FindSounds { .. } | Effect::Amend { .. } => panic!("nobody records calls in this world"),
             Effect::ReadUnsorted | Effect::Search { .. } | Effect::Create { .. } => {
                 panic!("the rules of this world park unknown numbers")
             }
+            Effect::Ask(Question::Users) => self.ask_users(),
+            Effect::Keep { .. } | Effect::Ask(_) => panic!("the rules of this world make no tasks"),
             Effect::Announce(standing) => self.note(|| format!("standing: {standing:?}")),
             Effect::Wait { until } => {
                 let at = world_time(until).max(self.now + 1);
@@ -153,7 +158,7 @@ impl World {
         }
     }
 
-    fn flies(&mut self, took: u64, landing: Landing, post: u64) {
+    pub fn flies(&mut self, took: u64, landing: Landing, post: u64) {
         self.doing(Doing::Flying { until: self.now + took, post, landing: Box::new(landing) });
     }
 
@@ -244,6 +249,7 @@ impl World {
                 Outcome::Leased(items)
             }
             Told::NextDue(at) => Outcome::NextDue(at),
+            Told::Owing(items) => Outcome::Owing(items),
             Told::Intended(batch) => Outcome::Intended(batch),
             Told::Settled => Outcome::Settled,
             Told::Failed(error) => Outcome::StoreFailed(error),
@@ -492,7 +498,7 @@ impl World {
     }
 
     /// One question, at `at` or when its turn comes; moves `at` to the answer.
-    fn get(&mut self, at: &mut u64, path: &str) -> Result<(Reply, Answer), (Failure, Answer)> {
+    pub fn get(&mut self, at: &mut u64, path: &str) -> Result<(Reply, Answer), (Failure, Answer)> {
         let token = self.token(*at).map_err(|words| (Failure::NoToken(words), Answer::Unauthorized))?;
         let process = self.process.as_mut().expect("a client asks in a process");
         while self.mutant != Some(Mutant::PaceIgnored)
@@ -571,7 +577,7 @@ impl World {
     }
 }
 
-fn silent(failure: Failure) -> ReadBack {
+pub fn silent<T>(failure: Failure) -> ReadBack<T> {
     match failure {
         Failure::NoToken(words) => ReadBack::NoToken(words),
         failure @ (Failure::NotSent(_) | Failure::Unknown(_) | Failure::Quiet) => {
@@ -580,7 +586,7 @@ fn silent(failure: Failure) -> ReadBack {
     }
 }
 
-fn unread(account: Account, words: String) -> ReadBack {
+pub fn unread<T>(account: Account, words: String) -> ReadBack<T> {
     match account {
         Account::Unauthorized | Account::Banned | Account::TooMany { .. } => {
             ReadBack::Refused { account, words }

@@ -133,6 +133,10 @@ impl Queue for DiskQueue {
         self.memory.unknown(account, limit, now)
     }
 
+    fn owing(&mut self, account: &AccountId, limit: usize, now: HostTime) -> Result<Vec<Item>, Error> {
+        self.memory.owing(account, limit, now)
+    }
+
     fn next_due(&mut self, account: &AccountId) -> Result<Option<HostTime>, Error> {
         self.memory.next_due(account)
     }
@@ -160,6 +164,7 @@ pub enum Ask {
     Look(usize),
     Doubts(usize),
     Lease(usize),
+    Owing(usize),
     NextDue,
     Intend(Vec<Seq>),
     Settle(Vec<Settlement>),
@@ -180,6 +185,7 @@ pub enum Told {
     Doubts(Vec<Item>),
     Leased(Vec<Item>),
     NextDue(Option<HostTime>),
+    Owing(Vec<Item>),
     Intended(BatchId),
     Settled,
     Failed(Error),
@@ -273,6 +279,7 @@ impl Store {
             }
             Ask::Look(limit) => queue.unknown(&account, limit, now).map(Told::Unknown),
             Ask::Lease(limit) => queue.lease(&account, limit, now).map(Told::Leased),
+            Ask::Owing(limit) => queue.owing(&account, limit, now).map(Told::Owing),
             Ask::NextDue => queue.next_due(&account).map(Told::NextDue),
             Ask::Intend(calls) => queue.intend(&calls, now).map(Told::Intended),
             Ask::Settle(settlements) => queue.settle(settlements, now).map(|()| Told::Settled),

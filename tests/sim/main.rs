@@ -12,6 +12,7 @@
 
 mod amocrm;
 mod answers;
+mod asking;
 mod carrier;
 mod channels;
 mod coverage;

@@ -293,10 +293,10 @@ impl World {
 
 fn rules(dice: &mut Dice) -> Rules {
     let minutes = |minutes: u64| Span::from_secs(minutes * 60);
-    let users = (101..=110).map(|extension: u64| (extension.to_string(), 5_000 + extension));
+    let users = (101..=110).map(|extension: u64| (extension.to_string(), crate::asking::DEFAULT + extension));
     let amo = Settings {
         users: users.collect::<BTreeMap<_, _>>(),
-        default_user: Some(5_000),
+        default_user: Some(crate::asking::DEFAULT),
         requests_per_second: *dice.pick(&[1, 5, 7]),
         unknown: Unknown { inbound: line::Unknown::Park, ..Unknown::default() },
         ..Settings::default()

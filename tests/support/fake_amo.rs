@@ -9,10 +9,16 @@
 
 #[path = "fake_amo/api.rs"]
 mod api;
+#[path = "fake_amo/change.rs"]
+mod change;
 #[path = "fake_amo/net.rs"]
 mod net;
+#[path = "fake_amo/staff.rs"]
+mod staff;
 #[path = "fake_amo/strict.rs"]
 mod strict;
+#[path = "fake_amo/tasks.rs"]
+mod tasks;
 #[path = "fake_amo/unknown.rs"]
 mod unknown;
 
@@ -24,6 +30,10 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tokio::sync::{Notify, watch};
 
+use api::{Asked, kind_of_plural};
+pub use change::Changes;
+pub use staff::Staff;
+pub use tasks::Task;
 pub use unknown::{Contact, Decided, Lead, Unsorted};
 
 /// What the account holds and how it behaves.
@@ -34,8 +44,9 @@ pub struct Options {
     pub addr: SocketAddr,
     pub token: String,
     pub known: Known,
-    /// User ids that may be named; any, when `None`.
+    /// User ids that may be named, and are listed; any, when `None`, and then nobody is listed.
     pub users: Option<Vec<u64>>,
+    pub staff: Staff,
     /// Answer any pace. The real one allows 7 requests a second.
     pub relaxed_pace: bool,
     pub customers: bool,
@@ -49,6 +60,14 @@ pub struct Options {
     pub unsorted_wants_link: bool,
     /// How long an item stays out of the list.
     pub unsorted_lag: Duration,
+    /// How long a task stays out of the list.
+    pub task_lag: Duration,
+    /// How notes are changed.
+    pub changes: Changes,
+    /// The longest `call_result`; nobody knows the real one.
+    pub result_max: usize,
+    /// How far its clock is ahead of ours, in seconds.
+    pub ahead: i64,
     /// How long each answer takes.
     pub latency: Duration,
 }
@@ -76,6 +95,8 @@ pub enum On {
     Any,
     Post,
     Notes,
+    /// What changes notes.
+    Change,
     Account,
     /// What makes items of Incoming leads.
     Unsorted,
@@ -84,6 +105,14 @@ pub enum On {
     /// The search for contacts.
     Search,
     Leads,
+    Users,
+    /// One contact, company, lead or customer.
+    Entity,
+    /// What makes tasks.
+    Tasks,
+    TaskList,
+    /// What closes a task.
+    TaskChange,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -177,6 +206,7 @@ pub struct State {
     pub unsorted: Vec<Unsorted>,
     pub contacts: Vec<Contact>,
     pub leads: Vec<Lead>,
+    pub tasks: Vec<Task>,
     pub requests: Vec<Request>,
     /// What the real one would have refused.
     pub violations: Vec<String>,
@@ -194,6 +224,7 @@ impl Default for Options {
             token: "test.token".to_owned(),
             known: Known::Everyone,
             users: None,
+            staff: Staff::default(),
             relaxed_pace: true,
             customers: true,
             mixed_status: 200,
@@ -201,6 +232,10 @@ impl Default for Options {
             unsorted: true,
             unsorted_wants_link: false,
             unsorted_lag: Duration::ZERO,
+            task_lag: Duration::ZERO,
+            changes: Changes::Listed,
+            result_max: 255,
+            ahead: 0,
             latency: Duration::ZERO,
         }
     }
@@ -216,6 +251,7 @@ pub async fn start(options: Options) -> FakeAmo {
         unsorted: Vec::new(),
         contacts: Vec::new(),
         leads: Vec::new(),
+        tasks: Vec::new(),
         requests: Vec::new(),
         violations: Vec::new(),
         faults: VecDeque::new(),
@@ -279,6 +315,15 @@ impl FakeAmo {
         self.shared.gate.notify_one();
     }
 
+    pub fn set_changes(&self, changes: Changes) {
+        self.shared.state().options.changes = changes;
+    }
+
+    /// The requests that changed notes, or were to.
+    pub fn changes(&self) -> Vec<Request> {
+        self.requests().into_iter().filter(|request| request.method == "PATCH").collect()
+    }
+
     pub fn set_token(&self, token: &str) {
         token.clone_into(&mut self.shared.state().options.token);
     }
@@ -311,6 +356,23 @@ impl FakeAmo {
 
     pub fn leads(&self) -> Vec<Lead> {
         self.shared.state().leads.clone()
+    }
+
+    /// Every task, done or not.
+    pub fn tasks(&self) -> Vec<Task> {
+        self.shared.state().tasks.clone()
+    }
+
+    /// A person does a task.
+    pub fn finish_task(&self, id: u64, words: &str) {
+        let mut state = self.shared.state();
+        let task = state.tasks.iter_mut().find(|task| task.id == id).expect("there is such a task");
+        task.result = Some(words.to_owned());
+    }
+
+    /// Somebody is switched off.
+    pub fn switch_off(&self, user: u64) {
+        self.shared.state().options.staff.inactive.push(user);
     }
 
     /// Stores a call as if it had been posted before.
@@ -369,7 +431,7 @@ impl State {
 
     fn find(&self, phone: &str) -> Option<(&'static str, u64)> {
         let digits = last_ten(phone);
-        let id = digits.bytes().fold(7_u64, |id, digit| (id * 31 + u64::from(digit)) % 100_000_000);
+        let id = id_of(&digits);
         match &self.options.known {
             Known::Everyone => Some(("contact", id)),
             Known::Only(known) => {
@@ -382,7 +444,13 @@ impl State {
     fn store(&mut self, call: Value, entity_kind: &'static str, entity_id: u64) -> u64 {
         let id = self.next_id;
         self.next_id += 1;
-        self.notes.push(Note { id, entity_kind, entity_id, updated_at: unix_seconds(), call });
+        self.notes.push(Note {
+            id,
+            entity_kind,
+            entity_id,
+            updated_at: unix_seconds() + self.options.ahead,
+            call,
+        });
         id
     }
 
@@ -404,6 +472,11 @@ impl State {
         let recent = self.requests.iter().rev().take_while(|request| now.duration_since(request.at) < second);
         !self.options.relaxed_pace && recent.count() >= 7
     }
+}
+
+/// The id of whoever has the number.
+fn id_of(digits: &str) -> u64 {
+    digits.bytes().fold(7_u64, |id, digit| (id * 31 + u64::from(digit)) % 100_000_000)
 }
 
 fn last_ten(phone: &str) -> String {

@@ -140,16 +140,3 @@ pub fn edit(path: &Path, edit: impl FnOnce(&mut Vec<u8>)) {
     edit(&mut bytes);
     fs::write(path, bytes).unwrap();
 }
-
-pub fn copy_dir(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_dir(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
-}

@@ -1,6 +1,6 @@
 use super::*;
 use crate::call::id::CallId;
-use crate::call::record::{Seconds, sample};
+use crate::call::record::{Outcome, Seconds, sample};
 use crate::time::PbxTime;
 
 const STARTED: i64 = 1_795_338_791;
@@ -18,7 +18,7 @@ fn settings(json: &str) -> Settings {
 }
 
 fn written(record: &CallRecord, settings: &Settings) -> Entry {
-    entry(record, "0", settings, 0).unwrap()
+    entry(record, "0", settings, &Manner::default()).unwrap()
 }
 
 #[test]
@@ -32,7 +32,7 @@ fn a_call_is_written_with_every_known_field() {
         concat!(
             r#"[{"direction":"inbound","uniq":"default-1795337591.4","duration":4,"source":"ami2amo","#,
             r#""link":"https://pbx/rec/2026/11/22/in%20101.wav","phone":"79161234568","#,
-            r#""call_responsible":504141,"call_result":"Разговор состоялся","call_status":4,"#,
+            r#""call_responsible":504141,"call_result":"Ответил 101 через 3 с","call_status":4,"#,
             r#""responsible_user_id":504141,"created_by":504141,"created_at":1795338791,"request_id":"0"}]"#
         )
     );
@@ -51,17 +51,6 @@ fn what_is_not_known_is_left_out() {
     {
         assert!(!keys.contains(&absent), "{absent}");
     }
-}
-
-#[test]
-fn an_extension_is_a_name_only_when_the_configuration_says_so() {
-    let record = record();
-    assert_eq!(written(&record, &Settings::default()).call_responsible, None);
-    let named = written(&record, &settings(r#"{"unmapped":"extension"}"#));
-    assert_eq!(named.call_responsible, Some(Responsible::Name("101".to_owned())));
-    assert_eq!(named.created_by, None);
-    let default = written(&record, &settings(r#"{"unmapped":"extension","default-user":7}"#));
-    assert_eq!(default.call_responsible, Some(Responsible::User(7)));
 }
 
 #[test]
@@ -85,9 +74,29 @@ fn the_duration_may_leave_out_what_nobody_heard() {
 }
 
 #[test]
-fn the_start_is_told_by_the_hosts_clock() {
-    let entry = entry(&record(), "0", &Settings::default(), -2_000_000).unwrap();
-    assert_eq!(entry.created_at, Some(STARTED - 2));
+fn the_start_is_told_by_amocrms_clock_and_is_never_later_than_now() {
+    #[track_caller]
+    fn check(host_ahead: i64, amo_ahead: i64, now: Option<i64>, expected: i64) {
+        let now = now.map(|seconds| HostTime::from_micros(seconds * 1_000_000));
+        let clocks = Clocks {
+            host_ahead: host_ahead * 1_000_000,
+            amo_ahead: amo_ahead * 1_000_000,
+            now,
+            utc_offset: 0,
+        };
+        let manner = Manner { clocks, ..Manner::default() };
+        let entry = entry(&record(), "0", &Settings::default(), &manner).unwrap();
+        assert_eq!(entry.created_at, Some(STARTED + expected), "{clocks:?}");
+    }
+    check(-2, 0, None, -2);
+    check(60, 0, Some(STARTED + 100), 60);
+    // amoCRM's clock is told by its headers, in whole seconds.
+    check(0, 1, None, 0);
+    check(0, -7, Some(STARTED + 100), -7);
+    check(60, 120, Some(STARTED + 100), 180);
+    // No call begins after now, whatever the PBX's clock says.
+    check(3600, 0, Some(STARTED + 30), 30);
+    check(3600, 120, Some(STARTED + 30), 150);
     let never = CallRecord { started_at: PbxTime::from_micros(-5), ..record() };
     assert_eq!(written(&never, &Settings::default()).created_at, None);
 }
@@ -96,7 +105,7 @@ fn the_start_is_told_by_the_hosts_clock() {
 fn a_call_that_amocrm_would_refuse_is_not_written() {
     #[track_caller]
     fn check(record: &CallRecord, expected: Unfit) {
-        assert_eq!(entry(record, "0", &Settings::default(), 0), Err(expected));
+        assert_eq!(entry(record, "0", &Settings::default(), &Manner::default()), Err(expected));
     }
     check(&CallRecord { phone: None, ..record() }, Unfit::NoPhone);
     check(&CallRecord { phone: Some(" ".to_owned()), ..record() }, Unfit::NoPhone);
@@ -113,9 +122,9 @@ fn an_undocumented_status_is_left_out() {
 
 #[test]
 fn own_words_replace_ours_and_empty_words_say_nothing() {
-    let own = written(&record(), &settings(r#"{"results":{"answered":"Поговорили"}}"#));
+    let own = written(&record(), &settings(r#"{"users":{"101":7},"results":{"answered":"Поговорили"}}"#));
     assert_eq!(own.call_result.as_deref(), Some("Поговорили"));
-    let none = written(&record(), &settings(r#"{"results":{"answered":" "}}"#));
+    let none = written(&record(), &settings(r#"{"users":{"101":7},"results":{"answered":" "}}"#));
     assert_eq!(none.call_result, None);
 }
 
@@ -124,32 +133,16 @@ fn the_result_tells_whose_side_it_was() {
     #[track_caller]
     fn check(direction: Direction, language: &str, expected: &str) {
         let record = CallRecord { direction, answered: false, outcome: Outcome::Busy, ..record() };
-        let entry = written(&record, &settings(&format!(r#"{{"language":"{language}"}}"#)));
+        let entry = written(
+            &record,
+            &settings(&format!(r#"{{"default-user":7,"unmapped":"omit","language":"{language}"}}"#)),
+        );
         assert_eq!(entry.call_result.as_deref(), Some(expected));
     }
-    check(Direction::Inbound, "ru", "Сотрудник был занят");
-    check(Direction::Outbound, "ru", "Абонент занят");
-    check(Direction::Inbound, "en", "The employee was busy");
-    check(Direction::Outbound, "en", "The customer was busy");
-}
-
-#[test]
-fn a_recording_link_stays_below_its_folder_and_below_its_limit() {
-    #[track_caller]
-    fn check(file: &str, expected: Option<&str>) {
-        let settings = settings(r#"{"recording-url":"https://p/{file}"}"#);
-        let record = CallRecord { recording: Some(file.to_owned()), ..record() };
-        assert_eq!(written(&record, &settings).link.as_deref(), expected);
-    }
-    check("a.wav", Some("https://p/a.wav"));
-    check("/2026/a.wav", Some("https://p/2026/a.wav"));
-    check("a?b#c%.wav", Some("https://p/a%3Fb%23c%25.wav"));
-    check("звонок.wav", Some("https://p/%D0%B7%D0%B2%D0%BE%D0%BD%D0%BE%D0%BA.wav"));
-    check("../etc/passwd", None);
-    check("a/../../b", None);
-    check("a//b", None);
-    check("", None);
-    check(&"x".repeat(LINK_MAX), None);
+    check(Direction::Inbound, "ru", "Сотрудник был занят: 101, 102");
+    check(Direction::Outbound, "ru", "Абонент занят, звонил 101");
+    check(Direction::Inbound, "en", "The employee was busy: 101, 102");
+    check(Direction::Outbound, "en", "The customer was busy, called by 101");
 }
 
 #[test]

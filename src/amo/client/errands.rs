@@ -57,4 +57,12 @@ impl Client {
     pub async fn create(&self, path: &str, body: Vec<u8>) -> Result<Reply, Failure> {
         self.exchange(Method::POST, path, Some(body), Quiet::GiveUp).await
     }
+
+    /// Changes something.
+    ///
+    /// # Errors
+    /// When no answer came; perhaps it was changed.
+    pub async fn amend(&self, path: &str, body: Vec<u8>) -> Result<Reply, Failure> {
+        self.exchange(Method::PATCH, path, Some(body), Quiet::GiveUp).await
+    }
 }

@@ -1,6 +1,7 @@
 //! The line to one account: its address, HTTP, and the pace that the process shares.
 
 use std::fmt;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ pub struct Line {
     base_url: Mutex<BaseUrl>,
     pace: Arc<Mutex<Pace>>,
     clock: Clock,
+    /// How far amoCRM's clock is ahead of ours, in microseconds, by its last answer.
+    ahead: AtomicI64,
 }
 
 /// A request, before it has its address.
@@ -52,11 +55,15 @@ impl Line {
         pace: Arc<Mutex<Pace>>,
         clock: Clock,
     ) -> Self {
-        Self { http, base_url: Mutex::new(base_url), pace, clock }
+        Self { http, base_url: Mutex::new(base_url), pace, clock, ahead: AtomicI64::new(0) }
     }
 
     pub(super) fn now(&self) -> HostTime {
         (self.clock.host)()
+    }
+
+    pub(super) fn ahead(&self) -> i64 {
+        self.ahead.load(Ordering::Relaxed)
     }
 
     pub(super) fn base_url(&self) -> BaseUrl {
@@ -86,8 +93,9 @@ impl Line {
         let request = self.request(base_url, question);
         self.turn(quiet).await?;
         let response = request.send().await.map_err(http::failure)?;
-        let reply = http::reply(response, self.now()).await;
-        self.learn(&reply);
+        let arrived = self.now();
+        let reply = http::reply(response, arrived).await;
+        self.learn(&reply, arrived);
         tracing::debug!(
             status = reply.status,
             trace = reply.trace,
@@ -126,7 +134,12 @@ impl Line {
         }
     }
 
-    fn learn(&self, reply: &Reply) {
+    /// `arrived` is when the reply's head came; its body may have been long under way.
+    fn learn(&self, reply: &Reply, arrived: HostTime) {
+        // What answers otherwise may be a gateway, with a clock of its own.
+        if let (200..=299, Some(theirs)) = (reply.status, reply.date) {
+            self.ahead.store(theirs.micros().saturating_sub(arrived.micros()), Ordering::Relaxed);
+        }
         let now = (self.clock.mono)();
         let mut pace = lock(&self.pace);
         match reply.status {

@@ -78,6 +78,8 @@ fn record(facts: &CallFacts, opener: &Channel, talks: &[Talk], setting: Setting<
         hangup_cause: opener.gone.and_then(|gone| gone.cause),
         hangup_by: None,
         recording: None,
+        recording_hints: Vec::new(),
+        message: None,
         uniqueids: own(facts).map(|(_, channel)| channel.uniqueid.to_string()).collect(),
         source: setting.source,
         partial: facts.cut || own(facts).any(|(_, c)| !c.announced && c.side != Side::Helper),

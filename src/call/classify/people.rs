@@ -90,12 +90,16 @@ impl Case<'_> {
             [only] => (Some(only.clone()), ResponsibleRule::OnlyOneCalled),
             [] => match self.meant() {
                 Some(extension) => (Some(extension), ResponsibleRule::OnlyOneCalled),
-                None => self.forwarding(),
+                None => match self.forwarding() {
+                    (None, _) if *missed == Missed::EntityOwner => (None, ResponsibleRule::EntityOwner),
+                    forwarding => forwarding,
+                },
             },
             [first, .., last] => match missed {
                 Missed::Nobody => (None, ResponsibleRule::SeveralCalled),
                 Missed::First => (Some(first.clone()), ResponsibleRule::MissedFirst),
                 Missed::Last => (Some(last.clone()), ResponsibleRule::MissedLast),
+                Missed::EntityOwner => (None, ResponsibleRule::EntityOwner),
                 Missed::Extension(extension) => (Some(extension.clone()), ResponsibleRule::MissedConfigured),
             },
         }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::call::classify::Case;
 use crate::call::facts::{Channel, Recording};
+use crate::call::record::Outcome;
 use crate::call::talk;
 use crate::time::PbxTime;
 
@@ -30,6 +31,30 @@ impl Case<'_> {
         found.reduce(Found::better).map(|best| below_monitor(best.path).to_owned())
     }
 
+    /// Names that the dial plan had ready, where no recording is known to have begun.
+    pub(super) fn recording_hints(&self) -> Vec<String> {
+        let mut hints: Vec<String> = Vec::new();
+        if self.recording().is_some() {
+            return hints;
+        }
+        for hint in self.own().filter(|channel| !channel.guest).flat_map(|channel| &channel.extras.hints) {
+            let hint = below_monitor(hint);
+            if hints.len() < HINTS_MAX && !hints.iter().any(|known| known == hint) {
+                hints.push(hint.to_owned());
+            }
+        }
+        hints
+    }
+
+    /// The message that the caller left, below the voicemail folder.
+    pub(super) fn message(&self, outcome: Outcome) -> Option<String> {
+        let path = self.own().find_map(|channel| channel.extras.message.as_deref());
+        let path = path.filter(|_| outcome == Outcome::Voicemail)?;
+        // Mailboxes that are in no files have a word in place of a path.
+        let (folder, name) = path.rsplit_once("/voicemail/").unwrap_or(("", path));
+        (!folder.is_empty() || name.contains('/')).then(|| name.trim_start_matches('/').to_owned())
+    }
+
     /// 0: the outside party's own leg; 1: together with it in a bridge; 2: behind a Local pair.
     fn distance(&self, channel: usize) -> u8 {
         let legs = &self.conversation.legs;
@@ -50,6 +75,9 @@ struct Found<'f> {
     at: PbxTime,
     path: &'f str,
 }
+
+/// Names that are kept; a dial plan has one for each leg at most.
+const HINTS_MAX: usize = 4;
 
 /// Channels of one call end within moments of each other.
 const ROUNDING: Duration = Duration::from_millis(500);

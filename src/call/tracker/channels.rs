@@ -165,6 +165,8 @@ impl Tracker {
             b"MIXMONITOR_FILENAME" | b"MONITOR_FILENAME" => {
                 extras.add_recording(Recording { at, path: value, to: None });
             }
+            b"CALLFILENAME" | b"CDR(recordingfile)" | b"recordingfile" => extras.hint(value),
+            b"VM_MESSAGEFILE" => extras.message = Some(value),
             b"ANSWEREDTIME_MS" => extras.answered_since = span_before(at, &value, Duration::from_millis),
             b"ANSWEREDTIME" if extras.answered_since.is_none() => {
                 extras.answered_since = span_before(at, &value, Duration::from_secs);
@@ -369,6 +371,9 @@ impl Tracker {
     }
 }
 
+/// Names for recordings that one channel keeps.
+const HINTS_MAX: usize = 4;
+
 impl Extras {
     pub(super) fn say(&mut self, saying: Saying) {
         // What was said last counts: of a flood, the first words go.
@@ -376,6 +381,16 @@ impl Extras {
             self.said.remove(0);
         }
         self.said.push(saying);
+    }
+
+    fn hint(&mut self, name: Box<str>) {
+        if !self.hints.contains(&name) {
+            // The dial plan names it anew for each party that it tries: the last one is meant.
+            if self.hints.len() >= HINTS_MAX {
+                self.hints.remove(0);
+            }
+            self.hints.push(name);
+        }
     }
 
     fn add_recording(&mut self, recording: Recording) {

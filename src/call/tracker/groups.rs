@@ -165,7 +165,7 @@ impl Tracker {
         let group = &self.groups[index];
         let deadline = if group.live == 0 {
             group.deadline.or_else(|| Some(self.now.after(GRACE)))
-        } else if self.outside_is_gone(index) {
+        } else if self.outside_is_gone(index) || self.is_deserted(index) {
             group.deadline.or_else(|| Some(self.now.after(LINGER)))
         } else {
             None
@@ -193,6 +193,21 @@ impl Tracker {
                 && self.side(member) == Side::Outside;
         }
         talked
+    }
+
+    /// All that is left rings for somebody who is gone. Asterisk hangs such legs up at once: that was not seen.
+    fn is_deserted(&self, index: GroupIndex) -> bool {
+        let group = &self.groups[index];
+        let is_gone = |member: ChannelIndex| {
+            self.channels.get(member as usize).is_none_or(|tracked| tracked.facts.gone.is_some())
+        };
+        let is_over = |member: &ChannelIndex| {
+            let facts = &self.channels[*member as usize].facts;
+            let rings_for_nobody =
+                !facts.dials.is_empty() && facts.dials.iter().all(|d| d.by.is_some_and(is_gone));
+            facts.gone.is_some() || (facts.stays.is_empty() && rings_for_nobody)
+        };
+        group.live > 0 && !group.reported && group.members.iter().all(is_over)
     }
 
     pub(super) fn set_deadline(&mut self, index: GroupIndex, deadline: Option<PbxTime>) {
@@ -229,7 +244,13 @@ impl Tracker {
 
     /// How a group whose deadline fired ends.
     pub(super) fn group_end(&self, index: GroupIndex) -> GroupEnd {
-        if self.groups[index].live == 0 { GroupEnd::Over } else { GroupEnd::Lingers }
+        if self.groups[index].live == 0 {
+            GroupEnd::Over
+        } else if self.is_deserted(index) {
+            GroupEnd::Cut
+        } else {
+            GroupEnd::Lingers
+        }
     }
 
     /// The channels that are left belong to a call that is told already.

@@ -9,24 +9,42 @@ use crate::call::checkpoint::{
 use crate::call::facts::{BridgeKind, Channel, ChannelIndex, Dial, Extras, Stay};
 use crate::call::tracker::Tracker;
 use crate::call::tracker::groups::GroupIndex;
+use crate::time::PbxTime;
 
 /// Longest value, in bytes: what the store takes.
 const VALUE_MAX: usize = 8 << 10;
 /// Guests of other calls that are written with a call.
 const GUESTS_MAX: usize = 8;
 
-/// What is to be written; each channel and call stands in its queue once.
+/// What is to be written; each channel and call stands in one queue once.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
     /// Nobody writes anything down: a replay.
     on: bool,
-    channels: VecDeque<ChannelIndex>,
-    calls: VecDeque<GroupIndex>,
+    /// What the sweep under way is to write.
+    due: Queues,
+    /// What changed since it began.
+    later: Queues,
+    /// Of which moment all is written once nothing is `due` any more.
+    whole: Moment,
     removed: Vec<String>,
     /// Something happened since the stream's own value was written.
     stream: bool,
     /// What a later program wrote in that value.
     pub(super) unknown: Unknown,
+}
+
+#[derive(Debug, Default)]
+struct Queues {
+    channels: VecDeque<ChannelIndex>,
+    calls: VecDeque<GroupIndex>,
+}
+
+/// Times of the stream.
+#[derive(Clone, Copy, Debug)]
+struct Moment {
+    now: PbxTime,
+    alive: Option<PbxTime>,
 }
 
 impl Tracker {
@@ -35,27 +53,51 @@ impl Tracker {
         self.kept.on = true;
     }
 
-    /// The values that changed, at most about `limit` of them; the rest comes with the next calls.
-    /// `shift` is the clock's.
+    /// The values that changed, at most about `limit` of them and those of a call together; the rest comes
+    /// with the next calls. The stream's own value says until when all is written, so it is the last of
+    /// them. `shift` is the clock's.
     pub fn take_changes(&mut self, limit: usize, shift: i64) -> Vec<Change> {
         let mut changes: Vec<Change> =
             self.kept.removed.drain(..).map(|key| Change { key, value: None }).collect();
-        while changes.len() < limit
-            && let Some(index) = self.kept.calls.pop_front()
-        {
-            changes.extend(self.call_change(index));
+        if self.kept.due.is_empty() {
+            self.kept.whole = self.moment();
+            self.kept.due = std::mem::take(&mut self.kept.later);
         }
         while changes.len() < limit
-            && let Some(index) = self.kept.channels.pop_front()
+            && let Some(index) = self.kept.due.calls.pop_front()
         {
-            changes.extend(self.channel_change(index));
+            self.take_call(index, &mut changes);
+        }
+        while let Some(&index) = self.kept.due.channels.front() {
+            let dirty = self.channels.get(index as usize).filter(|tracked| tracked.dirty);
+            match dirty.map(|tracked| tracked.group) {
+                Some(_) if changes.len() >= limit => break,
+                Some(group) => self.take_call(group, &mut changes),
+                None => {} // written with its call
+            }
+            self.kept.due.channels.pop_front();
         }
         let endpoints = self.sides.take_changed(limit.saturating_sub(changes.len()));
         changes.extend(endpoints.into_iter().map(|endpoint| Value::Endpoint(endpoint).change()));
-        if std::mem::take(&mut self.kept.stream) {
-            changes.push(self.stream_value(shift).change());
+        if self.kept.stream && self.kept.due.is_empty() {
+            self.kept.stream = !self.kept.later.is_empty();
+            let until = if self.kept.stream { self.kept.whole } else { self.moment() };
+            changes.push(self.stream_value(until, shift).change());
         }
         changes
+    }
+
+    fn moment(&self) -> Moment {
+        Moment { now: self.now, alive: self.alive }
+    }
+
+    /// All that changed of one call, in one piece: of a part a restart would make a call of its own.
+    fn take_call(&mut self, index: GroupIndex, changes: &mut Vec<Change>) {
+        changes.extend(self.call_change(index));
+        let members = self.groups.get(index).map(|group| group.members.clone());
+        for member in members.into_iter().flatten() {
+            changes.extend(self.channel_change(member));
+        }
     }
 
     /// What belongs with the calls that ended: their values are removed, and what is left of a call that
@@ -63,9 +105,13 @@ impl Tracker {
     pub fn take_ended(&mut self) -> Vec<Change> {
         let mut changes: Vec<Change> =
             self.kept.removed.drain(..).map(|key| Change { key, value: None }).collect();
+        let Kept { due, later, .. } = &self.kept;
         let told: Vec<GroupIndex> =
-            self.kept.calls.iter().copied().filter(|call| self.is_told(*call)).collect();
-        self.kept.calls.retain(|call| !told.contains(call));
+            due.calls.iter().chain(&later.calls).copied().filter(|call| self.is_told(*call)).collect();
+        let Kept { due, later, .. } = &mut self.kept;
+        for calls in [&mut due.calls, &mut later.calls] {
+            calls.retain(|call| !told.contains(call));
+        }
         for call in told {
             changes.extend(self.call_change(call));
             for member in self.groups[call].members.clone() {
@@ -91,16 +137,17 @@ impl Tracker {
             self.call_changed(call);
         }
         self.sides.keep_all();
+        // What this sweep has handed out so far may be what was lost.
+        let Kept { due, later, .. } = &mut self.kept;
+        later.channels.append(&mut due.channels);
+        later.calls.append(&mut due.calls);
+        self.stream_changed();
     }
 
     /// Whether [`Tracker::take_changes`] has something to give.
     pub fn has_changes(&self) -> bool {
-        let Kept { channels, calls, removed, stream, on: _, unknown: _ } = &self.kept;
-        *stream
-            || !channels.is_empty()
-            || !calls.is_empty()
-            || !removed.is_empty()
-            || self.sides.has_changed()
+        let Kept { due, later, removed, stream, on: _, whole: _, unknown: _ } = &self.kept;
+        *stream || !due.is_empty() || !later.is_empty() || !removed.is_empty() || self.sides.has_changed()
     }
 
     pub(super) fn changed(&mut self, index: ChannelIndex) {
@@ -110,7 +157,7 @@ impl Tracker {
         self.kept.stream = true;
         let dirty = &mut self.channels[index as usize].dirty;
         if !std::mem::replace(dirty, true) {
-            self.kept.channels.push_back(index);
+            self.kept.later.channels.push_back(index);
         }
     }
 
@@ -120,7 +167,7 @@ impl Tracker {
 
     pub(super) fn call_changed(&mut self, index: GroupIndex) {
         if self.kept.on && !std::mem::replace(&mut self.groups[index].dirty, true) {
-            self.kept.calls.push_back(index);
+            self.kept.later.calls.push_back(index);
         }
     }
 
@@ -162,12 +209,13 @@ impl Tracker {
         Some(Value::Call(Box::new(self.call_value(index))).change())
     }
 
-    fn stream_value(&self, shift: i64) -> Value {
+    fn stream_value(&self, until: Moment, shift: i64) -> Value {
+        let Moment { now, alive } = until;
         Value::Stream(StreamV1 {
             v: VERSION,
-            now: self.now,
+            now: now.min(self.now), // the clock may have been set back
             begun: self.begun,
-            alive: self.alive,
+            alive: alive.filter(|_| self.alive.is_some()),
             shift,
             time: self.time,
             ended: self.tombs.recent(),
@@ -237,6 +285,18 @@ impl Tracker {
     }
 }
 
+impl Queues {
+    fn is_empty(&self) -> bool {
+        self.channels.is_empty() && self.calls.is_empty()
+    }
+}
+
+impl Default for Moment {
+    fn default() -> Self {
+        Self { now: PbxTime::from_micros(0), alive: None }
+    }
+}
+
 /// The facts of a channel; what its tracker knows beyond them is the caller's to fill in.
 fn facts_value(facts: &Channel, name_of: impl Fn(ChannelIndex) -> Option<String>) -> ChannelV1 {
     let text = |text: &Option<Box<str>>| text.as_deref().map(str::to_owned);
@@ -290,6 +350,8 @@ fn extras_value(extras: &Extras, name_of: impl Fn(ChannelIndex) -> Option<String
         queue_abandoned,
         did,
         recordings,
+        hints,
+        message,
         meant,
         forwarded_by,
         dial_status,
@@ -312,6 +374,8 @@ fn extras_value(extras: &Extras, name_of: impl Fn(ChannelIndex) -> Option<String
         queue_abandoned: *queue_abandoned,
         did: text(did),
         recordings: recordings.clone(),
+        hints: hints.iter().map(ToString::to_string).collect(),
+        message: text(message),
         meant: meant.iter().map(ToString::to_string).collect(),
         forwarded_by: text(forwarded_by),
         dial_status: text(dial_status),
@@ -336,6 +400,7 @@ fn shorten(value: &mut ChannelV1) {
     keep_last(&mut value.dials, 8);
     keep_last(&mut value.holds, 16);
     keep_last(&mut value.extras.recordings, 3);
+    keep_last(&mut value.extras.hints, 1);
     keep_last(&mut value.extras.meant, 4);
     keep_last(&mut value.extras.said, 5);
     keep_last(&mut value.extras.transfers, 6);

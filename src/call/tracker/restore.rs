@@ -226,6 +226,8 @@ fn extras(value: &ExtrasV1) -> Extras {
         queue_abandoned: value.queue_abandoned,
         did: text(&value.did),
         recordings: value.recordings.clone(),
+        hints: value.hints.iter().map(|hint| hint.as_str().into()).collect(),
+        message: text(&value.message),
         meant: value.meant.iter().map(|meant| meant.as_str().into()).collect(),
         forwarded_by: text(&value.forwarded_by),
         dial_status: text(&value.dial_status),

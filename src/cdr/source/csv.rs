@@ -1,194 +1,33 @@
-//! `Master.csv`: lines in the order in which calls ended, so a time is found by halving, and a file of a
-//! gigabyte costs no more than the hour that is wanted.
+//! `Master.csv` of `cdr_csv`: a line for each record, in the order in which calls ended.
 
-use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
-use std::time::Duration;
-
+use crate::ami::event::made_at;
 use crate::cdr::column::{Column, Raw};
 use crate::cdr::csv;
-use crate::cdr::range::Range;
-use crate::cdr::row::Rows;
-use crate::cdr::source::{Error, ROWS_MAX};
+use crate::cdr::row::{Row, Rows};
+use crate::cdr::source::log::Line;
 use crate::time::{PbxTime, local};
 
-/// A stretch of this many bytes has a whole line in it; Asterisk's own buffer for one has 1 KiB.
-const STRETCH: u64 = 16 << 10;
+impl Line for Raw {
+    /// Batches of `cdr.conf` put lines out of order by minutes, and a line's own offset may be wrong by as much
+    /// as its call was long.
+    const SLACK_MINUTES: u64 = 120;
 
-/// A longer line is no record.
-const LINE_MAX: usize = 64 << 10;
-
-/// Batches of `cdr.conf` put lines out of order by minutes, and a line's own offset may be wrong by as much
-/// as its call was long.
-const SLACK: Duration = Duration::from_hours(2);
-
-/// Lines at the end of a file that tell its clock's offset.
-const TAIL: usize = 40;
-
-pub(super) async fn read(path: PathBuf, range: Range) -> Result<Rows, Error> {
-    on_file(path, move |file| {
-        let fallback = fallback(file)?;
-        let from = PbxTime::from_micros(range.from.micros() - micros(Range::LEAD + SLACK));
-        let start = find(file, from, fallback)?;
-        let until = range.to.after(SLACK + SLACK);
-        let mut late = 0;
-        let raws = lines(file, start, |raw| {
-            // Some lines in a row from after the range: the rest is, too.
-            late = if ended(raw, fallback).is_some_and(|end| end > until) { late + 1 } else { 0 };
-            late < TAIL
-        })?;
-        Ok(Rows::read(&raws, fallback))
-    })
-    .await
-}
-
-pub(super) async fn newest(path: PathBuf) -> Result<Rows, Error> {
-    on_file(path, |file| Ok(Rows::read(&tail(file)?, fallback(file)?))).await
-}
-
-async fn on_file(
-    path: PathBuf,
-    work: impl FnOnce(&mut File) -> io::Result<Rows> + Send + 'static,
-) -> Result<Rows, Error> {
-    let shown = path.clone();
-    let done = tokio::task::spawn_blocking(move || open(&path).and_then(|mut file| work(&mut file))).await;
-    done.unwrap_or_else(|stopped| Err(io::Error::other(stopped)))
-        .map_err(|source| Error::File { path: shown, source })
-}
-
-fn open(path: &Path) -> io::Result<File> {
-    let file = File::open(path)?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::from(io::ErrorKind::InvalidInput)) }
-}
-
-/// The offset of a clock whose uniqueids are not logged: the file was written to when its last call ended.
-fn fallback(file: &mut File) -> io::Result<Option<i64>> {
-    let written = file.metadata()?.modified()?.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let last = tail(file)?.iter().filter_map(|raw| raw.get(Column::End).and_then(local::parse)).max();
-    Ok(last.map(|last| local::offset(last, micros(written))))
-}
-
-fn micros(span: Duration) -> i64 {
-    i64::try_from(span.as_micros()).unwrap_or(i64::MAX)
-}
-
-fn tail(file: &mut File) -> io::Result<Vec<Raw>> {
-    let length = file.metadata()?.len();
-    let raws = lines(file, length.saturating_sub(STRETCH), |_| true)?;
-    Ok(raws.into_iter().rev().take(TAIL).rev().collect())
-}
-
-/// The end of a record by its own uniqueid.
-fn ended(raw: &Raw, fallback: Option<i64>) -> Option<PbxTime> {
-    Rows::read(std::slice::from_ref(raw), fallback).rows.first().map(|row| row.end)
-}
-
-/// Where the lines begin that end at `from` or later, or somewhat before.
-fn find(file: &mut File, from: PbxTime, fallback: Option<i64>) -> io::Result<u64> {
-    let (mut low, mut high) = (0, file.metadata()?.len());
-    while high - low > STRETCH {
-        let middle = low + (high - low) / 2;
-        let mut first = None;
-        let mut seen = 0;
-        lines(file, middle, |raw| {
-            seen += 1;
-            first = first.or(ended(raw, fallback));
-            first.is_none() && seen < TAIL
-        })?;
-        match first {
-            Some(end) if end < from => low = middle,
-            Some(_) | None => high = middle,
-        }
-    }
-    Ok(low)
-}
-
-/// The records from the first line that begins after `start` on, while they are `wanted`; from the
-/// beginning those of the first line, too.
-fn lines(file: &mut File, start: u64, mut wanted: impl FnMut(&Raw) -> bool) -> io::Result<Vec<Raw>> {
-    file.seek(SeekFrom::Start(start))?;
-    let mut reader = BufReader::with_capacity(64 << 10, file);
-    let (mut raws, mut line) = (Vec::new(), Vec::new());
-    let mut torn = start > 0;
-    loop {
-        line.clear();
-        let limit = u64::try_from(LINE_MAX).unwrap_or(u64::MAX);
-        if reader.by_ref().take(limit).read_until(b'\n', &mut line)? == 0 {
-            return Ok(raws);
-        }
-        let is_whole = line.pop_if(|last| *last == b'\n').is_some();
-        let was_torn = std::mem::replace(&mut torn, !is_whole);
-        // The last line may still be being written.
-        let Some(raw) = (is_whole && !was_torn).then(|| csv::record(&line)).flatten() else { continue };
-        if !wanted(&raw) || raws.len() > ROWS_MAX {
-            return Ok(raws);
-        }
-        raws.push(raw);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io::Write as _;
-
-    use super::*;
-
-    const MADE: i64 = 1_795_339_635;
-
-    fn line(minute: i64, uniqueid: bool) -> String {
-        let text = |seconds: i64| local::text((MADE + minute * 60 + seconds + 3 * 3600) * 1_000_000);
-        let behind = if uniqueid { format!(",\"{}.{minute}\"", MADE + minute * 60) } else { String::new() };
-        format!(
-            "\"\",\"7916{minute}\",\"101\",\"in\",\"x\",\"PJSIP/t-{minute:08x}\",\"\",\"Dial\",\"\",\"{}\",,\"{}\",9,0,\
-             \"NO ANSWER\",\"D\"{behind}\n",
-            text(0),
-            text(9),
-        )
+    fn read(line: &[u8]) -> Option<Self> {
+        csv::record(line)
     }
 
-    fn at(minute: i64) -> PbxTime {
-        PbxTime::from_micros((MADE + minute * 60) * 1_000_000)
+    fn unreadable() -> Option<Self> {
+        Some(Self::default())
     }
 
-    #[tokio::test]
-    async fn an_hour_is_found_in_a_year() {
-        const MINUTES: i64 = 60_000;
-        let mut file = tempfile::NamedTempFile::new().unwrap();
-        for minute in 0..MINUTES {
-            file.write_all(line(minute, true).as_bytes()).unwrap();
-        }
-        file.write_all(b"\"\",\"torn").unwrap();
-        for from in [0, 1, 30_000, 30_001, MINUTES - 60, MINUTES + 500] {
-            let range = Range { from: at(from), to: at(from + 60) };
-            let rows = super::super::Source::Csv { path: file.path().to_owned() }.read(range).await.unwrap();
-            let expected: Vec<_> = (0..MINUTES)
-                .filter(|m| (from - 120..=from + 60).contains(m))
-                .map(|m| format!("7916{m}"))
-                .collect();
-            let found: Vec<_> = rows.into_iter().map(|row| row.src).collect();
-            assert_eq!(found.first().zip(found.last()), expected.first().zip(expected.last()), "{from}");
-            assert_eq!(found.len(), expected.len(), "{from}");
-        }
+    fn shown(&self) -> Option<i64> {
+        self.get(Column::End).and_then(local::parse)
     }
 
-    #[tokio::test]
-    async fn without_uniqueids_the_file_s_own_time_tells_the_zone() {
-        let mut file = tempfile::NamedTempFile::new().unwrap();
-        file.write_all(line(0, false).as_bytes()).unwrap();
-        let written = std::time::UNIX_EPOCH + Duration::from_secs(u64::try_from(MADE + 11).unwrap());
-        file.as_file().set_modified(written).unwrap();
-        let rows = newest(file.path().to_owned()).await.unwrap().rows;
-        assert_eq!(rows[0].start, at(0));
-    }
-
-    #[tokio::test]
-    async fn a_line_without_an_end_costs_little() {
-        let mut file = tempfile::NamedTempFile::new().unwrap();
-        file.as_file().set_len(1 << 30).unwrap();
-        file.seek(SeekFrom::End(0)).unwrap();
-        file.write_all(format!("\n{}", line(7, true)).as_bytes()).unwrap();
-        let rows = newest(file.path().to_owned()).await.unwrap().rows;
-        assert_eq!(rows.len(), 1);
+    /// The end of the record.
+    fn at(&self, fallback: Option<i64>) -> Option<PbxTime> {
+        let rows = Rows::read(std::slice::from_ref(self), fallback).rows;
+        let tells = |row: &&Row| fallback.is_some() || made_at(row.uniqueid.as_bytes()).is_some();
+        rows.first().filter(tells).map(|row| row.end)
     }
 }

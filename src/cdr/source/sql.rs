@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 
-use crate::cdr::column::{Column, Raw};
+use crate::cdr::cel::entry::{self, Column as Event};
+use crate::cdr::column::{Column, Named, Raw};
 use crate::cdr::range::Range;
 use crate::cdr::row::Rows;
 use crate::cdr::source::{Error, ROWS_MAX, Server, Source};
@@ -17,9 +18,21 @@ const WITNESSES: usize = 20;
 /// The local time may jump by an hour within the range, or have jumped since.
 const JUMP: Duration = Duration::from_hours(1);
 
+/// A call that lasts longer is looked for by hand.
+const LONG: Duration = Duration::from_hours(24);
+
 /// Columns without which no call can be made of rows.
-const NEEDED: [(Column, &str); 3] =
-    [(Column::Start, "calldate"), (Column::Channel, "channel"), (Column::Disposition, "disposition")];
+const NEEDED: &[(Column, &str)] =
+    &[(Column::Start, "calldate"), (Column::Channel, "channel"), (Column::Disposition, "disposition")];
+
+/// … and of channel events.
+const NEEDED_OF_EVENTS: &[(Event, &str)] = &[
+    (Event::Kind, "eventtype"),
+    (Event::Time, "eventtime"),
+    (Event::Channel, "channame"),
+    (Event::Uniqueid, "uniqueid"),
+    (Event::Linkedid, "linkedid"),
+];
 
 enum Link {
     #[cfg(feature = "cdr-mysql")]
@@ -31,55 +44,78 @@ enum Link {
 }
 
 /// Columns of a table that are of use, and what it calls them.
-struct Shape {
+struct Shape<C> {
     table: String,
-    columns: Vec<(Column, String)>,
+    columns: Vec<(C, String)>,
     quote: char,
     text: &'static str,
-    parameter: fn(usize) -> String,
+    number: &'static str,
+    /// Parameters have numbers, and types of their own.
+    numbered: bool,
 }
 
 type Texts = Vec<Vec<Option<String>>>;
 
 impl Source {
     pub(super) async fn read_table(&self, range: Range) -> Result<Rows, Error> {
-        let (mut link, shape) = self.open().await?;
+        let (mut link, shape) = self.open(NEEDED).await?;
         let newest = self.ask(&mut link, shape.newest(), &[]).await?;
         let newest = shape.raws(newest);
         let Some(offset) = offset_of(&newest) else { return Ok(Rows::default()) };
         let local = |at: PbxTime, by: i64| local::text(at.micros() + offset + by);
-        let (lead, jump) = (micros(Range::LEAD + JUMP), micros(JUMP));
-        let bounds = [local(range.from, -lead), local(range.to, jump)];
+        let lead = micros(Range::LEAD + JUMP + JUMP);
+        let bounds = [-micros(LONG), -lead].map(|by| local(range.from, by));
+        let [long, near] = bounds;
+        let until = local(range.to, micros(JUMP));
+        let bounds = if shape.has_duration() { vec![long, until, near] } else { vec![near, until] };
         let rows = self.ask(&mut link, shape.between(), &bounds).await?;
         link.close().await;
         Ok(Rows::read(&shape.raws(rows), Some(offset)))
     }
 
     pub(super) async fn newest_rows(&self) -> Result<Rows, Error> {
-        let (mut link, shape) = self.open().await?;
+        let (mut link, shape) = self.open(NEEDED).await?;
         let newest = self.ask(&mut link, shape.newest(), &[]).await?;
         link.close().await;
         Ok(Rows::read(&shape.raws(newest), None))
     }
 
-    async fn open(&self) -> Result<(Link, Shape), Error> {
+    /// Channel events of calls whose linkedids are within these, by time.
+    pub(super) async fn read_linked(&self, bounds: [String; 2]) -> Result<Vec<Raw<Event>>, Error> {
+        let (mut link, shape) = self.open(NEEDED_OF_EVENTS).await?;
+        let events = self.ask(&mut link, shape.linked(), &bounds).await?;
+        link.close().await;
+        if events.len() > ROWS_MAX {
+            return Err(Error::TooManyEvents);
+        }
+        Ok(shape.raws(events).into_iter().filter(entry::is_of_use).collect())
+    }
+
+    pub(super) async fn newest_events(&self) -> Result<Vec<Raw<Event>>, Error> {
+        let (mut link, shape) = self.open(NEEDED_OF_EVENTS).await?;
+        let newest = self.ask(&mut link, shape.newest_by(&shape.order()), &[]).await?;
+        link.close().await;
+        Ok(shape.raws(newest).into_iter().rev().collect())
+    }
+
+    async fn open<C: Named>(&self, needed: &[(C, &'static str)]) -> Result<(Link, Shape<C>), Error> {
         let mut link = self.connect().await?;
         let (columns, bounds) = self.columns_query();
         let names = self.ask(&mut link, columns, &bounds).await?;
         let names = names.into_iter().filter_map(|mut row| row.pop().flatten());
-        let columns: Vec<_> = names.filter_map(|name| Some((Column::of_name(&name)?, name))).collect();
+        let columns: Vec<_> = names.filter_map(|name| Some((C::of_name(&name)?, name))).collect();
         let table = self.table().to_owned();
-        for (column, named) in NEEDED {
+        for (column, named) in needed.iter().copied() {
             if !columns.iter().any(|(known, _)| *known == column) {
                 return Err(Error::Column { place: self.place(), table, column: named });
             }
         }
-        let (quote, text, parameter): (_, _, fn(usize) -> String) = match self {
-            Self::Postgres(_) => ('"', "TEXT", |at| format!("CAST(${at} AS TIMESTAMP)")),
-            Self::Sqlite { .. } => ('"', "TEXT", |_| "?".to_owned()),
-            Self::Mysql(_) | Self::Csv { .. } => ('`', "CHAR", |_| "?".to_owned()),
+        let (quote, text, number) = match self {
+            Self::Postgres(_) | Self::Sqlite { .. } => ('"', "TEXT", "NUMERIC"),
+            Self::Mysql(_) | Self::Csv { .. } => ('`', "CHAR", "SIGNED"),
         };
-        Ok((link, Shape { table, columns, quote, text, parameter }))
+        let numbered = matches!(self, Self::Postgres(_));
+        Ok((link, Shape { table, columns, quote, text, number, numbered }))
     }
 
     fn table(&self) -> &str {
@@ -237,26 +273,29 @@ impl Link {
     }
 }
 
-impl Shape {
+impl<C: Named> Shape<C> {
     fn select(&self) -> String {
-        let column = |(_, name): &(Column, String)| format!("CAST({} AS {})", self.quoted(name), self.text);
+        let column = |(_, name): &(C, String)| format!("CAST({} AS {})", self.quoted(name), self.text);
         let columns: Vec<_> = self.columns.iter().map(column).collect();
         format!("SELECT {} FROM {}", columns.join(", "), self.quoted(&self.table))
     }
 
-    fn start(&self) -> String {
-        let start = self.columns.iter().find(|(column, _)| *column == Column::Start);
-        self.quoted(start.map_or("calldate", |(_, name)| name))
+    /// What the table calls a column.
+    fn name(&self, column: C) -> Option<String> {
+        self.columns.iter().find(|(known, _)| *known == column).map(|(_, name)| self.quoted(name))
     }
 
-    fn newest(&self) -> String {
-        format!("{} ORDER BY {} DESC LIMIT {WITNESSES}", self.select(), self.start())
+    fn newest_by(&self, column: &str) -> String {
+        format!("{} ORDER BY {column} DESC LIMIT {WITNESSES}", self.select())
     }
 
-    fn between(&self) -> String {
-        let (select, start) = (self.select(), self.start());
-        let [from, to] = [1, 2].map(self.parameter);
-        format!("{select} WHERE {start} BETWEEN {from} AND {to} ORDER BY {start} LIMIT {}", ROWS_MAX + 1)
+    fn parameter(&self, at: usize) -> String {
+        if self.numbered { format!("${at}") } else { "?".to_owned() }
+    }
+
+    fn time(&self, at: usize) -> String {
+        let parameter = self.parameter(at);
+        if self.numbered { format!("CAST({parameter} AS TIMESTAMP)") } else { parameter }
     }
 
     fn quoted(&self, name: &str) -> String {
@@ -264,12 +303,55 @@ impl Shape {
         format!("{quote}{}{quote}", name.replace(quote, &format!("{quote}{quote}")))
     }
 
-    fn raws(&self, rows: Texts) -> Vec<Raw> {
+    fn raws(&self, rows: Texts) -> Vec<Raw<C>> {
         let raw = |row: Vec<Option<String>>| {
             let values = self.columns.iter().zip(row);
             values.filter_map(|((column, _), value)| Some((*column, value?))).collect()
         };
         rows.into_iter().map(raw).collect()
+    }
+}
+
+impl Shape<Column> {
+    fn start(&self) -> String {
+        self.name(Column::Start).unwrap_or_default()
+    }
+
+    fn newest(&self) -> String {
+        self.newest_by(&self.start())
+    }
+
+    /// Rows by their beginning, which has the index. Those that began long before are of use only when they
+    /// lasted: the others would be a day's for each hour that is read.
+    fn between(&self) -> String {
+        let (select, start) = (self.select(), self.start());
+        let [from, to, near] = [1, 2, 3].map(|at| self.time(at));
+        let lasted = self.name(Column::Duration).map(|name| {
+            let seconds = JUMP.as_secs();
+            format!(" AND ({start} >= {near} OR CAST({name} AS {}) >= {seconds})", self.number)
+        });
+        let (lasted, limit) = (lasted.unwrap_or_default(), ROWS_MAX + 1);
+        format!("{select} WHERE {start} BETWEEN {from} AND {to}{lasted} ORDER BY {start} LIMIT {limit}")
+    }
+
+    fn has_duration(&self) -> bool {
+        self.name(Column::Duration).is_some()
+    }
+}
+
+impl Shape<Event> {
+    /// In which order events were written, by an index.
+    fn order(&self) -> String {
+        self.name(Event::Place).or_else(|| self.name(Event::Linkedid)).unwrap_or_default()
+    }
+
+    fn linked(&self) -> String {
+        let [linkedid, time] =
+            [Event::Linkedid, Event::Time].map(|column| self.name(column).unwrap_or_default());
+        let [from, to] = [1, 2].map(|at| self.parameter(at));
+        let order = self.name(Event::Place).map_or(time.clone(), |place| format!("{time}, {place}"));
+        let limit = ROWS_MAX + 1;
+        format!("{} WHERE {linkedid} BETWEEN {from} AND {to} ORDER BY {order} LIMIT {limit}", self.select())
     }
 }
 

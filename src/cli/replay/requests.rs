@@ -5,13 +5,16 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::amo::calls::{self, Entry};
+use crate::amo::calls::{self, Clocks, Entry, Manner};
 use crate::amo::contacts::{CONTACTS_PATH, Contact, LEADS_PATH, Lead};
+use crate::amo::recording::{self, Search};
 use crate::amo::settings::Settings;
 use crate::amo::unsorted;
+use crate::amo::who;
 use crate::call::id::AccountId;
 use crate::call::line::Unknown;
 use crate::call::record::CallRecord;
+use crate::cli::replay::callbacks::Callbacks;
 use crate::outbox::unknown;
 
 /// The requests of a replay.
@@ -21,38 +24,72 @@ pub(super) struct Requests {
     unknown: bool,
     /// Numbers for which something was made.
     made: BTreeSet<(AccountId, String)>,
+    callbacks: Callbacks,
+    /// Calls that want their entity's owner.
+    owners: u64,
+    /// Looks for the sound of a call.
+    look: fn(&Search) -> Option<String>,
+    /// How far local time is ahead of UTC, in seconds.
+    utc_offset: i32,
 }
 
 /// One request beside those with calls.
 #[derive(Serialize)]
 struct Line<'l> {
-    post: &'l str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    post: Option<&'l str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch: Option<&'l str>,
     account: &'l AccountId,
     body: Box<RawValue>,
 }
 
 impl Requests {
-    pub(super) fn new(accounts: Vec<Settings>, unknown: bool) -> Self {
-        Self { accounts, unknown, made: BTreeSet::new() }
+    /// `look` finds the sound of a call.
+    pub(super) fn new(
+        accounts: Vec<Settings>,
+        unknown: bool,
+        look: fn(&Search) -> Option<String>,
+        utc_offset: i32,
+    ) -> Self {
+        let (made, callbacks) = (BTreeSet::new(), Callbacks::default());
+        Self { accounts, unknown, made, callbacks, owners: 0, look, utc_offset }
+    }
+
+    /// How many calls want their entity's owner.
+    pub(super) fn owners(&self) -> u64 {
+        self.owners
     }
 
     /// The body with these calls, which are of one account, and a line for each request that would
-    /// follow if their numbers were unknown.
+    /// follow if their numbers were unknown; otherwise one for each task that follows from them.
     pub(super) fn lines<'r>(&mut self, records: &'r [CallRecord]) -> Vec<u8> {
         let account = records.first().map(|record| record.account.clone()).unwrap_or_default();
         let settings = self.accounts.iter().find(|settings| settings.name == account).cloned();
         let settings = settings.unwrap_or_default();
         // Request ids count from 0 as they would in one batch.
+        let clocks = Clocks { utc_offset: self.utc_offset, ..Clocks::default() };
+        let look = self.look;
         let entry = |(at, record): (usize, &'r CallRecord)| {
-            Some((record, calls::entry(record, &at.to_string(), &settings, 0).ok()?))
+            let sound = recording::search(record, &settings, &clocks).and_then(|search| look(&search));
+            let manner = Manner { clocks, sound: sound.as_deref(), ..Manner::default() };
+            Some((record, calls::entry(record, &at.to_string(), &settings, &manner).ok()?))
         };
         let entries: Vec<(&CallRecord, Entry)> = records.iter().enumerate().filter_map(entry).collect();
         let bodies: Vec<Entry> = entries.iter().map(|(_, entry)| entry.clone()).collect();
         let mut lines = calls::batch_json(&bodies);
+        self.owners += entries.iter().filter(|(record, _)| who::wants_owner(record)).count() as u64;
         if self.unknown {
             for line in self.unknown(&account, &settings, &entries) {
                 lines.push(b'\n');
                 lines.extend(line);
+            }
+            return lines;
+        }
+        for (record, _) in &entries {
+            if let Some((method, path, body)) = self.callbacks.after(record, &settings) {
+                lines.push(b'\n');
+                lines.extend(line(&account, method, &path, &body));
             }
         }
         lines
@@ -79,24 +116,26 @@ impl Requests {
                 Some(way @ (Unknown::Contact | Unknown::Lead)) => {
                     let entry = Entry { request_id: "0".to_owned(), ..entry.clone() };
                     let contact = Contact::new(&entry, record, &settings.unknown);
-                    lines.push(line(account, CONTACTS_PATH, &[contact]));
+                    lines.push(line(account, "post", CONTACTS_PATH, &[contact]));
                     if way == Unknown::Lead {
                         // The contact's id is amoCRM's answer to the request before.
                         let lead = Lead::new(&entry, record, &settings.unknown, 0);
-                        lines.push(line(account, LEADS_PATH, &[lead]));
+                        lines.push(line(account, "post", LEADS_PATH, &[lead]));
                     }
                 }
                 Some(Unknown::Park | Unknown::Drop) | None => {}
             }
         }
         if !items.is_empty() {
-            lines.insert(0, line(account, unsorted::PATH, &items));
+            lines.insert(0, line(account, "post", unsorted::PATH, &items));
         }
         lines
     }
 }
 
-fn line(account: &AccountId, post: &str, body: &[impl Serialize]) -> Vec<u8> {
+fn line(account: &AccountId, method: &str, path: &str, body: &(impl Serialize + ?Sized)) -> Vec<u8> {
     let body = serde_json::value::to_raw_value(body).expect("strings and numbers always have a JSON form");
-    serde_json::to_vec(&Line { post, account, body }).expect("strings and numbers always have a JSON form")
+    let of = |name: &str| (name == method).then_some(path);
+    let line = Line { post: of("post"), patch: of("patch"), account, body };
+    serde_json::to_vec(&line).expect("strings and numbers always have a JSON form")
 }

@@ -9,7 +9,7 @@ use crate::amo::settings::{self, Settings as Amo};
 use crate::amo::token::{self, Token};
 use crate::call::id::AccountId;
 use crate::call::line;
-use crate::config::check::{Report, is_absolute, unreadable};
+use crate::config::check::{Report, is_absolute, recordings, unreadable, users};
 use crate::config::surroundings::Surroundings;
 
 /// The default account and the others.
@@ -55,17 +55,8 @@ fn table(
     token(place, amo, variable, surroundings, report);
     reach(place, amo, surroundings, report);
     unknown(place, &amo.unknown, report);
-    for (extension, _) in amo.users.iter().filter(|(_, user)| **user == 0) {
-        let advice = "the user's id stands in the address of his page in amoCRM's settings";
-        report.fail(place, format!("extension {extension} has the user 0"), advice);
-    }
-    if amo.default_user == Some(0) {
-        report.fail(place, "default-user is 0", "leave it out, or give a user's id");
-    }
-    if amo.users.is_empty() && amo.default_user.is_none() {
-        let advice = "add lines such as 101 = 504141 to its users, or a default-user";
-        report.warn(place, "no extension has a user: calls will be nobody's in amoCRM", advice);
-    }
+    recordings::table(place, amo, surroundings, report);
+    users::users(place, amo, report);
 }
 
 fn unknown(place: &str, unknown: &Unknown, report: &mut Report) {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::call::id::PbxName;
+use crate::cdr::source::events::Events;
 use crate::cdr::source::{Server, Source};
 use crate::config::Cdr;
 use crate::config::check::tls::is_loopback;
@@ -20,8 +21,25 @@ const TABLE: &str = "cdr";
 /// `MikoPBX` calls it so.
 const MIKO_TABLE: &str = "cdr_general";
 
-/// Checks a table; `None` when something of it is wrong.
+/// Checks a table; `None` when something of it is wrong, or this build has no driver for it.
 pub(super) fn table(
+    name: &PbxName,
+    table: &CdrTable,
+    surroundings: &impl Surroundings,
+    report: &mut Report,
+) -> Option<Cdr> {
+    let cdr = described(name, table, surroundings, report)?;
+    match cdr.source.lacks_driver() {
+        Some(error) => {
+            report.fail(&format!("[pbx.cdr] of \"{name}\""), error.to_string(), "");
+            None
+        }
+        None => Some(cdr),
+    }
+}
+
+/// What a table says, whatever this build can read.
+fn described(
     name: &PbxName,
     table: &CdrTable,
     surroundings: &impl Surroundings,
@@ -44,8 +62,35 @@ pub(super) fn table(
         CdrKind::Mysql => Source::Mysql(server(&place, table, surroundings, report)?),
         CdrKind::Postgres => Source::Postgres(server(&place, table, surroundings, report)?),
     };
+    let cel = match &table.cel {
+        Some(cel) => Some(events(&place, table.kind, cel, report)?),
+        None => None,
+    };
     report.ok(&place, format!("{}, up to {} h back", source.place(), look_back.as_secs().div_ceil(3600)));
-    Some(Cdr { source, look_back })
+    if let Some(cel) = &cel {
+        report.ok(&place, format!("channel events: {}", source.events_place(cel)));
+    }
+    Some(Cdr { source, cel, look_back })
+}
+
+/// Channel events are where the records are: in a file beside a file, in a table beside a table.
+fn events(place: &str, kind: CdrKind, cel: &str, report: &mut Report) -> Option<Events> {
+    match kind {
+        CdrKind::Csv => {
+            let path = PathBuf::from(cel);
+            if !path.is_absolute() {
+                let advice =
+                    "beside a file they are in one: cel = \"/var/log/asterisk/cel-custom/Master.csv\"";
+                report.fail(place, format!("cel {cel:?} is no absolute path"), advice);
+                return None;
+            }
+            Some(Events::Csv { path })
+        }
+        CdrKind::Sqlite | CdrKind::Mysql | CdrKind::Postgres => {
+            let name = word(place, "cel", cel, report)?;
+            Some(Events::Table { name })
+        }
+    }
 }
 
 /// Refuses keys that this kind has no use for: who wrote them meant something.
@@ -132,4 +177,43 @@ fn word(place: &str, key: &str, name: &str, report: &mut Report) -> Option<Strin
         report.fail(place, format!("{key} {name:?} is no name"), "letters, digits, '_', '-' and '$'");
     }
     is_one.then(|| name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::check::Grade;
+    use crate::config::surroundings::Host;
+
+    /// What is found wrong with a table, and where its channel events are.
+    fn checked(keys: &str) -> (Vec<String>, Option<Events>) {
+        let mut report = Report::default();
+        let cdr = described(&PbxName::default(), &toml::from_str(keys).unwrap(), &Host::Look, &mut report);
+        let failed = report.findings.iter().filter(|finding| finding.grade == Grade::Fail);
+        (failed.map(|finding| finding.text.clone()).collect(), cdr.and_then(|cdr| cdr.cel))
+    }
+
+    #[track_caller]
+    fn refused(keys: &str, why: &str) {
+        let (failed, cel) = checked(keys);
+        assert!(failed.len() == 1 && failed[0].contains(why) && cel.is_none(), "{keys}: {failed:?}");
+    }
+
+    #[test]
+    fn channel_events_are_a_file_beside_a_file_and_a_table_beside_a_table() {
+        let file = "kind = \"csv\"\npath = \"/log/cdr-csv/Master.csv\"\n";
+        let cel = Events::Csv { path: "/log/cel-custom/Master.csv".into() };
+        assert_eq!(checked(&format!("{file}cel = \"/log/cel-custom/Master.csv\"")), (vec![], Some(cel)));
+        refused(&format!("{file}cel = \"cel\""), "\"cel\" is no absolute path");
+        for kind in [
+            "kind = \"mysql\"\nuser = \"u\"",
+            "kind = \"postgres\"\nuser = \"u\"",
+            "kind = \"sqlite\"\npath = \"/a\"",
+        ] {
+            let cel = Events::Table { name: "cel".to_owned() };
+            assert_eq!(checked(&format!("{kind}\ncel = \"cel\"")), (vec![], Some(cel)));
+            refused(&format!("{kind}\ncel = \"/log/cel-custom/Master.csv\""), "is no name");
+        }
+        assert_eq!(checked(file), (vec![], None));
+    }
 }

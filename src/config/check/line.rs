@@ -4,11 +4,19 @@ use crate::amo::settings::TEXT_MAX;
 use crate::call::id::{AccountId, PbxName};
 use crate::call::line::{Line, Unknown};
 use crate::config::check::Report;
+use crate::config::file::File;
 
 /// What a line may name.
 pub(super) struct Names<'f> {
     pub(super) accounts: Vec<&'f AccountId>,
     pub(super) pbxs: Vec<&'f PbxName>,
+}
+
+impl<'f> Names<'f> {
+    pub(super) fn of(file: &'f File) -> Self {
+        let accounts = std::iter::once(&file.amocrm).chain(&file.account).map(|account| &account.name);
+        Self { accounts: accounts.collect(), pbxs: file.pbx.iter().map(|pbx| &pbx.name).collect() }
+    }
 }
 
 pub(super) fn all(lines: &[Line], names: &Names<'_>, report: &mut Report) {

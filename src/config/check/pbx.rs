@@ -22,11 +22,11 @@ pub(super) fn all(tables: &[PbxTable], surroundings: &impl Surroundings, report:
         let advice = "add a [[pbx]] table with host, username and secret-file";
         report.fail("[[pbx]]", "there is no PBX to listen to", advice);
     }
+    names(tables, report);
     let mut found = Vec::new();
     for (at, table) in tables.iter().enumerate() {
         let place = place(table);
         for other in &tables[..at] {
-            name(&place, table.name.as_str(), other.name.as_str(), report);
             if table.host.is_some() && (&table.host, table.port()) == (&other.host, other.port()) {
                 let text = format!("it has the host and port of [[pbx]] \"{}\"", other.name);
                 report.warn(&place, text, "is it the same PBX? Then each of its calls is posted twice");
@@ -35,6 +35,15 @@ pub(super) fn all(tables: &[PbxTable], surroundings: &impl Surroundings, report:
         found.extend(pbx(&place, table, surroundings, report));
     }
     found
+}
+
+/// Checks that calls of one PBX cannot be taken for those of another.
+pub(super) fn names(tables: &[PbxTable], report: &mut Report) {
+    for (at, table) in tables.iter().enumerate() {
+        for other in &tables[..at] {
+            name(&place(table), table.name.as_str(), other.name.as_str(), report);
+        }
+    }
 }
 
 /// Two names must differ so that no id of one PBX's calls, `name-uniqueid`, can be one of the

@@ -6,6 +6,8 @@ use std::io;
 use super::*;
 use crate::amo::client::TOKEN_VARIABLE;
 
+mod users;
+
 /// A host with files, variables and one writable folder.
 #[derive(Default)]
 struct Desk {
@@ -402,4 +404,27 @@ fn an_integration_has_a_secret_key_and_a_ca_file_has_certificates() {
     check(&oauth("client-secret = \"a b\""), &["the secret key from the configuration"]);
     check(&amo("token = \"t\"\nca-file = \"/s\""), &["ca-file /s: it holds no certificate"]);
     check(&amo("token = \"t\"\nca-file = \"/none\""), &["cannot read ca-file /none"]);
+}
+
+#[test]
+fn a_folder_of_recordings_goes_with_the_address_under_which_it_is_heard() {
+    let failed = |keys: &str| failures(&format!("{}{keys}\n", pbx(GOOD)), &desk());
+    let url = "recording-url = \"https://p/{file}\"";
+    assert_eq!(failed(&format!("{url}\nrecording-root = \"/rec/{{pbx}}\"")), [""; 0]);
+    let [alone] = &failed("voicemail-root = \"/vm\"")[..] else { panic!("one failure") };
+    assert_eq!(alone, "[amocrm]: voicemail-root is set, and voicemail-url is not");
+    let [search] = &failed(&format!("{url}\nrecording-search = \"*{{uniqueid}}*\""))[..] else {
+        panic!("one failure")
+    };
+    assert!(search.contains("recording-root is not"), "{search}");
+    let [odd] = &failed(&format!("{url}\nrecording-root = \"/rec/{{day}}\""))[..] else {
+        panic!("one failure")
+    };
+    assert!(odd.contains("/rec/{day}"), "{odd}");
+    assert_eq!(failed(&format!("{url}\nrecording-root = \"rec\"")).len(), 1);
+    let gone = Desk { folder: Some(Folder::Makeable), ..desk() };
+    let (findings, _) = examine_text(&format!("{AMO}{url}\nrecording-root = \"/rec\"\n"), &gone);
+    let warned =
+        findings.iter().find(|finding| finding.grade == Grade::Warn && finding.text.contains("/rec"));
+    assert!(warned.is_some_and(|finding| finding.text.contains("is not there")), "{findings:#?}");
 }

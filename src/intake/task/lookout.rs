@@ -5,6 +5,7 @@ use tokio::sync::mpsc::error::TrySendError::{Closed, Full};
 use tracing::warn;
 
 use crate::call::id::PbxName;
+use crate::clock;
 use crate::intake::gap::{Gap, Watch};
 use crate::intake::reader::Reader;
 use crate::time::PbxTime;
@@ -27,7 +28,7 @@ impl Lookout {
 
     /// The PBX answered a ping at `now` by its clock: a time in which its events did not flow is over.
     pub(super) fn alive(&mut self, now: PbxTime) {
-        let Some(gap) = self.watch.alive(now) else { return };
+        let Some(gap) = self.watch.alive(now, clock::mono()) else { return };
         if let Err(Full(gap) | Closed(gap)) = self.gaps.try_send(gap) {
             let (from, to) = (gap.from, gap.to);
             warn!(%from, %to, "the PBX was not watched, and nobody is there to look for its calls: ami2amo repair does it");

@@ -56,6 +56,8 @@ pub fn call(n: u32) -> FinishedCall {
         hangup_cause: None,
         hangup_by: None,
         recording: None,
+        recording_hints: Vec::new(),
+        message: None,
         uniqueids: vec![],
         source: Source::Ami,
         partial: false,

@@ -1,9 +1,14 @@
 use super::*;
+use crate::amo::calls::Responsible;
+use crate::amo::who::Who;
 use crate::call::facts::Word;
 use crate::call::record::{Exchange, Leg, Moment, Role, Side, Skip, What, sample};
 use crate::call::side::evidence::Evidence;
 use crate::ops::screen::{Paint, page as printed};
+use crate::outbox::queue::Seq;
+use crate::outbox::schedule::Slip;
 use crate::outbox::search::Noted;
+use crate::time::HostTime;
 
 fn found(call: FinishedCall) -> Found {
     Found { call, whereabouts: Whereabouts::Capture }
@@ -106,7 +111,7 @@ fn colours_change_nothing_but_colours() {
 fn what_would_be_posted_is_the_object_of_the_request() {
     let record = sample::call("1795337591.4").record;
     let settings: Settings = toml::from_str("[users]\n101 = 504141\n").unwrap();
-    let entry = calls::entry(&record, "0", &settings, 0).unwrap();
+    let entry = calls::entry(&record, "0", &settings, &calls::Manner::default()).unwrap();
     let found = found(sample::call("1795337591.4"));
     let lines = page(&found, Some(&settings), Language::En);
     let text = printed(&lines, Paint::None);
@@ -117,6 +122,21 @@ fn what_would_be_posted_is_the_object_of_the_request() {
     let object: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(object["amocrm"]["entry"], shown);
     assert_eq!(object["amocrm"]["entry"]["responsible_user_id"], 504_141);
+}
+
+#[test]
+fn whom_a_call_was_booked_on_is_shown_where_the_configuration_does_not_say_it() {
+    let call = sample::call("1.1");
+    let mut slip = Slip::new(Seq(1), &call.record, HostTime::default());
+    let shown = Some(Responsible::User(9));
+    slip.errand.booked = Some(Who { user: Some(9), shown, told: Some("ext. 101".to_owned()) });
+    let found = Found { call, whereabouts: Whereabouts::Store(Box::new(slip)) };
+    let settings: Settings = toml::from_str("[users]\n101 = 504141\n").unwrap();
+    let json = json(&found, Some(&settings), Language::En).unwrap();
+    let object: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let entry = &object["amocrm"]["entry"];
+    assert_eq!((&entry["call_responsible"], &entry["created_by"]), (&9.into(), &9.into()));
+    assert!(entry["call_result"].as_str().unwrap().contains("ext. 101"));
 }
 
 #[test]

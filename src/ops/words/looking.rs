@@ -44,6 +44,22 @@ pub fn as_of_journal(obstacle: &Obstacle, language: Language) -> String {
     }
 }
 
+/// One line that says that calls may be missing, because `file` of the PBX's records cannot be read.
+pub fn unread(file: &str, language: Language) -> String {
+    language.pick(
+        format!("cannot read {file}: calls that stand only in it are missing here"),
+        format!("не читается {file}: звонков, которые есть только в нём, здесь нет"),
+    )
+}
+
+/// One line that says that calls are told from records alone, because `events` cannot be read.
+pub fn unread_events(events: &str, language: Language) -> String {
+    language.pick(
+        format!("cannot read the channel events {events}: calls are told from the records alone"),
+        format!("не читаются события каналов {events}: звонки составлены только по CDR"),
+    )
+}
+
 /// Older calls than those that are shown.
 pub fn more(count: usize, language: Language) -> String {
     language.pick(

@@ -4,7 +4,7 @@
 use crate::amo::settings::Settings;
 use crate::call::record::CallRecord;
 use crate::ops::words::Language;
-use crate::ops::words::sending::advice::{link_advice, not_sent, user_advice};
+use crate::ops::words::sending::advice::{link_advice, not_sent, sound_advice, user_advice};
 use crate::ops::words::sending::states::{of_note, of_slip};
 use crate::outbox::search::Whereabouts;
 
@@ -40,7 +40,11 @@ pub fn sending(
 ) -> Sending {
     let mut sending = match whereabouts {
         Whereabouts::Capture => of_record(record, language),
-        Whereabouts::Store(slip) => of_slip(record, slip, language),
+        Whereabouts::Store(slip) => {
+            let mut sending = of_slip(record, slip, language);
+            sending.advice.extend(sound_advice(slip, language));
+            sending
+        }
         Whereabouts::Journal(noted) => of_note(record, *noted, language),
     };
     match sending.standing {

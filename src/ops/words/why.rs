@@ -64,9 +64,15 @@ pub fn why(why: &Why, call: Direction, language: Language) -> String {
         Why::Filtered { by } => filter(*by, language).to_owned(),
         Why::Skip { reason } => skip(*reason, language).to_owned(),
         Why::Partial { rule } => partial(*rule, language).to_owned(),
-        Why::FromCdr { rows } => language.pick(
+        Why::FromCdr { rows, events: 0 } => language.pick(
             format!("not seen live: made of the PBX's call detail records (rows: {rows})"),
             format!("вживую не виден: составлен по CDR станции (строк: {rows})"),
+        ),
+        Why::FromCdr { rows, events } => language.pick(
+            format!("not seen live: made of the PBX's channel events (CEL: {events}, rows of CDR: {rows})"),
+            format!(
+                "вживую не виден: составлен по событиям каналов станции (CEL: {events}, строк CDR: {rows})"
+            ),
         ),
     }
 }
@@ -156,6 +162,10 @@ fn responsible(rule: ResponsibleRule, language: Language) -> &'static str {
         ResponsibleRule::MissedConfigured => language.pick(
             "several were called, none talked; 'missed' names this one",
             "вызывали нескольких, никто не говорил; его называет missed",
+        ),
+        ResponsibleRule::EntityOwner => language.pick(
+            "nobody talked, not exactly one was called; missed = \"entity-owner\": whose contact it is in amoCRM",
+            "никто не говорил, вызывали не одного; missed = \"entity-owner\": чей контакт в amoCRM",
         ),
         ResponsibleRule::Forwarding => language.pick(
             "nobody talked, the call was sent on from this one",

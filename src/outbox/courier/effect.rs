@@ -6,12 +6,15 @@ use std::time::Duration;
 use crate::amo::answer::{Account, Answer};
 use crate::amo::calls;
 use crate::amo::contacts::Known;
+use crate::amo::late_link::Changed;
 use crate::amo::made::Made;
 use crate::amo::notes::{Note, Probe};
+use crate::amo::recording::Search;
 use crate::amo::unsorted::Open;
 use crate::call::id::CallId;
 use crate::call::phone;
 use crate::call::record::Direction;
+use crate::outbox::courier::aside::{Question, Told};
 use crate::outbox::courier::standing::{Hold, Signal, Standing};
 use crate::outbox::errand::Make;
 use crate::outbox::policy::Policy;
@@ -25,6 +28,10 @@ pub struct Now {
     pub mono: MonoTime,
     /// When the pace that the process shares lets requests go again.
     pub open_at: MonoTime,
+    /// How far amoCRM's clock is ahead of the host's, in microseconds.
+    pub amo_ahead: i64,
+    /// How far local time is ahead of UTC, in seconds.
+    pub utc_offset: i32,
 }
 
 /// What is to be done next.
@@ -58,6 +65,16 @@ pub enum Effect {
     Search { number: String },
     /// Make these things; they are named by these request ids, in this order.
     Create { make: Make, body: Vec<u8>, request_ids: Vec<String> },
+    /// Keep these rows, or forget them.
+    Keep { rows: Vec<TaskRow> },
+    /// Ask or do this beside everything else; given out once, as a POST is.
+    Ask(Question),
+    /// Look for these files.
+    FindSounds { searches: Vec<Search> },
+    /// [`queue::Queue::owing`].
+    Owing { limit: usize },
+    /// Change a note.
+    Amend { path: String, body: Vec<u8> },
     /// Tell people where the account stands.
     Announce(Standing),
     /// Nothing until then, or until calls arrive.
@@ -84,10 +101,23 @@ pub enum Outcome {
     Open(ReadBack<Open>),
     Searched(ReadBack<Vec<Known>>),
     Created(Created),
+    Kept,
+    Told(Told),
+    /// The files that were found, in the order in which they were looked for.
+    Sounds(Vec<Option<String>>),
+    Owing(Vec<Item>),
+    Amended(Amended),
     /// Calls were enqueued.
     Arrived,
     /// The store did not do what it was asked.
     StoreFailed(queue::Error),
+}
+
+/// What is kept under a key of the account's tasks; nothing, when it is forgotten.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct TaskRow {
+    pub key: String,
+    pub value: Option<Vec<u8>>,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -132,6 +162,17 @@ pub enum Created {
     NotSent(String),
     /// The request left and no answer came.
     Lost(String),
+    NoToken(String),
+}
+
+/// What came of a note that was to be changed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Amended {
+    Answered(Changed),
+    /// amoCRM wants no requests now, and this one was not made.
+    Quiet,
+    /// No answer came; perhaps it was done.
+    NotSent(String),
     NoToken(String),
 }
 
@@ -191,6 +232,8 @@ pub struct Ruling {
     pub direction: Direction,
     /// The last digits only: rulings are logged.
     pub phone: String,
+    /// The call was delivered before: the ruling is about what is owed to it.
+    pub from_sent: bool,
     pub settlement: Settlement,
 }
 
@@ -201,6 +244,7 @@ impl Ruling {
             call_id: record.call_id.clone(),
             direction: record.direction,
             phone: phone::masked(record.phone.as_deref().unwrap_or_default()),
+            from_sent: matches!(item.state, State::Sent { .. }),
             settlement,
         }
     }

@@ -7,22 +7,23 @@
 //!                    └─► intend ──► create ──► settle
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::mem;
 use std::sync::Arc;
 
 use serde::Serialize;
 
 use crate::amo::answer::Account;
-use crate::amo::calls::{self, Entry};
+use crate::amo::calls::Entry;
 use crate::amo::contacts::{Contact, Known, Lead};
 use crate::amo::made::{Fate, Made};
 use crate::amo::unsorted::{self, Open};
-use crate::call::id::PbxName;
+use crate::amo::who::{self, Blame, Who};
 use crate::outbox::courier::effect::{Created, Effect, Now, ReadBack, Ruling, Unread};
 use crate::outbox::courier::recent::Recent;
 use crate::outbox::courier::standing::{Hold, Signal};
-use crate::outbox::courier::{Courier, REST_MAX, Rules, Step, flight};
+use crate::outbox::courier::telling::Teller;
+use crate::outbox::courier::{Courier, REST_MAX, Rules, Step};
 use crate::outbox::errand::{Kind, Make};
 use crate::outbox::policy::Sending;
 use crate::outbox::queue::{BatchId, Item, State};
@@ -82,14 +83,14 @@ impl Stage {
     }
 
     /// What is asked for at this stage; nothing while it is out of our hands.
-    pub(super) fn effect(&self, rules: &Rules, offsets: &BTreeMap<PbxName, i64>) -> Option<Effect> {
+    pub(super) fn effect(&self, teller: &Teller<'_>) -> Option<Effect> {
         match self {
             Self::List { .. } => Some(Effect::ReadUnsorted),
             Self::Search { item, .. } => Some(Effect::Search { number: unknown::number(&item.call.record) }),
             Self::Intend { items, .. } => {
                 Some(Effect::Intend { calls: items.iter().map(|item| item.seq).collect() })
             }
-            Self::Create(trip) => Some(trip.create(rules, offsets)),
+            Self::Create(trip) => Some(trip.create(teller)),
             Self::Creating(_) => None,
         }
     }
@@ -103,14 +104,14 @@ impl Stage {
 }
 
 impl Trip {
-    fn create(&self, rules: &Rules, offsets: &BTreeMap<PbxName, i64>) -> Effect {
-        let entries: Vec<(&Item, Entry)> = self.entries(rules, offsets);
+    fn create(&self, teller: &Teller<'_>) -> Effect {
+        let entries: Vec<(&Item, Entry)> = self.entries(teller);
         let request_ids = entries.iter().map(|(_, entry)| entry.request_id.clone()).collect();
-        Effect::Create { make: self.make, body: body(self.make, &entries, rules), request_ids }
+        Effect::Create { make: self.make, body: body(self.make, &entries, teller.rules), request_ids }
     }
 
-    fn entries(&self, rules: &Rules, offsets: &BTreeMap<PbxName, i64>) -> Vec<(&Item, Entry)> {
-        let entry = |(place, item)| Some((item, entry(item, place, rules, offsets)?));
+    fn entries(&self, teller: &Teller<'_>) -> Vec<(&Item, Entry)> {
+        let entry = |(place, item)| Some((item, teller.entry(item, place).ok()?.0));
         self.items.iter().enumerate().filter_map(entry).collect()
     }
 
@@ -119,16 +120,25 @@ impl Trip {
         &self,
         created: Created,
         rules: &Rules,
+        who: &[Who],
         recent: &mut Recent,
         now: HostTime,
-    ) -> (Vec<Ruling>, Signal) {
+    ) -> (Vec<Ruling>, Signal, Vec<Blame>) {
         let (made, signal) = self.read(created);
         let request_timeout = rules.amo.request_timeout.duration();
         let sending = Sending { batch: self.batch, since: self.since, request_timeout };
         let grounds = grounds(rules);
         // An answer that speaks of fewer things says nothing of the others.
         let fates = made.fates.iter().chain(std::iter::repeat(&Fate::Unclear));
-        let rulings = self.items.iter().zip(fates).map(|(item, fate)| {
+        let mut blames = Vec::new();
+        let rulings = self.items.iter().zip(who).zip(fates).map(|((item, who), fate)| {
+            let refused = *fate == Fate::Refused;
+            let blame = refused.then(|| who::blamed_in_words(who, &made.words)).flatten();
+            if let Some(blame) = blame {
+                blames.push(blame);
+                let settled = unknown::made_without(item, blame, &made.words, now);
+                return Ruling::new(item, settled);
+            }
             if let Fate::Made(name) = fate {
                 recent.made(self.make, unknown::number(&item.call.record), name, rules, now);
             }
@@ -136,7 +146,7 @@ impl Trip {
             recent.heed(item, &settled, now);
             Ruling::new(item, settled)
         });
-        (rulings.collect(), signal)
+        (rulings.collect(), signal, blames)
     }
 
     fn read(&self, created: Created) -> (Made, Signal) {
@@ -210,7 +220,7 @@ impl Courier {
     pub(super) fn errand_effect(&mut self, now: Now) -> Effect {
         let step = mem::take(&mut self.step);
         let Step::Errand(stage) = step else { return Effect::NextDue };
-        let effect = stage.effect(&self.rules, &self.offsets);
+        let effect = stage.effect(&self.teller(now));
         self.step = Step::Errand(match stage {
             Stage::Create(trip) => Stage::Creating(trip),
             other @ (Stage::List { .. }
@@ -226,7 +236,7 @@ impl Courier {
         let Some(open) = self.complete(read, &items, now) else { return };
         let rules = Arc::clone(&self.rules);
         let follows = listed(items, &open, &rules, &mut self.recent, begun);
-        self.follow(follows);
+        self.follow(follows, now);
     }
 
     pub(super) fn searched(&mut self, read: ReadBack<Vec<Known>>, now: Now) {
@@ -234,22 +244,23 @@ impl Courier {
         let Some(found) = self.complete(read, std::slice::from_ref(&item), now) else { return };
         let rules = Arc::clone(&self.rules);
         let follows = searched(*item, &found, &rules, &mut self.recent, begun);
-        self.follow(follows);
+        self.follow(follows, now);
     }
 
     pub(super) fn created(&mut self, created: Created, now: Now) {
         let Step::Errand(Stage::Creating(trip)) = mem::take(&mut self.step) else { return };
-        let rules = Arc::clone(&self.rules);
-        let (rulings, signal) = trip.land(created, &rules, &mut self.recent, now.host);
+        let who: Vec<Who> = trip.items.iter().map(|item| self.teller(now).who(item)).collect();
+        let (rulings, signal, blames) = trip.land(created, &self.rules, &who, &mut self.recent, now.host);
+        self.bookings.refuse_all(&blames, now.mono);
         self.step = Step::Settle { rulings, together: true };
         let jitter = self.jitter.draw();
         self.health.learn_of_post(signal, &self.rules.delivery, jitter, now);
     }
 
-    fn follow(&mut self, follows: Follows) {
+    fn follow(&mut self, follows: Follows, now: Now) {
         self.step = match follows {
             Follows::Settle(rulings) => Step::Settle { rulings, together: true },
-            Follows::Post(items) => Step::Intend(flight::load(items, &self.rules.amo, &self.offsets)),
+            Follows::Post(items) => return self.post_with_sounds(items, now),
             Follows::Go(stage) => Step::Errand(stage),
             Follows::Over => Step::Begin,
         };
@@ -363,11 +374,6 @@ pub fn body(make: Make, entries: &[(&Item, Entry)], rules: &Rules) -> Vec<u8> {
 
 fn json<T: Serialize>(things: impl Iterator<Item = T>) -> Vec<u8> {
     serde_json::to_vec(&things.collect::<Vec<T>>()).expect("strings and numbers always have a JSON form")
-}
-
-fn entry(item: &Item, place: usize, rules: &Rules, offsets: &BTreeMap<PbxName, i64>) -> Option<Entry> {
-    let record = &item.call.record;
-    calls::entry(record, &place.to_string(), &rules.amo, flight::offset(record, offsets)).ok()
 }
 
 pub(super) fn grounds(rules: &Rules) -> Grounds<'_> {

@@ -1,17 +1,17 @@
 //! Pure: one batch on its way, from the calls to the body and from the answer to the rulings.
 
-use std::collections::BTreeMap;
-
 use crate::amo::answer::{Account, Answer, Fate};
 use crate::amo::calls::{self, Entry};
 use crate::amo::settings::Settings;
-use crate::call::id::PbxName;
-use crate::call::record::{CallRecord, Source};
+use crate::amo::who::{self, Blame, Who};
 use crate::outbox::courier::Rules;
+use crate::outbox::courier::bookings;
 use crate::outbox::courier::effect::{Effect, Posted, Ruling};
 use crate::outbox::courier::standing::{Hold, Signal};
+use crate::outbox::courier::telling::{Learned, Teller};
 use crate::outbox::policy::{self, Sending};
-use crate::outbox::queue::{BatchId, Item, Seq};
+use crate::outbox::queue::{BatchId, Item, Seq, Settlement};
+use crate::outbox::sound;
 use crate::outbox::unknown::{self, Grounds};
 use crate::time::HostTime;
 
@@ -20,6 +20,7 @@ use crate::time::HostTime;
 pub(super) struct Load {
     item: Item,
     entry: Entry,
+    who: Who,
 }
 
 /// A batch whose intent is durable.
@@ -37,6 +38,8 @@ pub(super) struct Landing {
     pub(super) rulings: Vec<Ruling>,
     pub(super) signal: Signal,
     pub(super) unexplained: Option<Unexplained>,
+    /// Users and texts that amoCRM refused.
+    pub(super) blames: Vec<Blame>,
 }
 
 /// A call that was alone in a request which was refused without a reason.
@@ -48,11 +51,10 @@ pub(super) struct Unexplained {
 }
 
 /// Writes the calls. The request ids are their places, which amoCRM would make up by itself.
-pub(super) fn load(items: Vec<Item>, settings: &Settings, offsets: &BTreeMap<PbxName, i64>) -> Vec<Load> {
+pub(super) fn load(items: Vec<Item>, teller: &Teller<'_>) -> Vec<Load> {
     let loaded = items.into_iter().enumerate().filter_map(|(place, item)| {
-        let offset = offset(&item.call.record, offsets);
-        let entry = calls::entry(&item.call.record, &place.to_string(), settings, offset);
-        entry.ok().map(|entry| Load { item, entry })
+        let (entry, who) = teller.entry(&item, place).ok()?;
+        Some(Load { item, entry, who })
     });
     loaded.collect()
 }
@@ -62,6 +64,19 @@ pub(super) fn intend(loads: &[Load]) -> Effect {
     Effect::Intend { calls: loads.iter().map(|load| load.item.seq).collect() }
 }
 
+impl Load {
+    /// Whom amoCRM refused, if it did not refuse the call itself.
+    fn blame(&self, fate: &Fate) -> Option<Blame> {
+        let Fate::Invalid { path, detail, .. } = fate else { return None };
+        who::blamed(&self.who, path, detail)
+    }
+
+    /// Remembers on whom a stored call is booked, where the configuration does not say it.
+    fn booked(&self, settled: Settlement, settings: &Settings) -> Settlement {
+        bookings::booked(&self.item, &self.who, settled, settings)
+    }
+}
+
 impl Flight {
     pub(super) fn post(&self) -> Effect {
         let entries: Vec<Entry> = self.loads.iter().map(|load| load.entry.clone()).collect();
@@ -69,7 +84,13 @@ impl Flight {
         Effect::Post { batch: self.batch, body: calls::batch_json(&entries), request_ids }
     }
 
-    pub(super) fn land(&self, posted: Posted, rules: &Rules, now: HostTime) -> Landing {
+    pub(super) fn land(
+        &self,
+        posted: Posted,
+        rules: &Rules,
+        learned: &mut Learned,
+        now: HostTime,
+    ) -> Landing {
         let (policy, request_timeout) = (&rules.delivery, rules.amo.request_timeout.duration());
         let grounds = Grounds { delivery: policy, unknown: &rules.amo.unknown };
         let unexplained = self.unexplained(&posted);
@@ -77,16 +98,31 @@ impl Flight {
         let sending = Sending { batch: self.batch, since: self.since, request_timeout };
         // An answer that speaks of fewer calls says nothing of the others.
         let fates = fates.iter().chain(std::iter::repeat(&Fate::Unclear));
+        let mut blames = Vec::new();
         let rulings = self.loads.iter().zip(fates).map(|(load, fate)| {
             let item = &load.item;
-            let settled = if *fate == Fate::NotFound {
-                unknown::not_found(grounds, item, &words, now)
-            } else {
-                policy::after_answer(policy, item, fate, &words, &sending, now)
+            let blame = load.blame(fate);
+            blames.extend(blame);
+            let is_learned = blame.is_none() && learned.take(fate, &load.entry);
+            let fate = if is_learned { &Fate::Untouched } else { fate };
+            let settled = match (blame, fate) {
+                (Some(blame), _) => bookings::without(item, blame, words.clone(), now),
+                (None, Fate::NotFound) => unknown::not_found(grounds, item, &words, now),
+                (None, fate) => policy::after_answer(policy, item, fate, &words, &sending, now),
             };
-            Ruling::new(item, settled)
+            let owes = learned.link();
+            let settled = if owes { sound::delivered(item, settled, &rules.amo, now) } else { settled };
+            Ruling::new(item, load.booked(settled, &rules.amo))
         });
-        Landing { rulings: rulings.collect(), signal, unexplained }
+        Landing { rulings: rulings.collect(), signal, unexplained, blames }
+    }
+
+    /// The calls, on whom they are booked, and what was decided on each.
+    pub(super) fn heard<'a>(
+        &'a self,
+        rulings: &'a [Ruling],
+    ) -> impl Iterator<Item = (&'a Item, &'a Who, &'a Ruling)> {
+        self.loads.iter().zip(rulings).map(|(load, ruling)| (&load.item, &load.who, ruling))
     }
 
     /// What the answer says of each call.
@@ -129,32 +165,4 @@ fn signal(answer: &Answer) -> Signal {
     let decided = answer.fates.iter().any(|fate| !matches!(fate, Fate::Unclear | Fate::Untouched));
     let signal = Signal::of(answer.account, answer.words.clone());
     if signal == Signal::Works && !decided { Signal::Trouble(answer.words.clone()) } else { signal }
-}
-
-/// The correction that a call's times need: they are the PBX's, whether its events tell them or the
-/// host mapped their arrival to its clock. None for those of a capture, whose clock of then nobody
-/// measured.
-pub(super) fn offset(record: &CallRecord, offsets: &BTreeMap<PbxName, i64>) -> i64 {
-    match record.source {
-        Source::Replay => 0,
-        Source::Ami | Source::Cdr => offsets.get(&record.pbx).copied().unwrap_or(0),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::outbox::policy::tests::item;
-
-    #[test]
-    fn only_times_of_the_pbxs_clock_are_corrected() {
-        let offsets = BTreeMap::from([(PbxName::default(), -2_000_000)]);
-        let check = |source, expected| {
-            let record = CallRecord { source, ..item(1).call.record };
-            assert_eq!(offset(&record, &offsets), expected, "{source:?}");
-        };
-        check(Source::Ami, -2_000_000);
-        check(Source::Cdr, -2_000_000);
-        check(Source::Replay, 0);
-    }
 }

@@ -1,9 +1,10 @@
 //! Pure: what becomes of calls that are due.
 
-use crate::amo::calls;
+use crate::amo::calls::{self, Manner};
+use crate::outbox::courier::Courier;
+use crate::outbox::courier::bookings;
 use crate::outbox::courier::effect::{Now, Ruling};
 use crate::outbox::courier::step::Step;
-use crate::outbox::courier::{Courier, flight};
 use crate::outbox::errand::Kind;
 use crate::outbox::policy;
 use crate::outbox::queue::{Item, Settlement};
@@ -11,6 +12,7 @@ use crate::time::HostTime;
 
 impl Courier {
     pub(super) fn leased(&mut self, items: Vec<Item>, now: Now) {
+        self.drained = items.is_empty();
         if items.is_empty() {
             self.health.answered_and_idle();
             self.step = Step::NextDue;
@@ -22,19 +24,35 @@ impl Courier {
             self.step = Step::Settle { rulings, together: true };
             return;
         }
+        let rulings = self.put_off(&items, now);
+        if !rulings.is_empty() {
+            self.step = Step::Settle { rulings, together: true };
+            return;
+        }
         let batch = policy::batch(items, self.batch_limit(now.host));
         match batch.first().map(|item| item.errand.kind()) {
             Some(Kind::Post) | None => {
-                self.step = Step::Intend(flight::load(batch, &self.rules.amo, &self.offsets));
+                self.post_with_sounds(batch, now);
             }
             Some(Kind::List | Kind::Search) => self.begin_errand(batch, now),
         }
     }
 
+    /// Calls that wait for their entity's owner, beside the others.
+    fn put_off(&mut self, items: &[Item], now: Now) -> Vec<Ruling> {
+        let mut rulings = Vec::new();
+        for item in items.iter().filter(|item| item.errand.kind() == Kind::Post) {
+            if self.bookings.awaits_owner(item, now.mono) {
+                rulings.push(Ruling::new(item, bookings::put_off(item, now.host)));
+            }
+        }
+        rulings
+    }
+
     /// A call that is not sent at all, for its age or because amoCRM would refuse it.
     fn refuse(&self, item: &Item, now: HostTime) -> Option<Settlement> {
         policy::over_age(&self.rules.delivery, item, now).or_else(|| {
-            let unfit = calls::entry(&item.call.record, "", &self.rules.amo, 0).err()?;
+            let unfit = calls::entry(&item.call.record, "", &self.rules.amo, &Manner::default()).err()?;
             Some(policy::unfit(item, unfit.to_string(), now))
         })
     }

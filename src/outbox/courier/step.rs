@@ -1,9 +1,13 @@
 //! Pure: what lies on the courier's desk.
 
-use crate::outbox::courier::effect::Ruling;
+use std::mem;
+
+use crate::outbox::courier::effect::{Now, Ruling};
 use crate::outbox::courier::errand::Stage;
 use crate::outbox::courier::flight::{Flight, Load};
-use crate::outbox::queue::Item;
+use crate::outbox::courier::{Courier, STORE_FIRST, STORE_MAX, sound};
+use crate::outbox::policy;
+use crate::outbox::queue::{self, Item};
 use crate::time::{HostTime, MonoTime};
 
 /// What the courier does next, and what it needs for it.
@@ -29,6 +33,10 @@ pub(super) enum Step {
         rulings: Vec<Ruling>,
         together: bool,
     },
+    /// Files are looked for, or a link is added.
+    Sound(sound::Stage),
+    /// Delivered calls are taken up to which something is owed.
+    Owing,
     NextDue,
     Rest(MonoTime),
 }
@@ -45,6 +53,8 @@ impl Step {
             | Self::Look
             | Self::ReadBack { .. }
             | Self::Lease
+            | Self::Sound(_)
+            | Self::Owing
             | Self::NextDue
             | Self::Rest(_) => true,
         }
@@ -67,6 +77,8 @@ pub(super) fn given_up(step: Step) -> Step {
         | Step::ReadBack { .. }
         | Step::Lease
         | Step::Post(_)
+        | Step::Sound(_)
+        | Step::Owing
         | Step::NextDue
         | Step::Rest(_) => step,
     }
@@ -76,4 +88,35 @@ pub(super) fn given_up(step: Step) -> Step {
 pub(super) fn rest_of(rulings: Vec<Ruling>) -> Step {
     let rulings: Vec<Ruling> = rulings.into_iter().skip(1).collect();
     if rulings.is_empty() { Step::Begin } else { Step::Settle { rulings, together: false } }
+}
+
+impl Courier {
+    pub(super) fn settled(&mut self) {
+        let Step::Settle { rulings, together } = mem::take(&mut self.step) else { return };
+        self.step = if together { Step::Begin } else { rest_of(rulings) };
+    }
+
+    /// The store failed: the same is asked again after a pause. An intent may be durable nevertheless,
+    /// and no POST follows it: it is taken over, as after a restart. What the store refuses for good is
+    /// asked call by call, and given up: a person changed the call meanwhile.
+    pub(super) fn store_failed(&mut self, error: &queue::Error, now: Now) {
+        let pause = policy::delay(self.store_failures, STORE_FIRST, STORE_MAX, self.jitter.draw());
+        self.store_failures = self.store_failures.saturating_add(1);
+        self.store_paused_until = now.mono.after(pause);
+        if self.callbacks.keeping_failed() {
+            return;
+        }
+        match error {
+            queue::Error::Absent(_) | queue::Error::Transition { .. } => {
+                self.step = given_up(mem::take(&mut self.step));
+            }
+            queue::Error::Store(_)
+                if matches!(self.step, Step::Intend(_) | Step::Errand(Stage::Intend { .. })) =>
+            {
+                self.owes_adoption = true;
+                self.step = Step::Begin;
+            }
+            queue::Error::Store(_) => {}
+        }
+    }
 }

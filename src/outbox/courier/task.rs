@@ -6,7 +6,6 @@
 //! is cut off then is looked up at the next start. Waiting costs a wake-up a minute.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::Future;
 use std::sync::Arc;
 
 use tokio::sync::{Notify, watch};
@@ -17,6 +16,7 @@ use tracing::{debug, error, info, warn};
 use crate::amo::client::{Client, Clock, Failure, Looked, Renewal};
 use crate::amo::{answer, contacts, made, unsorted};
 use crate::call::id::{AccountId, PbxName};
+use crate::outbox::courier::asking;
 use crate::outbox::courier::effect::{
     Created, Effect, Now, Outcome, Posted, Probed, ReadBack, Ruling, Token,
 };
@@ -24,69 +24,17 @@ use crate::outbox::courier::manner::{Lesson, Manner};
 use crate::outbox::courier::standing::Standing;
 use crate::outbox::courier::{Courier, Rules};
 use crate::outbox::errand::{Errand, Make};
-use crate::outbox::queue::{self, BatchId, Item, Seq, Settlement, State};
+use crate::outbox::queue::{self, BatchId, State};
 use crate::time::{HostTime, MonoTime};
 
-/// The outbox as the task needs it: [`queue::Queue`], asked from another thread.
-pub trait Outbox: Send + Sync {
-    fn adopt(
-        &self,
-        account: &AccountId,
-        now: HostTime,
-    ) -> impl Future<Output = Result<u64, queue::Error>> + Send;
+mod outbox;
+mod sounds;
 
-    fn unknown(
-        &self,
-        account: &AccountId,
-        limit: usize,
-        now: HostTime,
-    ) -> impl Future<Output = Result<Vec<Item>, queue::Error>> + Send;
+pub use outbox::Outbox;
+pub use sounds::Sounds;
 
-    fn lease(
-        &self,
-        account: &AccountId,
-        limit: usize,
-        now: HostTime,
-    ) -> impl Future<Output = Result<Vec<Item>, queue::Error>> + Send;
-
-    fn next_due(
-        &self,
-        account: &AccountId,
-    ) -> impl Future<Output = Result<Option<HostTime>, queue::Error>> + Send;
-
-    fn intend(
-        &self,
-        calls: Vec<Seq>,
-        now: HostTime,
-    ) -> impl Future<Output = Result<BatchId, queue::Error>> + Send;
-
-    fn settle(
-        &self,
-        settlements: Vec<Settlement>,
-        now: HostTime,
-    ) -> impl Future<Output = Result<(), queue::Error>> + Send;
-
-    /// What was remembered of the account's way of answering. An outbox without a place for it knows
-    /// nothing.
-    fn recall(
-        &self,
-        _account: &AccountId,
-    ) -> impl Future<Output = Result<Option<Vec<u8>>, queue::Error>> + Send {
-        async { Ok(None) }
-    }
-
-    /// Remembers it.
-    fn remember(
-        &self,
-        _account: &AccountId,
-        _manner: Vec<u8>,
-    ) -> impl Future<Output = Result<(), queue::Error>> + Send {
-        async { Ok(()) }
-    }
-}
-
-/// The POSTs that are under way.
-type Air = JoinSet<(BatchId, Posted)>;
+/// The POSTs that are under way, and the question beside them.
+type Air = JoinSet<Outcome>;
 
 /// What the task works with.
 #[derive(Debug)]
@@ -101,6 +49,8 @@ pub struct Task<O> {
     pub offsets: watch::Receiver<Arc<BTreeMap<PbxName, i64>>>,
     /// Notified when calls were enqueued.
     pub arrivals: Arc<Notify>,
+    /// What recordings need.
+    pub sounds: Sounds,
     /// Where the account stands, for status, metrics and tests.
     pub standing: watch::Sender<Standing>,
     pub stop: CancellationToken,
@@ -127,6 +77,9 @@ impl<O: Outbox> Task<O> {
         let rules = Arc::clone(&self.rules.borrow_and_update());
         let mut courier = Courier::new(self.account.clone(), rules, fastrand::u64(..));
         self.recall(&mut courier).await;
+        if !self.recall_tasks(&mut courier).await {
+            return;
+        }
         let mut air = Air::new();
         loop {
             if self.stop.is_cancelled() {
@@ -147,11 +100,19 @@ impl<O: Outbox> Task<O> {
                 courier.handle(landing(landed), self.now());
             }
             self.tell_lesson(&mut courier).await;
+            self.tell_complaints(&mut courier);
+            self.tell_words(&mut courier);
         }
     }
 
     fn now(&self) -> Now {
-        Now { host: (self.clock.host)(), mono: (self.clock.mono)(), open_at: self.client.open_at() }
+        Now {
+            host: (self.clock.host)(),
+            mono: (self.clock.mono)(),
+            open_at: self.client.open_at(),
+            amo_ahead: self.client.ahead(),
+            utc_offset: (self.sounds.utc_offset)(),
+        }
     }
 
     fn refresh(&mut self, courier: &mut Courier) {
@@ -171,10 +132,18 @@ impl<O: Outbox> Task<O> {
                 air.spawn(post(Arc::clone(&self.client), batch, body, request_ids));
                 None
             }
-            Effect::Wait { until } => self.wait(until, air).await,
-            Effect::Intend { .. } | Effect::Settle { .. } | Effect::Create { .. } | Effect::Announce(_) => {
-                self.outcome(effect).await
+            Effect::Ask(question) => {
+                let client = Arc::clone(&self.client);
+                air.spawn(async move { Outcome::Told(asking::ask(client, question).await) });
+                None
             }
+            Effect::Wait { until } => self.wait(until, air).await,
+            Effect::Intend { .. }
+            | Effect::Settle { .. }
+            | Effect::Create { .. }
+            | Effect::Keep { .. }
+            | Effect::Amend { .. }
+            | Effect::Announce(_) => self.outcome(effect).await,
             Effect::Adopt
             | Effect::Look { .. }
             | Effect::Lease { .. }
@@ -184,6 +153,8 @@ impl<O: Outbox> Task<O> {
             | Effect::ReadBack { .. }
             | Effect::Doubts { .. }
             | Effect::ReadUnsorted
+            | Effect::FindSounds { .. }
+            | Effect::Owing { .. }
             | Effect::Search { .. } => tokio::select! {
                 biased;
                 () = self.stop.cancelled() => None,
@@ -221,12 +192,18 @@ impl<O: Outbox> Task<O> {
             Effect::Create { make, body, request_ids } => {
                 Ok(Outcome::Created(self.create(make, body, &request_ids).await))
             }
+            Effect::Keep { rows } => self.outbox.keep_tasks(rows).await.map(|()| Outcome::Kept),
+            Effect::FindSounds { searches } => Ok(Outcome::Sounds(self.sounds.finder.find(searches).await)),
+            Effect::Owing { limit } => self.outbox.owing(&self.account, limit, now).await.map(Outcome::Owing),
+            Effect::Amend { path, body } => {
+                Ok(Outcome::Amended(sounds::amend(&self.client, &path, body).await))
+            }
             Effect::Announce(standing) => {
                 self.announce(standing);
                 return None;
             }
             // They are carried out where the flights are known.
-            Effect::Post { .. } | Effect::Wait { .. } => return None,
+            Effect::Post { .. } | Effect::Wait { .. } | Effect::Ask(_) => return None,
         };
         Some(done.unwrap_or_else(|error| {
             error!(account = %self.account, %error, "the outbox failed: delivery pauses");
@@ -268,6 +245,15 @@ impl<O: Outbox> Task<O> {
         if let Err(error) = self.outbox.remember(account, kept).await {
             debug!(%account, %error, "what was learned of the account cannot be kept");
         }
+    }
+
+    /// Tells what is cut or left out of calls from here on, and counts links.
+    fn tell_words(&self, courier: &mut Courier) {
+        if let Some(words) = courier.refused_words() {
+            warn!(account = %self.account, words, "amoCRM refuses a text of a call: from here on calls are told without it");
+        }
+        let links = courier.late_links();
+        self.sounds.links.send_if_modified(|known| std::mem::replace(known, links) != links);
     }
 
     async fn settle(&self, rulings: Vec<Ruling>, now: HostTime) -> Result<(), queue::Error> {
@@ -316,10 +302,7 @@ impl<O: Outbox> Task<O> {
         let (path, list) = place(make);
         match self.client.create(path, body).await {
             Ok(reply) => Created::Answered(made::read(&reply, list, request_ids)),
-            Err(Failure::NoToken(words)) => Created::NoToken(words),
-            Err(Failure::Quiet) => Created::Quiet,
-            Err(Failure::NotSent(words)) => Created::NotSent(words),
-            Err(Failure::Unknown(words)) => Created::Lost(words),
+            Err(failure) => Created::from(failure),
         }
     }
 
@@ -340,12 +323,7 @@ impl<O: Outbox> Task<O> {
 }
 
 /// Dropped before its end, its outcome is unknown.
-async fn post(
-    client: Arc<Client>,
-    batch: BatchId,
-    body: Vec<u8>,
-    request_ids: Vec<String>,
-) -> (BatchId, Posted) {
+async fn post(client: Arc<Client>, batch: BatchId, body: Vec<u8>, request_ids: Vec<String>) -> Outcome {
     let posted = match client.post_calls(body).await {
         Ok(reply) => Posted::Answered { status: reply.status, answer: answer::read(&reply, &request_ids) },
         Err(Failure::NoToken(words)) => Posted::NoToken(words),
@@ -353,18 +331,15 @@ async fn post(
         Err(Failure::NotSent(words)) => Posted::NotSent(words),
         Err(Failure::Unknown(words)) => Posted::Lost(words),
     };
-    (batch, posted)
+    Outcome::Posted { batch, posted }
 }
 
 /// A POST that panicked ends the task, as everything does that panics here.
-fn landing(landed: Result<(BatchId, Posted), JoinError>) -> Outcome {
-    match landed {
-        Ok((batch, posted)) => Outcome::Posted { batch, posted },
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
+fn landing(landed: Result<Outcome, JoinError>) -> Outcome {
+    landed.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
-fn read_back<T>(looked: Looked<T>) -> ReadBack<T> {
+pub(super) fn read_back<T>(looked: Looked<T>) -> ReadBack<T> {
     match looked {
         Looked::Found(found) => ReadBack::Complete(found),
         Looked::Refused { account, words } => ReadBack::Refused { account, words },
@@ -387,9 +362,10 @@ fn place(make: Make) -> (&'static str, &'static str) {
 
 /// One line for each call that came to an end or waits for a reason.
 fn tell(ruling: &Ruling) {
-    let Ruling { call_id, direction, phone, settlement } = ruling;
+    let Ruling { call_id, direction, phone, from_sent, settlement } = ruling;
     let said = settlement.last_error.as_deref().unwrap_or_default();
     match &settlement.state {
+        State::Sent { .. } if *from_sent => sounds::tell(ruling),
         State::Sent { note_id, entity, .. } => {
             let entity = entity.as_ref().map(|entity| format!("{} {}", entity.kind, entity.id));
             info!(%call_id, ?direction, phone, note_id, entity, "call delivered");

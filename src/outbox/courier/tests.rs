@@ -2,16 +2,18 @@
 
 use super::*;
 use crate::amo::answer::{Account, Answer, Fate};
-use crate::amo::notes::Probe;
-use crate::outbox::courier::effect::Token;
+use crate::amo::notes::{Note, Probe};
+use crate::outbox::courier::effect::{ReadBack, Token};
 use crate::outbox::policy::OnUnknown;
 use crate::outbox::policy::tests::{START, item, unknown};
-use crate::outbox::queue::{Error, Phase, Seq};
+use crate::outbox::queue::{Error, Item, Phase, Seq};
 
 mod account;
+mod aside;
 mod errand;
 mod flights;
 mod outcome;
+mod sound;
 mod store;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -31,7 +33,7 @@ impl Script {
         let rules = Rules { amo: Settings::default(), delivery };
         let mono = MonoTime::from_micros(1_000_000_000);
         let courier = Courier::new(AccountId::default(), Arc::new(rules), 1);
-        Self { courier, now: Now { host: START, mono, open_at: MonoTime::default() } }
+        Self { courier, now: Now { host: START, mono, open_at: MonoTime::default(), ..Now::default() } }
     }
 
     /// A courier that is about to look for unknown calls for the first time.
@@ -171,7 +173,12 @@ impl Script {
                 | Effect::ReadBack { .. }
                 | Effect::ReadUnsorted
                 | Effect::Search { .. }
-                | Effect::Create { .. }) => panic!("{other:?}"),
+                | Effect::FindSounds { .. }
+                | Effect::Owing { .. }
+                | Effect::Amend { .. }
+                | Effect::Create { .. }
+                | Effect::Keep { .. }
+                | Effect::Ask(_)) => panic!("{other:?}"),
             }
         }
     }
@@ -241,7 +248,10 @@ fn an_arrival_in_the_middle_of_the_work_changes_nothing() {
 fn the_rest_ends_when_the_next_call_is_due() {
     let mut script = Script::started();
     script.leases(50, Vec::new()).rests(Some(START.after(SECOND * 20)), SECOND * 20);
-    script.leases(50, Vec::new()).rests(Some(START), REST_MIN);
+    // What is due and not leased is something that is owed, or was taken meanwhile.
+    script.leases(50, Vec::new()).expect(&Effect::NextDue).give(Outcome::NextDue(Some(START)));
+    script.expect(&Effect::Owing { limit: OWING_LIMIT }).give(Outcome::Owing(Vec::new()));
+    script.waits(REST_MIN, REST_MIN);
     script.leases(50, Vec::new()).rests(Some(START.after(SECOND * 7200)), REST_MAX);
 }
 

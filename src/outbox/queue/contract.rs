@@ -8,6 +8,7 @@ use crate::time::HostTime;
 
 pub mod leasing;
 pub mod ledger;
+pub mod owing;
 pub mod settling;
 pub mod taking;
 
@@ -47,6 +48,11 @@ macro_rules! tests {
                 intents_of_a_process_that_is_gone_become_unknown,
                 the_moment_of_parking_is_kept_until_a_person_revives_the_call,
                 a_dead_call_that_is_revived_is_delivered_again,
+            }
+            owing {
+                what_is_owed_is_taken_up_when_it_is_due,
+                what_was_given_is_owed_no_more,
+                a_call_that_waits_for_its_file_is_leased_later,
             }
             ledger {
                 the_ledger_balances_after_every_step,

@@ -2,6 +2,7 @@
 //! change to the trees and notes it in the journal; `persist` follows, once for a whole group.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use tracing::{debug, info};
 
@@ -28,16 +29,18 @@ const WAITING_MAX: usize = 4 << 20;
 
 impl Store {
     pub(super) fn take_in(&mut self, calls: &[FinishedCall], now: HostTime) -> Result<Vec<Enqueued>, Error> {
-        self.take_in_with(calls, &PbxName::default(), &[], now)
+        self.take_in_with(calls, &PbxName::default(), &[], now, Duration::ZERO)
     }
 
-    /// Takes calls in, and with the last of them what changed of those in progress of `pbx`.
+    /// Takes calls in, and with the last of them what changed of those in progress of `pbx`. Calls that were
+    /// cut short are held back for `hold`.
     pub(super) fn take_in_with(
         &mut self,
         calls: &[FinishedCall],
         pbx: &PbxName,
         changes: &[checkpoint::Change],
         now: HostTime,
+        hold: Duration,
     ) -> Result<Vec<Enqueued>, Error> {
         self.begin(now)?;
         let mut answers = Vec::with_capacity(calls.len());
@@ -52,7 +55,7 @@ impl Store {
             rest = later;
             let mut draft = self.draft();
             for call in calls {
-                answers.push(self.take_one(&mut draft, call, now)?);
+                answers.push(self.take_one(&mut draft, call, now, hold)?);
             }
             if rest.is_empty() {
                 draft.change.keep(pbx, changes);
@@ -85,6 +88,24 @@ impl Store {
         self.begin(now)?;
         let due = self.schedule.unknown(account, limit, now);
         self.items(&due, now)
+    }
+
+    pub(super) fn look_up_owing(
+        &mut self,
+        account: &AccountId,
+        limit: usize,
+        now: HostTime,
+    ) -> Result<Vec<Item>, Error> {
+        self.begin(now)?;
+        let mut items = Vec::new();
+        for seq in self.schedule.owing(account, limit, now) {
+            match self.load(seq)?.map(|(_, stored)| stored.into_item()) {
+                Some(Ok(item)) => items.push(item),
+                // It is delivered: nothing is lost but the link.
+                Some(Err(_)) | None => self.schedule.remove(seq),
+            }
+        }
+        Ok(items)
     }
 
     pub(super) fn mark_sending(&mut self, calls: &[Seq], now: HostTime) -> Result<BatchId, Error> {
@@ -146,19 +167,28 @@ impl Store {
         Ok(items)
     }
 
-    fn begin(&mut self, now: HostTime) -> Result<(), Error> {
+    pub(super) fn begin(&mut self, now: HostTime) -> Result<(), Error> {
         self.now = now;
         self.alive()
     }
 
-    fn take_one(&mut self, draft: &mut Draft, call: &FinishedCall, now: HostTime) -> Result<Enqueued, Error> {
+    fn take_one(
+        &mut self,
+        draft: &mut Draft,
+        call: &FinishedCall,
+        now: HostTime,
+        hold: Duration,
+    ) -> Result<Enqueued, Error> {
         let id = &call.record.call_id;
         if draft.ids.contains(id) || self.seq_of_call(id)?.is_some() {
             debug!(call_id = %id, "call is known: nothing is added");
             return Ok(Enqueued::Known);
         }
         let call = fit::fit(call).map_err(|error| self.fail("a call has no JSON", error))?;
-        let slip = Slip::new(draft.ledger.take_seq(), &call.call.record, now);
+        let mut slip = Slip::new(draft.ledger.take_seq(), &call.call.record, now);
+        if call.call.record.is_cut() {
+            slip.next_at = now.after(hold);
+        }
         let seq = slip.seq;
         if let State::Skipped { reason, .. } = slip.state {
             tell_skipped(&call.call.record, reason);

@@ -13,7 +13,7 @@ use crate::outbox::schedule::{Ledger, Slip, Turn, waits};
 use crate::outbox::store::Store;
 use crate::outbox::store::fit::Fitted;
 use crate::outbox::store::journal;
-use crate::outbox::store::trees::{Change, Tree, call_key, seq_key, seq_of, uniqueid_key};
+use crate::outbox::store::trees::{Change, Tree, call_key, owing_key, seq_key, seq_of, uniqueid_key};
 use crate::outbox::store::value::{self, Head, Stored};
 use crate::time::HostTime;
 
@@ -28,7 +28,7 @@ pub(super) struct Draft {
     pub kept: u64,
     pub slips: Vec<Slip>,
     pub ids: BTreeSet<CallId>,
-    news: bool,
+    pub news: bool,
 }
 
 /// The ledger in `meta`.
@@ -136,6 +136,9 @@ impl Store {
                 draft.kept = draft.kept.saturating_sub(u64::from(was == Tree::History));
             }
             draft.news |= !waits(from) && waits(to);
+            if stored.slip().owes() && !turn.slip.owes() {
+                draft.change.remove(Tree::Ids, owing_key(turn.slip.seq).as_slice());
+            }
             stored.set_slip(turn.slip);
             if is == Tree::History && self.spare {
                 stored.strip();
@@ -153,6 +156,7 @@ impl Store {
                 let noted = self.journal.intend(&stored.id, *batch, *since);
                 noted.map_err(|error| self.fail("a line has no JSON", error))
             }
+            State::Sent { .. } if from == Phase::Sent => Ok(()),
             State::Sent { .. } | State::Unsorted { .. } | State::Skipped { .. } | State::Expired { .. } => {
                 self.note_done(&stored.id)
             }
@@ -224,6 +228,9 @@ impl Store {
     pub(super) fn lay(&self, draft: &mut Draft, stored: &Stored) -> Result<(), Error> {
         let bytes = stored.encode().map_err(|error| self.fail("a call has no JSON", error))?;
         let tree = Tree::of(stored.slip().state.phase());
+        if stored.slip().owes() {
+            draft.change.put(Tree::Ids, owing_key(stored.slip().seq), Vec::new());
+        }
         draft.change.put(tree, &seq_key(stored.slip().seq), bytes);
         draft.slips.push(stored.slip().clone());
         Ok(())

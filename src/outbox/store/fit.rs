@@ -108,12 +108,15 @@ fn cut_texts(record: &mut CallRecord) -> bool {
         &mut record.account_code,
         &mut record.responsible,
         &mut record.recording,
+        &mut record.message,
     ];
     let mut shorter = false;
     for text in texts.into_iter().flatten() {
         shorter |= cut_text(text, NAME_MAX);
     }
-    for list in [&mut record.answered_by, &mut record.rang, &mut record.uniqueids] {
+    for list in
+        [&mut record.answered_by, &mut record.rang, &mut record.recording_hints, &mut record.uniqueids]
+    {
         shorter |= halve(list, UNIQUEIDS_MIN);
         for text in list {
             shorter |= cut_text(text, NAME_MAX);

@@ -118,12 +118,23 @@ impl Handle {
     /// # Errors
     /// Gives all of it back when the store has failed or too much waits for it.
     pub fn try_store(&self, pbx: &PbxName, parcel: Parcel) -> Result<Receipt, Parcel> {
+        self.try_hold(pbx, parcel, Duration::ZERO)
+    }
+
+    /// As [`Self::try_store`]; calls that were cut short are held back for `hold`, in which
+    /// [`Self::tell_anew`] may tell what became of them.
+    ///
+    /// # Errors
+    /// As [`Self::try_store`].
+    pub fn try_hold(&self, pbx: &PbxName, parcel: Parcel, hold: Duration) -> Result<Receipt, Parcel> {
         if self.failure().is_some() {
             return Err(parcel);
         }
         let Ok(place) = self.commands.try_reserve() else { return Err(parcel) };
         let (reply, answer) = oneshot::channel();
-        place.send(Command::Work(Box::new(Intake::new(parcel, pbx.clone(), None, reply))));
+        let mut intake = Intake::new(parcel, pbx.clone(), None, reply);
+        intake.hold = hold;
+        place.send(Command::Work(Box::new(intake)));
         Ok(Receipt(answer))
     }
 
@@ -199,6 +210,15 @@ impl Handle {
         self.ask(move |store| store.look_up_unknown(&account, limit, now)).await
     }
 
+    /// As [`Queue::owing`](crate::outbox::queue::Queue::owing).
+    ///
+    /// # Errors
+    /// When the store failed.
+    pub async fn owing(&self, account: &AccountId, limit: usize, now: HostTime) -> Result<Vec<Item>, Error> {
+        let account = account.clone();
+        self.ask(move |store| store.look_up_owing(&account, limit, now)).await
+    }
+
     /// As [`Queue::next_due`](crate::outbox::queue::Queue::next_due).
     ///
     /// # Errors
@@ -224,6 +244,14 @@ impl Handle {
     pub async fn find_uniqueid(&self, pbx: &PbxName, uniqueid: &str) -> Result<Vec<Item>, Error> {
         let (pbx, uniqueid) = (pbx.clone(), uniqueid.to_owned());
         self.ask(move |store| store.look_up_uniqueid(&pbx, &uniqueid)).await
+    }
+
+    /// Puts `call` in the place of a call that is held back, and lets it go; whether it was held back.
+    ///
+    /// # Errors
+    /// When the store failed.
+    pub async fn tell_anew(&self, seq: Seq, call: FinishedCall, now: HostTime) -> Result<bool, Error> {
+        self.ask(move |store| store.amend(seq, &call, now)).await
     }
 
     /// As [`Queue::stats`](crate::outbox::queue::Queue::stats).
@@ -254,6 +282,23 @@ impl Handle {
     pub async fn put(&self, shelf: Shelf, key: &str, value: Vec<u8>) -> Result<(), Error> {
         let key = key.to_owned();
         self.ask(move |store| store.place(shelf, &key, Some(&value))).await
+    }
+
+    /// As [`Store::list`].
+    ///
+    /// # Errors
+    /// When the store failed.
+    pub async fn list(&self, shelf: Shelf, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, Error> {
+        let prefix = prefix.to_owned();
+        self.ask(move |store| store.fetch_all(shelf, &prefix)).await
+    }
+
+    /// Keeps values, or forgets them, all or none.
+    ///
+    /// # Errors
+    /// When the store failed.
+    pub async fn put_all(&self, shelf: Shelf, values: Vec<(String, Option<Vec<u8>>)>) -> Result<(), Error> {
+        self.ask(move |store| store.place_all(shelf, &values)).await
     }
 
     /// As [`Store::remove`].

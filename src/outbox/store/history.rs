@@ -7,7 +7,7 @@ use crate::call::id::CallId;
 use crate::outbox::queue::{Error, Seq, State};
 use crate::outbox::store::Store;
 use crate::outbox::store::draft::id_entries;
-use crate::outbox::store::trees::{Change, Tree, call_key, seq_of};
+use crate::outbox::store::trees::{Change, Tree, call_key, owing_key, seq_of};
 use crate::outbox::store::value::Stored;
 use crate::time::HostTime;
 
@@ -61,9 +61,31 @@ impl Store {
         Ok(forgotten > 0)
     }
 
+    /// Since when every call that ended is known: older ones may be forgotten.
+    ///
+    /// # Errors
+    /// When the store failed.
+    pub fn remembers_since(&self, now: HostTime) -> Result<HostTime, Error> {
+        self.remembers_within(Limits::default(), now)
+    }
+
+    pub(super) fn remembers_within(&self, limits: Limits, now: HostTime) -> Result<HostTime, Error> {
+        self.alive()?;
+        let by_age = now.before(limits.age);
+        if self.kept < limits.count {
+            return Ok(by_age);
+        }
+        // What was forgotten came before the oldest that is kept, and ended before it came.
+        let Some(oldest) = self.trees.iter(Tree::History).next() else { return Ok(by_age) };
+        let (_, bytes) = oldest.map_err(|error| self.fail("the database cannot be read", error))?;
+        let item = Stored::decode(&bytes).ok().and_then(|stored| stored.into_item().ok());
+        Ok(item.map_or(by_age, |item| item.enqueued_at.max(by_age)))
+    }
+
     fn forget(&self, change: &mut Change, key: &[u8], stored: Option<Stored>) -> Result<(), Error> {
         change.remove(Tree::History, key);
         let (Some(seq), Some(stored)) = (seq_of(key), stored) else { return Ok(()) };
+        change.remove(Tree::Ids, owing_key(seq).as_slice());
         self.forget_ids(change, seq, &stored)
     }
 

@@ -129,7 +129,7 @@ impl Store {
         for Shelved { shelf, key, value } in values {
             let is_over = match shelf {
                 Shelf::Inflight => self.is_of_a_call(&key)?,
-                Shelf::Tokens | Shelf::Manners => false,
+                Shelf::Tokens | Shelf::Manners | Shelf::Tasks => false,
             };
             if !is_over {
                 self.place(shelf, &key, Some(&value))?;

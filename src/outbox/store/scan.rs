@@ -10,7 +10,7 @@ use crate::outbox::queue::{BatchId, Phase, Seq, State};
 use crate::outbox::schedule::{Schedule, Slip};
 use crate::outbox::store::Error;
 use crate::outbox::store::journal::read::{Intent, Open};
-use crate::outbox::store::trees::{TREES, Tree, Trees, seq_of};
+use crate::outbox::store::trees::{OWING, TREES, Tree, Trees, seq_key, seq_of};
 use crate::outbox::store::value::{self, Head};
 use crate::panics;
 
@@ -87,6 +87,7 @@ fn scan(queue: &Path, journal: &Path, depth: Depth) -> Result<Scan, Error> {
     let findings = Findings { missing, ..Findings::default() };
     let mut scan = Scan { trees, schedule: Schedule::default(), findings };
     scan.read_outbox().map_err(|error| Error::sled(queue, error))?;
+    scan.read_owing().map_err(|error| Error::sled(queue, error))?;
     if depth == Depth::All {
         for tree in TREES {
             scan.trees.iter(tree).try_for_each(|entry| entry.map(drop)).map_err(|e| Error::sled(queue, e))?;
@@ -96,6 +97,19 @@ fn scan(queue: &Path, journal: &Path, depth: Depth) -> Result<Scan, Error> {
 }
 
 impl Scan {
+    /// Delivered calls to which something is owed. What cannot be read is owed no more.
+    fn read_owing(&mut self) -> sled::Result<()> {
+        for key in self.trees.keys_from(Tree::Ids, OWING) {
+            let key = key?;
+            let Some(seq) = seq_of(&key[OWING.len()..]) else { continue };
+            let Some(bytes) = self.trees.get(Tree::History, &seq_key(seq))? else { continue };
+            if let Ok((_, Head { slip, .. })) = Head::decode(&bytes) {
+                self.schedule.put(&Slip { seq, ..slip });
+            }
+        }
+        Ok(())
+    }
+
     fn read_outbox(&mut self) -> sled::Result<()> {
         for entry in self.trees.iter(Tree::Outbox) {
             let (key, bytes) = entry?;

@@ -52,7 +52,7 @@ impl Shelved {
             let key = key.strip_prefix(shelf.mark())?.to_owned();
             Some(Self { shelf, key, value: frame.payload.to_vec() })
         };
-        read(Shelf::Inflight).or_else(|| read(Shelf::Tokens)).or_else(|| read(Shelf::Manners))
+        [Shelf::Inflight, Shelf::Tokens, Shelf::Manners, Shelf::Tasks].into_iter().find_map(read)
     }
 }
 
@@ -64,6 +64,7 @@ impl Shelf {
             Self::Inflight => "inflight/",
             Self::Tokens => "tokens/",
             Self::Manners => "manners/",
+            Self::Tasks => "tasks/",
         }
     }
 
@@ -71,7 +72,7 @@ impl Shelf {
     fn tree_key(self, key: &str) -> Vec<u8> {
         match self {
             Self::Inflight | Self::Tokens => key.as_bytes().to_vec(),
-            Self::Manners => self.frame_key(key),
+            Self::Manners | Self::Tasks => self.frame_key(key),
         }
     }
 
@@ -100,6 +101,42 @@ impl Store {
             Ok(frame) => Ok(Some(frame.payload.to_vec())),
             Err(error) => Err(Error::Store(format!("{key} in {shelf:?} cannot be read: {error}"))),
         }
+    }
+
+    /// Values that belong together, in one change.
+    pub(super) fn place_all(
+        &mut self,
+        shelf: Shelf,
+        values: &[(String, Option<Vec<u8>>)],
+    ) -> Result<(), Error> {
+        self.alive()?;
+        let mut change = Change::default();
+        for (key, value) in values {
+            match value {
+                Some(value) => {
+                    let framed = frame::encode(&shelf.frame_key(key), value);
+                    change.put(shelf.tree(), shelf.tree_key(key), framed);
+                }
+                None => change.remove(shelf.tree(), shelf.tree_key(key)),
+            }
+        }
+        self.write(&change)
+    }
+
+    pub(super) fn fetch_all(&self, shelf: Shelf, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, Error> {
+        self.alive()?;
+        let begin = shelf.tree_key("").len();
+        let mut values = Vec::new();
+        for key in self.trees.keys_from(shelf.tree(), &shelf.tree_key(prefix)) {
+            let key = key.map_err(|error| self.fail("the database cannot be read", error))?;
+            let name = String::from_utf8_lossy(&key[begin..]).into_owned();
+            let Some(bytes) = self.read(shelf.tree(), &key)? else { continue };
+            match frame::decode(&bytes) {
+                Ok(frame) => values.push((name, frame.payload.to_vec())),
+                Err(error) => error!(key = name, ?shelf, %error, "a value cannot be read"),
+            }
+        }
+        Ok(values)
     }
 
     pub(super) fn pin(&mut self, names: &[PbxName]) -> Result<Vec<PbxName>, Error> {

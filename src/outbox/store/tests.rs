@@ -5,8 +5,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::*;
-use crate::call::record::{Moment, Skip, What};
+use crate::call::record::{Moment, Outcome, Skip, What};
+use crate::call::why::{PartialRule, Why};
 use crate::captured_log::Log;
+use crate::outbox::errand::{Errand, Sound};
 use crate::outbox::queue::contract::{self, account, at, balances, call, enqueue, sent, settlement};
 use crate::outbox::queue::{Phase, State};
 use crate::outbox::store::history::Limits;
@@ -223,6 +225,72 @@ fn the_history_forgets_by_number_some_at_a_time() {
 }
 
 #[test]
+fn it_is_known_since_when_every_call_is_remembered() {
+    let (mut store, _dir) = new();
+    for n in 0..6 {
+        let mut skipped = call(n);
+        skipped.record.skip = Some(Skip::Internal);
+        enqueue(&mut store, vec![skipped], at(100 + i64::from(n)));
+    }
+    let limits = |count| Limits { age: Duration::from_secs(1000), count };
+    assert_eq!(store.remembers_within(limits(10), at(5000)).unwrap(), at(4000));
+    while store.sweep(limits(3), at(500)).unwrap() {}
+    // Those that came at 100, 101 and 102 are forgotten, and nothing that came later.
+    assert_eq!(store.remembers_within(limits(3), at(500)).unwrap(), at(103));
+    assert_eq!(store.remembers_within(limits(3), at(5000)).unwrap(), at(4000));
+}
+
+/// A call whose end nobody saw, held back for a minute and a half at 0.
+fn held(store: &mut Store, n: u32) -> FinishedCall {
+    let mut cut = call(n);
+    cut.record.partial = true;
+    cut.record.why.push(Why::Partial { rule: PartialRule::EndNotSeen });
+    let hold = Duration::from_secs(90);
+    let calls = [cut.clone(), call(n + 1)];
+    store.take_in_with(&calls, &PbxName::default(), &[], at(0), hold).unwrap();
+    store.persist().unwrap();
+    cut
+}
+
+#[test]
+fn a_call_that_was_cut_short_waits_for_who_knows_more() {
+    let (mut store, dir) = new();
+    let cut = held(&mut store, 1);
+    let leased = |store: &mut Store, s: i64| -> Vec<FinishedCall> {
+        let items = store.lease(&account(), 50, at(s)).unwrap();
+        items.into_iter().map(|item| item.call).collect()
+    };
+    assert_eq!(leased(&mut store, 1), [call(2)], "others do not wait for it");
+    let mut store = reopen(store, dir.path());
+    assert_eq!(leased(&mut store, 80), [call(2)]);
+    assert_eq!(leased(&mut store, 90), [cut, call(2)]);
+}
+
+#[test]
+fn a_call_that_waits_is_told_anew_and_goes() {
+    let (mut store, dir) = new();
+    let cut = held(&mut store, 1);
+    let mut told = cut.clone();
+    told.record.outcome = Outcome::Busy;
+    told.record.uniqueids.push("1.77".to_owned());
+    let seq = store.find(&cut.record.call_id).unwrap().unwrap().seq;
+    assert!(store.amend(seq, &told, at(5)).unwrap());
+    store.persist().unwrap();
+    let mut store = reopen(store, dir.path());
+    let items = store.lease(&account(), 50, at(5)).unwrap();
+    assert!(items.iter().any(|item| item.seq == seq && item.call == told));
+    assert_eq!(store.find_uniqueid(&PbxName::default(), "1.77").unwrap().len(), 1);
+    assert!(balances(&store.stats().unwrap()));
+    // It is on its way, as any other call: nothing is changed any more.
+    assert!(!store.amend(seq, &cut, at(6)).unwrap());
+    drop(store);
+    // A database that is made anew has it as it was told last.
+    fs::remove_dir_all(dir.path().join("queue")).unwrap();
+    let mut store = Store::open(dir.path(), at(7)).unwrap();
+    assert_eq!(store.find(&cut.record.call_id).unwrap().unwrap().call, told);
+}
+
+#[test]
 fn shelves_keep_what_others_put_there() {
     let (mut store, dir) = new();
     store.put(Shelf::Tokens, "default", b"{\"v\":1}").unwrap();
@@ -233,6 +301,39 @@ fn shelves_keep_what_others_put_there() {
     store.remove(Shelf::Tokens, "default").unwrap();
     let store = reopen(store, dir.path());
     assert_eq!(store.get(Shelf::Tokens, "default").unwrap(), None);
+}
+
+#[test]
+fn a_shelf_is_read_by_what_its_keys_begin_with() {
+    let (mut store, dir) = new();
+    let row = |key: &str, value: &str| (key.to_owned(), Some(value.as_bytes().to_vec()));
+    let rows = [row("a/1", "x"), row("a/2", "y"), row("ab/1", "z")];
+    store.place_all(Shelf::Tasks, &rows).unwrap();
+    store.put(Shelf::Manners, "a/3", b"other").unwrap();
+    let mut store = reopen(store, dir.path());
+    let listed = |store: &Store, prefix: &str| -> Vec<String> {
+        store.list(Shelf::Tasks, prefix).unwrap().into_iter().map(|(key, _)| key).collect()
+    };
+    assert_eq!(
+        (listed(&store, "a/"), listed(&store, "b/")),
+        (vec!["a/1".to_owned(), "a/2".to_owned()], vec![])
+    );
+    store.place_all(Shelf::Tasks, &[("a/1".to_owned(), None), row("a/2", "new")]).unwrap();
+    store.persist().unwrap();
+    let store = reopen(store, dir.path());
+    assert_eq!(store.list(Shelf::Tasks, "a/").unwrap(), [("a/2".to_owned(), b"new".to_vec())]);
+}
+
+#[test]
+fn a_task_is_found_in_the_ruins_of_a_database() {
+    for shelf in [Shelf::Inflight, Shelf::Tokens, Shelf::Manners, Shelf::Tasks] {
+        let framed = frame::encode(&shelf.frame_key("default/9161234567"), b"{}");
+        let found = shelf::Shelved::read(frame::decode(&framed).unwrap()).unwrap();
+        assert_eq!(
+            (found.shelf, found.key.as_str(), found.value.as_slice()),
+            (shelf, "default/9161234567", &b"{}"[..])
+        );
+    }
 }
 
 #[test]
@@ -254,4 +355,33 @@ fn where_room_is_scarce_calls_at_their_end_are_kept_without_what_explains_them()
     assert!(item.call.timeline.is_empty() && item.call.record.why.is_empty());
     assert_eq!(item.call.record.uniqueids, call(1).record.uniqueids);
     assert_eq!(find(&mut store, 2).call, call(2), "what waits is whole");
+}
+
+#[test]
+fn what_is_owed_outlives_a_restart_and_ends_with_the_call() {
+    let (mut store, dir) = new();
+    let seqs = enqueue(&mut store, vec![call(1), call(2)], at(0));
+    for seq in &seqs {
+        send(&mut store, *seq, at(1));
+    }
+    let owe = |seq, sound| {
+        let errand = Errand { sound: Some(sound), ..Errand::default() };
+        Settlement { errand, ..settlement(seq, sent(at(1)), at(10)) }
+    };
+    let missing = Sound::Missing { since: at(1), tries: 0 };
+    store.settle(seqs.iter().map(|seq| owe(*seq, missing.clone())).collect(), at(2)).unwrap();
+    let mut store = reopen(store, dir.path());
+    let owing = |store: &mut Store| store.owing(&account(), 50, at(10)).unwrap();
+    assert_eq!(owing(&mut store).iter().map(|item| item.seq).collect::<Vec<_>>(), seqs);
+    assert_eq!(store.next_due(&account()).unwrap(), Some(at(10)));
+    store.settle(vec![owe(seqs[0], Sound::Added { file: "a".to_owned() })], at(10)).unwrap();
+    let mut store = reopen(store, dir.path());
+    assert_eq!(owing(&mut store).iter().map(|item| item.seq).collect::<Vec<_>>(), [seqs[1]]);
+    let keys = |store: &Store| store.trees.keys_from(Tree::Ids, b"o").count();
+    assert_eq!(keys(&store), 1);
+    // The call leaves the history, and with it what was owed.
+    store.sweep(Limits { age: Duration::ZERO, count: 0 }, at(100)).unwrap();
+    assert_eq!(keys(&store), 0);
+    assert_eq!(owing(&mut store), []);
+    assert!(store.stats().unwrap().by_phase.values().sum::<u64>() == 2);
 }

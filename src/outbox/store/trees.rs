@@ -29,7 +29,8 @@ pub enum Tree {
     Inflight,
     /// Waiting calls by their sequence number.
     Outbox,
-    /// `c` + call id to sequence number; `u` + pbx, `-`, uniqueid, NUL, sequence number to nothing.
+    /// `c` + call id to sequence number; `u` + pbx, `-`, uniqueid, NUL, sequence number to nothing; `o` +
+    /// sequence number of a delivered call to which something is owed to nothing.
     Ids,
     /// Calls that cannot be delivered, by their sequence number.
     Dead,
@@ -186,6 +187,13 @@ pub fn seq_of(key: &[u8]) -> Option<Seq> {
 
 pub fn call_key(id: &CallId) -> Vec<u8> {
     [b"c", id.as_str().as_bytes()].concat()
+}
+
+/// What the keys of calls to which something is owed begin with.
+pub const OWING: &[u8] = b"o";
+
+pub fn owing_key(seq: Seq) -> Vec<u8> {
+    [OWING, &seq_key(seq)].concat()
 }
 
 /// What the keys of all calls with this channel begin with; their sequence number follows.

@@ -112,6 +112,11 @@ impl Stored {
         &self.head.slip
     }
 
+    /// Takes another account of the same call in.
+    pub fn set_call(&mut self, call: Fitted<'_>) {
+        (self.head.trimmed, self.call) = (call.trimmed, call.json);
+    }
+
     /// Takes the new slip in; its texts come from outside and are cut.
     pub fn set_slip(&mut self, mut slip: Slip) {
         if let Some(text) = &mut slip.last_error {

@@ -53,6 +53,8 @@ pub(super) struct Intake {
     /// Whose the changes are.
     pbx: PbxName,
     now: Option<HostTime>,
+    /// How long calls that were cut short are held back.
+    pub hold: Duration,
     outcome: Option<Result<Vec<Enqueued>, Error>>,
     reply: oneshot::Sender<Result<Vec<Enqueued>, Refused>>,
 }
@@ -109,14 +111,15 @@ impl Intake {
         now: Option<HostTime>,
         reply: oneshot::Sender<Result<Vec<Enqueued>, Refused>>,
     ) -> Self {
-        Self { parcel, pbx, now, outcome: None, reply }
+        Self { parcel, pbx, now, hold: Duration::ZERO, outcome: None, reply }
     }
 }
 
 impl Job for Intake {
     fn run(&mut self, store: &mut Store, now: HostTime) {
         let Parcel { calls, changes } = &self.parcel;
-        self.outcome = Some(store.take_in_with(calls, &self.pbx, changes, self.now.unwrap_or(now)));
+        self.outcome =
+            Some(store.take_in_with(calls, &self.pbx, changes, self.now.unwrap_or(now), self.hold));
     }
 
     fn answer(self: Box<Self>, failure: Option<&str>) {

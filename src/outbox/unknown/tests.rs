@@ -247,7 +247,7 @@ fn a_backlog_of_yesterday_makes_nothing_even_where_it_was_decided_to() {
 
 #[test]
 fn who_is_found_right_before_is_not_made_again() {
-    let known = |leads: &[u64]| vec![Known { id: 7, leads: leads.to_vec() }];
+    let known = |leads: &[u64]| vec![Known { id: 7, leads: leads.to_vec(), owner: None }];
     let search = |item: &Item, found: &[Known]| judge(|grounds| after_search(grounds, item, found, START));
     assert_eq!(search(&making(Make::Contact), &[]), Next::Make);
     let posted = settled(search(&making(Make::Contact), &known(&[])));
@@ -321,7 +321,7 @@ fn what_is_not_there_is_believed_late_and_twice_and_made_again() {
 
 #[test]
 fn what_is_there_settles_the_doubt() {
-    let known = |leads: &[u64]| vec![Known { id: 7, leads: leads.to_vec() }];
+    let known = |leads: &[u64]| vec![Known { id: 7, leads: leads.to_vec(), owner: None }];
     let doubt = unknown_of(making(Make::Unsorted), 0);
     let open = list(&[("u", "default-1.1", NUMBER)]);
     let found = judge(|grounds| after_list_look(grounds, &doubt, &open, TIMEOUT, START));

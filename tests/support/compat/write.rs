@@ -4,10 +4,12 @@ use std::fs;
 use std::path::Path;
 
 use ami2amo::ami::session::Login;
+use ami2amo::amo::calls::Responsible;
+use ami2amo::amo::who::Who;
 use ami2amo::call::id::{AccountId, PbxName};
 use ami2amo::call::record::{CallRecord, FinishedCall};
 use ami2amo::config::file::File;
-use ami2amo::outbox::errand::Errand;
+use ami2amo::outbox::errand::{Errand, Sound};
 use ami2amo::outbox::queue::{Enqueued, EntityRef, Queue as _, Seq, Settlement, State};
 use ami2amo::outbox::store::{Shelf, Store};
 use ami2amo::time::HostTime;
@@ -23,10 +25,14 @@ pub const LATER: HostTime = HostTime::from_micros(1_795_338_791_389_456 + 3_600_
 pub const EVERY_KEY: &str = include_str!("../../samples/every-key.toml");
 
 /// What others keep in the store.
-pub const SHELVES: [(Shelf, &str, &str); 2] = [
+pub const SHELVES: [(Shelf, &str, &str); 3] = [
     (Shelf::Inflight, "c/1795339565.0", r#"{"v":1,"uniqueid":"1795339565.0"}"#),
     (Shelf::Tokens, "default", r#"{"v":1,"token":"t"}"#),
+    (Shelf::Tasks, "default/9161234567", TASK),
 ];
+
+/// The task to call back of one number, with every key.
+pub const TASK: &str = r#"{"v":1,"call-id":"default-1795337591.4","ended":{"at":1795338791389456,"seq":3},"entity":{"kind":"contact","id":70},"text":"Call +79161234567 back: missed call","result":"Talked","user":504141,"talked":true,"task":55,"made-at":1795338791389456,"stage":{"is":"doubt","since":1795338791389456,"looked":1}}"#;
 
 /// Calls of every kind, and more than there are states.
 const CAPTURES: [&str; 14] = [
@@ -99,7 +105,30 @@ pub fn meaning(file: &File) -> Value {
 pub fn settled(seq: Seq, state: State) -> Settlement {
     let last_error =
         matches!(state, State::Parked { .. } | State::Dead { .. }).then(|| "HTTP 400: x".to_owned());
-    Settlement { seq, state, next_at: LATER, last_error, attempted: true, errand: Errand::default() }
+    let who = Who {
+        user: Some(504_141),
+        shown: Some(Responsible::User(504_141)),
+        told: Some("ext. 101".to_owned()),
+    };
+    let sound = match &state {
+        State::Sent { note_id: Some(_), .. } => Some(Sound::Missing { since: NOW, tries: 2 }),
+        State::Sent { note_id: None, .. } => Some(Sound::Added { file: "2026/11/22/in-1.mp3".to_owned() }),
+        State::Unknown { .. } => Some(Sound::Found { file: "in-2.wav".to_owned() }),
+        State::Parked { .. } => Some(Sound::GivenUp { reason: "there is no file, for 24h".to_owned() }),
+        State::Pending
+        | State::Sending { .. }
+        | State::Unsorted { .. }
+        | State::Skipped { .. }
+        | State::Expired { .. }
+        | State::Dead { .. } => None,
+    };
+    let errand = Errand { sound, ..Errand::default() };
+    let errand = if matches!(state, State::Parked { .. }) {
+        Errand { refused_users: vec![504_142], refused_text: true, booked: Some(who), ..errand }
+    } else {
+        errand
+    };
+    Settlement { seq, state, next_at: LATER, last_error, attempted: true, errand }
 }
 
 /// A store with calls in every state, its journal, and what it says of them.

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 
 use super::net::Connection;
 use super::strict::{self, Faults};
-use super::unknown;
 use super::{Note, On, Request, Shared, State, What};
+use super::{change, staff, tasks, unknown};
 
 pub const HAL: &str = "application/hal+json";
 pub const PROBLEM: &str = "application/problem+json";
@@ -21,6 +21,9 @@ const UNSORTED: &str = "/api/v4/leads/unsorted/sip";
 const UNSORTED_LIST: &str = "/api/v4/leads/unsorted";
 const CONTACTS: &str = "/api/v4/contacts";
 const LEADS: &str = "/api/v4/leads";
+const COMPANIES: &str = "/api/v4/companies";
+const USERS: &str = "/api/v4/users";
+const TASKS: &str = "/api/v4/tasks";
 const KINDS: [(&str, &str); 4] =
     [("contacts", "contact"), ("companies", "company"), ("leads", "lead"), ("customers", "customer")];
 
@@ -72,7 +75,15 @@ async fn handle(
         Reply::Cut(..) => connection.cut_answer(),
         Reply::Answer(..) | Reply::RetryAfter(_) => {}
     }
-    reply.into_response()
+    let mut response = reply.into_response();
+    let ahead = shared.state().options.ahead;
+    if ahead != 0 {
+        let now = jiff::Timestamp::from_second(super::unix_seconds() + ahead).expect("it is a time");
+        let date = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&now);
+        let date = date.expect("it is after 1970").parse().expect("it is a header");
+        response.headers_mut().insert(header::DATE, date);
+    }
+    response
 }
 
 fn answer(state: &mut State, asked: &Asked) -> Reply {
@@ -85,6 +96,13 @@ fn answer(state: &mut State, asked: &Asked) -> Reply {
         CONTACTS if asked.method == Method::GET => On::Search,
         CONTACTS => On::Contacts,
         LEADS => On::Leads,
+        COMPANIES => On::Search,
+        USERS => On::Users,
+        TASKS if asked.method == Method::GET => On::TaskList,
+        TASKS => On::Tasks,
+        path if task_of(path).is_some() => On::TaskChange,
+        path if entity_of(path).is_some() => On::Entity,
+        _ if asked.method == Method::PATCH => On::Change,
         _ => On::Notes,
     };
     if state.is_too_fast(Instant::now()) {
@@ -107,7 +125,14 @@ fn answer(state: &mut State, asked: &Asked) -> Reply {
         ("GET", CONTACTS) => unknown::search_contacts(state, asked),
         ("POST", CONTACTS) => unknown::post_contacts(state, asked),
         ("POST", LEADS) => unknown::post_leads(state, asked),
+        ("GET", COMPANIES) => staff::search_companies(state, asked),
+        ("GET", USERS) => staff::users(state, asked),
+        ("POST", TASKS) => tasks::post(state, asked),
+        ("GET", TASKS) => tasks::list(state, asked),
+        ("PATCH", path) if let Some(id) = task_of(path) => tasks::change(state, asked, id),
+        ("GET", path) if let Some((kind, id)) = entity_of(path) => staff::entity(state, kind, id),
         ("GET", path) if kind_of(path).is_some() => notes(state, asked),
+        ("PATCH", _) => change::patch(state, asked),
         (_, "/api/v4/calls" | UNSORTED | UNSORTED_LIST) => problem(405, "Method Not Allowed", "GET"),
         _ => problem(404, "Not Found", "Not Found"),
     };
@@ -166,7 +191,9 @@ fn post_calls(state: &mut State, asked: &Asked, fault: Option<What>) -> Reply {
     }
     let faults = strict::faults(calls, &state.options);
     if !faults.is_empty() {
-        state.violations.extend(faults.iter().map(|faults| format!("{:?}", faults.errors)));
+        // Whom the account has nobody can know before.
+        let ours = faults.iter().filter(|faults| !faults.are_of_users());
+        state.violations.extend(ours.map(|faults| format!("{:?}", faults.errors)));
         return validation(&faults);
     }
     add(state, calls)
@@ -240,7 +267,7 @@ fn note_json(note: &Note) -> Value {
     json!({"id": note.id, "entity_id": note.entity_id, "note_type": note_type(note),
         "created_at": params["created_at"], "updated_at": note.updated_at,
         "params": {"uniq": params["uniq"], "phone": params["phone"], "source": params["source"],
-            "duration": params["duration"]}})
+            "duration": params["duration"], "link": params["link"]}})
 }
 
 fn note_type(note: &Note) -> &'static str {
@@ -250,6 +277,20 @@ fn note_type(note: &Note) -> &'static str {
 fn kind_of(path: &str) -> Option<&'static str> {
     let plural = path.strip_prefix("/api/v4/")?.strip_suffix("/notes")?;
     KINDS.iter().find(|(name, _)| *name == plural).map(|(_, kind)| *kind)
+}
+
+/// The kind of entity that paths and tasks name in the plural.
+pub fn kind_of_plural(plural: &str) -> Option<&'static str> {
+    KINDS.iter().find(|(name, _)| *name == plural).map(|(_, kind)| *kind)
+}
+
+fn entity_of(path: &str) -> Option<(&'static str, u64)> {
+    let (plural, id) = path.strip_prefix("/api/v4/")?.split_once('/')?;
+    Some((kind_of_plural(plural)?, id.parse().ok()?))
+}
+
+fn task_of(path: &str) -> Option<u64> {
+    path.strip_prefix(TASKS)?.strip_prefix('/')?.parse().ok()
 }
 
 /// The pairs of a query, decoded.
@@ -319,7 +360,7 @@ pub fn problem(status: u16, title: &str, detail: &str) -> Reply {
     Reply::Answer(status, PROBLEM, body.to_string().into_bytes())
 }
 
-fn page(status: u16) -> Reply {
+pub fn page(status: u16) -> Reply {
     let body = format!("<html>\n<head><title>{status}</title></head>\n<body>nginx</body>\n</html>\n");
     Reply::Answer(status, "text/html", body.into_bytes())
 }

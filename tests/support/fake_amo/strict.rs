@@ -10,6 +10,16 @@ pub struct Faults {
     pub errors: Vec<Value>,
 }
 
+/// Fields that name a user.
+const USER_FIELDS: [&str; 3] = ["call_responsible", "responsible_user_id", "created_by"];
+
+impl Faults {
+    /// Whether they are about whom the call names, and nothing else.
+    pub fn are_of_users(&self) -> bool {
+        self.errors.iter().all(|error| USER_FIELDS.iter().any(|field| error["path"] == *field))
+    }
+}
+
 const BATCH_MAX: usize = 50;
 const REQUIRED: [&str; 4] = ["direction", "duration", "source", "phone"];
 
@@ -38,7 +48,7 @@ pub fn faults(calls: &[Value], options: &Options) -> Vec<Faults> {
 
 /// A rule broken by order of the test.
 pub fn ordered(call: &Value) -> Faults {
-    let error = error("NotSupportedChoice", "created_by", "The value you selected is not a valid choice.");
+    let error = error("NotSupportedChoice", "call_status", "The value you selected is not a valid choice.");
     Faults { request_id: call["request_id"].clone(), errors: vec![error] }
 }
 
@@ -60,11 +70,14 @@ fn fault(field: &str, value: &Value, options: &Options) -> Option<(&'static str,
     let fits = match field {
         "direction" => matches!(value.as_str(), Some("inbound" | "outbound")),
         "duration" => value.is_u64(),
-        "source" | "phone" | "uniq" | "call_result" => {
-            return text_fault(value, 255);
-        }
+        "source" | "phone" | "uniq" => return text_fault(value, 255),
+        "call_result" => return text_fault(value, options.result_max),
         "link" => return text_fault(value, 2048),
-        "call_responsible" => value.is_string() || is_user(value, options),
+        "call_responsible" if value.is_string() => {
+            let refused = ("NotSupportedChoice", "There is no such user.");
+            return text_fault(value, 255).or(options.staff.refuses_text.then_some(refused));
+        }
+        "call_responsible" => is_user(value, options),
         "call_status" => value.as_u64().is_some_and(|status| (1..=7).contains(&status)),
         "responsible_user_id" | "created_by" | "updated_by" => is_user(value, options),
         "created_at" => value.as_i64().is_some_and(|at| (1_000_000_000..4_000_000_000).contains(&at)),
@@ -84,8 +97,9 @@ pub fn text_fault(value: &Value, max: usize) -> Option<(&'static str, &'static s
     }
 }
 
-fn is_user(value: &Value, options: &Options) -> bool {
+pub fn is_user(value: &Value, options: &Options) -> bool {
     match (value.as_u64(), &options.users) {
+        (Some(id), _) if options.staff.inactive.contains(&id) => false,
         (Some(id), Some(users)) => users.contains(&id),
         (Some(_), None) => true,
         (None, _) => false,

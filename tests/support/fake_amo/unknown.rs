@@ -5,8 +5,8 @@ use axum::http::header;
 use serde_json::{Value, json};
 
 use super::api::{self, Asked, HAL, PROBLEM, Query, Reply, problem, refuse};
-use super::strict::{error, text_fault};
-use super::{State, last_ten};
+use super::strict::{error, is_user, text_fault};
+use super::{Options, State, last_ten};
 
 /// An item of Incoming leads.
 #[derive(Clone, Debug)]
@@ -90,7 +90,7 @@ impl State {
         id
     }
 
-    fn take_id(&mut self) -> u64 {
+    pub(super) fn take_id(&mut self) -> u64 {
         self.next_id += 1;
         self.next_id - 1
     }
@@ -181,10 +181,7 @@ pub fn search_contacts(state: &State, asked: &Asked) -> Reply {
         }
         found.push(json);
     }
-    if let super::Known::Only(known) = &state.options.known {
-        let listed = known.iter().filter(|(number, kind)| *kind == "contact" && number.contains(wanted));
-        found.extend(listed.map(|(number, _)| phone_contact(1, number)));
-    }
+    found.extend(state.search("contact", wanted));
     if found.is_empty() {
         return Reply::Answer(204, HAL, Vec::new());
     }
@@ -202,7 +199,8 @@ pub fn post_contacts(state: &mut State, asked: &Asked) -> Reply {
         Ok(contacts) => contacts,
         Err(reply) => return reply,
     };
-    if let Some(reply) = refused(state, &contacts, contact_faults) {
+    let options = state.options.clone();
+    if let Some(reply) = refused(state, &contacts, |contact| contact_faults(contact, &options)) {
         return reply;
     }
     let mut made = Vec::new();
@@ -225,7 +223,8 @@ pub fn post_leads(state: &mut State, asked: &Asked) -> Reply {
         Err(reply) => return reply,
     };
     let ids: Vec<u64> = state.contacts.iter().map(|contact| contact.id).collect();
-    if let Some(reply) = refused(state, &leads, |lead| lead_faults(lead, &ids)) {
+    let options = state.options.clone();
+    if let Some(reply) = refused(state, &leads, |lead| lead_faults(lead, &ids, &options)) {
         return reply;
     }
     let mut made = Vec::new();
@@ -245,7 +244,7 @@ fn embedded(list: &str, made: &[Value]) -> Reply {
 }
 
 /// The things of a body, each with a request id of its own.
-fn things(state: &mut State, asked: &Asked) -> Result<Vec<Value>, Reply> {
+pub(super) fn things(state: &mut State, asked: &Asked) -> Result<Vec<Value>, Reply> {
     let is_json = asked.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/json");
     let body: Value = serde_json::from_slice(&asked.body).unwrap_or_default();
     let things = body.as_array().cloned().unwrap_or_default();
@@ -259,7 +258,11 @@ fn things(state: &mut State, asked: &Asked) -> Result<Vec<Value>, Reply> {
 }
 
 /// The refusal of things that break a rule.
-fn refused(state: &mut State, things: &[Value], faults: impl Fn(&Value) -> Vec<Value>) -> Option<Reply> {
+pub(super) fn refused(
+    state: &mut State,
+    things: &[Value],
+    faults: impl Fn(&Value) -> Vec<Value>,
+) -> Option<Reply> {
     let named: Vec<Value> = things
         .iter()
         .map(|thing| (thing, faults(thing)))
@@ -271,7 +274,9 @@ fn refused(state: &mut State, things: &[Value], faults: impl Fn(&Value) -> Vec<V
     }
     let by_order =
         state.options.unsorted_wants_link && named.iter().all(|fault| fault.to_string().contains("link"));
-    if !by_order {
+    // Whom the account has nobody can know before.
+    let of_users = named.iter().all(|fault| fault["errors"][0]["path"] == "responsible_user_id");
+    if !by_order && !of_users {
         state.violations.push(format!("{named:?}"));
     }
     let body = json!({"validation-errors": named, "title": "Bad Request", "type": "https://httpstatus.es/400",
@@ -327,20 +332,22 @@ fn unsorted_faults(item: &Value, link: bool) -> Vec<Value> {
     faults
 }
 
-fn contact_faults(contact: &Value) -> Vec<Value> {
+fn contact_faults(contact: &Value, options: &Options) -> Vec<Value> {
     let known = ["name", "responsible_user_id", "custom_fields_values", "_embedded", "request_id"];
     let mut faults = unexpected(contact, "", &known);
     faults.extend(text(contact, "", "name"));
+    faults.extend(stranger(contact, options));
     faults.extend(
         phone_of(contact).is_none().then(|| error("FieldMissing", "custom_fields_values", "no PHONE")),
     );
     faults
 }
 
-fn lead_faults(lead: &Value, contacts: &[u64]) -> Vec<Value> {
+fn lead_faults(lead: &Value, contacts: &[u64], options: &Options) -> Vec<Value> {
     let known = ["name", "pipeline_id", "status_id", "responsible_user_id", "_embedded", "request_id"];
     let mut faults = unexpected(lead, "", &known);
     faults.extend(text(lead, "", "name"));
+    faults.extend(stranger(lead, options));
     let contact = lead["_embedded"]["contacts"][0]["id"].as_u64();
     if contact.is_none_or(|id| !contacts.contains(&id)) {
         faults.push(error("NotSupportedChoice", "_embedded.contacts.0.id", "there is no such contact"));
@@ -348,7 +355,14 @@ fn lead_faults(lead: &Value, contacts: &[u64]) -> Vec<Value> {
     faults
 }
 
-fn unexpected(thing: &Value, place: &str, known: &[&str]) -> Vec<Value> {
+/// Whom it names, if he does not work there.
+fn stranger(thing: &Value, options: &Options) -> Option<Value> {
+    let user = thing.get("responsible_user_id")?;
+    let detail = "The value you selected is not a valid choice.";
+    (!is_user(user, options)).then(|| error("NotSupportedChoice", "responsible_user_id", detail))
+}
+
+pub(super) fn unexpected(thing: &Value, place: &str, known: &[&str]) -> Vec<Value> {
     let Some(fields) = thing.as_object() else { return vec![error("InvalidType", place, "no object")] };
     let fault = |(key, value): (&String, &Value)| match value {
         Value::Null => Some(error("NotNullable", &format!("{place}{key}"), "This value should not be null.")),

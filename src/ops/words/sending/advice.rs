@@ -5,6 +5,8 @@ use crate::call::record::{CallRecord, Skip};
 use crate::call::why::{Filter, Why};
 use crate::ops::words::sending::{Sending, Standing};
 use crate::ops::words::{Language, why};
+use crate::outbox::errand::Sound;
+use crate::outbox::schedule::Slip;
 
 /// Why a call is not sent, and what to do to have such calls sent.
 pub(super) fn not_sent(record: &CallRecord, skip: Skip, language: Language) -> Sending {
@@ -89,6 +91,34 @@ pub(super) fn user_advice(record: &CallRecord, settings: &Settings, language: La
         None => language.pick(
             format!("Extension {extension} is not in [amocrm.users]: the call is nobody's in amoCRM."),
             format!("Номера {extension} нет в [amocrm.users]: в amoCRM звонок ничей."),
+        ),
+    })
+}
+
+/// What is known of the file with the call's sound.
+pub(super) fn sound_advice(slip: &Slip, language: Language) -> Option<String> {
+    let next_at = slip.next_at;
+    Some(match slip.errand.sound.as_ref()? {
+        Sound::Found { .. } | Sound::Other => return None,
+        Sound::Missing { .. } if slip.owes() => language.pick(
+            format!(
+                "Its recording was not there in time: the call was posted without the link, which follows. Next look at {next_at}."
+            ),
+            format!(
+                "Записи не было вовремя: звонок отправлен без ссылки, она будет добавлена. Следующая проверка в {next_at}."
+            ),
+        ),
+        Sound::Missing { .. } => language.pick(
+            "Its recording is not there yet.".to_owned(),
+            "Записи звонка пока нет.".to_owned(),
+        ),
+        Sound::Added { file } => language.pick(
+            format!("The link to its recording was added later: {file}."),
+            format!("Ссылка на запись добавлена позже: {file}."),
+        ),
+        Sound::GivenUp { reason } => language.pick(
+            format!("It stays without a link to its recording: {reason}."),
+            format!("Звонок остаётся без ссылки на запись: {reason}."),
         ),
     })
 }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::call::record::{Skip, sample};
 use crate::call::why::{Filter, Why};
-use crate::outbox::errand::{Errand, Make};
+use crate::outbox::errand::{Errand, Make, Sound};
 use crate::outbox::queue::{BatchId, EntityRef, Phase, Seq, State};
 use crate::outbox::schedule::Slip;
 use crate::outbox::search::Noted;
@@ -125,4 +125,30 @@ fn a_call_that_is_nobodys_says_so() {
     assert_eq!(advice("users.101 = 5"), Vec::<String>::new());
     let none = sending(&record(), &Whereabouts::Capture, None, Language::En);
     assert_eq!(none.advice, Vec::<String>::new(), "without a configuration nothing is known of users");
+}
+
+#[test]
+fn what_is_known_of_a_recording_is_told() {
+    let check = |sound: Sound, state: State, expected: Option<&str>| {
+        let errand = Errand { sound: Some(sound), ..Errand::default() };
+        let slip = Slip { state, errand, ..Slip::new(Seq(1), &record(), AT) };
+        let whereabouts = Whereabouts::Store(Box::new(slip));
+        let [en, ru] = [Language::En, Language::Ru]
+            .map(|language| say(&record(), &whereabouts, "users.101 = 1\ndefault-user = 1", language).advice);
+        assert_eq!(en.len(), ru.len());
+        assert_eq!(
+            en.first().is_some_and(|text| text.contains(expected.unwrap_or("recording"))),
+            expected.is_some()
+        );
+    };
+    let sent = || State::Sent { note_id: Some(7), entity: None, at: AT };
+    check(Sound::Missing { since: AT, tries: 0 }, State::Pending, Some("is not there yet"));
+    check(Sound::Missing { since: AT, tries: 0 }, sent(), Some("posted without the link"));
+    check(Sound::Added { file: "a.mp3".to_owned() }, sent(), Some("added later: a.mp3"));
+    check(
+        Sound::GivenUp { reason: "no file".to_owned() },
+        sent(),
+        Some("without a link to its recording: no file"),
+    );
+    check(Sound::Found { file: "a.mp3".to_owned() }, sent(), None);
 }

@@ -42,7 +42,8 @@ fn responsible_rules() -> Vec<ResponsibleRule> {
         R::SeveralCalled => Some(R::MissedFirst),
         R::MissedFirst => Some(R::MissedLast),
         R::MissedLast => Some(R::MissedConfigured),
-        R::MissedConfigured => Some(R::Forwarding),
+        R::MissedConfigured => Some(R::EntityOwner),
+        R::EntityOwner => Some(R::Forwarding),
         R::Forwarding => Some(R::DialPlan),
         R::DialPlan => Some(R::OwnRecord),
         R::OwnRecord => Some(R::NobodyCalled),
@@ -158,7 +159,7 @@ fn reasons(kind: usize) -> Vec<Why> {
         8 => skips().into_iter().map(|reason| Why::Skip { reason }).collect(),
         9 => partial_rules().into_iter().map(|rule| Why::Partial { rule }).collect(),
         10 => time_sources().into_iter().map(|source| Why::Time { source }).collect(),
-        11 => vec![Why::FromCdr { rows: 3 }],
+        11 => vec![Why::FromCdr { rows: 3, events: 0 }, Why::FromCdr { rows: 2, events: 17 }],
         12 => {
             vec![Why::Line { number: 2, label: None }, Why::Line { number: 2, label: Some("A".to_owned()) }]
         }

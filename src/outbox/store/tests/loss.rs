@@ -1,6 +1,7 @@
 //! What the database lost, damaged or does not understand.
 
 use super::*;
+use crate::folder;
 
 /// Changes the two lines of a stored call: the slip and the call itself.
 fn edit_json(bytes: &mut Vec<u8>, edit: impl FnOnce(&mut serde_json::Value, &mut serde_json::Value)) {
@@ -304,7 +305,7 @@ fn a_database_that_was_cut_is_mended() {
     let whole = fs::read(&db).unwrap();
     for eighths in [1, 4, 7] {
         let copy = tempfile::tempdir().unwrap();
-        copy_dir(dir.path(), copy.path());
+        folder::copy(dir.path(), copy.path());
         fs::write(copy.path().join("queue/db"), &whole[..whole.len() / 8 * eighths]).unwrap();
         assert_mended(&mut open(copy.path()));
     }
@@ -316,19 +317,6 @@ fn assert_mended(store: &mut Store) {
     let again = store.enqueue((0..500).map(call).collect(), at(0)).unwrap();
     assert!(again.iter().all(|answer| *answer == Enqueued::Known));
     assert!(balances(&store.stats().unwrap()));
-}
-
-fn copy_dir(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_dir(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 #[test]

@@ -1,0 +1,102 @@
+//! Pure: a call that a gap cut short, as the PBX's records tell it.
+
+use crate::call::record::{FinishedCall, Source};
+
+/// The call as it is to be told: who and where from is of the stream, what became of it of the records.
+/// `None` when it was not cut short, or the records tell of another call, or of less.
+pub fn of_cut(seen: &FinishedCall, cdr: &FinishedCall) -> Option<FinishedCall> {
+    let (live, told) = (&seen.record, &cdr.record);
+    let is_same = live.call_id == told.call_id && live.direction == told.direction;
+    let is_more = told.answered || !live.answered;
+    if !live.is_cut() || live.source == Source::Cdr || !is_same || !is_more || told.skip.is_some() {
+        return None;
+    }
+    let mut record = live.clone();
+    record.answered = told.answered;
+    record.outcome = told.outcome;
+    record.status = told.status;
+    record.responsible.clone_from(&told.responsible);
+    record.answered_by.clone_from(&told.answered_by);
+    record.talk_seconds = told.talk_seconds;
+    record.bridged_seconds = told.bridged_seconds;
+    record.wait_seconds = told.wait_seconds;
+    record.hold_seconds = told.hold_seconds;
+    record.segments.clone_from(&told.segments);
+    record.answered_at = told.answered_at;
+    record.ended_at = told.ended_at.max(live.started_at);
+    record.time = told.time;
+    record.hangup_cause = told.hangup_cause;
+    record.hangup_by = told.hangup_by;
+    record.recording = live.recording.clone().or_else(|| told.recording.clone());
+    record.queue = live.queue.clone().or_else(|| told.queue.clone());
+    record.trunk = live.trunk.clone().or_else(|| told.trunk.clone());
+    record.did = live.did.clone().or_else(|| told.did.clone());
+    add(&mut record.rang, &told.rang);
+    add(&mut record.uniqueids, &told.uniqueids);
+    record.source = Source::Cdr;
+    record.partial = false;
+    record.why.clone_from(&told.why);
+    Some(FinishedCall { record, timeline: seen.timeline.clone() })
+}
+
+fn add(known: &mut Vec<String>, more: &[String]) {
+    for text in more {
+        if !known.contains(text) {
+            known.push(text.clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::call::record::{Outcome, Seconds, sample};
+    use crate::call::why::{PartialRule, Why};
+
+    /// A call that rang when the connection was cut.
+    fn cut() -> FinishedCall {
+        let mut call = sample::call("1.1");
+        let record = &mut call.record;
+        (record.answered, record.outcome, record.responsible) = (false, Outcome::NoAnswer, None);
+        (record.talk_seconds, record.answered_by, record.partial) = (Seconds::default(), vec![], true);
+        record.why = vec![Why::Partial { rule: PartialRule::EndNotSeen }];
+        call
+    }
+
+    fn cdr() -> FinishedCall {
+        let mut call = sample::call("1.1");
+        call.record.source = Source::Cdr;
+        call.record.uniqueids.push("1.9".to_owned());
+        call
+    }
+
+    #[test]
+    fn what_became_of_it_is_the_records_and_who_called_the_stream_s() {
+        let (mut seen, told) = (cut(), cdr());
+        seen.record.phone = Some("70000000000".to_owned());
+        let record = of_cut(&seen, &told).unwrap().record;
+        assert!(record.answered && !record.partial && record.source == Source::Cdr);
+        assert_eq!((record.outcome, record.talk_seconds), (Outcome::Answered, told.record.talk_seconds));
+        assert_eq!(
+            (record.responsible, record.phone.as_deref()),
+            (told.record.responsible, Some("70000000000"))
+        );
+        assert!(record.uniqueids.contains(&"1.9".to_owned()));
+    }
+
+    #[test]
+    fn another_call_and_one_that_was_seen_whole_stay_as_they_are() {
+        let of_another = {
+            let mut call = cdr();
+            call.record.call_id = sample::call("1.2").record.call_id;
+            call
+        };
+        let mut missed = cdr();
+        missed.record.answered = false;
+        let mut talked = cut();
+        talked.record.answered = true;
+        for (seen, told) in [(sample::call("1.1"), cdr()), (cut(), of_another), (talked, missed)] {
+            assert_eq!(of_cut(&seen, &told), None);
+        }
+    }
+}

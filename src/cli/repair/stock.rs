@@ -1,0 +1,218 @@
+//! The stored side of a comparison: the store, while nobody else holds it, or its journal.
+//!
+//! Root may open the store of the service's user, whom the system may not even know while the service is
+//! stopped (`DynamicUser=`). What root makes in it is given to that user before this process ends.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, lchown};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tracing::warn;
+
+use crate::call::id::PbxName;
+use crate::call::record::{CallRecord, FinishedCall};
+use crate::cdr::calls::{CdrCall, Live};
+use crate::cdr::range::Range;
+use crate::cli::store::{own_user, unreadable};
+use crate::clock;
+use crate::ops::words::looking::Obstacle;
+use crate::outbox::queue::{Enqueued, Queue as _};
+use crate::outbox::search::Wanted;
+use crate::outbox::store::Store;
+use crate::outbox::store::search::{KEPT, Search, holder, search_journal};
+use crate::time::{HostTime, PbxTime};
+
+/// What is meant to be done with it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Purpose {
+    Look,
+    Enqueue,
+}
+
+/// Where stored calls are found.
+pub(super) struct Stock<'d> {
+    dir: &'d Path,
+    access: Access,
+    /// Gives files back when all is done.
+    _lent: Option<Lent<'d>>,
+}
+
+enum Access {
+    /// There is no store yet.
+    None,
+    Store,
+    Journal(Obstacle),
+}
+
+/// What is stored of some time, and of calls that the records have in it.
+#[derive(Debug)]
+pub(super) struct Stored {
+    pub records: Vec<CallRecord>,
+    /// Uniqueids of calls in progress.
+    pub open: BTreeSet<String>,
+    /// Calls that ended before may be forgotten.
+    pub since: PbxTime,
+}
+
+/// A call may be told with very different ends: it is looked for so far around the time.
+const AROUND: Duration = Duration::from_hours(24);
+
+impl<'d> Stock<'d> {
+    pub(super) fn find(dir: &'d Path, purpose: Purpose) -> anyhow::Result<Self> {
+        let owner = match fs::metadata(dir.join("queue")) {
+            Ok(meta) => Some(meta.uid()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error).with_context(|| unreadable(dir)),
+        };
+        let held = if owner.is_some() { holder(dir).with_context(|| unreadable(dir))? } else { None };
+        let is_root = own_user() == 0;
+        let may_lend = is_root && purpose == Purpose::Enqueue;
+        let access = match (held, owner) {
+            (Some(pid), _) => Access::Journal(Obstacle::Held(pid)),
+            (None, None) => Access::None,
+            (None, Some(owner)) if owner != own_user() && !may_lend => {
+                Access::Journal(Obstacle::Foreign(owner))
+            }
+            (None, Some(_)) => Access::Store,
+        };
+        let lent = (may_lend && held.is_none()).then(|| Lent::of(dir)).flatten();
+        let mut stock = Self { dir, access, _lent: lent };
+        if matches!(stock.access, Access::Store)
+            && let Err(error) = stock.open()
+        {
+            stock.access = match error.downcast_ref() {
+                Some(crate::outbox::store::Error::Locked { holder, .. }) => {
+                    Access::Journal(Obstacle::Held(holder.unwrap_or(0)))
+                }
+                Some(_) | None => Access::Journal(Obstacle::Fault(format!("{error:#}"))),
+            };
+        }
+        Ok(stock)
+    }
+
+    /// Why the journal is read, where it is.
+    pub(super) fn obstacle(&self) -> Option<&Obstacle> {
+        match &self.access {
+            Access::Journal(obstacle) => Some(obstacle),
+            Access::None | Access::Store => None,
+        }
+    }
+
+    fn open(&self) -> anyhow::Result<Store> {
+        Ok(Store::open_unrepaired(self.dir, clock::host())?)
+    }
+
+    /// What the daemon wrote down of the calls in progress.
+    pub(super) fn live(&self, pbx: &PbxName) -> anyhow::Result<Live> {
+        Ok(match self.access {
+            Access::None | Access::Journal(_) => Live::default(),
+            Access::Store => Live::read(&self.open()?.checkpoints(pbx)?),
+        })
+    }
+
+    /// What is stored of `range`, and of `calls` whenever they ended.
+    pub(super) fn stored(&self, pbx: &PbxName, range: Range, calls: &[CdrCall]) -> anyhow::Result<Stored> {
+        let wide = range.widened(AROUND);
+        let wanted = Wanted::Ended { pbx: pbx.clone(), from: wide.from, to: wide.to };
+        let now = clock::host();
+        let ago = |span| pbx_time(now.before(span));
+        let (mut records, mut open) = (Vec::new(), BTreeSet::new());
+        let mut add =
+            |search: Search| records.extend(search.found.into_iter().map(|found| found.call.record));
+        let since = match self.access {
+            Access::None => ago(KEPT.history),
+            Access::Journal(_) => {
+                add(search_journal(self.dir, &wanted).with_context(|| unreadable(self.dir))?);
+                ago(Duration::from_hours(24 * u64::try_from(KEPT.journal_days).unwrap_or(u64::MAX)))
+            }
+            Access::Store => {
+                let mut store = self.open()?;
+                add(store.search(&wanted).context("cannot read the store")?);
+                add_by_ids(&mut store, pbx, calls, &mut records).context("cannot read the store")?;
+                open = Live::read(&store.checkpoints(pbx)?).open;
+                pbx_time(store.remembers_since(now).context("cannot read the store")?)
+            }
+        };
+        Ok(Stored { records, open, since })
+    }
+
+    /// Stores calls; returns how many were new.
+    pub(super) fn enqueue(&self, calls: Vec<FinishedCall>) -> anyhow::Result<usize> {
+        if calls.is_empty() {
+            return Ok(0);
+        }
+        let opened = Store::open(self.dir, clock::host());
+        let mut store = opened.with_context(|| format!("cannot open the store in {}", self.dir.display()))?;
+        let taken = store.enqueue(calls, clock::host()).context("cannot write to the store")?;
+        Ok(taken.iter().filter(|taken| matches!(taken, Enqueued::New(_))).count())
+    }
+}
+
+/// Adds what is stored under an id of `calls`, whatever times it has.
+fn add_by_ids(
+    store: &mut Store,
+    pbx: &PbxName,
+    calls: &[CdrCall],
+    records: &mut Vec<CallRecord>,
+) -> anyhow::Result<()> {
+    let mut known: BTreeSet<_> = records.iter().map(|record| record.call_id.clone()).collect();
+    for call in calls {
+        let mut found = Vec::new();
+        for id in &call.ids {
+            found.extend(store.find_uniqueid(pbx, id)?);
+        }
+        found.extend(store.find(&call.call.record.call_id)?);
+        for item in found {
+            if known.insert(item.call.record.call_id.clone()) {
+                records.push(item.call.record);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn pbx_time(at: HostTime) -> PbxTime {
+    PbxTime::from_micros(at.micros())
+}
+
+/// A store that root uses in place of its owner.
+struct Lent<'d> {
+    dir: &'d Path,
+    owner: u32,
+    group: u32,
+}
+
+impl<'d> Lent<'d> {
+    /// `None` when root itself owns the folder, or nobody made it yet.
+    fn of(dir: &'d Path) -> Option<Self> {
+        let meta = fs::metadata(dir).ok().filter(|meta| meta.uid() != 0)?;
+        Some(Self { dir, owner: meta.uid(), group: meta.gid() })
+    }
+
+    fn give_back(&self, folder: &Path) -> io::Result<()> {
+        for entry in fs::read_dir(folder)? {
+            let (path, meta) = entry.and_then(|entry| Ok((entry.path(), entry.metadata()?)))?;
+            if meta.is_dir() {
+                self.give_back(&path)?;
+            }
+            // A file with a second name may be another one's.
+            if meta.uid() == 0 && (meta.is_dir() || meta.nlink() == 1) {
+                lchown(&path, Some(self.owner), Some(self.group))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = self.give_back(self.dir) {
+            let (dir, owner) = (self.dir.display(), self.owner);
+            warn!(%error, "files in {dir} belong to root now, and the daemon could not write them: chown -R {owner} {dir}");
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Looks for the calls of one gap in the PBX's records.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use crate::call::id::PbxName;
+use crate::call::policy::Policy;
+use crate::call::record::FinishedCall;
+use crate::cdr::calls::{CdrCall, Known, Live};
+use crate::cdr::fetch::{self, Fetched};
+use crate::cdr::range::Range;
+use crate::cdr::truth;
+use crate::clock;
+use crate::config::Cdr;
+use crate::daemon::gaps::ROUNDING;
+use crate::intake::gap::Gap;
+use crate::outbox::queue::{Enqueued, Item};
+use crate::outbox::store::handle::Handle;
+
+/// What calls are looked for with.
+#[derive(Clone)]
+pub(super) struct Search {
+    pub store: Handle,
+    pub policy: watch::Receiver<Arc<Policy>>,
+}
+
+/// What is known of a call that the records have.
+enum Place {
+    Unknown,
+    InProgress,
+    Stored(Vec<Item>),
+}
+
+impl Search {
+    /// Stores the calls of a gap that are not known, and tells those anew which it cut short; returns how
+    /// many it stored.
+    pub async fn repair(self, gap: Gap, cdr: Cdr) -> anyhow::Result<usize> {
+        let policy = Arc::clone(&self.policy.borrow());
+        let live = self.live(&gap.pbx).await?;
+        let known = Known { pbx: &gap.pbx, policy: &policy, endpoints: &live.endpoints };
+        let range = Range { from: gap.from, to: gap.to.after(ROUNDING) };
+        let fetched = fetch::calls(&cdr.source, cdr.cel.as_ref(), known, range).await?;
+        tell_unread(&gap.pbx, &fetched);
+        // While the records were read, live calls may have come to their end.
+        let live = self.live(&gap.pbx).await?;
+        let mut missing: Vec<FinishedCall> = Vec::new();
+        // Without ids a call that was seen cannot be known again: such count that lie wholly in the gap.
+        let is_unseen = |call: &CdrCall| !call.ids.is_empty() || (call.from >= gap.from && call.to <= gap.to);
+        for call in fetched.calls.into_iter().filter(is_unseen) {
+            match self.place(&gap.pbx, &call, &live).await? {
+                Place::Unknown => missing.push(call.call),
+                Place::InProgress => {}
+                Place::Stored(items) => self.tell_anew(items, &call.call).await?,
+            }
+        }
+        if missing.is_empty() {
+            return Ok(0);
+        }
+        let taken = self.store.enqueue(missing, clock::host()).await?;
+        Ok(taken.iter().filter(|taken| matches!(taken, Enqueued::New(_))).count())
+    }
+
+    async fn live(&self, pbx: &PbxName) -> anyhow::Result<Live> {
+        Ok(Live::read(&self.store.checkpoints(pbx).await?))
+    }
+
+    async fn place(&self, pbx: &PbxName, call: &CdrCall, live: &Live) -> anyhow::Result<Place> {
+        if call.ids.iter().any(|id| live.open.contains(id)) {
+            return Ok(Place::InProgress);
+        }
+        for id in &call.ids {
+            let items = self.store.find_uniqueid(pbx, id).await?;
+            if !items.is_empty() {
+                return Ok(Place::Stored(items));
+            }
+        }
+        let item = self.store.find(&call.call.record.call_id).await?;
+        Ok(item.map_or(Place::Unknown, |item| Place::Stored(vec![item])))
+    }
+
+    /// A call that the gap cut short waits a while for what the records have of it.
+    async fn tell_anew(&self, items: Vec<Item>, cdr: &FinishedCall) -> anyhow::Result<()> {
+        for item in items {
+            let Some(call) = truth::of_cut(&item.call, cdr) else { continue };
+            let (call_id, outcome) = (call.record.call_id.clone(), call.record.outcome);
+            if self.store.tell_anew(item.seq, call, clock::host()).await? {
+                info!(%call_id, ?outcome, "a call that the gap cut short is told by the PBX's records");
+            }
+        }
+        Ok(())
+    }
+}
+
+fn tell_unread(pbx: &PbxName, fetched: &Fetched) {
+    for events in &fetched.unread_events {
+        warn!(%pbx, %events, "channel events cannot be read: these calls are told from the PBX's records alone");
+    }
+    for file in &fetched.unread {
+        warn!(%pbx, %file, "a file of records cannot be read: calls that stand only in it are missing; once it is mended, ami2amo repair fetches them");
+    }
+    if fetched.unusable > 0 {
+        let unusable = fetched.unusable;
+        warn!(%pbx, unusable, "records around this time cannot be read: calls of theirs are not found (ami2amo check)");
+    }
+}

@@ -1,0 +1,251 @@
+//! Pure: on whom calls are booked: what is known of users and owners, and what amoCRM refused.
+//!
+//! All of it is learned anew after a restart. A call that wants its entity's owner waits for him beside
+//! the others: it is leased, put off for [`OWNER_PAUSE`] and leased again, [`OWNER_WAIT_MAX`] long.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use crate::amo::settings::Settings;
+use crate::amo::users::{Roster, Sight};
+use crate::amo::who::{self, Blame, Grounds, Refused, Who};
+use crate::outbox::courier::aside::{Question, is_banned, signal, words};
+use crate::outbox::courier::complaint::Complaint;
+use crate::outbox::courier::effect::ReadBack;
+use crate::outbox::courier::standing::Signal;
+use crate::outbox::queue::{Item, Seq, Settlement, State};
+use crate::outbox::unknown;
+use crate::time::{HostTime, MonoTime};
+
+/// What is known of users and owners.
+#[derive(Debug, Default)]
+pub(super) struct Bookings {
+    roster: Option<Roster>,
+    roster_due: MonoTime,
+    refused: Refused,
+    refused_since: MonoTime,
+    /// Owners by number, and until when that counts.
+    owners: BTreeMap<String, (Owner, MonoTime)>,
+    /// Numbers whose owner is to be asked for, and since when.
+    wanted: VecDeque<(String, MonoTime)>,
+    /// Calls that wait for an owner, and since when.
+    waits: BTreeMap<Seq, MonoTime>,
+    complaints: Vec<Complaint>,
+    told: BTreeSet<Complaint>,
+}
+
+/// Whose something is, once that is known.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Owner(pub Option<u64>);
+
+/// How often users are read, and how long a refusal of theirs counts.
+const ROSTER_EVERY: Duration = Duration::from_hours(24);
+/// How soon users are asked for again that there was no answer for.
+const ROSTER_AGAIN: Duration = Duration::from_mins(10);
+/// How long an owner counts: a contact changes hands seldom, and a caller calls again soon.
+const OWNER_KEPT: Duration = Duration::from_mins(10);
+/// How long a question that had no answer is not repeated.
+const OWNER_UNSAID: Duration = Duration::from_secs(30);
+/// Owners that are remembered: more numbers than call in vain in ten minutes.
+const OWNERS_MAX: usize = 1000;
+/// How long a call that waits for an owner is put off.
+const OWNER_PAUSE: Duration = Duration::from_secs(1);
+/// Longest that one call waits for an owner: it is then booked as without him.
+pub const OWNER_WAIT_MAX: Duration = Duration::from_secs(10);
+/// How long a number stays on the list that no call waits for any more.
+const WANTED_MAX: Duration = Duration::from_mins(1);
+
+impl Bookings {
+    pub fn who(&self, item: &Item, settings: &Settings, now: MonoTime) -> Who {
+        let (record, errand) = (&item.call.record, &item.errand);
+        let owner = || self.owner(&unknown::number(record), now)?.0;
+        let grounds = Grounds {
+            refused_here: &errand.refused_users,
+            text_refused_here: errand.refused_text,
+            owner: if who::wants_owner(record) { owner() } else { None },
+            ..self.grounds()
+        };
+        who::choose(record, settings, &grounds)
+    }
+
+    /// What is known of everybody.
+    pub fn grounds(&self) -> Grounds<'_> {
+        Grounds { roster: self.roster.as_ref(), refused: Some(&self.refused), ..Grounds::default() }
+    }
+
+    /// Other users were configured: they may be newer than the list.
+    pub fn reconfigured(&mut self, before: &Settings, after: &Settings) {
+        let same = before.users == after.users && before.default_user == after.default_user;
+        if !same {
+            self.roster = None;
+            self.roster_due = MonoTime::default();
+            self.refused = Refused::default();
+            self.told.clear();
+        }
+    }
+
+    /// amoCRM refused somebody, or a text.
+    pub fn refuse(&mut self, blame: Blame, now: MonoTime) {
+        if self.refused == Refused::default() {
+            self.refused_since = now;
+        }
+        let complaint = match blame {
+            Blame::User(user) => {
+                self.refused.users.insert(user);
+                Complaint::RefusedUser(user)
+            }
+            Blame::Text => {
+                self.refused.text = true;
+                Complaint::RefusedText
+            }
+        };
+        self.complain(complaint);
+    }
+
+    pub fn refuse_all(&mut self, blames: &[Blame], now: MonoTime) {
+        for blame in blames {
+            self.refuse(*blame, now);
+        }
+    }
+
+    /// Whether a call has to wait for its owner; it is asked for then.
+    pub fn awaits_owner(&mut self, item: &Item, now: MonoTime) -> bool {
+        if !who::wants_owner(&item.call.record) {
+            return false;
+        }
+        let number = unknown::number(&item.call.record);
+        let since = *self.waits.entry(item.seq).or_insert(now);
+        let is_over = now.since(since) >= OWNER_WAIT_MAX;
+        if number.is_empty() || self.owner(&number, now).is_some() || is_over {
+            self.waits.remove(&item.seq);
+            return false;
+        }
+        if self.wanted.iter().all(|(wanted, _)| *wanted != number) {
+            self.wanted.push_back((number, now));
+        }
+        true
+    }
+
+    /// What is to be asked now.
+    pub fn question(&mut self, settings: &Settings, now: MonoTime) -> Option<Question> {
+        self.forget(now);
+        let names_anybody = settings.named_users().next().is_some();
+        if names_anybody && now >= self.roster_due {
+            return Some(Question::Users);
+        }
+        while let Some((number, _)) = self.wanted.pop_front() {
+            if self.owner(&number, now).is_none() {
+                return Some(Question::Owner { number });
+            }
+        }
+        None
+    }
+
+    /// Takes in the users.
+    pub fn users(&mut self, read: ReadBack<Roster>, settings: &Settings, now: MonoTime) -> Option<Signal> {
+        let signal = signal(&read);
+        let is_refused = is_banned(&read) || matches!(read, ReadBack::Unreadable(_));
+        let again = if is_refused || signal.is_none() { ROSTER_EVERY } else { ROSTER_AGAIN };
+        self.roster_due = now.after(again);
+        if is_refused {
+            self.complain(Complaint::UsersUnread(words(&read).to_owned()));
+        }
+        let ReadBack::Complete(roster) = read else { return signal };
+        let bad = settings
+            .named_users()
+            .filter_map(|(place, user)| Complaint::of(place, user, roster.standing(user)));
+        bad.for_each(|complaint| self.complain(complaint));
+        match roster.sight() {
+            Sight::Part => self.complain(Complaint::SeesPart),
+            Sight::All | Sight::Unsaid => {}
+        }
+        self.roster = Some(roster);
+        None
+    }
+
+    /// Takes in whose a number is.
+    pub fn owner_told(
+        &mut self,
+        number: String,
+        found: &ReadBack<Option<u64>>,
+        now: MonoTime,
+    ) -> Option<Signal> {
+        let signal = signal(found);
+        if matches!(found, ReadBack::Unreadable(_)) {
+            self.complain(Complaint::OwnersUnread(words(found).to_owned()));
+        }
+        let (owner, kept) = match found {
+            ReadBack::Complete(owner) => (*owner, OWNER_KEPT),
+            ReadBack::Unreadable(_) => (None, OWNER_KEPT),
+            ReadBack::Refused { .. } | ReadBack::Silent(_) | ReadBack::NoToken(_) => (None, OWNER_UNSAID),
+        };
+        if self.owners.len() >= OWNERS_MAX {
+            let oldest = self.owners.iter().min_by_key(|(_, (_, until))| *until);
+            let oldest = oldest.map(|(number, _)| number.clone());
+            oldest.and_then(|number| self.owners.remove(&number));
+        }
+        self.owners.insert(number, (Owner(owner), now.after(kept)));
+        signal
+    }
+
+    /// What nobody was told yet.
+    pub fn complaints(&mut self) -> Vec<Complaint> {
+        std::mem::take(&mut self.complaints)
+    }
+
+    pub fn complain(&mut self, complaint: Complaint) {
+        if self.told.insert(complaint.clone()) {
+            self.complaints.push(complaint);
+        }
+    }
+
+    /// The owner of a number, or nobody; `None` while that is not known.
+    fn owner(&self, number: &str, now: MonoTime) -> Option<Owner> {
+        self.owners.get(number).filter(|(_, until)| now < *until).map(|(owner, _)| *owner)
+    }
+
+    fn forget(&mut self, now: MonoTime) {
+        self.owners.retain(|_, (_, until)| now < *until);
+        self.wanted.retain(|(_, since)| now.since(*since) < WANTED_MAX);
+        self.waits.retain(|_, since| now.since(*since) < WANTED_MAX);
+        if self.refused != Refused::default() && now.since(self.refused_since) >= ROSTER_EVERY {
+            self.refused = Refused::default();
+        }
+    }
+}
+
+/// Remembers on whom a stored call is booked, where the configuration does not say it.
+pub(super) fn booked(item: &Item, who: &Who, mut settled: Settlement, settings: &Settings) -> Settlement {
+    let is_sent = matches!(settled.state, State::Sent { .. });
+    if is_sent && who::configured(&item.call.record, settings) != *who {
+        settled.errand.booked = Some(who.clone());
+    }
+    settled
+}
+
+/// Puts a call off that waits for its owner; nothing else changes.
+pub(super) fn put_off(item: &Item, now: HostTime) -> Settlement {
+    Settlement {
+        seq: item.seq,
+        state: item.state.clone(),
+        next_at: now.after(OWNER_PAUSE),
+        last_error: item.last_error.clone(),
+        attempted: false,
+        errand: item.errand.clone(),
+    }
+}
+
+/// Sends a call again at once, without what amoCRM refused of it.
+pub(super) fn without(item: &Item, blame: Blame, words: String, now: HostTime) -> Settlement {
+    Settlement {
+        seq: item.seq,
+        state: State::Pending,
+        next_at: now,
+        last_error: Some(words),
+        attempted: true,
+        errand: item.errand.without(blame),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,194 @@
+use serde_json::json;
+
+use super::*;
+use crate::amo::answer::{Account, Reply};
+use crate::amo::calls::Responsible;
+use crate::call::why::{ResponsibleRule, Why};
+use crate::outbox::policy::tests::{START, item};
+
+const NOW: MonoTime = MonoTime::from_micros(1_000_000_000);
+const SECOND: Duration = Duration::from_secs(1);
+
+fn settings(toml: &str) -> Settings {
+    toml::from_str(toml).unwrap()
+}
+
+fn named() -> Settings {
+    settings("default-user = 7\nusers.101 = 8")
+}
+
+/// A missed call that wants its entity's owner.
+fn missed(seq: u64, phone: &str) -> Item {
+    let mut item = item(seq);
+    item.call.record.phone = Some(phone.to_owned());
+    item.call.record.responsible = None;
+    let rule = ResponsibleRule::EntityOwner;
+    item.call.record.why = vec![Why::Responsible { extension: None, rule }];
+    item
+}
+
+fn roster(users: &[(u64, bool)], sees: &str) -> Roster {
+    let users = users.iter().map(|(id, active)| {
+        json!({"id": id, "rights": {"is_active": active, "is_admin": false, "contacts": {"view": sees}}})
+    });
+    let body = json!({"_embedded": {"users": users.collect::<Vec<_>>()}}).to_string().into_bytes();
+    let mut roster = Roster::of(Some(7));
+    roster.take(&Reply { status: 200, body, ..Reply::default() });
+    roster
+}
+
+fn refused(account: Account) -> ReadBack<Roster> {
+    ReadBack::Refused { account, words: "HTTP".to_owned() }
+}
+
+fn words(bookings: &mut Bookings) -> Vec<String> {
+    bookings.complaints().iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn users_are_asked_for_where_some_are_named_and_then_daily() {
+    let mut bookings = Bookings::default();
+    assert_eq!(bookings.question(&Settings::default(), NOW), None, "there is nobody to look at");
+    assert_eq!(bookings.question(&named(), NOW), Some(Question::Users));
+    let read = ReadBack::Complete(roster(&[(7, true), (8, true)], "A"));
+    assert_eq!(bookings.users(read, &named(), NOW), None);
+    assert_eq!(bookings.question(&named(), NOW.after(ROSTER_EVERY.saturating_sub(SECOND))), None);
+    assert_eq!(bookings.question(&named(), NOW.after(ROSTER_EVERY)), Some(Question::Users));
+    assert_eq!(bookings.complaints(), []);
+}
+
+#[test]
+fn a_list_that_is_refused_is_told_once_and_asked_for_after_a_day() {
+    for (read, expected) in [
+        (ReadBack::Unreadable("HTTP 403".to_owned()), None),
+        (refused(Account::Banned), Some(Signal::of(Account::Banned, "HTTP".to_owned()))),
+    ] {
+        let mut bookings = Bookings::default();
+        assert_eq!(bookings.users(read.clone(), &named(), NOW), expected);
+        assert_eq!(bookings.complaints().len(), 1);
+        let next = NOW.after(ROSTER_EVERY);
+        assert_eq!(
+            bookings.question(&named(), NOW.after(ROSTER_EVERY.saturating_sub(SECOND))),
+            None,
+            "{read:?}"
+        );
+        assert_eq!(bookings.question(&named(), next), Some(Question::Users));
+        bookings.users(read, &named(), next);
+        assert_eq!(bookings.complaints(), [], "it is told once");
+    }
+}
+
+#[test]
+fn a_list_that_had_no_answer_is_asked_for_soon() {
+    for read in [ReadBack::Silent(String::new()), refused(Account::Unauthorized)] {
+        let mut bookings = Bookings::default();
+        assert!(bookings.users(read, &named(), NOW).is_some());
+        assert_eq!(bookings.complaints(), []);
+        assert_eq!(bookings.question(&named(), NOW.after(ROSTER_AGAIN)), Some(Question::Users));
+    }
+}
+
+#[test]
+fn whoever_does_not_work_there_is_told_and_left_out_until_the_configuration_changes() {
+    let mut bookings = Bookings::default();
+    bookings.users(ReadBack::Complete(roster(&[(7, true), (8, false)], "M")), &named(), NOW);
+    assert_eq!(
+        words(&mut bookings),
+        ["101 = 8: this user of amoCRM is switched off", "the token's user may not see all contacts"]
+    );
+    let who = |bookings: &Bookings, settings: &Settings| bookings.who(&item(1), settings, NOW).user;
+    assert_eq!(who(&bookings, &named()), Some(7));
+    // Whom the configuration names now may be newer than the list.
+    let after = settings("default-user = 7\nusers.101 = 9");
+    bookings.reconfigured(&named(), &after);
+    assert_eq!(who(&bookings, &after), Some(9));
+    assert_eq!(bookings.question(&after, NOW), Some(Question::Users));
+    bookings.users(ReadBack::Complete(roster(&[(7, true)], "A")), &after, NOW);
+    assert_eq!(words(&mut bookings), ["101 = 9: amoCRM has no such user"]);
+}
+
+#[test]
+fn what_amocrm_refuses_is_left_out_for_a_day_and_for_the_call_itself_for_ever() {
+    let mut bookings = Bookings::default();
+    bookings.refuse(Blame::User(8), NOW);
+    let who = |bookings: &Bookings, item: &Item| bookings.who(item, &named(), NOW).user;
+    assert_eq!(who(&bookings, &item(1)), Some(7));
+    bookings.roster_due = NOW.after(ROSTER_EVERY * 9);
+    bookings.question(&named(), NOW.after(ROSTER_EVERY));
+    assert_eq!(who(&bookings, &item(1)), Some(8));
+    let settled = without(&item(1), Blame::User(8), "HTTP".to_owned(), START);
+    assert_eq!((settled.state.clone(), settled.next_at), (State::Pending, START));
+    assert_eq!(who(&bookings, &Item { errand: settled.errand, ..item(1) }), Some(7));
+    bookings.refuse(Blame::Text, NOW);
+    let nobody = Settings::default();
+    assert_eq!(bookings.who(&item(1), &nobody, NOW).shown, None, "no call of the account names a text");
+    let text = Responsible::Name("доб. 101".to_owned());
+    assert_eq!(Bookings::default().who(&item(1), &nobody, NOW).shown, Some(text));
+    assert_eq!(words(&mut bookings).len(), 2);
+}
+
+#[test]
+fn a_call_waits_for_its_owner_ten_seconds_at_most() {
+    let mut bookings = Bookings::default();
+    let call = missed(1, "79161234567");
+    assert!(bookings.awaits_owner(&call, NOW));
+    assert!(bookings.awaits_owner(&missed(2, "89161234567"), NOW), "it is the same number");
+    assert!(!bookings.awaits_owner(&item(3), NOW), "it wants nobody");
+    let owner = Question::Owner { number: "9161234567".to_owned() };
+    assert_eq!(bookings.question(&Settings::default(), NOW), Some(owner));
+    assert_eq!(bookings.question(&Settings::default(), NOW), None, "a number is asked for once");
+    assert!(bookings.awaits_owner(&call, NOW.after(OWNER_WAIT_MAX.saturating_sub(SECOND))));
+    assert!(!bookings.awaits_owner(&call, NOW.after(OWNER_WAIT_MAX)));
+    assert_eq!(bookings.who(&call, &named(), NOW).user, Some(7));
+}
+
+#[test]
+fn an_owner_counts_for_ten_minutes() {
+    let mut bookings = Bookings::default();
+    let call = missed(1, "79161234567");
+    let found = ReadBack::Complete(Some(9));
+    assert_eq!(bookings.owner_told("9161234567".to_owned(), &found, NOW), None);
+    assert!(!bookings.awaits_owner(&call, NOW));
+    assert_eq!(bookings.who(&call, &named(), NOW).user, Some(9));
+    assert!(bookings.awaits_owner(&missed(2, "79161234567"), NOW.after(OWNER_KEPT)));
+}
+
+#[test]
+fn a_question_that_had_no_answer_keeps_no_call_waiting() {
+    let check = |found: ReadBack<Option<u64>>, complaints: usize, signals: bool| {
+        let mut bookings = Bookings::default();
+        let call = missed(1, "79161234567");
+        assert!(bookings.awaits_owner(&call, NOW));
+        let signal = bookings.owner_told("9161234567".to_owned(), &found, NOW);
+        assert_eq!(signal.is_some(), signals);
+        assert!(!bookings.awaits_owner(&call, NOW.after(SECOND)));
+        assert_eq!(bookings.who(&call, &named(), NOW).user, Some(7));
+        assert_eq!(bookings.complaints().len(), complaints);
+    };
+    check(ReadBack::Complete(None), 0, false);
+    check(ReadBack::Unreadable("HTTP 403".to_owned()), 1, false);
+    check(ReadBack::Silent(String::new()), 0, true);
+    check(ReadBack::Refused { account: Account::Banned, words: String::new() }, 0, true);
+}
+
+#[test]
+fn numbers_that_no_call_waits_for_are_forgotten() {
+    let mut bookings = Bookings::default();
+    assert!(bookings.awaits_owner(&missed(1, "79161234567"), NOW));
+    assert_eq!(bookings.question(&Settings::default(), NOW.after(WANTED_MAX)), None);
+    assert_eq!((bookings.wanted.len(), bookings.waits.len()), (0, 0));
+    for number in 0..OWNERS_MAX + 10 {
+        bookings.owner_told(number.to_string(), &ReadBack::Complete(None), NOW);
+    }
+    assert_eq!(bookings.owners.len(), OWNERS_MAX);
+}
+
+#[test]
+fn a_call_is_put_off_and_nothing_else() {
+    let call = missed(1, "79161234567");
+    let settled = put_off(&call, START);
+    assert_eq!(
+        (settled.state, settled.next_at, settled.attempted),
+        (call.state, START.after(OWNER_PAUSE), false)
+    );
+}

@@ -1,0 +1,171 @@
+//! What is asked beside the calls, and what calls do meanwhile.
+
+use super::*;
+use crate::amo::answer::Entity;
+use crate::amo::users::Roster;
+use crate::call::record::{Direction, Outcome as Ending};
+use crate::call::why::{ResponsibleRule, Why};
+use crate::outbox::courier::aside::{Question, Told};
+use crate::outbox::courier::effect::TaskRow;
+use crate::outbox::queue::State;
+
+/// A script whose configuration says this, before its first look.
+fn script(amo: &str) -> Script {
+    let mut script = Script::new();
+    let rules = Rules { amo: toml::from_str(amo).unwrap(), delivery: script.courier.rules.delivery.clone() };
+    script.courier.set_rules(Arc::new(rules));
+    script.begin()
+}
+
+fn missed(seq: u64) -> Item {
+    let mut item = item(seq);
+    let record = &mut item.call.record;
+    (record.direction, record.answered, record.outcome) = (Direction::Inbound, false, Ending::NoAnswer);
+    record.responsible = None;
+    let rule = ResponsibleRule::EntityOwner;
+    record.why = vec![Why::Responsible { extension: None, rule }];
+    record.source = crate::call::record::Source::Ami;
+    item
+}
+
+fn owner(found: ReadBack<Option<u64>>) -> Outcome {
+    Outcome::Told(Told::Owner { number: "9160000001".to_owned(), found })
+}
+
+#[track_caller]
+fn asks(script: &mut Script) -> Question {
+    let Effect::Ask(question) = script.poll() else { panic!("nothing is asked") };
+    question
+}
+
+#[test]
+fn a_question_keeps_no_call_waiting() {
+    let mut script = script("default-user = 7");
+    assert_eq!(asks(&mut script), Question::Users);
+    script.sends(50, &[1]).give(Outcome::Told(Told::Users(ReadBack::Complete(Roster::default()))));
+    script.give(answered(200, Account::Fine, vec![stored()])).settles(&[(1, Phase::Sent)]);
+    script.leases(50, Vec::new()).rests(None, REST_MAX);
+}
+
+#[test]
+fn a_call_that_waits_for_its_owner_lets_the_others_pass() {
+    let mut script = script("");
+    script.leases(50, vec![missed(1), item(2)]).settles(&[(1, Phase::Pending)]);
+    assert!(matches!(asks(&mut script), Question::Owner { .. }));
+    script.sends(50, &[2]).give(answered(200, Account::Fine, vec![stored()])).settles(&[(2, Phase::Sent)]);
+    script.give(owner(ReadBack::Complete(Some(9)))).leases(50, vec![missed(1)]);
+    script.intends(&[1]);
+    let Effect::Post { body, .. } = script.poll() else { panic!("it is not posted") };
+    let entries: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(entries[0]["responsible_user_id"], 9);
+}
+
+#[test]
+fn a_question_that_is_never_answered_keeps_its_call_ten_seconds() {
+    let mut script = script("");
+    script.leases(50, vec![missed(1)]).settles(&[(1, Phase::Pending)]);
+    assert!(matches!(asks(&mut script), Question::Owner { .. }));
+    for _ in 0..9 {
+        script.pass(SECOND).leases(50, vec![missed(1)]).settles(&[(1, Phase::Pending)]);
+    }
+    script.pass(SECOND).leases(50, vec![missed(1)]).intends(&[1]).posts(1);
+}
+
+#[test]
+fn an_answer_that_comes_with_what_landed_loses_nothing() {
+    let mut script = script("");
+    script.sends(50, &[2]).give(answered(200, Account::Fine, vec![stored()]));
+    script.settles(&[(2, Phase::Sent)]).leases(50, vec![missed(1)]).settles(&[(1, Phase::Pending)]);
+    assert!(matches!(asks(&mut script), Question::Owner { .. }));
+    script.sends(50, &[3]).give(answered(200, Account::Fine, vec![stored()]));
+    script.give(owner(ReadBack::Complete(None))).settles(&[(3, Phase::Sent)]);
+    script.leases(50, vec![missed(1)]).intends(&[1]).posts(1);
+}
+
+#[test]
+fn a_question_without_an_answer_is_no_trouble_of_the_account_and_a_ban_is() {
+    let mut script = script("default-user = 7");
+    assert_eq!(asks(&mut script), Question::Users);
+    script.give(Outcome::Told(Told::Users(ReadBack::Silent("timed out".to_owned()))));
+    script.sends(50, &[1]).give(answered(200, Account::Fine, vec![stored()])).settles(&[(1, Phase::Sent)]);
+    let mut script = self::script("default-user = 7");
+    assert_eq!(asks(&mut script), Question::Users);
+    let banned = ReadBack::Refused { account: Account::Banned, words: "HTTP 403".to_owned() };
+    script.give(Outcome::Told(Told::Users(banned))).announces_hold(Hold::Banned);
+    assert_eq!(script.courier.complaints().len(), 1);
+}
+
+#[test]
+fn a_refused_user_sends_the_call_again_without_him() {
+    let mut script = script("default-user = 7");
+    assert_eq!(asks(&mut script), Question::Users);
+    let refused = Fate::Invalid {
+        code: "NotSupportedChoice".to_owned(),
+        path: "responsible_user_id".to_owned(),
+        detail: String::new(),
+    };
+    script.sends(50, &[1, 2]).give(answered(400, Account::Fine, vec![refused, Fate::Untouched]));
+    script.settles(&[(1, Phase::Pending), (2, Phase::Pending)]);
+    script.leases(50, vec![item(1), item(2)]).intends(&[1, 2]);
+    let Effect::Post { body, .. } = script.poll() else { panic!("they are not posted") };
+    assert!(!String::from_utf8(body).unwrap().contains("created_by"));
+}
+
+#[test]
+fn a_task_is_kept_before_its_call_is_settled_and_a_store_that_fails_is_told_again() {
+    let mut script = script("callback-task = { make = true, responsible = \"call\" }");
+    let mut call = missed(1);
+    call.call.record.why.clear();
+    script.leases(50, vec![call]).intends(&[1]).posts(1);
+    let entity = Some(Entity { kind: "lead".to_owned(), id: 70 });
+    script.give(answered(200, Account::Fine, vec![Fate::Stored { note_id: Some(1), entity }]));
+    let kept = |script: &mut Script| {
+        let Effect::Keep { rows } = script.poll() else { panic!("nothing is kept") };
+        rows
+    };
+    let first = kept(&mut script);
+    assert!(matches!(&first[..], [TaskRow { key, value: Some(_) }] if key == "default/9160000001"));
+    script.give(Outcome::StoreFailed(Error::Store("full".to_owned())));
+    script.waits(SECOND / 4, STORE_FIRST);
+    assert_eq!(kept(&mut script), first);
+    assert!(!script.courier.may_stop());
+    script.give(Outcome::Kept).settles(&[(1, Phase::Sent)]);
+    let look = Effect::Look { limit: LOOK_LIMIT };
+    script.expect(&look).give(Outcome::Unknown(Vec::new()));
+    script.expect(&Effect::Lease { limit: 50 }).give(Outcome::Leased(Vec::new()));
+    script.rests(None, REST_MIN);
+    // Now that no call is due, it is looked whether the task is there.
+    assert!(matches!(asks(&mut script), Question::Open { kind: "leads", id: 70, .. }));
+}
+
+#[test]
+fn nothing_is_asked_while_the_process_ends() {
+    let mut script = script("default-user = 7");
+    script.courier.wind_down();
+    assert!(matches!(script.poll(), Effect::Wait { .. }));
+    let mut script = self::script("default-user = 7");
+    assert_eq!(asks(&mut script), Question::Users);
+    script.courier.wind_down();
+    assert!(!script.courier.may_stop(), "a question is out");
+    script.give(Outcome::Told(Told::Users(ReadBack::Complete(Roster::default()))));
+    assert!(script.courier.may_stop());
+}
+
+#[test]
+fn who_was_named_is_kept_where_the_configuration_does_not_say_it() {
+    let mut script = script("");
+    let told = owner(ReadBack::Complete(Some(9)));
+    script.leases(50, vec![missed(1)]).settles(&[(1, Phase::Pending)]);
+    assert!(matches!(asks(&mut script), Question::Owner { .. }));
+    script.give(told).leases(50, vec![missed(1), item(2)]).intends(&[1, 2]).posts(2);
+    script.give(answered(200, Account::Fine, vec![stored(), stored()]));
+    let Effect::Settle { rulings } = script.poll() else { panic!("nothing is settled") };
+    let booked: Vec<_> = rulings
+        .iter()
+        .map(|ruling| {
+            assert!(matches!(ruling.settlement.state, State::Sent { .. }));
+            ruling.settlement.errand.booked.as_ref().and_then(|who| who.user)
+        })
+        .collect();
+    assert_eq!(booked, [Some(9), None]);
+}
