@@ -19,7 +19,12 @@ use crate::outbox::store::pbxs;
 mod auth;
 mod check;
 mod explain;
+mod filters;
 mod language;
+mod moment;
+mod pause;
+mod queue;
+mod reach;
 mod repair;
 mod replay;
 mod run;
@@ -64,6 +69,14 @@ enum Command {
     Check(check::Args),
     /// Show how the running daemon fares, what is wrong and what to do
     Status(status::Args),
+    /// List calls that wait or cannot be delivered, try them again, or give them up
+    Queue(queue::Args),
+    /// List stored calls, whatever became of them
+    History(queue::List),
+    /// Stop delivery for a while; calls are followed and stored all the same
+    Pause(pause::Args),
+    /// Go on with delivery
+    Resume(pause::Args),
     /// Exchange an integration's code for tokens, or show which token there is and until when
     Auth(auth::Args),
 }
@@ -90,6 +103,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let config = cli.config.as_deref().unwrap_or(Path::new(CONFIG));
+    let asked = queue::Config(cli.config.as_deref(), Path::new(CONFIG));
     let outcome = match command {
         Command::Run => run::run(config, cli.log_format).map(|()| ExitCode::SUCCESS),
         Command::Replay(args) => quiet_log().and_then(|()| replay::run(&args, cli.config.as_deref())),
@@ -103,6 +117,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Status(args) => {
             quiet_log().and_then(|()| status::run(&args, cli.config.as_deref(), Path::new(CONFIG)))
         }
+        Command::Queue(args) => quiet_log().and_then(|()| queue::run(&args, asked)),
+        Command::History(list) => quiet_log().and_then(|()| queue::history(&list, asked)),
+        Command::Pause(args) => quiet_log().and_then(|()| pause::run(true, &args, asked)),
+        Command::Resume(args) => quiet_log().and_then(|()| pause::run(false, &args, asked)),
         Command::Auth(args) => quiet_log().and_then(|()| auth::run(&args, config)),
     };
     outcome.unwrap_or_else(|error| failure(&error))
@@ -134,8 +152,13 @@ impl Cli {
             }
             (Some(command), false, []) => Ok((self, command)),
             (None, _, [name, ..]) => Err(usage(&format!(
-                "there is no command {}: the commands are run, status, replay, explain, repair, check and auth",
-                name.display()
+                "there is no command {}: there are {}",
+                name.display(),
+                Self::command_line()
+                    .get_subcommands()
+                    .map(clap::Command::get_name)
+                    .collect::<Vec<_>>()
+                    .join(", ")
             ))),
             (None, _, []) => Err(Self::help()),
             (Some(_), true, _) => Err(usage("--dry-run goes with captures: ami2amo --dry-run FILE…")),

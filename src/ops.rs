@@ -1,5 +1,6 @@
 //! The side entrance: what people and machines see of the running daemon.
 
+pub mod calls;
 pub mod explain;
 pub mod log;
 pub mod number;

@@ -3,7 +3,7 @@
 pub mod callback;
 pub mod courier;
 pub mod errand;
-#[cfg(feature = "daemon")]
+pub mod filter;
 pub mod finder;
 pub mod memory;
 pub mod parcel;

@@ -13,15 +13,18 @@ use crate::call::id::PbxName;
 use crate::call::policy::Policy;
 use crate::call::record::FinishedCall;
 use crate::cli::language::{self, LanguageArgs};
-use crate::cli::store;
+use crate::cli::queue::Config;
+use crate::cli::socket;
+use crate::cli::store::{self, Looked};
 use crate::config::file::File;
 use crate::config::{self, surroundings::Host};
+use crate::ops::calls::Explained;
 use crate::ops::explain;
 use crate::ops::screen::{self, Paint};
 use crate::ops::words::Language;
 use crate::ops::words::looking::{self, Days};
 use crate::outbox::search::{Found, Wanted, Whereabouts};
-use crate::outbox::store::search::KEPT;
+use crate::outbox::store::search::{KEPT, Search};
 use crate::replay::{self, Captures, End};
 
 /// What happened in a call, why, and what became of it.
@@ -57,6 +60,7 @@ pub fn run(args: &Args, named: Option<&Path>, default: &Path) -> anyhow::Result<
         json: args.json,
         language: args.language.language(),
         accounts: Vec::new(),
+        whole: true,
         printed: 0,
     };
     if args.capture.is_empty() {
@@ -85,7 +89,7 @@ fn explain_stored(args: &Args, config: &Path, mut printer: Printer<'_>) -> anyho
     let file = config::read(config, &Host::Look)?;
     let call = args.call.as_deref().unwrap_or_default();
     let language = printer.language;
-    let looked = store::look(&file.store.dir, &Wanted::parse(call))?;
+    let looked = look(&file, call)?;
     if let Some(obstacle) = &looked.obstacle {
         tell(&looking::as_of_journal(obstacle, language))?;
     }
@@ -94,13 +98,42 @@ fn explain_stored(args: &Args, config: &Path, mut printer: Printer<'_>) -> anyho
         bail!(looking::not_in_store(call, &file.store.dir, days, language));
     }
     if looked.search.more > 0 {
-        tell(&looking::more(looked.search.more, language))?;
+        tell(looking::more(language))?;
     }
     printer.accounts = accounts(&file);
     for found in &looked.search.found {
         printer.print(found).context("cannot print")?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The daemon is asked, and the store or its journal when it does not answer.
+fn look(file: &File, call: &str) -> anyhow::Result<Looked> {
+    let asked = [("call".to_owned(), call.to_owned())];
+    match socket::get::<Explained>(&file.admin.socket, "/v1/explain", &asked) {
+        Ok(Explained { found, more, .. }) => Ok(Looked { search: Search { found, more }, obstacle: None }),
+        Err(_) => store::look(&file.store.dir, &Wanted::parse(call)),
+    }
+}
+
+/// Prints where calls stand and what is posted of them, without their story. It needs no configuration, and
+/// says more with one.
+///
+/// # Errors
+/// When the output cannot be used.
+pub fn print_standing(
+    found: &[Found],
+    Config(named, default): Config<'_>,
+    json: bool,
+    language: Language,
+) -> anyhow::Result<()> {
+    let file = config::read(named.unwrap_or(default), &Host::Look).ok();
+    let mut output = io::stdout().lock();
+    let paint = language::paint(&output);
+    let accounts = file.as_ref().map(accounts).unwrap_or_default();
+    let mut printer =
+        Printer { output: &mut output, paint, json, language, accounts, whole: false, printed: 0 };
+    found.iter().try_for_each(|found| printer.print(found)).context("cannot print")
 }
 
 fn accounts(file: &File) -> Vec<Settings> {
@@ -152,6 +185,8 @@ struct Printer<'a> {
     language: Language,
     /// Those of the configuration, if there is one.
     accounts: Vec<Settings>,
+    /// With story and reasons.
+    whole: bool,
     printed: u64,
 }
 
@@ -162,7 +197,8 @@ impl Printer<'_> {
         let text = if self.json {
             explain::json(found, settings, self.language)? + "\n"
         } else {
-            let page = screen::page(&explain::page(found, settings, self.language), self.paint);
+            let lines = if self.whole { explain::page } else { explain::standing };
+            let page = screen::page(&lines(found, settings, self.language), self.paint);
             if self.printed > 0 { format!("\n{page}") } else { page }
         };
         self.printed += 1;

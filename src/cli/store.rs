@@ -6,10 +6,11 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt as _, lchown};
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use tracing::warn;
 
 use crate::clock;
 use crate::ops::words::looking::Obstacle;
@@ -29,12 +30,8 @@ pub struct Looked {
 /// # Errors
 /// When neither store nor journal can be read.
 pub fn look(dir: &Path, wanted: &Wanted) -> anyhow::Result<Looked> {
-    let owner = match fs::metadata(dir.join("queue")) {
-        Ok(meta) => meta.uid(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Ok(Looked { search: Search::default(), obstacle: None });
-        }
-        Err(error) => return Err(error).with_context(|| unreadable(dir)),
+    let Some(owner) = owner(dir)? else {
+        return Ok(Looked { search: Search::default(), obstacle: None });
     };
     let held = holder(dir).with_context(|| unreadable(dir))?;
     let opened = match held {
@@ -51,6 +48,18 @@ pub fn look(dir: &Path, wanted: &Wanted) -> anyhow::Result<Looked> {
             let search = search_journal(dir, wanted).with_context(|| unreadable(dir))?;
             Ok(Looked { search, obstacle: Some(obstacle) })
         }
+    }
+}
+
+/// Whose the store in `dir` is; `None` when there is none.
+///
+/// # Errors
+/// When it may not be looked at.
+pub(super) fn owner(dir: &Path) -> anyhow::Result<Option<u32>> {
+    match fs::metadata(dir.join("queue")) {
+        Ok(meta) => Ok(Some(meta.uid())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| unreadable(dir)),
     }
 }
 
@@ -76,4 +85,43 @@ pub(super) fn unreadable(dir: &Path) -> String {
 pub(super) fn own_user() -> u32 {
     // SAFETY: geteuid(2) takes nothing and cannot fail.
     unsafe { libc::geteuid() }
+}
+
+/// A store that root uses in place of its owner.
+#[derive(Debug)]
+pub(super) struct Lent {
+    dir: PathBuf,
+    owner: u32,
+    group: u32,
+}
+
+impl Lent {
+    /// `None` when root itself owns the folder, or nobody made it yet.
+    pub(super) fn of(dir: &Path) -> Option<Self> {
+        let meta = fs::metadata(dir).ok().filter(|meta| meta.uid() != 0)?;
+        Some(Self { dir: dir.to_owned(), owner: meta.uid(), group: meta.gid() })
+    }
+
+    fn give_back(&self, folder: &Path) -> io::Result<()> {
+        for entry in fs::read_dir(folder)? {
+            let (path, meta) = entry.and_then(|entry| Ok((entry.path(), entry.metadata()?)))?;
+            if meta.is_dir() {
+                self.give_back(&path)?;
+            }
+            // A file with a second name may be another one's.
+            if meta.uid() == 0 && (meta.is_dir() || meta.nlink() == 1) {
+                lchown(&path, Some(self.owner), Some(self.group))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Err(error) = self.give_back(&self.dir) {
+            let (dir, owner) = (self.dir.display(), self.owner);
+            warn!(%error, "files in {dir} belong to root now, and the daemon could not write them: chown -R {owner} {dir}");
+        }
+    }
 }

@@ -1,53 +1,58 @@
-//! The admin socket: how the daemon fares, for its own command line and for monitoring, over HTTP on a
-//! unix socket. It runs on the main thread beside the couriers; a request does little and waits for the
-//! store alone, connections are few and short, so that nobody who asks keeps a call waiting.
+//! The admin socket: how the daemon fares, what it has stored, and what a person wants done about it, for
+//! its own command line and for monitoring, over HTTP on a unix socket. It runs on the main thread beside
+//! the couriers; a request does little and waits for the store alone, connections are few and short (`gate`),
+//! so that nobody who asks keeps a call waiting.
 //!
 //! ```text
-//! GET /v1/status    the whole of it, as JSON
-//! GET /metrics      the same for Prometheus
-//! GET /healthz      200 while the daemon runs
-//! GET /readyz       200 while calls are taken from every PBX and stored, else 503
+//! GET  /v1/status         the whole of it, as JSON
+//! GET  /v1/calls          calls by state, account, pbx, phone, extension, line, from, to; limit
+//! GET  /v1/explain?call=  whole calls by id, uniqueid or number
+//! POST /v1/retry, /drop   {"calls":[…],"by":"…","why":"…"}
+//! POST /v1/pause, /resume {"account":"…","by":"…","why":"…"}
+//! GET  /metrics           how it fares, for Prometheus
+//! GET  /healthz           200 while the daemon runs
+//! GET  /readyz            200 while calls are taken from every PBX and stored, else 503
 //! ```
+//! What cannot be done is answered by 400 (the question is wrong) or 503 (the store takes nothing), and a
+//! line that says why.
 
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixStream as Probe;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
-use axum::routing::get;
-use axum::serve::Listener;
+use axum::routing::{get, post};
 use axum::{Json, Router};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{UnixListener, UnixStream, unix};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Sleep, sleep};
+use tokio::net::UnixListener;
 use tracing::{info, warn};
 
+use crate::daemon::admin::gate::{Gate, Limits};
+use crate::daemon::admin::orders::Peer;
 use crate::daemon::overview::Overview;
 use crate::ops::status::metrics;
+use crate::outbox::schedule::person::Deed;
 
-/// Connections at a time; more wait.
-const CONNECTIONS_MAX: usize = 16;
-
-/// How long one connection may last.
-const CONNECTION_MAX: Duration = Duration::from_secs(30);
+mod gate;
+mod looks;
+mod orders;
 
 /// Who owns the socket, and his group, may ask.
 const MODE: u32 = 0o660;
+
+/// Bytes of an order: it names 200 calls at most.
+const ORDER_MAX: usize = 64 << 10;
 
 /// The socket while it is listened on; the file goes with it.
 #[derive(Debug)]
 pub struct Admin {
     listener: UnixListener,
     path: SocketFile,
+    limits: Limits,
 }
 
 #[derive(Debug)]
@@ -59,11 +64,20 @@ impl Admin {
     /// # Errors
     /// When it cannot be made, or another process listens there.
     pub fn bind(path: &Path) -> io::Result<Self> {
-        if fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket()) {
-            if Probe::connect(path).is_ok() {
-                return Err(io::Error::new(io::ErrorKind::AddrInUse, "another process listens there"));
+        match fs::symlink_metadata(path) {
+            Ok(meta) if meta.file_type().is_socket() => {
+                if Probe::connect(path).is_ok() {
+                    return Err(io::Error::new(io::ErrorKind::AddrInUse, "another process listens there"));
+                }
+                fs::remove_file(path)?;
             }
-            fs::remove_file(path)?;
+            Ok(_) => {
+                return Err(io::Error::new(
+                    io::ErrorKind::AlreadyExists,
+                    "there is a file that is no socket",
+                ));
+            }
+            Err(_) => {}
         }
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
@@ -71,16 +85,16 @@ impl Admin {
         let listener = UnixListener::bind(path)?;
         let path = SocketFile(path.to_owned());
         fs::set_permissions(&path.0, Permissions::from_mode(MODE))?;
-        Ok(Self { listener, path })
+        Ok(Self { listener, path, limits: Limits::default() })
     }
 
     /// Answers until it is dropped.
     pub async fn run(self, overview: Overview) {
-        let Self { listener, path } = self;
+        let Self { listener, path, limits } = self;
         info!(socket = %path.0.display(), "the admin socket listens");
-        let gate = Gate { listener, places: Arc::new(Semaphore::new(CONNECTIONS_MAX)) };
+        let router = router(Arc::new(overview)).into_make_service_with_connect_info::<Peer>();
         // It ends with its task only.
-        if let Err(error) = axum::serve(gate, router(Arc::new(overview))).await {
+        if let Err(error) = axum::serve(Gate::new(listener, limits), router).await {
             warn!(%error, "the admin socket answers no more");
         }
     }
@@ -96,15 +110,27 @@ impl Drop for SocketFile {
 fn router(overview: Arc<Overview>) -> Router {
     Router::new()
         .route("/v1/status", get(async |State(overview): State<Arc<Overview>>| Json(overview.status().await)))
+        .route("/v1/calls", get(looks::calls))
+        .route("/v1/explain", get(looks::explain))
         .route(
-            "/metrics",
-            get(async |State(overview): State<Arc<Overview>>| {
-                ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics::text(&overview.status().await))
-            }),
+            "/v1/retry",
+            post(async |state, peer, order| orders::deed(Deed::Retry, state, peer, order).await),
         )
+        .route(
+            "/v1/drop",
+            post(async |state, peer, order| orders::deed(Deed::Drop, state, peer, order).await),
+        )
+        .route("/v1/pause", post(async |state, peer, order| orders::pause(true, state, peer, order).await))
+        .route("/v1/resume", post(async |state, peer, order| orders::pause(false, state, peer, order).await))
+        .route("/metrics", get(metrics_page))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready_or_not))
+        .layer(DefaultBodyLimit::max(ORDER_MAX))
         .with_state(overview)
+}
+
+async fn metrics_page(State(overview): State<Arc<Overview>>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics::text(&overview.status().await))
 }
 
 async fn ready_or_not(State(overview): State<Arc<Overview>>) -> impl IntoResponse {
@@ -116,81 +142,21 @@ async fn ready_or_not(State(overview): State<Arc<Overview>>) -> impl IntoRespons
     }
 }
 
-/// Lets in as many connections as there are places, each for its time.
-struct Gate {
-    listener: UnixListener,
-    places: Arc<Semaphore>,
-}
+/// The answer to what cannot be done.
+#[derive(Debug)]
+struct Sorry(StatusCode, String);
 
-impl Listener for Gate {
-    type Io = Guest;
-    type Addr = unix::SocketAddr;
-
-    async fn accept(&mut self) -> (Guest, unix::SocketAddr) {
-        loop {
-            let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { continue };
-            match self.listener.accept().await {
-                Ok((stream, address)) => {
-                    let guest = Guest { stream, until: Box::pin(sleep(CONNECTION_MAX)), _place: place };
-                    return (guest, address);
-                }
-                // No file descriptor is free, most likely: calls go first.
-                Err(error) => {
-                    warn!(%error, "a connection to the admin socket cannot be taken");
-                    sleep(Duration::from_secs(1)).await;
-                }
-            }
-        }
-    }
-
-    fn local_addr(&self) -> io::Result<unix::SocketAddr> {
-        self.listener.local_addr()
+impl From<crate::outbox::queue::Error> for Sorry {
+    fn from(error: crate::outbox::queue::Error) -> Self {
+        Self(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
     }
 }
 
-/// A connection that ends when its time is over.
-struct Guest {
-    stream: UnixStream,
-    until: Pin<Box<Sleep>>,
-    _place: OwnedSemaphorePermit,
-}
-
-impl Guest {
-    fn poll_over(&mut self, context: &mut Context<'_>) -> io::Result<()> {
-        match self.until.as_mut().poll(context) {
-            Poll::Ready(()) => Err(io::ErrorKind::TimedOut.into()),
-            Poll::Pending => Ok(()),
-        }
+impl IntoResponse for Sorry {
+    fn into_response(self) -> axum::response::Response {
+        (self.0, self.1 + "\n").into_response()
     }
 }
 
-impl AsyncRead for Guest {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        self.poll_over(context)?;
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Guest {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.poll_over(context)?;
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(Pin::new(&mut self.stream).poll_flush(context))?;
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-}
+#[cfg(test)]
+mod tests;

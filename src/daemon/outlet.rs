@@ -33,7 +33,8 @@ pub struct Door {
     hold: Duration,
 }
 
-/// The store as the courier asks it.
+/// The store as the courier asks it. While a person has stopped delivery to an account, no call of it is
+/// given out; what is under way is settled all the same, and what is unknown looked up.
 #[derive(Clone, Debug)]
 pub struct Outlet(pub Handle);
 
@@ -123,14 +124,23 @@ impl Outbox for Outlet {
     }
 
     async fn lease(&self, account: &AccountId, limit: usize, now: HostTime) -> Result<Vec<Item>, Error> {
+        if self.0.is_paused(account).await? {
+            return Ok(Vec::new());
+        }
         self.0.lease(account, limit, now).await
     }
 
     async fn owing(&self, account: &AccountId, limit: usize, now: HostTime) -> Result<Vec<Item>, Error> {
+        if self.0.is_paused(account).await? {
+            return Ok(Vec::new());
+        }
         self.0.owing(account, limit, now).await
     }
 
     async fn next_due(&self, account: &AccountId) -> Result<Option<HostTime>, Error> {
+        if self.0.is_paused(account).await? {
+            return Ok(None); // the end of the pause is news, and wakes the courier
+        }
         self.0.next_due(account).await
     }
 

@@ -17,8 +17,8 @@ use crate::ops::status::{
     AccountStatus, LinkStatus, OutboxStatus, PbxStatus, Status, StoreStatus, VERSION, problem,
 };
 use crate::outbox::courier::standing::Standing;
-use crate::outbox::schedule::AccountWaiting;
 use crate::outbox::store::handle::Handle;
+use crate::outbox::store::person::Overall;
 use crate::outbox::store::space;
 use crate::time::HostTime;
 
@@ -49,12 +49,11 @@ impl Overview {
     /// How the daemon fares now. It waits for nobody but the store, and for that one two seconds.
     pub async fn status(&self) -> Status {
         let asked = timeout(STORE_MAX, self.store.overview()).await;
-        let (stats, waiting, silent) = match asked {
-            Ok(Ok((stats, waiting))) => (OutboxStatus::from(&stats), waiting, None),
-            Ok(Err(error)) => (OutboxStatus::default(), Vec::new(), Some(error.to_string())),
+        let (known, silent) = match asked {
+            Ok(Ok(overall)) => (Some(overall), None),
+            Ok(Err(error)) => (None, Some(error.to_string())),
             Err(_) => {
-                let text = format!("it did not answer within {} s: its disk hangs", STORE_MAX.as_secs());
-                (OutboxStatus::default(), Vec::new(), Some(text))
+                (None, Some(format!("it did not answer within {} s: its disk hangs", STORE_MAX.as_secs())))
             }
         };
         let mut status = Status {
@@ -63,8 +62,8 @@ impl Overview {
             started_at: self.started_at,
             now: clock::host(),
             pbxs: self.pbxs.iter().map(|pbx| self.pbx(pbx)).collect(),
-            accounts: self.accounts.iter().map(|(name, _)| self.account(name, &waiting)).collect(),
-            outbox: stats,
+            accounts: self.accounts.keys().map(|name| self.account(name, known.as_ref())).collect(),
+            outbox: known.as_ref().map(|known| OutboxStatus::from(&known.stats)).unwrap_or_default(),
             store: store(self.store.dir(), self.store.failure().or(silent)),
             problems: Vec::new(),
         };
@@ -90,15 +89,16 @@ impl Overview {
         }
     }
 
-    fn account(&self, name: &AccountId, waiting: &[AccountWaiting]) -> AccountStatus {
+    fn account(&self, name: &AccountId, known: Option<&Overall>) -> AccountStatus {
         let (standing, address) = &self.accounts[name];
-        let waiting = waiting.iter().find(|waiting| waiting.account == *name);
+        let waiting = known.and_then(|known| known.waiting.iter().find(|waiting| waiting.account == *name));
         AccountStatus {
             name: name.clone(),
             address: address.clone(),
             standing: standing.borrow().clone(),
             waiting: waiting.map(|waiting| waiting.by_phase.clone()).unwrap_or_default(),
             oldest_at: waiting.and_then(|waiting| waiting.oldest),
+            paused: known.and_then(|known| known.pauses.get(name).cloned()),
         }
     }
 }

@@ -46,7 +46,14 @@ pub fn page(found: &Found, settings: Option<&Settings>, language: Language) -> V
     lines
 }
 
-/// The same for tools, on one line.
+/// Where a call stands, and what is posted of it: the page without story and reasons.
+pub fn standing(found: &Found, settings: Option<&Settings>, language: Language) -> Vec<Line> {
+    let mut lines = heading(&found.call.record, language);
+    lines.extend(delivery(found, settings, language));
+    lines
+}
+
+/// The same as [`page`] for tools, on one line.
 ///
 /// # Errors
 /// When the call has no JSON, which no call of ours lacks.

@@ -5,6 +5,8 @@
 
 use std::fmt::Write as _;
 
+pub mod table;
+
 /// Columns of a page: what every terminal has.
 pub const WIDTH: usize = 80;
 
@@ -57,6 +59,36 @@ impl Line {
     /// Columns that the line takes.
     pub fn columns(&self) -> usize {
         self.0.iter().map(|(_, text)| columns(text)).sum()
+    }
+
+    /// The line in lines of at most `width` columns, broken between words where that can be; all but the
+    /// first begin with `margin` blanks.
+    pub fn fold(self, width: usize, margin: usize) -> Vec<Self> {
+        if self.columns() <= width {
+            return vec![self];
+        }
+        let mut lines = vec![Self::default()];
+        for (style, text) in self.0 {
+            for word in text.split_inclusive(' ').flat_map(|word| chop(word, width - margin)) {
+                let used = lines.last().map_or(0, Self::columns);
+                if used + columns(word.trim_end()) > width && used > margin {
+                    if let Some(full) = lines.last_mut() {
+                        full.trim_end();
+                    }
+                    lines.push(Self::new(Style::Plain, " ".repeat(margin)));
+                }
+                if let Some(line) = lines.last_mut() {
+                    line.push(style, word);
+                }
+            }
+        }
+        lines
+    }
+
+    fn trim_end(&mut self) {
+        if let Some((_, last)) = self.0.last_mut() {
+            last.truncate(last.trim_end().len());
+        }
     }
 
     /// The line without styles and without blanks at its end.
@@ -329,6 +361,17 @@ mod tests {
         assert_eq!(wrap("abcdefgh ij", 5), ["abcde", "fgh", "ij"]);
         assert_eq!(wrap("", 5), Vec::<String>::new());
         assert_eq!(chop("営業部", 5), ["営業", "部"]);
+    }
+
+    #[test]
+    fn a_line_is_folded_between_words_with_its_styles() {
+        let mut line = Line::new(Style::Plain, "one two ");
+        line.push(Style::Bad, "three four-and-a-half");
+        let folded = line.clone().fold(12, 2);
+        let plain: Vec<_> = folded.iter().map(Line::plain).collect();
+        assert_eq!(plain, ["one two", "  three", "  four-and-a", "  -half"]);
+        assert_eq!(page(&folded[1..2], Paint::Colours), "  \u{1b}[31mthree\u{1b}[0m\n");
+        assert_eq!(line.clone().fold(80, 2), [line]);
     }
 
     #[test]

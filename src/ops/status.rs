@@ -7,9 +7,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::call::id::{AccountId, PbxName};
-use crate::ops::status::problem::Problem;
+use crate::ops::status::problem::{Problem, Severity};
 use crate::outbox::courier::standing::Standing;
 use crate::outbox::queue::{Phase, Stats};
+use crate::outbox::schedule::person::Pause;
 use crate::time::HostTime;
 
 pub mod metrics;
@@ -80,6 +81,8 @@ pub struct AccountStatus {
     /// When the oldest of those that wait for nothing but amoCRM came: parked ones wait for a person.
     #[serde(with = "utc::maybe")]
     pub oldest_at: Option<HostTime>,
+    /// A person has stopped delivery.
+    pub paused: Option<Pause>,
 }
 
 /// The ledger: ended = sent + unsorted + skipped + expired + dead + waiting + unaccounted.
@@ -110,6 +113,11 @@ impl Status {
     pub fn is_ready(&self) -> bool {
         let is_up = |pbx: &PbxStatus| matches!(pbx.link, LinkStatus::Up { .. });
         self.store.failure.is_none() && self.pbxs.iter().all(is_up)
+    }
+
+    /// Of the worst problem; `None` when all is well.
+    pub fn severity(&self) -> Option<Severity> {
+        self.problems.iter().map(Problem::severity).max()
     }
 
     /// For how long the daemon runs.
@@ -154,7 +162,6 @@ pub mod utc {
 
         /// # Errors
         /// Those of the serializer.
-        #[expect(clippy::ref_option, reason = "serde asks for it so")]
         pub fn serialize<S: Serializer>(at: &Option<HostTime>, serializer: S) -> Result<S::Ok, S::Error> {
             at.map(|at| PbxTime::from_micros(at.micros())).serialize(serializer)
         }

@@ -11,6 +11,7 @@ pub mod cause;
 pub mod evidence;
 pub mod looking;
 pub mod number;
+pub mod remedy;
 pub mod sending;
 pub mod sides;
 pub mod why;

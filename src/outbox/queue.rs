@@ -139,8 +139,10 @@ pub const TRANSITIONS: &[(Phase, Phase)] = &[
     (Phase::Parked, Phase::Dead),
     // Something is added to what was delivered.
     (Phase::Sent, Phase::Sent),
+    // A person takes them up again, or gives them up.
     (Phase::Dead, Phase::Pending),
     (Phase::Expired, Phase::Pending),
+    (Phase::Dead, Phase::Expired),
 ];
 
 /// What [`Queue::enqueue`] did with one call.
@@ -250,6 +252,35 @@ pub trait Queue {
     /// # Errors
     /// When the store failed.
     fn stats(&mut self) -> Result<Stats, Error>;
+}
+
+impl Phase {
+    pub const ALL: [Self; 9] = [
+        Self::Pending,
+        Self::Sending,
+        Self::Sent,
+        Self::Unknown,
+        Self::Parked,
+        Self::Unsorted,
+        Self::Skipped,
+        Self::Expired,
+        Self::Dead,
+    ];
+
+    /// As logs, metrics and the command line have it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Sending => "sending",
+            Self::Sent => "sent",
+            Self::Unknown => "unknown",
+            Self::Parked => "parked",
+            Self::Unsorted => "unsorted",
+            Self::Skipped => "skipped",
+            Self::Expired => "expired",
+            Self::Dead => "dead",
+        }
+    }
 }
 
 impl State {

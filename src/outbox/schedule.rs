@@ -14,6 +14,8 @@ use crate::outbox::schedule::lanes::Lanes;
 use crate::time::HostTime;
 
 mod lanes;
+pub mod person;
+pub mod waiting;
 
 /// An [`Item`] without its call: all that changes while the call waits.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -60,15 +62,6 @@ pub struct Ledger {
     pub finals: BTreeMap<Phase, u64>,
     pub next_seq: u64,
     pub next_batch: u64,
-}
-
-/// The waiting calls of one account.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct AccountWaiting {
-    pub account: AccountId,
-    pub by_phase: BTreeMap<Phase, u64>,
-    /// When the oldest came, parked ones apart: those wait for a person.
-    pub oldest: Option<HostTime>,
 }
 
 #[derive(Debug)]
@@ -316,24 +309,6 @@ impl Schedule {
         let lanes = [&account.fresh, &account.parked, &account.unknown];
         let owing = account.owing.first().map(|(at, _)| *at);
         lanes.iter().filter_map(|lanes| lanes.first()).chain(owing).min()
-    }
-
-    /// What waits, account by account: how many calls in which phase, and when the oldest of those came
-    /// that wait for nothing but amoCRM. One look at every waiting call.
-    pub fn waiting(&self) -> Vec<AccountWaiting> {
-        let accounts = self.accounts.iter().map(|account| account.id.clone());
-        let mut waiting: Vec<_> = accounts
-            .map(|account| AccountWaiting { account, by_phase: BTreeMap::new(), oldest: None })
-            .collect();
-        for entry in self.entries.values() {
-            let account = &mut waiting[entry.account];
-            *account.by_phase.entry(entry.phase).or_default() += 1;
-            if entry.phase != Phase::Parked {
-                let oldest = account.oldest.map_or(entry.enqueued_at, |oldest| oldest.min(entry.enqueued_at));
-                account.oldest = Some(oldest);
-            }
-        }
-        waiting
     }
 
     /// Calls of every account that are being sent.

@@ -1,5 +1,7 @@
 //! Pure: which stored call a person means, and what is known of where it is.
 
+use serde::{Deserialize, Serialize};
+
 use crate::call::id::PbxName;
 use crate::call::record::{CallRecord, FinishedCall};
 use crate::call::side::{is_short, same_number};
@@ -19,14 +21,15 @@ pub enum Wanted {
 }
 
 /// A call that was found.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct Found {
     pub call: FinishedCall,
     pub whereabouts: Whereabouts,
 }
 
 /// Where a call is on its way to amoCRM, as far as that is known.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Whereabouts {
     /// It comes from a capture and was never stored.
     Capture,
@@ -37,7 +40,8 @@ pub enum Whereabouts {
 }
 
 /// What the journal tells of a call.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Noted {
     /// It waits, or cannot be delivered and waits for a person.
     Waiting,
@@ -53,9 +57,14 @@ impl Wanted {
         let text = text.trim();
         let is_number = text.chars().all(|c| c.is_ascii_digit() || "+-() ".contains(c));
         if is_number && text.bytes().any(|b| b.is_ascii_digit()) {
-            return Self::Number(text.chars().filter(char::is_ascii_digit).collect());
+            return Self::number(text);
         }
         Self::Named(text.to_owned())
+    }
+
+    /// The number in `text`, whatever else is written there.
+    pub(super) fn number(text: &str) -> Self {
+        Self::Number(digits(text))
     }
 
     /// Whether `text` can be meant for a call: a number, or a name that ends as uniqueids do.
@@ -95,7 +104,11 @@ impl Wanted {
     }
 }
 
-fn has_extension(record: &CallRecord, extension: &str) -> bool {
+pub(super) fn digits(text: &str) -> String {
+    text.chars().filter(char::is_ascii_digit).collect()
+}
+
+pub(super) fn has_extension(record: &CallRecord, extension: &str) -> bool {
     let responsible = record.responsible.iter();
     responsible.chain(&record.answered_by).chain(&record.rang).any(|known| known == extension)
 }

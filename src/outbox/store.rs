@@ -31,10 +31,12 @@ pub mod handle;
 mod history;
 mod inflight;
 pub(crate) mod journal;
+pub mod listing;
 mod load;
 mod lock;
 mod open;
 pub mod pbxs;
+pub mod person;
 mod rebuild;
 mod recover;
 pub mod rest;
@@ -164,6 +166,8 @@ pub enum Shelf {
     Manners,
     /// Tasks to call back, by account and number.
     Tasks,
+    /// Accounts to which a person has stopped delivery.
+    Pauses,
 }
 
 impl Store {
@@ -303,7 +307,7 @@ impl Shelf {
         match self {
             Self::Inflight => Tree::Inflight,
             Self::Tokens => Tree::Tokens,
-            Self::Manners | Self::Tasks => Tree::Meta,
+            Self::Manners | Self::Tasks | Self::Pauses => Tree::Meta,
         }
     }
 }

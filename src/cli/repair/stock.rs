@@ -6,18 +6,17 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, lchown};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tracing::warn;
 
 use crate::call::id::PbxName;
 use crate::call::record::{CallRecord, FinishedCall};
 use crate::cdr::calls::{CdrCall, Live};
 use crate::cdr::range::Range;
-use crate::cli::store::{own_user, unreadable};
+use crate::cli::store::{Lent, own_user, unreadable};
 use crate::clock;
 use crate::ops::words::looking::Obstacle;
 use crate::outbox::queue::{Enqueued, Queue as _};
@@ -38,7 +37,7 @@ pub(super) struct Stock<'d> {
     dir: &'d Path,
     access: Access,
     /// Gives files back when all is done.
-    _lent: Option<Lent<'d>>,
+    _lent: Option<Lent>,
 }
 
 enum Access {
@@ -177,42 +176,4 @@ fn add_by_ids(
 
 fn pbx_time(at: HostTime) -> PbxTime {
     PbxTime::from_micros(at.micros())
-}
-
-/// A store that root uses in place of its owner.
-struct Lent<'d> {
-    dir: &'d Path,
-    owner: u32,
-    group: u32,
-}
-
-impl<'d> Lent<'d> {
-    /// `None` when root itself owns the folder, or nobody made it yet.
-    fn of(dir: &'d Path) -> Option<Self> {
-        let meta = fs::metadata(dir).ok().filter(|meta| meta.uid() != 0)?;
-        Some(Self { dir, owner: meta.uid(), group: meta.gid() })
-    }
-
-    fn give_back(&self, folder: &Path) -> io::Result<()> {
-        for entry in fs::read_dir(folder)? {
-            let (path, meta) = entry.and_then(|entry| Ok((entry.path(), entry.metadata()?)))?;
-            if meta.is_dir() {
-                self.give_back(&path)?;
-            }
-            // A file with a second name may be another one's.
-            if meta.uid() == 0 && (meta.is_dir() || meta.nlink() == 1) {
-                lchown(&path, Some(self.owner), Some(self.group))?;
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Lent<'_> {
-    fn drop(&mut self) {
-        if let Err(error) = self.give_back(self.dir) {
-            let (dir, owner) = (self.dir.display(), self.owner);
-            warn!(%error, "files in {dir} belong to root now, and the daemon could not write them: chown -R {owner} {dir}");
-        }
-    }
 }

@@ -3,7 +3,6 @@
 
 use std::fmt::{Display, Write as _};
 
-use crate::ops::status::page::name;
 use crate::ops::status::{LinkStatus, Status};
 use crate::outbox::courier::standing::Standing;
 use crate::time::HostTime;
@@ -70,12 +69,16 @@ fn accounts(page: &mut Page, status: &Status) {
         let is_up = matches!(account.standing, Standing::Delivering | Standing::Starting);
         page.row("account_up", &[("account", account.name.as_str())], u8::from(is_up));
     }
+    page.head("account_paused", "gauge", "Whether a person has stopped delivery to the account");
+    for account in &status.accounts {
+        page.row("account_paused", &[("account", account.name.as_str())], u8::from(account.paused.is_some()));
+    }
     page.head("account_waiting", "gauge", "Waiting calls of the account by state");
     for account in &status.accounts {
         for (phase, count) in &account.waiting {
             page.row(
                 "account_waiting",
-                &[("account", account.name.as_str()), ("state", name(*phase))],
+                &[("account", account.name.as_str()), ("state", phase.name())],
                 count,
             );
         }
@@ -90,7 +93,7 @@ fn accounts(page: &mut Page, status: &Status) {
 fn outbox(page: &mut Page, status: &Status) {
     page.head("calls", "gauge", "Ended calls by state; final ones count for ever");
     for (phase, count) in &status.outbox.by_state {
-        page.row("calls", &[("state", name(*phase))], count);
+        page.row("calls", &[("state", phase.name())], count);
     }
     page.head("calls_ended_total", "counter", "Calls that were ever stored");
     page.row("calls_ended_total", &[], status.outbox.ended);

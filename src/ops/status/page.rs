@@ -1,21 +1,26 @@
 //! Pure: the page that `ami2amo status` prints.
 
-use crate::ops::screen::{Line, Style, clean};
+use crate::ops::screen::table::{Cell, table};
+use crate::ops::screen::{Line, Style, WIDTH, clean};
+use crate::ops::status::problem::Severity;
 use crate::ops::status::{AccountStatus, LinkStatus, PbxStatus, Status};
 use crate::ops::words::Language;
 use crate::outbox::courier::standing::Standing;
-use crate::outbox::queue::Phase;
 use crate::time::HostTime;
+
+/// Blanks before what goes on in the next line.
+const MARGIN: usize = 4;
+
+/// Events that come earlier are not worth a word, in milliseconds.
+const LATE_MS: i64 = 1000;
 
 /// The page, line by line; the last ones say what is wrong and what to do.
 pub fn lines(status: &Status, language: Language) -> Vec<Line> {
     let mut lines = vec![head(status, language), Line::default()];
-    for pbx in &status.pbxs {
-        lines.push(of_pbx(pbx, status.now, language));
-    }
-    for account in &status.accounts {
-        lines.push(of_account(account, status.now, language));
-    }
+    lines.extend(pbxs(status, language));
+    lines.push(Line::default());
+    lines.extend(accounts(status, language));
+    lines.push(Line::default());
     lines.push(of_outbox(status, language));
     lines.push(of_store(status, language));
     lines.push(Line::default());
@@ -23,11 +28,15 @@ pub fn lines(status: &Status, language: Language) -> Vec<Line> {
         lines.push(Line::new(Style::Good, language.pick("All is well.", "Всё в порядке.")));
     }
     for problem in &status.problems {
-        lines.push(Line::new(Style::Bad, format!("! {}", clean(&problem.text(language)))));
+        let style = match problem.severity() {
+            Severity::Critical => Style::Bad,
+            Severity::Warning => Style::Waiting,
+        };
+        lines.push(Line::new(style, format!("! {}", clean(&problem.text(language)))));
         let what = language.pick("what to do:", "что делать:");
         lines.push(Line::new(Style::Plain, format!("  {what} {}", clean(&problem.remedy(language)))));
     }
-    lines
+    lines.into_iter().flat_map(|line| line.fold(WIDTH, MARGIN)).collect()
 }
 
 fn head(status: &Status, language: Language) -> Line {
@@ -40,89 +49,89 @@ fn head(status: &Status, language: Language) -> Line {
     Line::new(Style::Strong, text)
 }
 
-fn of_pbx(pbx: &PbxStatus, now: HostTime, language: Language) -> Line {
-    let mut line = Line::new(Style::Plain, format!("{} {}: ", language.pick("PBX", "АТС"), pbx.name));
-    let (style, text) = match &pbx.link {
-        LinkStatus::Up { asterisk: Some(version) } => {
-            (Style::Good, format!("{}, Asterisk {}", language.pick("up", "на связи"), clean(version)))
-        }
-        LinkStatus::Up { asterisk: None } => (Style::Good, language.pick("up", "на связи").to_owned()),
-        LinkStatus::Connecting => (Style::Waiting, language.pick("connecting", "подключение").to_owned()),
-        LinkStatus::Down { .. } => (Style::Bad, language.pick("down", "нет связи").to_owned()),
-        LinkStatus::NotRead => (Style::Bad, language.pick("not read", "не читается").to_owned()),
-    };
-    line.push(style, text);
-    let (open, finished) = (pbx.open, pbx.finished);
-    let calls = language.pick(
-        format!("; calls: {open} in progress, {finished} ended"),
-        format!("; звонки: идёт {open}, завершено {finished}"),
-    );
-    line.push(Style::Plain, calls);
-    if let Some(at) = pbx.last_event_at {
-        let ago = span(now.since(at).as_secs(), language);
-        line.push(
-            Style::Faint,
-            language.pick(format!("; last event {ago} ago"), format!("; событие {ago} назад")),
-        );
-    }
-    if let Some(lag) = pbx.lag_ms.filter(|lag| *lag >= 1000) {
-        line.push(
-            Style::Waiting,
-            language.pick(format!(", {lag} ms late"), format!(", опоздало на {lag} мс")),
-        );
-    }
-    if pbx.backlog > 0 {
-        let backlog = pbx.backlog;
-        line.push(
-            Style::Bad,
-            language.pick(format!("; {backlog} calls in memory"), format!("; в памяти звонков: {backlog}")),
-        );
-    }
-    line
+fn heading<const N: usize>(names: [&str; N]) -> Vec<Cell> {
+    names.map(|name| (Style::Strong, name.to_owned())).to_vec()
 }
 
-fn of_account(account: &AccountStatus, now: HostTime, language: Language) -> Line {
-    let mut line = Line::new(Style::Plain, format!("amoCRM {}: ", account.name));
+fn pbxs(status: &Status, language: Language) -> Vec<Line> {
+    let names = language.pick(
+        ["PBX", "connection", "calls now", "ended", "in memory", "last event"],
+        ["АТС", "связь", "идёт", "завершено", "в памяти", "событие"],
+    );
+    let rows = status.pbxs.iter().map(|pbx| of_pbx(pbx, status.now, language));
+    table(&std::iter::once(heading(names)).chain(rows).collect::<Vec<_>>(), WIDTH)
+}
+
+fn of_pbx(pbx: &PbxStatus, now: HostTime, language: Language) -> Vec<Cell> {
+    let (style, text) = match &pbx.link {
+        LinkStatus::Up { asterisk: Some(version) } => {
+            (Style::Good, format!("{}, Asterisk {version}", language.pick("up", "есть")))
+        }
+        LinkStatus::Up { asterisk: None } => (Style::Good, language.pick("up", "есть").to_owned()),
+        LinkStatus::Connecting => (Style::Waiting, language.pick("connecting", "подключение").to_owned()),
+        LinkStatus::Down { .. } => (Style::Bad, language.pick("down", "нет").to_owned()),
+        LinkStatus::NotRead => (Style::Bad, language.pick("not read", "не читается").to_owned()),
+    };
+    let ago = pbx.last_event_at.map(|at| span(now.since(at).as_secs(), language));
+    let mut last = ago.map_or_else(
+        || language.pick("none yet", "не было").to_owned(),
+        |ago| language.pick(format!("{ago} ago"), format!("{ago} назад")),
+    );
+    if let Some(lag) = pbx.lag_ms.filter(|lag| *lag >= LATE_MS) {
+        last += &language.pick(format!(", {} s late", lag / 1000), format!(", опоздало на {} с", lag / 1000));
+    }
+    vec![
+        (Style::Plain, pbx.name.to_string()),
+        (style, text),
+        (Style::Plain, pbx.open.to_string()),
+        (Style::Plain, pbx.finished.to_string()),
+        (if pbx.backlog > 0 { Style::Bad } else { Style::Plain }, pbx.backlog.to_string()),
+        (Style::Faint, last),
+    ]
+}
+
+fn accounts(status: &Status, language: Language) -> Vec<Line> {
+    let names = language.pick(
+        ["amoCRM", "delivery", "waiting", "oldest", "address"],
+        ["amoCRM", "доставка", "ждут", "старейший", "адрес"],
+    );
+    let rows = status.accounts.iter().map(|account| of_account(account, status.now, language));
+    table(&std::iter::once(heading(names)).chain(rows).collect::<Vec<_>>(), WIDTH)
+}
+
+fn of_account(account: &AccountStatus, now: HostTime, language: Language) -> Vec<Cell> {
+    let since = |since: HostTime| span(now.since(since).as_secs(), language);
     let (style, text) = match &account.standing {
+        _ if account.paused.is_some() => (Style::Waiting, language.pick("paused", "на паузе").to_owned()),
         Standing::Starting => {
             (Style::Waiting, language.pick("no answer yet", "ответа ещё не было").to_owned())
         }
-        Standing::Delivering => (Style::Good, language.pick("delivering", "доставляет").to_owned()),
-        Standing::Troubled { since, .. } => {
-            let since = span(now.since(*since).as_secs(), language);
+        Standing::Delivering => (Style::Good, language.pick("delivering", "идёт").to_owned()),
+        Standing::Troubled { since: at, .. } => {
+            let since = since(*at);
             (Style::Waiting, language.pick(format!("in trouble for {since}"), format!("сбоит уже {since}")))
         }
-        Standing::Held { why, since, .. } => {
-            let since = span(now.since(*since).as_secs(), language);
-            (
-                Style::Bad,
-                language.pick(format!("held for {since} ({why})"), format!("стоит уже {since} ({why})")),
-            )
+        Standing::Held { why, since: at, .. } => {
+            let since = since(*at);
+            let text = language.pick(format!("held, {why}, for {since}"), format!("стоит, {why}, {since}"));
+            (Style::Bad, text)
         }
     };
-    line.push(style, text);
-    if let Some(address) = &account.address {
-        line.push(Style::Faint, format!("; {}", clean(address)));
-    }
     let waiting: Vec<_> =
-        account.waiting.iter().map(|(phase, count)| format!("{count} {}", name(*phase))).collect();
-    if !waiting.is_empty() {
-        line.push(Style::Plain, format!("; {} {}", language.pick("waiting:", "ждут:"), waiting.join(", ")));
-    }
-    if let Some(at) = account.oldest_at {
-        let age = span(now.since(at).as_secs(), language);
-        line.push(
-            Style::Plain,
-            language.pick(format!("; the oldest for {age}"), format!("; старейший {age}")),
-        );
-    }
-    line
+        account.waiting.iter().map(|(phase, count)| format!("{count} {}", phase.name())).collect();
+    vec![
+        (Style::Plain, account.name.to_string()),
+        (style, text),
+        (Style::Plain, if waiting.is_empty() { "-".to_owned() } else { waiting.join(", ") }),
+        (Style::Plain, account.oldest_at.map_or_else(|| "-".to_owned(), since)),
+        (Style::Faint, account.address.clone().unwrap_or_default()),
+    ]
 }
 
 fn of_outbox(status: &Status, language: Language) -> Line {
     let outbox = &status.outbox;
     let states: Vec<_> =
-        outbox.by_state.iter().map(|(phase, count)| format!("{count} {}", name(*phase))).collect();
+        outbox.by_state.iter().map(|(phase, count)| format!("{count} {}", phase.name())).collect();
     let ended = outbox.ended;
     let text = language.pick(format!("calls: {ended} ended"), format!("звонки: завершено {ended}"));
     let states = if states.is_empty() { String::new() } else { format!(" = {}", states.join(" + ")) };
@@ -146,21 +155,6 @@ fn of_store(status: &Status, language: Language) -> Line {
         );
     }
     line
-}
-
-/// The name of a state, as logs, metrics and command line have it.
-pub fn name(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Pending => "pending",
-        Phase::Sending => "sending",
-        Phase::Sent => "sent",
-        Phase::Unknown => "unknown",
-        Phase::Parked => "parked",
-        Phase::Unsorted => "unsorted",
-        Phase::Skipped => "skipped",
-        Phase::Expired => "expired",
-        Phase::Dead => "dead",
-    }
 }
 
 /// `45 s`, `12 min`, `3 h 5 min`, `4 d 2 h`.

@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::call::id::{AccountId, PbxName};
 use crate::ops::status::{AccountStatus, LinkStatus, PbxStatus, Status};
-use crate::ops::words::Language;
+use crate::ops::words::{Language, remedy};
 use crate::outbox::courier::standing::{Hold, Standing};
 use crate::outbox::queue::Phase;
-use crate::outbox::store::error::advice;
+use crate::outbox::schedule::person::Pause;
 use crate::outbox::store::space;
 use crate::time::HostTime;
 
@@ -64,6 +64,22 @@ pub enum Problem {
     Dead {
         calls: u64,
     },
+    /// A person has stopped delivery.
+    Paused {
+        account: AccountId,
+        minutes: u64,
+        by: String,
+        why: Option<String>,
+    },
+}
+
+/// What monitoring makes of a problem.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Severity {
+    /// A person should see to it in working hours.
+    Warning,
+    /// Calls are not taken, not stored or not delivered: now.
+    Critical,
 }
 
 /// Clocks further apart than this make a mess of whoever compares the CRM with the PBX.
@@ -121,6 +137,10 @@ fn of_clock(pbx: &PbxStatus) -> Option<Problem> {
 
 fn of_account(account: &AccountStatus, now: HostTime) -> Option<Problem> {
     let name = account.name.clone();
+    if let Some(Pause { at, by, why }) = account.paused.clone() {
+        // What else is wrong with the account shows when it goes on.
+        return Some(Problem::Paused { account: name, minutes: now.since(at).as_secs() / 60, by, why });
+    }
     match &account.standing {
         Standing::Held { why, words, .. } => {
             return Some(Problem::AccountHeld { account: name, why: *why, words: words.clone() });
@@ -135,6 +155,24 @@ fn of_account(account: &AccountStatus, now: HostTime) -> Option<Problem> {
 }
 
 impl Problem {
+    pub fn severity(&self) -> Severity {
+        match self {
+            Self::Unaccounted { .. }
+            | Self::StoreFailed { .. }
+            | Self::PbxNotRead { .. }
+            | Self::PbxDown { .. }
+            | Self::PbxConnecting { .. }
+            | Self::AccountHeld { .. }
+            | Self::Old { .. } => Severity::Critical,
+            Self::DiskLow { .. }
+            | Self::ClockOff { .. }
+            | Self::Lag { .. }
+            | Self::AccountTroubled { .. }
+            | Self::Dead { .. }
+            | Self::Paused { .. } => Severity::Warning,
+        }
+    }
+
     /// What is wrong.
     pub fn text(&self, language: Language) -> String {
         match self {
@@ -187,6 +225,13 @@ impl Problem {
                 format!("{calls} calls cannot be delivered and wait for a person"),
                 format!("не могут быть доставлены и ждут человека, звонков: {calls}"),
             ),
+            Self::Paused { account, minutes, by, why } => {
+                let why = why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+                language.pick(
+                    format!("delivery to account {account} was paused by {by} {minutes} min ago{why}"),
+                    format!("доставку в аккаунт {account} {minutes} мин назад остановил {by}{why}"),
+                )
+            }
         }
     }
 
@@ -197,7 +242,7 @@ impl Problem {
                 "compare the PBX's records with what is stored: ami2amo repair --from TIME --to TIME".to_owned(),
                 "сравните записи АТС с сохранённым: ami2amo repair --from TIME --to TIME".to_owned(),
             ),
-            Self::StoreFailed { reason } => advice(reason).to_owned(),
+            Self::StoreFailed { reason } => remedy::store(reason, language).to_owned(),
             Self::DiskLow { .. } => language.pick(
                 "make room on it: du -xh / | sort -h | tail".to_owned(),
                 "освободите место: du -xh / | sort -h | tail".to_owned(),
@@ -224,10 +269,14 @@ impl Problem {
                 "see the load of this host and of the PBX (top); calls are not lost, they come late".to_owned(),
                 "посмотрите нагрузку этого сервера и АТС (top); звонки не теряются, но опаздывают".to_owned(),
             ),
-            Self::AccountHeld { why, .. } => why.advice().to_owned(),
+            Self::AccountHeld { why, .. } => remedy::hold(*why, language).to_owned(),
             Self::AccountTroubled { .. } => language.pick(
                 "nothing, if it passes: calls wait on the disk and are sent later; else see the network, proxy and base-url".to_owned(),
                 "ничего, если пройдёт: звонки ждут на диске и уйдут позже; иначе проверьте сеть, proxy и base-url".to_owned(),
+            ),
+            Self::Paused { account, .. } => language.pick(
+                format!("when the reason is gone: ami2amo resume --account {account}"),
+                format!("когда причина исчезнет: ami2amo resume --account {account}"),
             ),
             Self::Old { account, .. } => language.pick(
                 format!("see why: ami2amo queue list --account {account}"),

@@ -60,12 +60,9 @@ pub fn unread_events(events: &str, language: Language) -> String {
     )
 }
 
-/// Older calls than those that are shown.
-pub fn more(count: usize, language: Language) -> String {
-    language.pick(
-        format!("{count} older calls are not shown"),
-        format!("ещё {count} более старых звонков не показано"),
-    )
+/// That there are older calls than those that are shown.
+pub fn more(language: Language) -> &'static str {
+    language.pick("older calls are not shown", "более старые звонки не показаны")
 }
 
 /// That a call is not in the store, and the usual causes.

@@ -17,7 +17,6 @@ use crate::call::id::{AccountId, CallId, PbxName};
 use crate::call::record::FinishedCall;
 use crate::outbox::parcel::Parcel;
 use crate::outbox::queue::{BatchId, Enqueued, Error, Item, Seq, Settlement, Stats};
-use crate::outbox::schedule::AccountWaiting;
 use crate::outbox::store::down::Down;
 use crate::outbox::store::fsync::Kernel;
 use crate::outbox::store::open::Ground;
@@ -262,14 +261,6 @@ impl Handle {
         self.ask(|store| store.count()).await
     }
 
-    /// The ledger, and what waits, account by account.
-    ///
-    /// # Errors
-    /// When the store failed.
-    pub async fn overview(&self) -> Result<(Stats, Vec<AccountWaiting>), Error> {
-        self.ask(|store| Ok((store.count()?, store.schedule.waiting()))).await
-    }
-
     /// The folder of the store.
     pub fn dir(&self) -> &Path {
         &self.dir
@@ -377,7 +368,7 @@ impl Handle {
         self.failure().map_or(Ok(()), |reason| Err(Error::Store(reason)))
     }
 
-    async fn ask<T: Send + 'static>(
+    pub(super) async fn ask<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Store) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {

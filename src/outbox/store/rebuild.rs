@@ -129,7 +129,9 @@ impl Store {
         for Shelved { shelf, key, value } in values {
             let is_over = match shelf {
                 Shelf::Inflight => self.is_of_a_call(&key)?,
-                Shelf::Tokens | Shelf::Manners | Shelf::Tasks => false,
+                // A pause that was ended long ago is told by `status`, and ended again; calls that went out
+                // in spite of one do not come back.
+                Shelf::Tokens | Shelf::Manners | Shelf::Tasks | Shelf::Pauses => false,
             };
             if !is_over {
                 self.place(shelf, &key, Some(&value))?;

@@ -52,7 +52,9 @@ impl Shelved {
             let key = key.strip_prefix(shelf.mark())?.to_owned();
             Some(Self { shelf, key, value: frame.payload.to_vec() })
         };
-        [Shelf::Inflight, Shelf::Tokens, Shelf::Manners, Shelf::Tasks].into_iter().find_map(read)
+        [Shelf::Inflight, Shelf::Tokens, Shelf::Manners, Shelf::Tasks, Shelf::Pauses]
+            .into_iter()
+            .find_map(read)
     }
 }
 
@@ -65,6 +67,7 @@ impl Shelf {
             Self::Tokens => "tokens/",
             Self::Manners => "manners/",
             Self::Tasks => "tasks/",
+            Self::Pauses => "pauses/",
         }
     }
 
@@ -72,7 +75,7 @@ impl Shelf {
     fn tree_key(self, key: &str) -> Vec<u8> {
         match self {
             Self::Inflight | Self::Tokens => key.as_bytes().to_vec(),
-            Self::Manners | Self::Tasks => self.frame_key(key),
+            Self::Manners | Self::Tasks | Self::Pauses => self.frame_key(key),
         }
     }
 

@@ -2,6 +2,7 @@
 //! nothing. It runs on the store's thread; what is committed is durable after `persist` only.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::path::Path;
 
 use sled::transaction::{ConflictableTransactionError, TransactionError};
@@ -88,6 +89,16 @@ impl Trees {
 
     pub fn iter(&self, tree: Tree) -> impl Iterator<Item = sled::Result<(IVec, IVec)>> {
         self.tree(tree).iter()
+    }
+
+    /// Calls of a tree, the newest first, from before `seq` on.
+    pub fn newest(
+        &self,
+        tree: Tree,
+        before: Option<Seq>,
+    ) -> impl Iterator<Item = sled::Result<(IVec, IVec)>> {
+        let end = before.map_or(Bound::Unbounded, |seq| Bound::Excluded(seq_key(seq)));
+        self.tree(tree).range((Bound::Unbounded, end)).rev()
     }
 
     pub fn keys_from(&self, tree: Tree, prefix: &[u8]) -> impl Iterator<Item = sled::Result<IVec>> {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::ops::screen::WIDTH;
 use crate::ops::status::{OutboxStatus, StoreStatus, VERSION, page};
 
 /// A daemon with which all is well, an hour old.
@@ -26,6 +27,7 @@ fn well() -> Status {
             standing: Standing::Delivering,
             waiting: [(Phase::Parked, 1)].into(),
             oldest_at: None,
+            paused: None,
         }],
         outbox: OutboxStatus {
             ended: 10,
@@ -53,8 +55,12 @@ fn a_daemon_with_which_all_is_well_says_so() {
     insta::assert_snapshot!(text(well(), Language::En), @r"
     ami2amo 0.1.0, up 1 h 0 min, at 2026-11-22T08:53:20.000Z
 
-    PBX default: up, Asterisk 22.10.1; calls: 2 in progress, 10 ended; last event 3 s ago
-    amoCRM default: delivering; https://example.amocrm.ru; waiting: 1 parked
+    PBX      connection            calls now  ended  in memory  last event
+    default  up, Asterisk 22.10.1  2          10     0          3 s ago
+
+    amoCRM   delivery    waiting   oldest  address
+    default  delivering  1 parked  -       https://example.amocrm.ru
+
     calls: 10 ended = 9 sent + 1 parked
     store /var/lib/ami2amo: open, 512 KiB; 1024 MiB free
 
@@ -72,12 +78,13 @@ fn check(change: impl FnOnce(&mut Status), expected: &[Problem]) {
     status.problems = problems(&status);
     for language in [Language::En, Language::Ru] {
         for problem in expected {
-            let page: String =
-                page::lines(&status, language).iter().map(|line| line.plain() + "\n").collect();
-            assert!(
-                page.contains(&problem.text(language)) && page.contains(&problem.remedy(language)),
-                "{page}"
-            );
+            let lines = page::lines(&status, language);
+            assert!(lines.iter().all(|line| line.columns() <= WIDTH), "{lines:#?}");
+            // What is folded is the same word by word.
+            let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+            let page = words(&lines.iter().map(|line| line.plain() + "\n").collect::<String>());
+            let (text, remedy) = (words(&problem.text(language)), words(&problem.remedy(language)));
+            assert!(page.contains(&text) && page.contains(&remedy), "{page}");
         }
     }
     let json = serde_json::to_string(&status).unwrap();
@@ -117,6 +124,20 @@ fn every_trouble_is_told_with_what_to_do() {
     check(|s| s.accounts[0].oldest_at = Some(old), &[Problem::Old { account, minutes: 20 }]);
     let dead = |s: &mut Status| s.outbox.by_state.extend([(Phase::Dead, 2)]);
     check(dead, &[Problem::Dead { calls: 2 }]);
+    let pause = || Pause {
+        at: since.before(Duration::from_mins(9)),
+        by: "anna".to_owned(),
+        why: Some("moving".to_owned()),
+    };
+    let expected = || Problem::Paused {
+        account: AccountId::default(),
+        minutes: 9,
+        by: "anna".to_owned(),
+        why: Some("moving".to_owned()),
+    };
+    check(|s| s.accounts[0].paused = Some(pause()), &[expected()]);
+    let both = |s: &mut Status| (s.accounts[0].paused, s.accounts[0].oldest_at) = (Some(pause()), Some(old));
+    check(both, &[expected()]);
 }
 
 #[test]
@@ -127,9 +148,28 @@ fn the_worst_comes_first_and_a_store_that_fails_is_not_ready() {
     status.pbxs[0].link = LinkStatus::NotRead;
     assert!(!status.is_ready());
     let text = text(status, Language::En);
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let places = ["are nowhere", "takes no calls, they wait", "make room", "not read: the store"]
         .map(|part| text.find(part));
     assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{places:?} {text}");
+}
+
+#[test]
+fn monitoring_is_told_the_worst() {
+    let severity = |change: fn(&mut Status)| {
+        let mut status = well();
+        change(&mut status);
+        status.problems = problems(&status);
+        status.severity()
+    };
+    let dead = |status: &mut Status| status.outbox.by_state.extend([(Phase::Dead, 2)]);
+    let both = |status: &mut Status| {
+        status.outbox.by_state.extend([(Phase::Dead, 2)]);
+        status.pbxs[0].link = LinkStatus::NotRead;
+    };
+    assert_eq!(severity(|_| {}), None);
+    assert_eq!(severity(dead), Some(Severity::Warning));
+    assert_eq!(severity(both), Some(Severity::Critical));
 }
 
 #[test]

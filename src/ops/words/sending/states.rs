@@ -7,6 +7,7 @@ use crate::ops::words::sending::{Sending, Standing};
 use crate::outbox::errand::Make;
 use crate::outbox::queue::{EntityRef, State};
 use crate::outbox::schedule::Slip;
+use crate::outbox::schedule::person::DROPPED;
 use crate::outbox::search::Noted;
 use crate::time::HostTime;
 
@@ -171,10 +172,18 @@ fn expired(reason: &str, at: HostTime, language: Language) -> Sending {
         format!("It was given up at {at} (expired): {reason}"),
         format!("Снят в {at} (expired): {reason}"),
     );
-    Sending::new(Standing::NotSent, text).with(language.pick(
-        "The limits are parked-max and max-age in [delivery].",
-        "Пределы задают parked-max и max-age в [delivery].",
-    ))
+    let advice = if reason.starts_with(DROPPED) {
+        language.pick(
+            "A person gave it up; `ami2amo queue retry` with its id takes it up again.",
+            "Его снял человек; вернуть: `ami2amo queue retry` с его id.",
+        )
+    } else {
+        language.pick(
+            "The limits are parked-max and max-age in [delivery]; `ami2amo queue retry` takes it up again.",
+            "Пределы задают parked-max и max-age в [delivery]; вернуть: `ami2amo queue retry`.",
+        )
+    };
+    Sending::new(Standing::NotSent, text).with(advice)
 }
 
 fn dead(reason: &str, at: HostTime, language: Language) -> Sending {
@@ -183,7 +192,7 @@ fn dead(reason: &str, at: HostTime, language: Language) -> Sending {
         format!("Не может быть доставлен с {at} (dead): {reason}"),
     );
     Sending::new(Standing::Stuck, text).with(language.pick(
-        "It is kept until a person acts: the reason says what amoCRM refused.",
-        "Он хранится, пока не вмешается человек: причина говорит, что отвергла amoCRM.",
+        "It is kept until a person acts: mend what the reason says, then `ami2amo queue retry`, or `queue drop`.",
+        "Он хранится, пока не вмешается человек: устраните причину, затем `ami2amo queue retry` или `queue drop`.",
     ))
 }

@@ -1,0 +1,101 @@
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::clock;
+use crate::outbox::store::Store;
+use tokio::sync::watch;
+
+const ASK: &[u8] = b"GET /v1/status HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+
+struct Running {
+    dir: tempfile::TempDir,
+    task: JoinHandle<()>,
+}
+
+impl Running {
+    fn start(limits: Limits) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("store"), clock::host()).unwrap();
+        let overview = Overview {
+            started_at: clock::host(),
+            pbxs: Vec::new(),
+            accounts: std::collections::BTreeMap::new(),
+            offsets: watch::channel(Arc::default()).1,
+            store: store.spawn(clock::host).unwrap(),
+        };
+        let mut admin = Admin::bind(&dir.path().join("ctl")).unwrap();
+        admin.limits = limits;
+        Self { task: tokio::spawn(admin.run(overview)), dir }
+    }
+
+    async fn connect(&self) -> UnixStream {
+        UnixStream::connect(self.dir.path().join("ctl")).await.unwrap()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn answer(mut stream: UnixStream) -> String {
+    stream.write_all(ASK).await.unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    text
+}
+
+#[tokio::test]
+async fn only_so_many_are_let_in_and_the_next_gets_his_turn() {
+    let admin = Running::start(Limits { connections: 1, lifetime: Duration::from_millis(50) });
+    // It says nothing, and has the only place until its time is over.
+    let mut silent = admin.connect().await;
+    let asked = answer(admin.connect().await).await;
+    assert!(asked.starts_with("HTTP/1.1 200 OK"), "{asked}");
+    assert_eq!(silent.read(&mut [0; 1]).await.unwrap(), 0, "it was put out");
+}
+
+#[tokio::test]
+async fn who_never_reads_is_put_out_and_keeps_nobody_waiting() {
+    let admin = Running::start(Limits { connections: 2, lifetime: Duration::from_millis(200) });
+    let mut deaf = admin.connect().await;
+    let put_out = async {
+        // Answers fill what the system buffers; then nothing is taken any more, until the end.
+        loop {
+            if deaf.write_all(&ASK[..ASK.len() - 21]).await.is_err() || deaf.write_all(b"\r\n").await.is_err()
+            {
+                return;
+            }
+        }
+    };
+    let served = async {
+        for _ in 0..3 {
+            let asked = answer(admin.connect().await).await;
+            assert!(asked.starts_with("HTTP/1.1 200 OK"), "{asked}");
+        }
+    };
+    tokio::join!(put_out, served);
+}
+
+#[tokio::test]
+async fn a_socket_that_nobody_listens_on_is_replaced_and_another_s_is_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("new").join("ctl");
+    let first = Admin::bind(&path).unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
+    let refused = Admin::bind(&path).unwrap_err();
+    assert_eq!(refused.kind(), io::ErrorKind::AddrInUse, "{refused}");
+    drop(first);
+    assert!(!path.exists());
+    drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+    assert!(path.exists(), "what a killed process leaves");
+    drop(Admin::bind(&path).unwrap());
+    fs::write(&path, "a file").unwrap();
+    assert_eq!(Admin::bind(&path).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+    assert_eq!(fs::read_to_string(&path).unwrap(), "a file");
+}

@@ -1,0 +1,333 @@
+//! The admin socket and the commands that ask over it: the real binary on both sides of it, a scripted
+//! Asterisk in front, a strict amoCRM behind.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use ami2amo::clock;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+
+use daemon::{Daemon, Host, LIMIT, missed_call};
+use fake_ami::{Clock, FakeAmi, Script, Step};
+use fake_amo::{FakeAmo, On, Options, What};
+
+#[path = "support/daemon.rs"]
+mod daemon;
+#[path = "support/fake_ami.rs"]
+mod fake_ami;
+#[path = "support/fake_amo.rs"]
+mod fake_amo;
+
+/// The call of [`missed_call`], at this moment.
+fn call_now(count: u32) -> (String, Vec<u8>) {
+    let now = clock::host().seconds();
+    let uniqueid = format!("{now}.{count}");
+    let text = String::from_utf8(missed_call(&uniqueid)).unwrap();
+    let text = text.replace("1795339565.000001", &format!("{}.000001", now - 2));
+    (uniqueid, text.replace("1795339575.000001", &format!("{}.000001", now - 1)).into_bytes())
+}
+
+/// An Asterisk whose clock is this host's.
+fn script(steps: Vec<Step>) -> Script {
+    Script { clock: Clock::Host, steps, ..Script::default() }
+}
+
+struct World {
+    ami: FakeAmi,
+    amo: FakeAmo,
+    host: Host,
+}
+
+/// What a command printed and how it ended.
+struct Said {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Said {
+    /// Without the breaks between lines.
+    fn words(&self) -> String {
+        self.out.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+}
+
+impl World {
+    async fn new(steps: Vec<Step>) -> Self {
+        let amo = fake_amo::start(Options::default()).await;
+        let ami = FakeAmi::start(script(steps)).await;
+        let host = Host::with_amo(ami.port(), "", &amo.base_url(), &Options::default().token);
+        Self { ami, amo, host }
+    }
+
+    async fn run(&self, line: &str) -> Said {
+        self.run_words(&line.split_whitespace().collect::<Vec<_>>()).await
+    }
+
+    async fn run_words(&self, words: &[&str]) -> Said {
+        let mut command = self.host.command();
+        command.env_remove("AMI2AMO_LOG").env("USER", "anna").args(words);
+        let output = tokio::time::timeout(LIMIT, command.output()).await.expect("it ends").unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        Said { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
+    }
+
+    /// Asks until what is said has `wanted` in it.
+    async fn until(&self, line: &str, wanted: &str) -> Said {
+        let heard = async {
+            loop {
+                let said = self.run(line).await;
+                if said.out.contains(wanted) {
+                    return said;
+                }
+            }
+        };
+        let heard = tokio::time::timeout(LIMIT, heard).await;
+        let Ok(said) = heard else {
+            panic!("`{line}` never says {wanted:?}: {}", self.run(line).await.out);
+        };
+        said
+    }
+
+    async fn raw(&self, place: &str) -> String {
+        let mut stream = UnixStream::connect(self.host.path("ctl.sock")).await.unwrap();
+        let request = format!("GET {place} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    async fn delivered(&self, count: usize) {
+        let waited = self.amo.wait_for(|state| state.notes.len() >= count);
+        let waited = tokio::time::timeout(LIMIT, waited).await;
+        assert!(waited.is_ok(), "{count} calls should be delivered: {:?}", self.amo.calls());
+    }
+}
+
+/// A daemon that cannot deliver the one call that there was.
+async fn with_dead_call() -> (World, Daemon, String) {
+    let (uniqueid, call) = call_now(1);
+    let world = World::new(vec![Step::Send(call)]).await;
+    world.amo.fault(On::Post, 1, What::Validation(0));
+    let mut daemon = world.host.start();
+    daemon.logs("a person must look at it").await;
+    (world, daemon, format!("default-{uniqueid}"))
+}
+
+#[tokio::test]
+async fn a_daemon_with_which_all_is_well_says_so_to_all_who_ask() {
+    let (_, call) = call_now(1);
+    let world = World::new(vec![Step::Send(call)]).await;
+    let daemon = world.host.start();
+    world.delivered(1).await;
+    let said = world.until("status", "1 sent").await;
+    assert!(said.out.contains("All is well.") && said.out.contains("delivering"), "{}", said.out);
+    assert_eq!((said.code, said.err.as_str()), (0, ""));
+    let mode = std::fs::metadata(world.host.path("ctl.sock")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o660);
+    let status: Value = serde_json::from_str(&world.run("status --json").await.out).unwrap();
+    assert_eq!((&status["outbox"]["ended"], &status["outbox"]["unaccounted"]), (&1.into(), &0.into()));
+    assert_eq!(status["pbxs"][0]["link"]["state"], "up");
+    assert_eq!(status["problems"], Value::Array(Vec::new()));
+    let metrics = world.raw("/metrics").await;
+    for line in [
+        "ami2amo_pbx_up{pbx=\"default\"} 1",
+        "ami2amo_account_up{account=\"default\"} 1",
+        "ami2amo_calls{state=\"sent\"} 1",
+        "ami2amo_calls_unaccounted 0",
+        "ami2amo_problems 0",
+    ] {
+        assert!(metrics.lines().any(|known| known == line), "{line}: {metrics}");
+    }
+    assert!(world.raw("/healthz").await.ends_with("ok\n"));
+    assert!(world.raw("/readyz").await.starts_with("HTTP/1.1 200 "));
+    assert!(world.raw("/v1/calls?state=deaf").await.starts_with("HTTP/1.1 400 "));
+    assert!(world.raw("/v2/status").await.starts_with("HTTP/1.1 404 "));
+    let russian = world.run("status --language ru").await;
+    assert!(russian.out.contains("Всё в порядке."), "{}", russian.out);
+    daemon.stopped().await;
+    assert!(!world.host.path("ctl.sock").exists());
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_told_with_what_to_do_and_by_the_exit_code() {
+    let world = World::new(Vec::new()).await;
+    world.ami.set_script(Script { secret: b"another".to_vec(), ..script(Vec::new()) });
+    let mut daemon = world.host.start();
+    daemon.logs("refused").await;
+    let said = world.until("status", "! PBX default is not connected").await;
+    assert_eq!(said.code, 2, "{}", said.out);
+    assert!(
+        said.out.contains("what to do: on the PBX: asterisk -rx 'manager show settings'"),
+        "{}",
+        said.out
+    );
+    assert!(said.out.lines().all(|line| line.chars().count() <= 80), "{}", said.out);
+    assert!(world.raw("/readyz").await.starts_with("HTTP/1.1 503 "));
+    assert!(world.raw("/healthz").await.starts_with("HTTP/1.1 200 "));
+    daemon.stopped().await;
+    let said = world.run("status").await;
+    assert_eq!((said.code, said.out.as_str()), (2, ""));
+    assert!(
+        said.err.contains("the daemon does not run") && said.err.contains("systemctl status"),
+        "{}",
+        said.err
+    );
+}
+
+#[tokio::test]
+async fn a_dead_call_is_seen_tried_again_and_delivered() {
+    let (world, daemon, id) = with_dead_call().await;
+    let status = world.until("status", "1 dead").await;
+    assert_eq!(status.code, 1, "{}", status.out);
+    assert!(status.out.contains("queue list --state dead"), "{}", status.out);
+    for filter in ["", "--state dead", "--phone 4568", "--phone +79161234568 --from 1h", "--line trunk-msk"] {
+        let list = world.run(&format!("queue list {filter}")).await;
+        assert!(list.code == 0 && list.err.is_empty() && list.out.contains(&id), "{filter}: {}", list.out);
+    }
+    for filter in ["--state parked", "--phone 4567", "--to 1h", "--line other", "--extension 101"] {
+        assert_eq!(world.run(&format!("queue list {filter}")).await.out, "No calls.\n", "{filter}");
+    }
+    let row: Value = serde_json::from_str(&world.run("queue list --json").await.out).unwrap();
+    assert_eq!((row["state"].as_str(), row["call_id"].as_str()), (Some("dead"), Some(id.as_str())));
+    let shown = world.run(&format!("queue show {id}")).await;
+    assert!(shown.out.contains("(dead)") && shown.out.contains("\"uniq\""), "{}", shown.out);
+
+    let retried = world.run_words(&["queue", "retry", &id, "--why", "the number was mended"]).await;
+    assert_eq!((retried.code, retried.out), (0, format!("{id}: it is tried again now\n")));
+    world.delivered(1).await;
+    world.until("history --state sent", &id).await;
+    let again = world.run(&format!("queue retry {id}")).await;
+    assert_eq!((again.code, again.out), (1, format!("{id}: it is in amoCRM already\n")));
+    let log = daemon.stopped().await;
+    let line = log.lines().find(|line| line.contains("a person stepped in")).unwrap();
+    assert!(line.contains("anna (uid ") && line.contains("the number was mended"), "{line}");
+    assert_eq!(world.amo.calls().len(), 1);
+}
+
+#[tokio::test]
+async fn a_call_that_is_given_up_says_who_did_it_and_why() {
+    let (world, daemon, id) = with_dead_call().await;
+    let unasked = world.run("queue drop --state dead --why test").await;
+    assert_eq!(unasked.code, 2, "{}", unasked.err);
+    assert!(unasked.err.contains("say --yes"), "{}", unasked.err);
+    assert_eq!(world.run(&format!("queue drop {id}")).await.code, 2, "a reason is needed");
+    let dropped =
+        world.run_words(&["queue", "drop", "--state", "dead", "--yes", "--why", "a test call"]).await;
+    assert!(dropped.code == 0 && dropped.out.contains(&id), "{}{}", dropped.out, dropped.err);
+    assert_eq!(world.run("queue list").await.out, "No calls.\n");
+    daemon.killed().await;
+    let explained = world.run(&format!("explain {id}")).await;
+    let words = explained.words();
+    assert!(words.contains("(expired): dropped by anna (uid ") && words.contains("a test call"), "{words}");
+    assert!(words.contains("queue retry"), "{words}");
+}
+
+#[tokio::test]
+async fn delivery_that_is_paused_stands_still_over_a_restart_until_it_goes_on() {
+    let (uniqueid, call) = call_now(1);
+    let world = World::new(vec![Step::Hold, Step::Send(call)]).await;
+    let mut daemon = world.host.start();
+    daemon.logs("amoCRM answers").await;
+    let paused = world.run_words(&["pause", "--why", "moving to another account"]).await;
+    assert!(paused.code == 0 && paused.out.contains("stands still"), "{}{}", paused.out, paused.err);
+    world.ami.wait_for(LIMIT, |seen| seen.pings > 0).await;
+    world.ami.go_on();
+    world.until("queue list", &uniqueid).await;
+    let status = world.run("status").await;
+    assert_eq!(status.code, 1, "{}", status.out);
+    let words = status.words();
+    assert!(words.contains("moving to another account") && words.contains("ami2amo resume"), "{words}");
+    daemon.stopped().await;
+    world.ami.set_script(script(Vec::new()));
+    let mut daemon = world.host.start();
+    daemon.logs("amoCRM answers").await;
+    assert!(world.raw("/metrics").await.contains("ami2amo_account_paused{account=\"default\"} 1"));
+    assert_eq!(world.amo.calls().len(), 0, "nothing was posted");
+    let resumed = world.run("resume").await;
+    assert!(resumed.code == 0 && resumed.out.contains("goes on"), "{}{}", resumed.out, resumed.err);
+    world.delivered(1).await;
+    daemon.stopped().await;
+    assert_eq!(world.run("resume --account other").await.code, 2);
+}
+
+#[tokio::test]
+async fn without_a_daemon_the_store_itself_is_asked_and_that_is_said() {
+    let (world, daemon, id) = with_dead_call().await;
+    daemon.stopped().await;
+    let list = world.run("queue list").await;
+    assert!(list.code == 0 && list.out.contains(&id), "{}", list.out);
+    assert_eq!(list.err, "ami2amo: the daemon does not run: this is from the store itself\n");
+    let retried = world.run(&format!("queue retry {id} --json")).await;
+    let verdict: Value = serde_json::from_str(&retried.out).unwrap();
+    assert_eq!((verdict["call_id"].as_str(), verdict["verdict"].as_str()), (Some(id.as_str()), Some("done")));
+    assert!(world.run("pause").await.out.contains("stands still"));
+    assert!(world.run("resume").await.out.contains("goes on"));
+    assert_eq!(world.run("queue retry default-9.9").await.code, 1);
+    assert_eq!(world.run("queue retry").await.code, 2);
+    world.ami.set_script(script(Vec::new()));
+    let daemon = world.host.start();
+    world.delivered(1).await;
+    daemon.stopped().await;
+}
+
+#[tokio::test]
+async fn a_call_is_explained_with_its_state_while_the_daemon_runs() {
+    let (world, daemon, id) = with_dead_call().await;
+    for asked in [id.as_str(), "4568", "+7 916 123-45-68"] {
+        let said = world.run_words(&["explain", asked]).await;
+        let expected = i32::from(asked == "4568");
+        assert_eq!(said.code, expected, "{asked}: {}", said.err);
+        assert!(
+            expected == 1 || (said.out.contains("(dead)") && said.err.is_empty()),
+            "{asked}: {}",
+            said.out
+        );
+    }
+    daemon.stopped().await;
+}
+
+#[tokio::test]
+async fn a_second_daemon_on_the_same_socket_leaves_the_first_one_its_own() {
+    let world = World::new(Vec::new()).await;
+    let mut first = world.host.start();
+    first.logs("the admin socket listens").await;
+    let text = std::fs::read_to_string(world.host.config()).unwrap();
+    let other = world.host.path("other.toml");
+    std::fs::write(&other, text.replace("store\"", "other\"")).unwrap();
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_ami2amo"));
+    command.env_clear().arg("--config").arg(&other).kill_on_drop(true);
+    let mut second = Daemon::start(command);
+    let line = second.logs("no admin socket").await;
+    assert!(line.contains("ERROR") && line.contains("another process listens there"), "{line}");
+    second.stopped().await;
+    assert!(world.raw("/healthz").await.ends_with("ok\n"));
+    // A killed one leaves its socket; the next one replaces it.
+    first.killed().await;
+    assert!(world.host.path("ctl.sock").exists());
+    let mut next = world.host.start();
+    next.logs("the admin socket listens").await;
+    assert!(world.raw("/healthz").await.ends_with("ok\n"));
+    next.stopped().await;
+}
+
+#[tokio::test]
+async fn guests_who_do_nothing_keep_no_call_waiting() {
+    let (_, call) = call_now(1);
+    let world = World::new(vec![Step::Hold, Step::Send(call)]).await;
+    let mut daemon = world.host.start();
+    daemon.logs("the admin socket listens").await;
+    let mut guests = Vec::new();
+    for _ in 0..40 {
+        let mut guest = UnixStream::connect(world.host.path("ctl.sock")).await.unwrap();
+        // Half a question, and nothing is ever read.
+        guest.write_all(b"GET /v1/calls HTTP/1.1\r\n").await.unwrap();
+        guests.push(guest);
+    }
+    world.ami.wait_for(LIMIT, |seen| seen.pings > 0).await;
+    world.ami.go_on();
+    world.delivered(1).await;
+    daemon.stopped().await;
+}
