@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::call::id::{AccountId, PbxName};
 use crate::call::record::CallRecord;
-use crate::call::side::same_number;
+use crate::call::side::{is_short, same_number};
 use crate::outbox::queue::Phase;
 use crate::outbox::schedule::Slip;
 use crate::outbox::search::{Wanted, digits, has_extension};
@@ -66,6 +66,16 @@ impl Filter {
             && self.wanted.as_ref().is_none_or(|wanted| wanted.fits(record))
     }
 
+    /// The last digits that an outside number of every call that is meant has.
+    pub fn number(&self) -> Option<String> {
+        let wanted = self.wanted.as_ref().and_then(|wanted| match wanted {
+            // A short one may be an extension.
+            Wanted::Number(number) if !is_short(number) => Some(number.clone()),
+            Wanted::Number(_) | Wanted::Named(_) | Wanted::Ended { .. } => None,
+        });
+        wanted.or_else(|| self.phone.as_deref().map(digits)).filter(|digits| digits.len() >= TAIL_MIN)
+    }
+
     /// A piece of text that the JSON of every call that is meant has in it.
     pub fn mark(&self) -> Option<String> {
         let phone = self.phone.as_deref().map(Wanted::number);
@@ -75,10 +85,10 @@ impl Filter {
 }
 
 fn has_phone(record: &CallRecord, phone: &str) -> bool {
-    let digits = digits(phone);
+    let wanted = digits(phone);
     let known = [&record.phone, &record.phone_e164, &record.phone_raw].into_iter().flatten();
     known.into_iter().any(|known| {
-        let is_tail = digits.len() >= TAIL_MIN && known.ends_with(&digits);
+        let is_tail = wanted.len() >= TAIL_MIN && digits(known).ends_with(&wanted);
         is_tail || same_number(known, phone)
     })
 }

@@ -82,6 +82,8 @@ pub struct Store {
     ledger: Ledger,
     /// The ledger as it was found has counted the calls before this one.
     counted_to: Seq,
+    /// Calls from this one on are found by their numbers.
+    numbered_from: Seq,
     /// Calls in `history`; sled counts only by reading them all.
     kept: u64,
     /// The latest time that a caller gave: the journal's day.

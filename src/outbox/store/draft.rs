@@ -13,7 +13,9 @@ use crate::outbox::schedule::{Ledger, Slip, Turn, waits};
 use crate::outbox::store::Store;
 use crate::outbox::store::fit::Fitted;
 use crate::outbox::store::journal;
-use crate::outbox::store::trees::{Change, Tree, call_key, owing_key, seq_key, seq_of, uniqueid_key};
+use crate::outbox::store::trees::{
+    Change, Tree, call_key, number_key, owing_key, seq_key, seq_of, uniqueid_key,
+};
 use crate::outbox::store::value::{self, Head, Stored};
 use crate::time::HostTime;
 
@@ -38,6 +40,10 @@ pub(super) struct Saved {
     #[serde(flatten)]
     pub ledger: Ledger,
     pub kept: u64,
+    /// Calls from this one on are found by their numbers. A program that knows nothing of it leaves it out,
+    /// and those that it stored are not.
+    #[serde(default)]
+    pub numbered_from: Option<Seq>,
 }
 
 /// A call that is about to be stored as new.
@@ -89,7 +95,9 @@ impl Store {
     }
 
     pub(super) fn commit(&mut self, mut draft: Draft) -> Result<(), Error> {
-        let saved = Saved { v: value::VERSION, ledger: draft.ledger.clone(), kept: draft.kept };
+        let numbered_from = Some(self.numbered_from);
+        let saved =
+            Saved { v: value::VERSION, ledger: draft.ledger.clone(), kept: draft.kept, numbered_from };
         draft.change.put(Tree::Meta, LEDGER, self.encoded(LEDGER, &saved)?);
         self.write(&draft.change)?;
         self.ledger = draft.ledger;
@@ -241,5 +249,8 @@ impl Store {
 pub(super) fn id_entries(record: &CallRecord, seq: Seq) -> Vec<(Vec<u8>, Vec<u8>)> {
     let channels =
         record.uniqueids.iter().map(|uniqueid| (uniqueid_key(&record.pbx, uniqueid, seq), Vec::new()));
-    channels.chain([(call_key(&record.call_id), seq_key(seq).to_vec())]).collect()
+    let numbers = [&record.phone, &record.phone_e164, &record.phone_raw].into_iter().flatten();
+    let mut numbers: Vec<_> = numbers.map(|number| (number_key(number, seq), Vec::new())).collect();
+    numbers.dedup();
+    channels.chain(numbers).chain([(call_key(&record.call_id), seq_key(seq).to_vec())]).collect()
 }

@@ -7,11 +7,14 @@ use crate::outbox::filter::Filter;
 use crate::outbox::queue::{Error, Item, Phase, Seq};
 use crate::outbox::store::Store;
 use crate::outbox::store::handle::Handle;
-use crate::outbox::store::trees::{Tree, seq_of};
+use crate::outbox::store::trees::{Tree, number_prefix, seq_of};
 use crate::outbox::store::value::{Head, Stored};
 
 /// Calls that are read at one go: a few milliseconds.
 const AT_ONCE: usize = 256;
+
+/// A number that more calls have is found by looking at calls.
+const NUMBERED_MAX: usize = 10_000;
 
 /// A look through the calls, the newest first, that goes on where it stopped. What is kept of each call
 /// that fits is what `keep` makes of it.
@@ -20,8 +23,14 @@ pub struct Look<T> {
     filter: Filter,
     limit: usize,
     keep: fn(Item) -> T,
+    /// The digits by which calls are found before any tree is read.
+    number: Option<String>,
+    /// Calls that have them, the newest last, and are still to be read.
+    numbered: Vec<Seq>,
     /// Trees that are still to be read; the last one is being read.
     trees: Vec<Tree>,
+    /// Where reading of each begins.
+    end: Option<Seq>,
     /// Where in it.
     before: Option<Seq>,
     /// Calls of it that were found.
@@ -50,10 +59,13 @@ impl<T> Look<T> {
         trees.sort_unstable();
         trees.dedup();
         Self {
+            number: filter.number(),
             filter,
             limit,
             keep,
+            numbered: Vec::new(),
             trees,
+            end: None,
             before: None,
             of_tree: 0,
             found: Vec::new(),
@@ -63,16 +75,28 @@ impl<T> Look<T> {
     }
 
     fn is_over(&self) -> bool {
-        self.trees.is_empty()
+        self.trees.is_empty() && self.numbered.is_empty()
+    }
+
+    /// Takes a call; `false` when there are as many as are wanted.
+    fn take(&mut self, seq: Seq, item: Item) -> bool {
+        if self.of_tree == self.limit {
+            self.more = true;
+            return false;
+        }
+        self.of_tree += 1;
+        self.found.push((seq, (self.keep)(item)));
+        true
     }
 
     fn leave_tree(&mut self) {
         self.trees.pop();
-        (self.before, self.of_tree) = (None, 0);
+        (self.before, self.of_tree) = (self.end, 0);
     }
 
     fn listing(mut self) -> Listing<T> {
-        self.found.sort_unstable_by_key(|(seq, _)| *seq);
+        self.found.sort_by_key(|(seq, _)| *seq);
+        self.found.dedup_by_key(|(seq, _)| *seq);
         let surplus = self.found.len().saturating_sub(self.limit);
         let found = self.found.into_iter().skip(surplus).map(|(_, call)| call).collect();
         Listing { found, more: self.more || surplus > 0, unreadable: self.unreadable }
@@ -94,6 +118,13 @@ impl Store {
     /// Looks at some more calls.
     fn look_on<T>(&self, look: &mut Look<T>) -> Result<(), Error> {
         self.alive()?;
+        if let Some(number) = look.number.take() {
+            return self.begin_with_number(look, &number);
+        }
+        if !look.numbered.is_empty() {
+            self.read_numbered(look);
+            return Ok(());
+        }
         let Some(tree) = look.trees.last().copied() else { return Ok(()) };
         let mark = look.filter.mark();
         let mark = mark.as_ref().map(Finder::new);
@@ -115,18 +146,56 @@ impl Store {
                 continue;
             }
             let Some(item) = self.listed(tree, seq, &bytes, &look.filter) else { continue };
-            if look.of_tree == look.limit {
-                look.more = true;
+            if !look.take(seq, item) {
                 look.leave_tree();
                 return Ok(());
             }
-            look.of_tree += 1;
-            look.found.push((seq, (look.keep)(item)));
         }
         if read < AT_ONCE {
             look.leave_tree();
         }
         Ok(())
+    }
+
+    /// Finds the calls whose numbers end with these digits. Those that were stored before numbers were noted
+    /// are left to the look through the trees, and so are numbers that very many calls have: it finds some
+    /// soon.
+    fn begin_with_number<T>(&self, look: &mut Look<T>, number: &str) -> Result<(), Error> {
+        let mut seqs = Vec::new();
+        for key in self.trees.keys_from(Tree::Ids, &number_prefix(number)).take(NUMBERED_MAX + 1) {
+            let key = key.map_err(|error| self.fail("the database cannot be read", error))?;
+            seqs.extend(seq_of(&key));
+        }
+        if seqs.len() > NUMBERED_MAX {
+            return Ok(());
+        }
+        seqs.sort_unstable();
+        seqs.dedup();
+        look.numbered = seqs;
+        (look.end, look.before) = (Some(self.numbered_from), Some(self.numbered_from));
+        if self.numbered_from == Seq(0) {
+            look.trees.clear();
+        }
+        Ok(())
+    }
+
+    fn read_numbered<T>(&self, look: &mut Look<T>) {
+        for _ in 0..AT_ONCE {
+            let Some(seq) = look.numbered.pop() else { break };
+            // A key may outlive its call where an older program forgot it.
+            let Ok(Some((_, stored))) = self.load(seq) else { continue };
+            if look.filter.is_past(stored.slip()) {
+                look.numbered.clear();
+            } else if look.filter.fits_slip(stored.slip()) {
+                let item = stored.into_item().ok().filter(|item| look.filter.fits(&item.call.record));
+                if item.is_some_and(|item| !look.take(seq, item)) {
+                    look.numbered.clear();
+                }
+            }
+        }
+        if look.numbered.is_empty() {
+            look.of_tree = 0;
+        }
     }
 
     /// The call, if it is meant. What could not be read once lies among the dead in the state that it had.
@@ -162,9 +231,16 @@ impl Handle {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::call::record::FinishedCall;
     use crate::outbox::queue::contract::{at, call, sent, settlement};
     use crate::outbox::queue::{Queue as _, State};
+    use crate::outbox::store::draft::LEDGER;
+    use crate::outbox::store::frame;
+    use crate::outbox::store::history::Limits;
+    use crate::outbox::store::trees::Change;
 
     fn ids(listing: &Listing<String>) -> Vec<&str> {
         listing.found.iter().map(String::as_str).collect()
@@ -210,6 +286,77 @@ mod tests {
         assert_eq!(ids(&listing), ["default-28.1", "default-29.1"]);
         let none = Filter { extension: Some("999".to_owned()), ..Filter::default() };
         assert_eq!(ids(&store.look_through(Look::new(none, 2, keep)).unwrap()), [""; 0]);
+    }
+
+    fn phone(digits: &str) -> Filter {
+        Filter { phone: Some(digits.to_owned()), ..Filter::default() }
+    }
+
+    fn with_phone(n: u32, phone: &str) -> FinishedCall {
+        let mut call = call(n);
+        call.record.phone = Some(phone.to_owned());
+        (call.record.phone_e164, call.record.phone_raw) = (None, Some(phone.to_owned()));
+        call
+    }
+
+    #[test]
+    fn a_call_is_found_by_its_number_without_a_look_at_the_others() {
+        let (mut store, _dir) = store(10);
+        let own = "79031112233";
+        let new =
+            vec![with_phone(100, own), with_phone(101, "+7 903 111-22-33"), with_phone(102, "79990002233")];
+        store.enqueue(new, at(0)).unwrap();
+        for asked in ["89031112233", "1112233"] {
+            let mut look = Look::new(phone(asked), 9, keep);
+            store.look_on(&mut look).unwrap();
+            assert_eq!((look.trees.len(), look.numbered.len()), (0, 2), "{asked}");
+            assert_eq!(ids(&store.look_through(look).unwrap()), ["default-100.1", "default-101.1"]);
+        }
+        let listing = store.look_through(Look::new(phone("2233"), 2, keep)).unwrap();
+        assert_eq!((ids(&listing), listing.more), (vec!["default-101.1", "default-102.1"], true));
+        let none =
+            store.look_through(Look::new(Filter { states: [Phase::Dead].into(), ..phone(own) }, 9, keep));
+        assert_eq!(ids(&none.unwrap()), [""; 0]);
+    }
+
+    #[test]
+    fn calls_that_an_older_program_stored_are_found_by_a_look_at_them() {
+        let (mut store, dir) = store(0);
+        store.enqueue(vec![with_phone(1, "79031112233")], at(0)).unwrap();
+        // As one that notes no numbers leaves it.
+        let keys: Vec<_> = store.trees.keys_from(Tree::Ids, b"n").map(Result::unwrap).collect();
+        assert_eq!(keys.len(), 1);
+        let mut change = Change::default();
+        for key in &keys {
+            change.remove(Tree::Ids, key);
+        }
+        let ledger = store.read(Tree::Meta, LEDGER).unwrap().unwrap();
+        let mut ledger: serde_json::Value =
+            serde_json::from_slice(frame::decode(&ledger).unwrap().payload).unwrap();
+        assert!(ledger.as_object_mut().unwrap().remove("numbered_from").is_some());
+        change.put(Tree::Meta, LEDGER, frame::encode(LEDGER, ledger.to_string().as_bytes()));
+        store.write(&change).unwrap();
+        store.persist().unwrap();
+        drop(store);
+        let mut store = Store::open(dir.path(), at(1)).unwrap();
+        store.enqueue(vec![with_phone(2, "79031112233")], at(1)).unwrap();
+        for _ in ["as it is", "opened again"] {
+            let listing = store.look_through(Look::new(phone("79031112233"), 9, keep)).unwrap();
+            assert_eq!(ids(&listing), ["default-1.1", "default-2.1"]);
+            drop(store);
+            store = Store::open(dir.path(), at(2)).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_call_that_is_forgotten_leaves_no_number() {
+        let (mut store, _dir) = store(30);
+        let numbers = |store: &Store| store.trees.keys_from(Tree::Ids, b"n").count();
+        assert!(numbers(&store) >= 30);
+        store.sweep(Limits { age: Duration::MAX, count: 0 }, at(9)).unwrap();
+        let left = store.stats().unwrap().by_phase;
+        let waiting = left[&Phase::Pending] + left[&Phase::Dead];
+        assert_eq!(numbers(&store) as u64, waiting);
     }
 
     #[tokio::test]

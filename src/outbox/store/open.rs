@@ -270,6 +270,7 @@ impl Ground {
             schedule: Schedule::default(),
             ledger: Ledger::default(),
             counted_to: Seq(0),
+            numbered_from: Seq(0),
             kept: 0,
             now,
             dirty: false,

@@ -50,12 +50,14 @@ impl Store {
             Doubt::Old => saved.is_none() || findings.missing.is_empty(),
             Doubt::Damaged => true,
         };
+        let numbered_from = saved.as_ref().and_then(|saved| saved.numbered_from);
         if let Some(saved) = saved {
             (self.ledger, self.kept) = (saved.ledger, saved.kept);
         }
         let is_whole = self.ledger.is_whole(self.kept);
         self.counted_to = Seq(self.ledger.next_seq);
         self.ledger.next_seq = self.ledger.next_seq.max(self.first_free_seq()?);
+        self.numbered_from = numbered_from.unwrap_or(Seq(self.ledger.next_seq));
         let free_batch = findings.last_batch.map_or(0, |batch| batch.0 + 1);
         self.ledger.next_batch = self.ledger.next_batch.max(free_batch);
         self.opened.unreadable = findings.unreadable.len() as u64;

@@ -31,7 +31,8 @@ pub enum Tree {
     /// Waiting calls by their sequence number.
     Outbox,
     /// `c` + call id to sequence number; `u` + pbx, `-`, uniqueid, NUL, sequence number to nothing; `o` +
-    /// sequence number of a delivered call to which something is owed to nothing.
+    /// sequence number of a delivered call to which something is owed to nothing; `n` + last digits of an
+    /// outside number, the last one first, NUL, sequence number to nothing.
     Ids,
     /// Calls that cannot be delivered, by their sequence number.
     Dead,
@@ -205,6 +206,22 @@ pub const OWING: &[u8] = b"o";
 
 pub fn owing_key(seq: Seq) -> Vec<u8> {
     [OWING, &seq_key(seq)].concat()
+}
+
+/// Digits by which numbers are told apart: all forms of one have these last ones.
+const NUMBER_DIGITS: usize = 10;
+
+/// What the keys of all calls begin with whose outside number has these last digits.
+pub fn number_prefix(number: &str) -> Vec<u8> {
+    let digits = number.bytes().rev().filter(u8::is_ascii_digit).take(NUMBER_DIGITS);
+    std::iter::once(b'n').chain(digits).collect()
+}
+
+pub fn number_key(number: &str, seq: Seq) -> Vec<u8> {
+    let mut key = number_prefix(number);
+    key.push(0);
+    key.extend_from_slice(&seq_key(seq));
+    key
 }
 
 /// What the keys of all calls with this channel begin with; their sequence number follows.
