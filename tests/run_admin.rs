@@ -1,6 +1,7 @@
 //! The admin socket and the commands that ask over it: the real binary on both sides of it, a scripted
 //! Asterisk in front, a strict amoCRM behind.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
 
 use ami2amo::clock;
@@ -18,6 +19,8 @@ mod daemon;
 mod fake_ami;
 #[path = "support/fake_amo.rs"]
 mod fake_amo;
+#[path = "support/schema.rs"]
+mod schema;
 
 /// The call of [`missed_call`], at this moment.
 fn call_now(count: u32) -> (String, Vec<u8>) {
@@ -91,8 +94,16 @@ impl World {
     }
 
     async fn raw(&self, place: &str) -> String {
+        self.ask("GET", place, "").await
+    }
+
+    async fn ask(&self, method: &str, place: &str, body: &str) -> String {
         let mut stream = UnixStream::connect(self.host.path("ctl.sock")).await.unwrap();
-        let request = format!("GET {place} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+        let request = format!(
+            "{method} {place} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
@@ -287,6 +298,54 @@ async fn a_call_is_explained_with_its_state_while_the_daemon_runs() {
         );
     }
     daemon.stopped().await;
+}
+
+#[tokio::test]
+async fn every_answer_is_as_the_description_says() {
+    let description: Value = serde_json::from_str(include_str!("../docs/openapi.json")).unwrap();
+    let (world, daemon, id) = with_dead_call().await;
+    let order = serde_json::json!({"calls": [id, "default-9.9"], "by": "anna", "why": "a test"}).to_string();
+    let pause = r#"{"account":"default","by":"anna","why":null}"#;
+    let mut asked = BTreeSet::new();
+    for (method, place, body) in [
+        ("get", "/v1/status", ""),
+        ("get", "/v1/calls?state=dead,pending&phone=4568&limit=5", ""),
+        ("get", "/v1/calls", ""),
+        ("get", &format!("/v1/explain?call={id}"), ""),
+        ("post", "/v1/pause", pause),
+        ("get", "/v1/status", ""),
+        ("post", "/v1/resume", pause),
+        ("post", "/v1/drop", order.as_str()),
+        ("get", "/v1/calls?state=expired", ""),
+        ("post", "/v1/retry", order.as_str()),
+        ("get", "/metrics", ""),
+        ("get", "/healthz", ""),
+        ("get", "/readyz", ""),
+    ] {
+        let answer = world.ask(&method.to_uppercase(), place, body).await;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{place}: {answer}");
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        let path = place.split('?').next().unwrap();
+        let content = &description["paths"][path][method]["responses"]["200"]["content"];
+        if let Some(json) = content.get("application/json") {
+            let value: Value = serde_json::from_str(body).unwrap();
+            assert_eq!(
+                schema::faults(&description, &json["schema"], &value, place),
+                Vec::<String>::new(),
+                "{value}"
+            );
+        } else {
+            assert!(content.get("text/plain").is_some(), "{method} {path} is not described");
+        }
+        asked.insert(path.to_owned());
+    }
+    daemon.stopped().await;
+    let described: BTreeSet<String> = description["paths"].as_object().unwrap().keys().cloned().collect();
+    assert_eq!(asked, described);
+    let source = include_str!("../src/daemon/admin.rs");
+    let routes = source.split(".route(").skip(1).filter_map(|rest| rest.split('"').nth(1));
+    let routes: BTreeSet<String> = routes.map(str::to_owned).collect();
+    assert_eq!(routes, described, "every route is described");
 }
 
 #[tokio::test]

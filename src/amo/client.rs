@@ -154,6 +154,11 @@ impl Client {
         Ok(Self { line: Arc::new(open(settings, pace, clock)?), keeper: keeper.into() })
     }
 
+    /// Until when the token works, where only a person can renew it and it says so.
+    pub fn token_ends_at(&self) -> Option<HostTime> {
+        self.keeper.ends_at()
+    }
+
     /// What has to run beside the requests of this account, if anything.
     pub fn tending(&self) -> Option<Tending> {
         self.keeper.tending(&self.line)

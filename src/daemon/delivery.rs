@@ -35,10 +35,21 @@ pub struct Delivery {
     pub rules: BTreeMap<AccountId, watch::Sender<Arc<Rules>>>,
     /// Where each account stands.
     pub standings: BTreeMap<AccountId, watch::Receiver<Standing>>,
+    /// Who knows until when the account's token works.
+    clients: BTreeMap<AccountId, Arc<Client>>,
     /// Links that were added to notes later, or given up.
     pub late_links: BTreeMap<AccountId, watch::Receiver<LateLinks>>,
     finder: Finder,
     stop: CancellationToken,
+}
+
+/// What is seen of one account.
+#[derive(Clone, Debug)]
+pub struct WatchedAccount {
+    pub standing: watch::Receiver<Standing>,
+    pub address: Option<String>,
+    /// Knows until when the token works.
+    pub client: Option<Arc<Client>>,
 }
 
 impl Delivery {
@@ -56,6 +67,7 @@ impl Delivery {
             tasks: JoinSet::new(),
             rules: BTreeMap::new(),
             standings: BTreeMap::new(),
+            clients: BTreeMap::new(),
             late_links: BTreeMap::new(),
             finder: Finder::default(),
             stop: CancellationToken::new(),
@@ -72,16 +84,14 @@ impl Delivery {
         Ok(delivery)
     }
 
-    /// Where each account stands, and its address.
-    pub fn watched(
-        &self,
-        policy: &Policy,
-    ) -> BTreeMap<AccountId, (watch::Receiver<Standing>, Option<String>)> {
-        let address = |name| policy.account(name)?.base_url.as_ref().map(ToString::to_string);
-        self.standings
-            .iter()
-            .map(|(name, standing)| (name.clone(), (standing.clone(), address(name))))
-            .collect()
+    /// What is seen of each account.
+    pub fn watched(&self, policy: &Policy) -> BTreeMap<AccountId, WatchedAccount> {
+        let address = |name: &AccountId| policy.account(name)?.base_url.as_ref().map(ToString::to_string);
+        let watched = |(name, standing): (&AccountId, &watch::Receiver<Standing>)| {
+            let client = self.clients.get(name).cloned();
+            (name.clone(), WatchedAccount { standing: standing.clone(), address: address(name), client })
+        };
+        self.standings.iter().map(watched).collect()
     }
 
     fn add(
@@ -96,12 +106,14 @@ impl Delivery {
         let (standing, standing_reader) = watch::channel(Standing::Starting);
         let (links, links_reader) = watch::channel(LateLinks::default());
         let tending = client.tending();
+        let client = Arc::new(client);
+        self.clients.insert(account.clone(), Arc::clone(&client));
         let arrivals = Arc::new(Notify::new());
         tokio::spawn(announce(store.news(), Arc::clone(&arrivals)));
         let task = Task {
             account: account.clone(),
             outbox: Outlet(store.clone()),
-            client: Arc::new(client),
+            client,
             clock: CLOCK,
             rules: rules_reader,
             offsets,

@@ -11,12 +11,12 @@ use tokio::time::timeout;
 
 use crate::call::id::{AccountId, PbxName};
 use crate::clock;
+use crate::daemon::delivery::WatchedAccount;
 use crate::intake::task::Link;
 use crate::intake::task::pulse::Pulse;
 use crate::ops::status::{
     AccountStatus, LinkStatus, OutboxStatus, PbxStatus, Status, StoreStatus, VERSION, problem,
 };
-use crate::outbox::courier::standing::Standing;
 use crate::outbox::store::handle::Handle;
 use crate::outbox::store::person::Overall;
 use crate::outbox::store::space;
@@ -30,8 +30,7 @@ const STORE_MAX: Duration = Duration::from_secs(2);
 pub struct Overview {
     pub started_at: HostTime,
     pub pbxs: Vec<Watched>,
-    /// Where each account stands, and its address.
-    pub accounts: BTreeMap<AccountId, (watch::Receiver<Standing>, Option<String>)>,
+    pub accounts: BTreeMap<AccountId, WatchedAccount>,
     /// How far this host's clock is ahead of each PBX's, in microseconds.
     pub offsets: watch::Receiver<Arc<BTreeMap<PbxName, i64>>>,
     pub store: Handle,
@@ -90,7 +89,7 @@ impl Overview {
     }
 
     fn account(&self, name: &AccountId, known: Option<&Overall>) -> AccountStatus {
-        let (standing, address) = &self.accounts[name];
+        let WatchedAccount { standing, address, client } = &self.accounts[name];
         let waiting = known.and_then(|known| known.waiting.iter().find(|waiting| waiting.account == *name));
         AccountStatus {
             name: name.clone(),
@@ -98,6 +97,7 @@ impl Overview {
             standing: standing.borrow().clone(),
             waiting: waiting.map(|waiting| waiting.by_phase.clone()).unwrap_or_default(),
             oldest_at: waiting.and_then(|waiting| waiting.oldest),
+            token_ends_at: client.as_ref().and_then(|client| client.token_ends_at()),
             paused: known.and_then(|known| known.pauses.get(name).cloned()),
         }
     }

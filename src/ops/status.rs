@@ -81,6 +81,9 @@ pub struct AccountStatus {
     /// When the oldest of those that wait for nothing but amoCRM came: parked ones wait for a person.
     #[serde(with = "utc::maybe")]
     pub oldest_at: Option<HostTime>,
+    /// Until when the token works, where only a person can renew it.
+    #[serde(with = "utc::maybe")]
+    pub token_ends_at: Option<HostTime>,
     /// A person has stopped delivery.
     pub paused: Option<Pause>,
 }

@@ -8,7 +8,7 @@ use crate::amo::client::granter::Granter;
 use crate::amo::client::line::{Line, lock};
 use crate::amo::client::tending::Tending;
 use crate::amo::client::{Failure, Renewal, TokenSource};
-use crate::amo::token::{Life, TOKEN_MAX, Token};
+use crate::amo::token::{Life, TOKEN_MAX, Token, oauth};
 use crate::time::HostTime;
 
 /// The token of one account.
@@ -51,6 +51,15 @@ impl TokenKeeper {
         match &self.0 {
             Kind::LongLived { source, life } => long_lived(source, life).await,
             Kind::Granted(granter) => granter.token(line).await,
+        }
+    }
+
+    /// Until when a token works that only a person can renew, as far as it says; `None` where amoCRM
+    /// renews it.
+    pub(super) fn ends_at(&self) -> Option<HostTime> {
+        match &self.0 {
+            Kind::LongLived { life, .. } => oauth::claims(lock(life).token()?).expires_at,
+            Kind::Granted(_) => None,
         }
     }
 

@@ -73,6 +73,13 @@ fn accounts(page: &mut Page, status: &Status) {
     for account in &status.accounts {
         page.row("account_paused", &[("account", account.name.as_str())], u8::from(account.paused.is_some()));
     }
+    page.head("account_token_seconds", "gauge", "How long the token works that only a person can renew");
+    for account in &status.accounts {
+        if let Some(ends) = account.token_ends_at {
+            let left = ends.since(status.now).as_secs();
+            page.row("account_token_seconds", &[("account", account.name.as_str())], left);
+        }
+    }
     page.head("account_waiting", "gauge", "Waiting calls of the account by state");
     for account in &status.accounts {
         for (phase, count) in &account.waiting {

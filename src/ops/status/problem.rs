@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::call::id::{AccountId, PbxName};
+use crate::ops::status::page::span;
 use crate::ops::status::{AccountStatus, LinkStatus, PbxStatus, Status};
 use crate::ops::words::{Language, remedy};
 use crate::outbox::courier::standing::{Hold, Standing};
@@ -64,6 +65,11 @@ pub enum Problem {
     Dead {
         calls: u64,
     },
+    /// Nothing is delivered after that, and only a person can renew the token.
+    TokenEnds {
+        account: AccountId,
+        hours: u64,
+    },
     /// A person has stopped delivery.
     Paused {
         account: AccountId,
@@ -91,6 +97,9 @@ const LAG_MAX_MS: i64 = 10_000;
 /// A call that waits longer calls a person, whatever it waits for.
 const OLD: Duration = Duration::from_mins(15);
 
+/// A person has so long to make another token.
+const TOKEN_LEFT: Duration = Duration::from_hours(14 * 24);
+
 /// How long a connection may take after a start.
 const CONNECTING_MAX: Duration = Duration::from_secs(30);
 
@@ -109,6 +118,7 @@ pub fn problems(status: &Status) -> Vec<Problem> {
     }
     for account in &status.accounts {
         found.extend(of_account(account, status.now));
+        found.extend(of_token(account, status.now));
     }
     let dead = status.outbox.by_state.get(&Phase::Dead).copied().filter(|calls| *calls > 0);
     found.extend(dead.map(|calls| Problem::Dead { calls }));
@@ -154,6 +164,13 @@ fn of_account(account: &AccountStatus, now: HostTime) -> Option<Problem> {
     Some(Problem::Old { account: name, minutes: age.as_secs() / 60 })
 }
 
+/// One that has ended is refused, and told as such.
+fn of_token(account: &AccountStatus, now: HostTime) -> Option<Problem> {
+    let left = account.token_ends_at.filter(|at| *at > now)?.since(now);
+    let hours = left.as_secs() / 3600;
+    (left < TOKEN_LEFT).then(|| Problem::TokenEnds { account: account.name.clone(), hours })
+}
+
 impl Problem {
     pub fn severity(&self) -> Severity {
         match self {
@@ -169,6 +186,7 @@ impl Problem {
             | Self::Lag { .. }
             | Self::AccountTroubled { .. }
             | Self::Dead { .. }
+            | Self::TokenEnds { .. }
             | Self::Paused { .. } => Severity::Warning,
         }
     }
@@ -225,12 +243,12 @@ impl Problem {
                 format!("{calls} calls cannot be delivered and wait for a person"),
                 format!("не могут быть доставлены и ждут человека, звонков: {calls}"),
             ),
+            Self::TokenEnds { account, hours } => language.pick(
+                format!("the token of account {account} ends in {}", span(hours * 3600, language)),
+                format!("токен аккаунта {account} истекает через {}", span(hours * 3600, language)),
+            ),
             Self::Paused { account, minutes, by, why } => {
-                let why = why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
-                language.pick(
-                    format!("delivery to account {account} was paused by {by} {minutes} min ago{why}"),
-                    format!("доставку в аккаунт {account} {minutes} мин назад остановил {by}{why}"),
-                )
+                paused(account, *minutes, by, why.as_deref(), language)
             }
         }
     }
@@ -274,6 +292,11 @@ impl Problem {
                 "nothing, if it passes: calls wait on the disk and are sent later; else see the network, proxy and base-url".to_owned(),
                 "ничего, если пройдёт: звонки ждут на диске и уйдут позже; иначе проверьте сеть, proxy и base-url".to_owned(),
             ),
+            Self::TokenEnds { .. } => language.pick(
+                "make a new long-lived token in the integration's keys and scopes, put it into token-file, restart".to_owned(),
+                "создайте новый долгосрочный токен в ключах и доступах интеграции, положите в token-file, перезапустите"
+                    .to_owned(),
+            ),
             Self::Paused { account, .. } => language.pick(
                 format!("when the reason is gone: ami2amo resume --account {account}"),
                 format!("когда причина исчезнет: ami2amo resume --account {account}"),
@@ -288,6 +311,15 @@ impl Problem {
             ),
         }
     }
+}
+
+fn paused(account: &AccountId, minutes: u64, by: &str, why: Option<&str>, language: Language) -> String {
+    let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+    let ago = span(minutes * 60, language);
+    language.pick(
+        format!("delivery to account {account} was paused by {by} {ago} ago{why}"),
+        format!("доставку в аккаунт {account} {ago} назад остановил {by}{why}"),
+    )
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ fn well() -> Status {
             standing: Standing::Delivering,
             waiting: [(Phase::Parked, 1)].into(),
             oldest_at: None,
+            token_ends_at: None,
             paused: None,
         }],
         outbox: OutboxStatus {
@@ -124,6 +125,11 @@ fn every_trouble_is_told_with_what_to_do() {
     check(|s| s.accounts[0].oldest_at = Some(old), &[Problem::Old { account, minutes: 20 }]);
     let dead = |s: &mut Status| s.outbox.by_state.extend([(Phase::Dead, 2)]);
     check(dead, &[Problem::Dead { calls: 2 }]);
+    let soon = since.after(Duration::from_hours(49));
+    let ends = Problem::TokenEnds { account: AccountId::default(), hours: 49 };
+    check(|s| s.accounts[0].token_ends_at = Some(soon), &[ends]);
+    check(|s| s.accounts[0].token_ends_at = Some(since.after(Duration::from_hours(24 * 15))), &[]);
+    check(|s| s.accounts[0].token_ends_at = Some(old), &[]);
     let pause = || Pause {
         at: since.before(Duration::from_mins(9)),
         by: "anna".to_owned(),
