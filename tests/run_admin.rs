@@ -2,7 +2,8 @@
 //! Asterisk in front, a strict amoCRM behind.
 
 use std::collections::BTreeSet;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
 
 use ami2amo::clock;
 use serde_json::Value;
@@ -282,6 +283,34 @@ async fn without_a_daemon_the_store_itself_is_asked_and_that_is_said() {
     let daemon = world.host.start();
     world.delivered(1).await;
     daemon.stopped().await;
+}
+
+/// Every file below a folder, and the folder.
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let within = |path: PathBuf| if path.is_dir() { files_below(&path) } else { vec![path] };
+    entries.flat_map(within).chain([folder.to_owned()]).collect()
+}
+
+#[tokio::test]
+async fn what_root_does_to_the_store_of_another_user_stays_that_user_s() {
+    const OWNER: u32 = 64_321;
+    let (world, daemon, id) = with_dead_call().await;
+    daemon.stopped().await;
+    let store = world.host.path("store");
+    for file in files_below(&store) {
+        if std::os::unix::fs::chown(&file, Some(OWNER), Some(OWNER)).is_err() {
+            println!("this user may give no file away: nothing is tried");
+            return;
+        }
+    }
+    let dropped = world.run_words(&["queue", "drop", &id, "--why", "a test"]).await;
+    assert_eq!(dropped.code, 0, "{}", dropped.err);
+    assert!(world.run("history").await.out.contains("expired"));
+    for file in files_below(&store) {
+        let owner = std::fs::metadata(&file).unwrap().uid();
+        assert_eq!(owner, OWNER, "{}", file.display());
+    }
 }
 
 #[tokio::test]
