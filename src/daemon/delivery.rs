@@ -17,7 +17,7 @@ use crate::amo::settings::{BaseUrl, PER_SECOND_MAX, Settings};
 use crate::call::id::{AccountId, PbxName};
 use crate::clock;
 use crate::config::Policy;
-use crate::daemon::outlet::Outlet;
+use crate::daemon::outlet::{Lately, Outlet};
 use crate::daemon::tokens;
 use crate::outbox::courier::Rules;
 use crate::outbox::courier::sound::LateLinks;
@@ -35,8 +35,8 @@ pub struct Delivery {
     pub rules: BTreeMap<AccountId, watch::Sender<Arc<Rules>>>,
     /// Where each account stands.
     pub standings: BTreeMap<AccountId, watch::Receiver<Standing>>,
-    /// Who knows until when the account's token works.
-    clients: BTreeMap<AccountId, Arc<Client>>,
+    /// What else is seen of each account.
+    seen: BTreeMap<AccountId, Seen>,
     /// Links that were added to notes later, or given up.
     pub late_links: BTreeMap<AccountId, watch::Receiver<LateLinks>>,
     finder: Finder,
@@ -48,8 +48,15 @@ pub struct Delivery {
 pub struct WatchedAccount {
     pub standing: watch::Receiver<Standing>,
     pub address: Option<String>,
+    pub seen: Option<Seen>,
+}
+
+/// What else is seen of one.
+#[derive(Clone, Debug)]
+pub struct Seen {
     /// Knows until when the token works.
-    pub client: Option<Arc<Client>>,
+    pub client: Arc<Client>,
+    pub lately: watch::Receiver<Lately>,
 }
 
 impl Delivery {
@@ -67,7 +74,7 @@ impl Delivery {
             tasks: JoinSet::new(),
             rules: BTreeMap::new(),
             standings: BTreeMap::new(),
-            clients: BTreeMap::new(),
+            seen: BTreeMap::new(),
             late_links: BTreeMap::new(),
             finder: Finder::default(),
             stop: CancellationToken::new(),
@@ -88,8 +95,8 @@ impl Delivery {
     pub fn watched(&self, policy: &Policy) -> BTreeMap<AccountId, WatchedAccount> {
         let address = |name: &AccountId| policy.account(name)?.base_url.as_ref().map(ToString::to_string);
         let watched = |(name, standing): (&AccountId, &watch::Receiver<Standing>)| {
-            let client = self.clients.get(name).cloned();
-            (name.clone(), WatchedAccount { standing: standing.clone(), address: address(name), client })
+            let seen = self.seen.get(name).cloned();
+            (name.clone(), WatchedAccount { standing: standing.clone(), address: address(name), seen })
         };
         self.standings.iter().map(watched).collect()
     }
@@ -107,12 +114,13 @@ impl Delivery {
         let (links, links_reader) = watch::channel(LateLinks::default());
         let tending = client.tending();
         let client = Arc::new(client);
-        self.clients.insert(account.clone(), Arc::clone(&client));
+        let (lately, lately_reader) = watch::channel(Lately::default());
+        self.seen.insert(account.clone(), Seen { client: Arc::clone(&client), lately: lately_reader });
         let arrivals = Arc::new(Notify::new());
         tokio::spawn(announce(store.news(), Arc::clone(&arrivals)));
         let task = Task {
             account: account.clone(),
-            outbox: Outlet(store.clone()),
+            outbox: Outlet::new(store.clone(), lately),
             client,
             clock: CLOCK,
             rules: rules_reader,

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tracing::{error, warn};
 
 use crate::call::id::{AccountId, PbxName};
@@ -11,11 +12,12 @@ use crate::call::record::{CallRecord, FinishedCall};
 use crate::clock;
 use crate::intake::task::{Kept, Sink};
 use crate::ops::sides::Doubts;
+use crate::ops::status::Mishap;
 use crate::outbox::callback;
 use crate::outbox::courier::effect::TaskRow;
 use crate::outbox::courier::task::Outbox;
 use crate::outbox::parcel::Parcel;
-use crate::outbox::queue::{BatchId, Error, Item, Seq, Settlement};
+use crate::outbox::queue::{BatchId, Error, Item, Seq, Settlement, State};
 use crate::outbox::store::Shelf;
 use crate::outbox::store::handle::{Handle, Receipt, Refused};
 use crate::time::HostTime;
@@ -36,7 +38,18 @@ pub struct Door {
 /// The store as the courier asks it. While a person has stopped delivery to an account, no call of it is
 /// given out; what is under way is settled all the same, and what is unknown looked up.
 #[derive(Clone, Debug)]
-pub struct Outlet(pub Handle);
+pub struct Outlet {
+    store: Handle,
+    /// What became of calls lately, for whoever watches.
+    lately: watch::Sender<Lately>,
+}
+
+/// The last delivery to an account and the last that failed, since the start.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Lately {
+    pub sent_at: Option<HostTime>,
+    pub error: Option<Mishap>,
+}
 
 /// Calls of one PBX that the store may have before it: eight groups. What is more waits in the PBX's own
 /// backlog, so that a PBX which floods the store keeps nobody else's calls waiting behind its own, and
@@ -114,58 +127,117 @@ impl Sink for Door {
     }
 }
 
+impl Outlet {
+    pub fn new(store: Handle, lately: watch::Sender<Lately>) -> Self {
+        Self { store, lately }
+    }
+}
+
+impl Lately {
+    /// Takes in what became of calls at `now`; whether that says anything.
+    fn take(&mut self, settlements: &[Settlement], now: HostTime) -> bool {
+        let before = self.clone();
+        for settlement in settlements {
+            match &settlement.state {
+                State::Sent { .. } | State::Unsorted { .. } => self.sent_at = Some(now),
+                State::Pending | State::Unknown { .. } | State::Parked { .. } => {
+                    let words = settlement.last_error.clone().filter(|_| settlement.attempted);
+                    self.error = words.map(|words| Mishap { at: now, words }).or(self.error.take());
+                }
+                State::Dead { reason, .. } => self.error = Some(Mishap { at: now, words: reason.clone() }),
+                State::Sending { .. } | State::Skipped { .. } | State::Expired { .. } => {}
+            }
+        }
+        *self != before
+    }
+}
+
 impl Outbox for Outlet {
     async fn adopt(&self, account: &AccountId, now: HostTime) -> Result<u64, Error> {
-        self.0.adopt(account, now).await
+        self.store.adopt(account, now).await
     }
 
     async fn unknown(&self, account: &AccountId, limit: usize, now: HostTime) -> Result<Vec<Item>, Error> {
-        self.0.unknown(account, limit, now).await
+        self.store.unknown(account, limit, now).await
     }
 
     async fn lease(&self, account: &AccountId, limit: usize, now: HostTime) -> Result<Vec<Item>, Error> {
-        if self.0.is_paused(account).await? {
+        if self.store.is_paused(account).await? {
             return Ok(Vec::new());
         }
-        self.0.lease(account, limit, now).await
+        self.store.lease(account, limit, now).await
     }
 
     async fn owing(&self, account: &AccountId, limit: usize, now: HostTime) -> Result<Vec<Item>, Error> {
-        if self.0.is_paused(account).await? {
+        if self.store.is_paused(account).await? {
             return Ok(Vec::new());
         }
-        self.0.owing(account, limit, now).await
+        self.store.owing(account, limit, now).await
     }
 
     async fn next_due(&self, account: &AccountId) -> Result<Option<HostTime>, Error> {
-        if self.0.is_paused(account).await? {
+        if self.store.is_paused(account).await? {
             return Ok(None); // the end of the pause is news, and wakes the courier
         }
-        self.0.next_due(account).await
+        self.store.next_due(account).await
     }
 
     async fn intend(&self, calls: Vec<Seq>, now: HostTime) -> Result<BatchId, Error> {
-        self.0.intend(&calls, now).await
+        self.store.intend(&calls, now).await
     }
 
     async fn settle(&self, settlements: Vec<Settlement>, now: HostTime) -> Result<(), Error> {
-        self.0.settle(settlements, now).await
+        let lately = settlements.clone();
+        self.store.settle(settlements, now).await?;
+        self.lately.send_if_modified(|known| known.take(&lately, now));
+        Ok(())
     }
 
     async fn recall(&self, account: &AccountId) -> Result<Option<Vec<u8>>, Error> {
-        self.0.get(Shelf::Manners, account.as_str()).await
+        self.store.get(Shelf::Manners, account.as_str()).await
     }
 
     async fn tasks(&self, account: &AccountId) -> Result<Vec<(String, Vec<u8>)>, Error> {
-        self.0.list(Shelf::Tasks, &callback::key(account, "")).await
+        self.store.list(Shelf::Tasks, &callback::key(account, "")).await
     }
 
     async fn keep_tasks(&self, rows: Vec<TaskRow>) -> Result<(), Error> {
         let values = rows.into_iter().map(|TaskRow { key, value }| (key, value)).collect();
-        self.0.put_all(Shelf::Tasks, values).await
+        self.store.put_all(Shelf::Tasks, values).await
     }
 
     async fn remember(&self, account: &AccountId, manner: Vec<u8>) -> Result<(), Error> {
-        self.0.put(Shelf::Manners, account.as_str(), manner).await
+        self.store.put(Shelf::Manners, account.as_str(), manner).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outbox::errand::Errand;
+
+    fn settlement(state: State, last_error: Option<&str>) -> Settlement {
+        Settlement {
+            seq: Seq(1),
+            state,
+            next_at: HostTime::default(),
+            last_error: last_error.map(str::to_owned),
+            attempted: true,
+            errand: Errand::default(),
+        }
+    }
+
+    #[test]
+    fn the_last_delivery_and_the_last_failure_are_known() {
+        let at = HostTime::from_micros;
+        let mut lately = Lately::default();
+        assert!(!lately.take(&[settlement(State::Pending, None)], at(1)));
+        assert!(lately.take(&[settlement(State::Pending, Some("502"))], at(2)));
+        let sent = State::Sent { note_id: None, entity: None, at: at(3) };
+        assert!(lately.take(&[settlement(sent, None)], at(3)));
+        let error = |at, words: &str| Some(Mishap { at, words: words.to_owned() });
+        assert_eq!(lately, Lately { sent_at: Some(at(3)), error: error(at(2), "502") });
+        lately.take(&[settlement(State::Dead { reason: "no user".to_owned(), at: at(4) }, None)], at(4));
+        assert_eq!(lately, Lately { sent_at: Some(at(3)), error: error(at(4), "no user") });
     }
 }

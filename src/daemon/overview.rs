@@ -89,7 +89,8 @@ impl Overview {
     }
 
     fn account(&self, name: &AccountId, known: Option<&Overall>) -> AccountStatus {
-        let WatchedAccount { standing, address, client } = &self.accounts[name];
+        let WatchedAccount { standing, address, seen } = &self.accounts[name];
+        let lately = seen.as_ref().map(|seen| seen.lately.borrow().clone()).unwrap_or_default();
         let waiting = known.and_then(|known| known.waiting.iter().find(|waiting| waiting.account == *name));
         AccountStatus {
             name: name.clone(),
@@ -97,7 +98,9 @@ impl Overview {
             standing: standing.borrow().clone(),
             waiting: waiting.map(|waiting| waiting.by_phase.clone()).unwrap_or_default(),
             oldest_at: waiting.and_then(|waiting| waiting.oldest),
-            token_ends_at: client.as_ref().and_then(|client| client.token_ends_at()),
+            last_sent_at: lately.sent_at,
+            last_error: lately.error,
+            token_ends_at: seen.as_ref().and_then(|seen| seen.client.token_ends_at()),
             paused: known.and_then(|known| known.pauses.get(name).cloned()),
         }
     }

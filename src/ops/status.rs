@@ -81,11 +81,24 @@ pub struct AccountStatus {
     /// When the oldest of those that wait for nothing but amoCRM came: parked ones wait for a person.
     #[serde(with = "utc::maybe")]
     pub oldest_at: Option<HostTime>,
+    /// When a call was last delivered, since the start.
+    #[serde(with = "utc::maybe")]
+    pub last_sent_at: Option<HostTime>,
+    /// Why one was not, the last time since the start.
+    pub last_error: Option<Mishap>,
     /// Until when the token works, where only a person can renew it.
     #[serde(with = "utc::maybe")]
     pub token_ends_at: Option<HostTime>,
     /// A person has stopped delivery.
     pub paused: Option<Pause>,
+}
+
+/// What went wrong, and when.
+#[derive(Clone, Debug, Eq, PartialEq, Deserialize, Serialize)]
+pub struct Mishap {
+    #[serde(with = "utc")]
+    pub at: HostTime,
+    pub words: String,
 }
 
 /// The ledger: ended = sent + unsorted + skipped + expired + dead + waiting + unaccounted.

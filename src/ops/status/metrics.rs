@@ -73,6 +73,11 @@ fn accounts(page: &mut Page, status: &Status) {
     for account in &status.accounts {
         page.row("account_paused", &[("account", account.name.as_str())], u8::from(account.paused.is_some()));
     }
+    page.head("account_last_sent_seconds", "gauge", "Since a call was last delivered to the account");
+    for account in status.accounts.iter().filter(|account| account.last_sent_at.is_some()) {
+        let age = age(account.last_sent_at, status.now);
+        page.row("account_last_sent_seconds", &[("account", account.name.as_str())], age);
+    }
     page.head("account_token_seconds", "gauge", "How long the token works that only a person can renew");
     for account in &status.accounts {
         if let Some(ends) = account.token_ends_at {

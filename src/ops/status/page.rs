@@ -72,11 +72,8 @@ fn of_pbx(pbx: &PbxStatus, now: HostTime, language: Language) -> Vec<Cell> {
         LinkStatus::Down { .. } => (Style::Bad, language.pick("down", "нет").to_owned()),
         LinkStatus::NotRead => (Style::Bad, language.pick("not read", "не читается").to_owned()),
     };
-    let ago = pbx.last_event_at.map(|at| span(now.since(at).as_secs(), language));
-    let mut last = ago.map_or_else(
-        || language.pick("none yet", "не было").to_owned(),
-        |ago| language.pick(format!("{ago} ago"), format!("{ago} назад")),
-    );
+    let none = || language.pick("none yet", "не было").to_owned();
+    let mut last = pbx.last_event_at.map_or_else(none, |at| ago(at, now, language));
     if let Some(lag) = pbx.lag_ms.filter(|lag| *lag >= LATE_MS) {
         last += &language.pick(format!(", {} s late", lag / 1000), format!(", опоздало на {} с", lag / 1000));
     }
@@ -92,11 +89,25 @@ fn of_pbx(pbx: &PbxStatus, now: HostTime, language: Language) -> Vec<Cell> {
 
 fn accounts(status: &Status, language: Language) -> Vec<Line> {
     let names = language.pick(
-        ["amoCRM", "delivery", "waiting", "oldest", "address"],
-        ["amoCRM", "доставка", "ждут", "старейший", "адрес"],
+        ["amoCRM", "delivery", "last sent", "waiting", "oldest", "address"],
+        ["amoCRM", "доставка", "последняя", "ждут", "старейший", "адрес"],
     );
     let rows = status.accounts.iter().map(|account| of_account(account, status.now, language));
-    table(&std::iter::once(heading(names)).chain(rows).collect::<Vec<_>>(), WIDTH)
+    let mut lines = table(&std::iter::once(heading(names)).chain(rows).collect::<Vec<_>>(), WIDTH);
+    lines.extend(status.accounts.iter().filter_map(|account| last_error(account, status.now, language)));
+    lines
+}
+
+/// What went wrong last, if nothing went well after it.
+fn last_error(account: &AccountStatus, now: HostTime, language: Language) -> Option<Line> {
+    let error = account.last_error.as_ref().filter(|error| account.last_sent_at < Some(error.at))?;
+    let (name, ago, words) = (&account.name, ago(error.at, now, language), clean(&error.words));
+    Some(Line::new(Style::Waiting, format!("  {name}: {ago}: {words}")))
+}
+
+fn ago(at: HostTime, now: HostTime, language: Language) -> String {
+    let span = span(now.since(at).as_secs(), language);
+    language.pick(format!("{span} ago"), format!("{span} назад"))
 }
 
 fn of_account(account: &AccountStatus, now: HostTime, language: Language) -> Vec<Cell> {
@@ -122,6 +133,7 @@ fn of_account(account: &AccountStatus, now: HostTime, language: Language) -> Vec
     vec![
         (Style::Plain, account.name.to_string()),
         (style, text),
+        (Style::Plain, account.last_sent_at.map_or_else(|| "-".to_owned(), |at| ago(at, now, language))),
         (Style::Plain, if waiting.is_empty() { "-".to_owned() } else { waiting.join(", ") }),
         (Style::Plain, account.oldest_at.map_or_else(|| "-".to_owned(), since)),
         (Style::Faint, account.address.clone().unwrap_or_default()),

@@ -1,6 +1,6 @@
 use super::*;
 use crate::ops::screen::WIDTH;
-use crate::ops::status::{OutboxStatus, StoreStatus, VERSION, page};
+use crate::ops::status::{Mishap, OutboxStatus, StoreStatus, VERSION, page};
 
 /// A daemon with which all is well, an hour old.
 fn well() -> Status {
@@ -27,6 +27,8 @@ fn well() -> Status {
             standing: Standing::Delivering,
             waiting: [(Phase::Parked, 1)].into(),
             oldest_at: None,
+            last_sent_at: Some(now.before(Duration::from_secs(5))),
+            last_error: None,
             token_ends_at: None,
             paused: None,
         }],
@@ -59,8 +61,8 @@ fn a_daemon_with_which_all_is_well_says_so() {
     PBX      connection            calls now  ended  in memory  last event
     default  up, Asterisk 22.10.1  2          10     0          3 s ago
 
-    amoCRM   delivery    waiting   oldest  address
-    default  delivering  1 parked  -       https://example.amocrm.ru
+    amoCRM   delivery    last sent  waiting   oldest  address
+    default  delivering  5 s ago    1 parked  -       https://example.amocrm.ru
 
     calls: 10 ended = 9 sent + 1 parked
     store /var/lib/ami2amo: open, 512 KiB; 1024 MiB free
@@ -158,6 +160,17 @@ fn the_worst_comes_first_and_a_store_that_fails_is_not_ready() {
     let places = ["are nowhere", "takes no calls, they wait", "make room", "not read: the store"]
         .map(|part| text.find(part));
     assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{places:?} {text}");
+}
+
+#[test]
+fn the_last_failure_is_told_while_nothing_went_well_after_it() {
+    let mut status = well();
+    let minutes = |count| well().now.before(Duration::from_mins(count));
+    status.accounts[0].last_error = Some(Mishap { at: minutes(3), words: "502 Bad Gateway".to_owned() });
+    status.accounts[0].last_sent_at = None;
+    assert!(text(status.clone(), Language::En).contains("\n  default: 3 min ago: 502 Bad Gateway\n"));
+    status.accounts[0].last_sent_at = Some(minutes(2));
+    assert!(!text(status, Language::En).contains("502"));
 }
 
 #[test]
