@@ -15,7 +15,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 use tracing::{error, info, warn};
@@ -25,21 +24,17 @@ use crate::call::policy::Policy;
 use crate::clock;
 use crate::config::{Cdr, Pbx};
 use crate::daemon::gaps::search::Search;
+use crate::daemon::gaps::waiting::{GapsV1, Now, Waiting};
 use crate::intake::gap::Gap;
 use crate::outbox::store::Shelf;
 use crate::outbox::store::handle::Handle;
-use crate::time::{MonoTime, PbxTime, micros};
+use crate::time::PbxTime;
 
 mod search;
+mod waiting;
 
 /// Gaps of one PBX that wait for their turn; a connection that is lost more often is no gap but the rule.
 pub const WAITING_MAX: usize = 64;
-
-/// Pauses before the tries to find a gap's calls: 5 s, 1, 5 and 15 minutes after its end. Records are
-/// written when a call ends, in batches of `cdr.conf` after five minutes, and into databases that are away
-/// when they come back.
-const PAUSES: [Duration; 4] =
-    [Duration::from_secs(5), Duration::from_secs(55), Duration::from_mins(4), Duration::from_mins(10)];
 
 /// How long a call that a gap cut short is held back: the first two tries are over then.
 pub const HOLD: Duration = Duration::from_secs(90);
@@ -62,33 +57,6 @@ pub struct GapRepair {
     searched: BTreeMap<Id, Gap>,
     /// Gaps since the start, without and with a source.
     count: u64,
-}
-
-/// A gap whose calls are to be looked for, once more.
-struct Waiting {
-    gap: Gap,
-    tries: usize,
-    due: MonoTime,
-    /// Calls that were found so far.
-    added: usize,
-}
-
-/// What is kept of the gaps that wait.
-#[derive(Deserialize, Serialize)]
-struct GapsV1 {
-    v: u32,
-    gaps: Vec<KeptGap>,
-}
-
-#[derive(Deserialize, Serialize)]
-struct KeptGap {
-    pbx: PbxName,
-    #[serde(with = "micros")]
-    from: PbxTime,
-    #[serde(with = "micros")]
-    to: PbxTime,
-    #[serde(default)]
-    tries: usize,
 }
 
 impl GapRepair {
@@ -157,7 +125,7 @@ impl GapRepair {
             let oldest = self.waiting.remove(oldest).gap;
             error!(pbx = %oldest.pbx, from = %oldest.from, to = %oldest.to, "too many gaps wait: this one is not looked at any more; ami2amo repair does it");
         }
-        self.waiting.push(Waiting { gap, tries: 0, due: clock::mono().after(PAUSES[0]), added: 0 });
+        self.waiting.push(Waiting::new(gap, now()));
         self.keep().await;
     }
 
@@ -193,11 +161,9 @@ impl GapRepair {
         // It may have made room for newer ones meanwhile.
         let Some(at) = self.waiting.iter().position(|waiting| waiting.gap == gap) else { return };
         let mut waiting = self.waiting.remove(at);
-        waiting.tries += 1;
-        let is_last = waiting.tries >= PAUSES.len();
-        tell(&mut waiting, outcome, is_last);
-        if !is_last {
-            waiting.due = clock::mono().after(PAUSES[waiting.tries]);
+        let goes_on = waiting.tried(now());
+        tell(&mut waiting, outcome, !goes_on);
+        if goes_on {
             self.waiting.push(waiting);
         }
         self.keep().await;
@@ -215,25 +181,19 @@ impl GapRepair {
                 "gaps that waited at the last end cannot be read: ami2amo repair looks for their calls"
             );
         };
-        for KeptGap { pbx, from, to, tries } in gaps {
-            let tries = tries.min(PAUSES.len() - 1);
-            let due = clock::mono().after(PAUSES[0]);
-            if self.source(&pbx).is_some() {
-                self.waiting.push(Waiting { gap: Gap { pbx, from, to }, tries, due, added: 0 });
+        for kept in gaps {
+            if self.source(&kept.pbx).is_some() {
+                self.waiting.push(Waiting::recalled(kept, now()));
             } else {
+                let (pbx, from, to) = (kept.pbx, kept.from, kept.to);
                 warn!(%pbx, %from, %to, "a gap waited whose PBX has no records any more, or another name: its calls are not looked for; ami2amo repair does it");
             }
         }
     }
 
     async fn keep(&self) {
-        let gaps = self.waiting.iter().map(|Waiting { gap: Gap { pbx, from, to }, tries, .. }| KeptGap {
-            pbx: pbx.clone(),
-            from: *from,
-            to: *to,
-            tries: *tries,
-        });
-        let kept = GapsV1 { v: 1, gaps: gaps.collect() };
+        let now = now();
+        let kept = GapsV1 { v: 1, gaps: self.waiting.iter().map(|waiting| waiting.kept(now)).collect() };
         let done = if kept.gaps.is_empty() {
             self.store.remove(Shelf::Inflight, KEY).await
         } else {
@@ -266,6 +226,10 @@ fn tell(waiting: &mut Waiting, outcome: anyhow::Result<usize>, is_last: bool) {
             warn!(%pbx, %from, %to, "calls that nobody followed cannot be looked for yet: {error:#}; it is tried again");
         }
     }
+}
+
+fn now() -> Now {
+    Now { host: clock::host(), mono: clock::mono() }
 }
 
 fn micros_of(span: Duration) -> i64 {
