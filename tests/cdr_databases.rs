@@ -159,8 +159,10 @@ async fn check_transfer(source: &Source, events: &Events, expected: (u64, &str))
     let known = Known { pbx: &pbx, policy: &policy, endpoints: &[] };
     let newest = source.probe_events(events).await.unwrap().unwrap();
     let from = PbxTime::from_micros(newest.micros() - 60_000_000);
-    let fetched =
-        fetch::calls(source, Some(events), known, Range { from, to: newest.after(ROUNDING) }).await.unwrap();
+    let fetched = fetch::calls(source, Some(events), known, Range { from, to: newest.after(ROUNDING) })
+        .await
+        .whole()
+        .unwrap();
     assert_eq!((fetched.calls.len(), fetched.unread_events.len()), (1, 0));
     let record = &fetched.calls[0].call.record;
     assert_eq!(
@@ -175,8 +177,10 @@ async fn check_transfer(source: &Source, events: &Events, expected: (u64, &str))
     let absent = Events::Table { name: "no_such".to_owned() };
     let told = source.probe_events(&absent).await.unwrap_err().to_string();
     assert!(told.contains("no_such"), "{told}");
-    let fetched =
-        fetch::calls(source, Some(&absent), known, Range { from, to: newest.after(ROUNDING) }).await.unwrap();
+    let fetched = fetch::calls(source, Some(&absent), known, Range { from, to: newest.after(ROUNDING) })
+        .await
+        .whole()
+        .unwrap();
     let unread: Vec<_> = fetched.unread_events.iter().map(ToString::to_string).collect();
     assert!(fetched.calls.len() == 1 && unread[0].contains("no_such"), "{unread:?}");
 }
@@ -188,7 +192,7 @@ async fn calls(source: &Source, from: i64, to: i64) -> Vec<FinishedCall> {
     let known = Known { pbx: &pbx, policy: &policy, endpoints: &[] };
     let range =
         Range { from: PbxTime::from_micros(from * 1_000_000), to: PbxTime::from_micros(to * 1_000_000) };
-    let found = fetch::calls(source, None, known, range).await.unwrap();
+    let found = fetch::calls(source, None, known, range).await.whole().unwrap();
     found.calls.into_iter().map(|call| call.call).collect()
 }
 

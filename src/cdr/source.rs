@@ -102,6 +102,19 @@ pub enum Error {
     TooMany { at: PbxTime },
 }
 
+impl Error {
+    /// Whether it is so whatever time is asked for.
+    pub(super) fn is_lasting(&self) -> bool {
+        match self {
+            Self::File { .. } | Self::EventsFile { .. } | Self::NotBuilt(..) | Self::Column { .. } => true,
+            // A database may end a query because its hour has much.
+            Self::Database { .. } | Self::Patience { .. } | Self::TooManyEvents | Self::TooMany { .. } => {
+                false
+            }
+        }
+    }
+}
+
 /// Longest wait for one reading. An index on the time makes it milliseconds; a table of ten million rows
 /// without one takes some seconds.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -154,7 +154,7 @@ fn fetch(cdr: &Cdr, known: Known<'_>, range: Range) -> anyhow::Result<Fetched> {
     let fetched = runtime.block_on(fetch::calls(&cdr.source, cdr.cel.as_ref(), known, range));
     // A file on a server that is gone is waited for by a thread that nobody can end.
     runtime.shutdown_background();
-    Ok(fetched?)
+    Ok(fetched.whole()?)
 }
 
 fn tell_unread(fetched: &Fetched, language: Language) -> anyhow::Result<()> {

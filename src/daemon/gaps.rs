@@ -21,9 +21,10 @@ use tracing::{error, info, warn};
 
 use crate::call::id::PbxName;
 use crate::call::policy::Policy;
+use crate::cdr::fetch::Failed;
 use crate::clock;
 use crate::config::{Cdr, Pbx};
-use crate::daemon::gaps::search::Search;
+use crate::daemon::gaps::search::{Repaired, Search};
 use crate::daemon::gaps::waiting::{GapsV1, Now, Waiting};
 use crate::intake::gap::Gap;
 use crate::outbox::store::Shelf;
@@ -53,7 +54,7 @@ pub struct GapRepair {
     gaps: mpsc::Receiver<Gap>,
     waiting: Vec<Waiting>,
     /// Searches that run, one of a PBX at most, and the gap of each.
-    searches: JoinSet<anyhow::Result<usize>>,
+    searches: JoinSet<anyhow::Result<Repaired>>,
     searched: BTreeMap<Id, Gap>,
     /// Gaps since the start, without and with a source.
     count: u64,
@@ -152,7 +153,7 @@ impl GapRepair {
         }
     }
 
-    async fn ended(&mut self, ended: Result<(Id, anyhow::Result<usize>), JoinError>) {
+    async fn ended(&mut self, ended: Result<(Id, anyhow::Result<Repaired>), JoinError>) {
         let (id, outcome) = match ended {
             Ok(ended) => ended,
             Err(error) => (error.id(), Err(error.into())),
@@ -206,25 +207,31 @@ impl GapRepair {
     }
 }
 
-fn tell(waiting: &mut Waiting, outcome: anyhow::Result<usize>, is_last: bool) {
+fn tell(waiting: &mut Waiting, outcome: anyhow::Result<Repaired>, is_last: bool) {
     let Gap { pbx, from, to } = &waiting.gap;
-    match outcome {
-        Ok(added) => {
-            waiting.added += added;
-            let (calls, attempt) = (waiting.added, waiting.tries);
-            if added > 0 || waiting.tries == 1 {
-                info!(%pbx, %from, %to, added, attempt, "calls that nobody followed were taken from the PBX's records");
-            }
-            if is_last {
-                info!(%pbx, %from, %to, calls, "the gap is repaired");
-            }
-        }
-        Err(error) if is_last => {
-            error!(%pbx, %from, %to, "calls that nobody followed are missing: {error:#}; once it is mended, ami2amo repair fetches them");
-        }
-        Err(error) => {
-            warn!(%pbx, %from, %to, "calls that nobody followed cannot be looked for yet: {error:#}; it is tried again");
-        }
+    let Repaired { added, failed } = match outcome {
+        Ok(repaired) => repaired,
+        Err(error) => return tell_failure(pbx, *from, *to, &error, is_last),
+    };
+    waiting.added += added;
+    let (calls, attempt) = (waiting.added, waiting.tries);
+    let is_read = !failed.iter().any(|failed| failed.range.from <= *from && failed.range.to >= *to);
+    if added > 0 || waiting.tries == 1 && is_read {
+        info!(%pbx, %from, %to, added, attempt, "calls that nobody followed were taken from the PBX's records");
+    }
+    if is_last && failed.is_empty() {
+        info!(%pbx, %from, %to, calls, "the gap is repaired");
+    }
+    for Failed { range, error } in failed {
+        tell_failure(pbx, range.from, range.to, &error.into(), is_last);
+    }
+}
+
+fn tell_failure(pbx: &PbxName, from: PbxTime, to: PbxTime, error: &anyhow::Error, is_last: bool) {
+    if is_last {
+        error!(%pbx, %from, %to, "calls that nobody followed are missing: {error:#}; once it is mended, ami2amo repair fetches them");
+    } else {
+        warn!(%pbx, %from, %to, "calls that nobody followed cannot be looked for yet: {error:#}; it is tried again");
     }
 }
 
