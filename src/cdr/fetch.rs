@@ -1,15 +1,20 @@
 //! The calls of a stretch of time, hour by hour, so that a long one needs no more memory than a short.
 
-use std::collections::btree_map::Entry;
+use std::collections::btree_map;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::call::id::CallId;
+use crate::call::checkpoint::Value;
+use crate::call::id::{CallId, PbxName};
+use crate::call::policy::Policy;
 use crate::cdr::calls::{self, CdrCall, Known};
+use crate::cdr::cel::entry::Entry;
 use crate::cdr::range::Range;
+use crate::cdr::row::Row;
 use crate::cdr::source::events::{self, Events};
-use crate::cdr::source::{Error, Source, Unread};
+use crate::cdr::source::{Error, Source, Unread, aside};
 use crate::time::PbxTime;
 
 /// What is read at once.
@@ -60,11 +65,11 @@ impl Fetched {
 /// The calls that ended within `range`, by the records and, where there are, by the channel events. Hours
 /// that cannot be read are told and cost the others nothing.
 pub async fn calls(source: &Source, events: Option<&Events>, known: Known<'_>, range: Range) -> Fetched {
-    let mut gathered = Gathered::default();
+    let (mut gathered, known) = (Gathered::default(), Arc::new(Kept::of(known)));
     let mut from = range.from;
     while from <= range.to {
         let hour = Range { from, to: from.after(WINDOW).min(range.to) };
-        let found = read(source, events, known, hour).await;
+        let found = read(source, events, &known, hour).await;
         if gathered.take(hour, found, range.to).is_break() {
             break;
         }
@@ -88,7 +93,7 @@ struct Hour {
 async fn read(
     source: &Source,
     events: Option<&Events>,
-    known: Known<'_>,
+    known: &Arc<Kept>,
     hour: Range,
 ) -> Result<Hour, Error> {
     let window = Range { from: hour.from, to: hour.to.after(TRAIL) };
@@ -97,9 +102,32 @@ async fn read(
         Some(events) => source.read_events(events, window, &found.rows).await,
         None => events::Found::default(),
     };
-    let calls = calls::calls_with(&found.rows, &events.entries, known);
     let (unread, unusable) = (found.unread, found.unusable);
+    let calls = make(found.rows, events.entries, Arc::clone(known)).await?;
     Ok(Hour { calls, unread, unread_events: events.unread, unusable })
+}
+
+async fn make(rows: Vec<Row>, entries: Vec<Entry>, known: Arc<Kept>) -> Result<Vec<CdrCall>, Error> {
+    aside(move || calls::calls_with(&rows, &entries, known.known())).await
+}
+
+/// What is known of the PBX, for a thread of its own.
+#[derive(Debug)]
+struct Kept {
+    pbx: PbxName,
+    policy: Arc<Policy>,
+    endpoints: Vec<Value>,
+}
+
+impl Kept {
+    fn of(known: Known<'_>) -> Self {
+        let Known { pbx, policy, endpoints } = known;
+        Self { pbx: pbx.clone(), policy: Arc::clone(policy), endpoints: endpoints.to_vec() }
+    }
+
+    fn known(&self) -> Known<'_> {
+        Known { pbx: &self.pbx, policy: &self.policy, endpoints: &self.endpoints }
+    }
 }
 
 /// What is put together of the windows.
@@ -127,8 +155,8 @@ impl Gathered {
                 continue;
             }
             match self.places.entry(call.call.record.call_id.clone()) {
-                Entry::Occupied(known) => self.fetched.calls[*known.get()] = call,
-                Entry::Vacant(place) => {
+                btree_map::Entry::Occupied(known) => self.fetched.calls[*known.get()] = call,
+                btree_map::Entry::Vacant(place) => {
                     place.insert(self.fetched.calls.len());
                     self.fetched.calls.push(call);
                 }
@@ -157,11 +185,14 @@ impl Gathered {
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
-    use std::sync::Arc;
+    use std::pin::pin;
+    use std::sync::mpsc;
+    use std::task::{Context, Poll, Waker};
 
     use super::*;
-    use crate::call::id::PbxName;
     use crate::call::record::sample;
+    use crate::cdr::csv;
+    use crate::cdr::row::Rows;
     use crate::time::local;
 
     /// 2026-11-22 09:00:00 UTC.
@@ -243,5 +274,23 @@ mod tests {
             (0..24).take_while(|number| gathered.take(hour(*number), Err(silent()), at(1440)).is_continue());
         assert_eq!(asked.count() + 1, FAILED_MAX);
         assert_eq!(gathered.finish().failed[0].range, Range { from: at(0), to: at(1440) });
+    }
+
+    #[test]
+    fn calls_are_made_beside_what_the_runtime_does() {
+        let pbx = PbxName::default();
+        let known = Known { pbx: &pbx, policy: &Arc::default(), endpoints: &[] };
+        let raws = [csv::record(part(101, 0, 10).trim_end().as_bytes()).unwrap()];
+        let rows = Rows::read(&raws, Some(0)).rows;
+        // Its only thread for such work is taken, so nothing is made until that one is free.
+        let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
+        let (free, taken) = mpsc::channel::<()>();
+        let busy = runtime.spawn_blocking(move || taken.recv());
+        let _inside = runtime.enter();
+        let mut making = pin!(make(rows, vec![], Arc::new(Kept::of(known))));
+        assert!(matches!(making.as_mut().poll(&mut Context::from_waker(Waker::noop())), Poll::Pending));
+        free.send(()).unwrap();
+        let made = runtime.block_on(async { (busy.await, making.await) });
+        assert_eq!((made.0.unwrap(), made.1.unwrap().len()), (Ok(()), 1));
     }
 }

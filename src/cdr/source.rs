@@ -93,6 +93,8 @@ pub enum Error {
     Column { place: String, table: String, column: &'static str },
     #[error("{place} did not answer within {} s", PATIENCE.as_secs())]
     Patience { place: String },
+    #[error("no calls could be made of the records: {0}; please report it")]
+    Unmade(tokio::task::JoinError),
     #[error("there are more than {ROWS_MAX} events of calls of one hour")]
     TooManyEvents,
     #[error(
@@ -108,11 +110,18 @@ impl Error {
         match self {
             Self::File { .. } | Self::EventsFile { .. } | Self::NotBuilt(..) | Self::Column { .. } => true,
             // A database may end a query because its hour has much.
-            Self::Database { .. } | Self::Patience { .. } | Self::TooManyEvents | Self::TooMany { .. } => {
-                false
-            }
+            Self::Database { .. }
+            | Self::Patience { .. }
+            | Self::Unmade(_)
+            | Self::TooManyEvents
+            | Self::TooMany { .. } => false,
         }
     }
+}
+
+/// Does what takes long where nothing else waits for it: a busy hour's rows are seconds of work.
+pub(super) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work).await.map_err(Error::Unmade)
 }
 
 /// Longest wait for one reading. An index on the time makes it milliseconds; a table of ten million rows
@@ -166,7 +175,8 @@ impl Source {
             match self {
                 Self::Csv { path } => {
                     let text = log::read(path.clone(), range).await?;
-                    Ok((Rows::read(&text.lines, text.fallback), text.unread))
+                    let rows = aside(move || Rows::read(&text.lines, text.fallback)).await?;
+                    Ok((rows, text.unread))
                 }
                 Self::Mysql(_) | Self::Postgres(_) | Self::Sqlite { .. } => {
                     Ok((self.read_table(range).await?, Vec::new()))
