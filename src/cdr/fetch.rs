@@ -284,7 +284,7 @@ mod tests {
         let rows = Rows::read(&raws, Some(0)).rows;
         // Its only thread for such work is taken, so nothing is made until that one is free.
         let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
-        let (free, taken) = mpsc::channel::<()>();
+        let (free, taken) = mpsc::sync_channel::<()>(1);
         let busy = runtime.spawn_blocking(move || taken.recv());
         let _inside = runtime.enter();
         let mut making = pin!(make(rows, vec![], Arc::new(Kept::of(known))));

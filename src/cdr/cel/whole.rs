@@ -25,12 +25,9 @@ fn is_channel_whole(own: &[&Entry]) -> bool {
 /// Whether the channel has come to each bridge as often as it left it.
 fn are_stays_whole(own: &[&Entry]) -> bool {
     let mut bridges: BTreeMap<Option<&str>, (usize, usize)> = BTreeMap::new();
-    for entry in own {
-        match entry.kind {
-            Kind::Enter => bridges.entry(entry.extra("bridge_id")).or_default().0 += 1,
-            Kind::Leave => bridges.entry(entry.extra("bridge_id")).or_default().1 += 1,
-            _ => {}
-        }
+    for entry in own.iter().filter(|entry| matches!(entry.kind, Kind::Enter | Kind::Leave)) {
+        let (enters, leaves) = bridges.entry(entry.extra("bridge_id")).or_default();
+        *if entry.kind == Kind::Enter { enters } else { leaves } += 1;
     }
     bridges.into_values().all(|(enters, leaves)| enters >= leaves)
 }
