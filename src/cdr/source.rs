@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::ami::connection::Secret;
+#[cfg(not(any(feature = "cdr-mysql", feature = "cdr-postgres", feature = "cdr-sqlite")))]
+use crate::cdr::cel::entry;
+use crate::cdr::column;
 use crate::cdr::range::Range;
 use crate::cdr::row::{Row, Rows};
-#[cfg(not(any(feature = "cdr-mysql", feature = "cdr-postgres", feature = "cdr-sqlite")))]
-use crate::cdr::{cel::entry, column};
 use crate::time::PbxTime;
 
 mod csv;
@@ -128,6 +129,9 @@ pub(super) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + '
 /// without one takes some seconds.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// December 1999, the month of the first Asterisk: what is earlier was written by a clock that was wrong.
+const EARLIEST: PbxTime = PbxTime::from_micros(944_006_400_000_000);
+
 /// Records that one reading may give. Hours are read one by one, and a very large PBX has 10,000 in one.
 const ROWS_MAX: usize = 100_000;
 
@@ -213,6 +217,22 @@ impl Source {
         })
     }
 
+    /// Since when there are records; `None` where none has a time that can be read.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub async fn oldest(&self) -> Result<Option<PbxTime>, Error> {
+        let looking = async {
+            match self {
+                Self::Csv { path } => log::oldest::<column::Raw>(path.clone()).await,
+                Self::Mysql(_) | Self::Postgres(_) | Self::Sqlite { .. } => {
+                    Ok(self.oldest_rows().await?.rows.iter().map(|row| row.start).min())
+                }
+            }
+        };
+        self.patiently(looking).await
+    }
+
     async fn patiently<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         let late = |_| Err(Error::Patience { place: self.place() });
         tokio::time::timeout(PATIENCE, work).await.unwrap_or_else(late)
@@ -255,6 +275,12 @@ impl Source {
     #[cfg(not(any(feature = "cdr-mysql", feature = "cdr-postgres", feature = "cdr-sqlite")))]
     #[expect(clippy::unused_async, reason = "the drivers' is async")]
     async fn newest_rows(&self) -> Result<Rows, Error> {
+        Err(self.not_built())
+    }
+
+    #[cfg(not(any(feature = "cdr-mysql", feature = "cdr-postgres", feature = "cdr-sqlite")))]
+    #[expect(clippy::unused_async, reason = "the drivers' is async")]
+    async fn oldest_rows(&self) -> Result<Rows, Error> {
         Err(self.not_built())
     }
 
