@@ -216,6 +216,29 @@ fn the_time_before_the_first_record_is_not_read_through() {
 }
 
 #[test]
+fn times_may_be_told_as_how_long_ago() {
+    let desk = Desk::new();
+    for from in [
+        &["--from", "-3h"][..],
+        &["--from=-3h"],
+        &["--from", "3h", "--to", "-1m"],
+        &["--from", "20d"],
+        &["--from", "1w"],
+    ] {
+        let output = desk.ask(&[&["repair"], from].concat());
+        let (page, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.code() == Some(1) && page.contains("missing 1"), "{from:?}: {page}{told}");
+    }
+    for (from, words) in
+        [("3", "is no time"), ("-h", "is no time"), ("1mo", "write it in days"), ("--json", "is no time")]
+    {
+        let output = desk.ask(&["repair", "--from", from]);
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(2) && told.contains(words), "{from}: {told}");
+    }
+}
+
+#[test]
 fn the_daemon_s_secrets_are_not_needed() {
     let gone = |name: &str| format!("secret-file = \"/run/credentials/ami2amo.service/{name}\"");
     let desk = Desk::new();

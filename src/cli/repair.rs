@@ -20,6 +20,7 @@ use crate::cdr::range::Range;
 use crate::cli::Usage;
 use crate::cli::language::{self, LanguageArgs};
 use crate::cli::repair::stock::{Purpose, Stock};
+use crate::cli::repair::when::moment;
 use crate::config::check::{self, Grade};
 use crate::config::file::File;
 use crate::config::surroundings::Host;
@@ -31,15 +32,17 @@ use crate::time::{HostTime, PbxTime};
 use crate::{clock, replay};
 
 mod stock;
+mod when;
 
 /// Which calls are looked at, and what is done about them.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// Calls that ended since then: 2026-11-28T07:00:00Z, '2026-11-28 07:00' (UTC), or '3h' for so long ago
-    #[arg(long, value_name = "TIME")]
+    /// Calls that ended since then: 2026-11-28T07:00:00Z, '2026-11-28 07:00' (UTC), or so long ago: 3h or -3h,
+    /// '1h 30m', 30d, 2w
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     from: String,
     /// … and until then
-    #[arg(long, value_name = "TIME", default_value = "0s")]
+    #[arg(long, value_name = "TIME", default_value = "0s", allow_hyphen_values = true)]
     to: String,
     /// Of this PBX [default: all that have a table [pbx.cdr]]
     #[arg(long, value_name = "NAME", value_parser = replay::pbx_name)]
@@ -213,43 +216,4 @@ fn range(args: &Args, now: HostTime) -> anyhow::Result<Range> {
         bail!(Usage(format!("--from {} is not before --to {}, or lies ahead", args.from, args.to)));
     }
     Ok(Range { from, to })
-}
-
-/// Reads a time: with an offset, without one (UTC), or how long ago.
-fn moment(text: &str, now: HostTime) -> anyhow::Result<PbxTime> {
-    let ago: Option<jiff::SignedDuration> = text.parse().ok();
-    if let Some(ago) = ago.and_then(|ago| Duration::try_from(ago).ok()) {
-        return Ok(PbxTime::from_micros(now.before(ago).micros()));
-    }
-    let at = text.parse::<jiff::Timestamp>().ok().or_else(|| {
-        let time: jiff::civil::DateTime = text.parse().ok()?;
-        jiff::tz::TimeZone::UTC.to_timestamp(time).ok()
-    });
-    let at = at.ok_or_else(|| {
-        Usage(format!(
-            "{text:?} is no time: write it as 2026-11-28T07:00:00Z, '2026-11-28 07:00' (UTC) or 3h"
-        ))
-    })?;
-    Ok(PbxTime::from_micros(at.as_microsecond()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check(text: &str, expected: Option<&str>) {
-        let now = HostTime::from_micros(1_795_339_565_000_000);
-        assert_eq!(moment(text, now).ok().map(|at| at.to_string()).as_deref(), expected, "{text}");
-    }
-
-    #[test]
-    fn times_are_read_as_people_write_them() {
-        check("0s", Some("2026-11-22T09:26:05.000Z"));
-        check("1h 30m", Some("2026-11-22T07:56:05.000Z"));
-        check("2026-11-22T12:00:00+03:00", Some("2026-11-22T09:00:00.000Z"));
-        check("2026-11-22 09:00", Some("2026-11-22T09:00:00.000Z"));
-        check("2026-11-22", Some("2026-11-22T00:00:00.000Z"));
-        check("yesterday", None);
-    }
 }
