@@ -37,8 +37,9 @@ mod waiting;
 /// Gaps of one PBX that wait for their turn; a connection that is lost more often is no gap but the rule.
 pub const WAITING_MAX: usize = 64;
 
-/// How long a call that a gap cut short is held back: the first two tries are over then.
-pub const HOLD: Duration = Duration::from_secs(90);
+/// How long a call that a gap cut short is held back, unless its records are found before: the first three
+/// tries are over then, however slow the source is.
+pub const HOLD: Duration = Duration::from_mins(7);
 
 /// Records have whole seconds.
 const ROUNDING: Duration = Duration::from_secs(2);

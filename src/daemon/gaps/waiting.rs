@@ -8,11 +8,11 @@ use crate::call::id::PbxName;
 use crate::intake::gap::Gap;
 use crate::time::{HostTime, MonoTime, PbxTime, micros};
 
-/// Pauses before the tries to find a gap's calls: 5 s, 1, 5 and 15 minutes after its end. Records are
+/// Pauses before the tries to find a gap's calls: 5 s, 1, 5½ and 15 minutes after its end. Records are
 /// written when a call ends, in batches of `cdr.conf` after five minutes, and into databases that are away
 /// when they come back.
 pub(super) const PAUSES: [Duration; 4] =
-    [Duration::from_secs(5), Duration::from_secs(55), Duration::from_mins(4), Duration::from_mins(10)];
+    [Duration::from_secs(5), Duration::from_secs(55), Duration::from_secs(270), Duration::from_secs(570)];
 
 /// A gap whose calls are to be looked for, once more.
 #[derive(Debug, PartialEq)]
@@ -59,12 +59,13 @@ impl Waiting {
         Self { gap, tries: 0, due: now.mono.after(PAUSES[0]), added: 0 }
     }
 
-    /// After a try: when the next one is due, unless that was the last.
+    /// After a try: when the next one is due, unless that was the last. A try that took long, or had to wait for
+    /// another gap's, puts the next one off no more than it must: calls are not held back for ever.
     pub fn tried(&mut self, now: Now) -> bool {
         self.tries += 1;
         let pause = PAUSES.get(self.tries);
         if let Some(pause) = pause {
-            self.due = now.mono.after(*pause);
+            self.due = self.due.after(*pause).max(now.mono);
         }
         pause.is_some()
     }
@@ -89,6 +90,7 @@ impl Waiting {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::daemon::gaps::HOLD;
 
     fn now(seconds: u32) -> Now {
         let mono = MonoTime::default().after(Duration::from_secs(u64::from(seconds)));
@@ -135,9 +137,9 @@ mod tests {
 
     #[test]
     fn a_clock_that_was_set_back_holds_no_gap_up() {
-        let mut waiting = Waiting::new(gap(), now(0));
-        assert!(waiting.tried(now(100_000)));
-        let recalled = Waiting::recalled(kept(&waiting, now(100_000)), restarted(0));
+        let mut waiting = Waiting::new(gap(), now(100_000));
+        assert!(waiting.tried(now(100_005)));
+        let recalled = Waiting::recalled(kept(&waiting, now(100_005)), restarted(0));
         assert_eq!(seconds_to_wait(&recalled, restarted(0)), 55);
     }
 
@@ -147,7 +149,7 @@ mod tests {
         let GapsV1 { gaps, .. } = serde_json::from_str(old).unwrap();
         let waiting: Vec<_> = gaps.into_iter().map(|kept| Waiting::recalled(kept, restarted(0))).collect();
         let told = waiting.iter().map(|waiting| (waiting.tries, seconds_to_wait(waiting, restarted(0))));
-        assert_eq!(told.collect::<Vec<_>>(), [(2, 240), (0, 5)]);
+        assert_eq!(told.collect::<Vec<_>>(), [(2, 270), (0, 5)]);
         assert_eq!(waiting[0].gap.to.micros(), 2_000_000);
     }
 
@@ -156,5 +158,29 @@ mod tests {
         let mut waiting = Waiting::new(gap(), now(0));
         let more: Vec<_> = (0..4).map(|_| waiting.tried(now(0))).collect();
         assert_eq!(more, [true, true, true, false]);
+    }
+
+    #[test]
+    fn a_slow_source_is_looked_at_as_often_within_the_time_that_calls_are_held_back() {
+        const SLOW: u32 = 40; // a reading of records and one of channel events, as long as they may take
+        const BATCH: u32 = 300; // until Asterisk writes a record, by the default of cdr.conf
+        let mut waiting = Waiting::new(gap(), now(0));
+        let mut begun = Vec::new();
+        loop {
+            begun.push(u32::try_from(waiting.due.since(now(0).mono).as_secs()).unwrap());
+            if !waiting.tried(now(begun[begun.len() - 1] + SLOW)) {
+                break;
+            }
+        }
+        assert_eq!(begun, [5, 60, 330, 900]);
+        let hold = u32::try_from(HOLD.as_secs()).unwrap();
+        assert!(begun.iter().any(|at| *at > BATCH && at + SLOW < hold));
+    }
+
+    #[test]
+    fn a_try_that_outlasts_the_next_pause_is_followed_at_once() {
+        let mut waiting = Waiting::new(gap(), now(0));
+        assert!(waiting.tried(now(100)));
+        assert_eq!(waiting.due, now(100).mono);
     }
 }
