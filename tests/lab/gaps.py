@@ -139,8 +139,7 @@ class Subject:
             mine = posts.pop(phone, [])
             faults = sight.faults(truth, seen, [call for _, call in mine], records.get(phone), USERS, DEFAULT_USER,
                                   self.reads_cdr(truth))
-            # A daemon that was cut off in the time that it has cannot keep it.
-            in_time = any(begin <= truth.ended_at <= end - LATENCY_BAR_S for begin, end in line.seen())
+            in_time = sight.has_time(truth, line.seen(), LATENCY_BAR_S)
             if seen.kind == sight.WHOLE and in_time and mine and (delay := mine[0][0] - truth.ended_at) > LATENCY_BAR_S:
                 faults.append(("hangup to POST", f"{LATENCY_BAR_S} s", f"{delay:.1f} s"))
             kind = f"{line.pbx.folder}, {seen.kind}"
