@@ -32,8 +32,9 @@ class WhatIsSeen(unittest.TestCase):
 
     def test_who_is_cut_off_before_he_must_have_posted_is_not_measured(self):
         end = TRUTH.ended_at
-        for stretches, expected in (([(0, end + 5)], True), ([(0, end + 4.9)], False), ([(0, end - 1), (end + 1, 2000)], False),
-                                    ([(0, end - 90), (end - 20, float("inf"))], True)):
+        for stretches, expected in (
+                ([(0, end + 5)], True), ([(0, end + 4.9)], False), ([(0, end - 1), (end + 1, 2000)], False),
+                ([(0, end - 90), (end - 20, float("inf"))], True)):
             self.assertEqual(sight.has_time(TRUTH, stretches, 5), expected, stretches)
 
     def test_talk_is_counted_within_what_is_seen(self):
