@@ -357,6 +357,8 @@ async fn a_table_of_mikopbx_is_read_and_never_written() {
         long.iter().map(|call| call.record.talk_seconds.rounded()).collect::<Vec<_>>(),
         [LONG.cast_unsigned()]
     );
+    let oldest = source.oldest().await.unwrap();
+    assert_eq!(oldest, Some(PbxTime::from_micros(begun * 1_000_000 + 120_000)));
     assert_eq!(std::fs::read(&path).unwrap(), before);
     let names: Vec<_> =
         std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
