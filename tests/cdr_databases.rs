@@ -239,6 +239,8 @@ async fn a_table_of_freepbx_on_mariadb_is_read() {
     let found = calls(&source, MADE + 10 * 3600 - 60, MADE + 13 * 3600 - 60).await;
     assert_eq!(found.len(), 3);
     (10..).zip(&found).for_each(|(hour, call)| check_group_call(call, MADE + hour * 3600));
+    let oldest = PbxTime::from_micros((MADE - 12 * 3600) * 1_000_000);
+    assert_eq!(source.oldest().await.unwrap(), Some(oldest));
     assert_eq!(calls(&source, MADE - 7000, MADE - 60).await, []);
     assert_eq!(calls(&source, MADE - 7200, MADE - 7000).await.len(), 1);
 
@@ -284,6 +286,7 @@ async fn a_table_on_postgresql_is_read() {
     let found = calls(&source, MADE - 60, MADE + 60).await;
     assert_eq!(found.len(), 1);
     check_group_call(&found[0], MADE);
+    assert_eq!(source.oldest().await.unwrap(), Some(PbxTime::from_micros(MADE * 1_000_000)));
 
     postgres.run(&format!("{}; GRANT SELECT ON cel TO reader", generic(FREEPBX_CEL, "SERIAL", "TIMESTAMP")));
     let [rows, entries] = recorded_transfer();
