@@ -24,7 +24,7 @@ use crate::outbox::queue::{Enqueued, Queue as _};
 use crate::outbox::search::Wanted;
 use crate::outbox::store::Store;
 use crate::outbox::store::search::{KEPT, Search, holder, search_journal};
-use crate::time::{HostTime, PbxTime};
+use crate::time::PbxTime;
 
 /// What is meant to be done with it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -54,8 +54,6 @@ pub(super) struct Stored {
     pub records: Vec<CallRecord>,
     /// Uniqueids of calls in progress.
     pub open: BTreeSet<String>,
-    /// Calls that ended before may be forgotten.
-    pub since: PbxTime,
 }
 
 /// A call may be told with very different ends: it is looked for so far around the time.
@@ -118,26 +116,34 @@ impl<'d> Stock<'d> {
     pub(super) fn stored(&self, pbx: &PbxName, range: Range, calls: &[CdrCall]) -> anyhow::Result<Stored> {
         let wide = range.widened(AROUND);
         let wanted = Wanted::Ended { pbx: pbx.clone(), from: wide.from, to: wide.to };
-        let now = clock::host();
-        let ago = |span| pbx_time(now.before(span));
         let (mut records, mut open) = (Vec::new(), BTreeSet::new());
         let mut add =
             |search: Search| records.extend(search.found.into_iter().map(|found| found.call.record));
-        let since = match self.access {
-            Access::None => ago(KEPT.history),
+        match self.access {
+            Access::None => {}
             Access::Journal(_) => {
                 add(search_journal(self.dir, &wanted).with_context(|| unreadable(self.dir))?);
-                ago(Duration::from_hours(24 * u64::try_from(KEPT.journal_days).unwrap_or(u64::MAX)))
             }
             Access::Store => {
                 let mut store = self.open()?;
                 add(store.search(&wanted).context("cannot read the store")?);
                 add_by_ids(&mut store, pbx, calls, &mut records).context("cannot read the store")?;
                 open = Live::read(&store.checkpoints(pbx)?).open;
-                pbx_time(store.remembers_since(now).context("cannot read the store")?)
             }
+        }
+        Ok(Stored { records, open })
+    }
+
+    /// Calls that ended before may be forgotten.
+    pub(super) fn since(&self) -> anyhow::Result<PbxTime> {
+        let now = clock::host();
+        let days = u64::try_from(KEPT.journal_days).unwrap_or(u64::MAX);
+        let since = match self.access {
+            Access::None => now.before(KEPT.history),
+            Access::Journal(_) => now.before(Duration::from_hours(24 * days)),
+            Access::Store => self.open()?.remembers_since(now).context("cannot read the store")?,
         };
-        Ok(Stored { records, open, since })
+        Ok(PbxTime::from_micros(since.micros()))
     }
 
     /// Stores calls; returns how many were new.
@@ -173,10 +179,6 @@ fn add_by_ids(
         }
     }
     Ok(())
-}
-
-fn pbx_time(at: HostTime) -> PbxTime {
-    PbxTime::from_micros(at.micros())
 }
 
 /// A store that root uses in place of its owner.

@@ -9,7 +9,7 @@ use crate::call::id::PbxName;
 use crate::call::policy::Policy;
 use crate::call::record::FinishedCall;
 use crate::cdr::calls::{CdrCall, Known, Live};
-use crate::cdr::fetch::{self, Fetched};
+use crate::cdr::fetch::{self, Failed, Fetched};
 use crate::cdr::range::Range;
 use crate::cdr::truth;
 use crate::clock;
@@ -26,6 +26,15 @@ pub(super) struct Search {
     pub policy: watch::Receiver<Arc<Policy>>,
 }
 
+/// What came of a search.
+#[derive(Debug)]
+pub(super) struct Repaired {
+    /// Calls that were stored.
+    pub added: usize,
+    /// Stretches of the gap whose records could not be read.
+    pub failed: Vec<Failed>,
+}
+
 /// What is known of a call that the records have.
 enum Place {
     Unknown,
@@ -34,14 +43,13 @@ enum Place {
 }
 
 impl Search {
-    /// Stores the calls of a gap that are not known, and tells those anew which it cut short; returns how
-    /// many it stored.
-    pub async fn repair(self, gap: Gap, cdr: Cdr) -> anyhow::Result<usize> {
+    /// Stores the calls of a gap that are not known, and tells those anew which it cut short.
+    pub async fn repair(self, gap: Gap, cdr: Cdr) -> anyhow::Result<Repaired> {
         let policy = Arc::clone(&self.policy.borrow());
         let live = self.live(&gap.pbx).await?;
         let known = Known { pbx: &gap.pbx, policy: &policy, endpoints: &live.endpoints };
         let range = Range { from: gap.from, to: gap.to.after(ROUNDING) };
-        let fetched = fetch::calls(&cdr.source, cdr.cel.as_ref(), known, range).await?;
+        let fetched = fetch::calls(&cdr.source, cdr.cel.as_ref(), known, range).await;
         tell_unread(&gap.pbx, &fetched);
         // While the records were read, live calls may have come to their end.
         let live = self.live(&gap.pbx).await?;
@@ -55,11 +63,10 @@ impl Search {
                 Place::Stored(items) => self.tell_anew(items, &call.call).await?,
             }
         }
-        if missing.is_empty() {
-            return Ok(0);
-        }
-        let taken = self.store.enqueue(missing, clock::host()).await?;
-        Ok(taken.iter().filter(|taken| matches!(taken, Enqueued::New(_))).count())
+        let taken =
+            if missing.is_empty() { Vec::new() } else { self.store.enqueue(missing, clock::host()).await? };
+        let added = taken.iter().filter(|taken| matches!(taken, Enqueued::New(_))).count();
+        Ok(Repaired { added, failed: fetched.failed })
     }
 
     async fn live(&self, pbx: &PbxName) -> anyhow::Result<Live> {
