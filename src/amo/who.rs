@@ -113,7 +113,7 @@ pub fn text(extension: &str, settings: &Settings) -> Option<String> {
 /// What the call's result says, with the extension that has no user, in `max` characters.
 pub fn telling(result: Option<String>, told: Option<&str>, max: usize) -> Option<String> {
     match (result, told) {
-        (Some(result), Some(told)) if result.contains(told) => Some(result),
+        (Some(result), Some(told)) if says(&result, told) => Some(result),
         (Some(result), Some(told)) => {
             // The extension is short and says most: the words before it are cut.
             let room = max.saturating_sub(told.chars().count() + 2);
@@ -168,6 +168,15 @@ fn template(settings: &Settings) -> &str {
         (None, Language::Ru) => "доб. {extension} {name}",
         (None, Language::En) => "ext. {extension} {name}",
     }
+}
+
+/// Whether a text says these words, and not a longer number or word that they are a part of.
+fn says(text: &str, words: &str) -> bool {
+    text.match_indices(words).any(|(at, _)| {
+        let before = text.get(..at).and_then(|before| before.chars().next_back());
+        let after = text.get(at + words.len()..).and_then(|after| after.chars().next());
+        [before, after].into_iter().flatten().all(|sign| !sign.is_alphanumeric())
+    })
 }
 
 fn speaks_of_users(detail: &str) -> bool {

@@ -113,6 +113,9 @@ fn the_result_tells_the_extension() {
     check(Some("Разговор состоялся"), Some("доб. 101"), Some("Разговор состоялся, доб. 101"));
     check(Some("Ответил доб. 101 через 8 с"), Some("доб. 101"), Some("Ответил доб. 101 через 8 с"));
     check(None, Some("доб. 101"), Some("доб. 101"));
+    check(Some("Заказ 21012"), Some("101"), Some("Заказ 21012, 101"));
+    check(Some("доб. 1010 и 101."), Some("101"), Some("доб. 1010 и 101."));
+    check(Some("доб. 1010"), Some("доб. 101"), Some("доб. 1010, доб. 101"));
     check(Some("Занято"), None, Some("Занято"));
     check(None, None, None);
     let long = telling(Some("x".repeat(300)), Some("доб. 101"), TEXT_MAX).unwrap();
