@@ -53,7 +53,10 @@ fn a_recording_that_is_there_is_printed_with_its_link() {
     assert_eq!(printed(&root).get("link"), None, "there is no such file");
     std::fs::write(folder.path().join(name.replace(".wav", ".mp3")), "sound").unwrap();
     assert_eq!(printed(&root)["link"], json!(told.replace(".wav", ".mp3")));
-    assert_eq!(printed("[amocrm]\nlanguage = \"en\"\nusers.101 = 8\n")["call_result"], "Answered by 101 after 2 s");
+    assert_eq!(
+        printed("[amocrm]\nlanguage = \"en\"\nusers.101 = 8\n")["call_result"],
+        "Answered by 101 after 2 s"
+    );
 }
 
 #[test]
