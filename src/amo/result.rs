@@ -11,7 +11,7 @@ use serde::de::{self, MapAccess, Visitor};
 use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::amo::settings::TEXT_MAX;
+use crate::amo::settings::{Settings, TEXT_MAX};
 use crate::amo::template::{self, Places, Template};
 use crate::call::line::Language;
 use crate::call::record::{CallRecord, Direction, Outcome, Seconds};
@@ -166,6 +166,11 @@ fn usual_text(outcome: Outcome, direction: Direction, language: Language) -> &'s
         Language::Ru => russian::template(outcome, outbound),
         Language::En => english::template(outcome, outbound),
     }
+}
+
+/// The language in which people are told of a call: its line's, or else the account's.
+pub fn language(record: &CallRecord, settings: &Settings) -> Language {
+    record.line.language.unwrap_or(settings.language)
 }
 
 /// The outcome in a few words, without what is known of the call.

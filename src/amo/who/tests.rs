@@ -66,6 +66,13 @@ fn an_extension_without_a_user_is_a_text() {
 }
 
 #[test]
+fn an_extension_is_told_in_the_language_of_its_line() {
+    let mut record = record(Some("101"));
+    record.line.language = Some(Language::En);
+    assert_eq!(configured(&record, &settings("")).told.as_deref(), Some("ext. 101"));
+}
+
+#[test]
 fn whoever_does_not_work_there_is_not_named() {
     #[track_caller]
     fn check(grounds: Grounds<'_>, expected: Option<u64>, told: Option<&str>) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::amo::answer::Account;
 use crate::amo::made::{Fate, Made};
+use crate::amo::result;
 use crate::amo::tasks::{self, Closed, Open};
 use crate::amo::who::{self, Who};
 use crate::call::id::AccountId;
@@ -132,7 +133,7 @@ impl Callbacks {
             return None;
         }
         let entity = entity.clone().filter(|entity| tasks::plural(&entity.kind).is_some())?;
-        let language = rules.amo.language;
+        let language = result::language(record, &rules.amo);
         let missed = Missed {
             call_id: record.call_id.clone(),
             ended,

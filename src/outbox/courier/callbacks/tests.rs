@@ -155,6 +155,19 @@ fn a_missed_call_makes_a_task_of_its_entitys_owner() {
 }
 
 #[test]
+fn a_task_is_in_the_language_of_its_line() {
+    let mut desk = Desk::new("");
+    let mut item = item(1);
+    let record = &mut item.call.record;
+    (record.direction, record.answered, record.outcome) = (Direction::Inbound, false, Outcome::NoAnswer);
+    record.line.language = Some(crate::call::line::Language::En);
+    item.enqueued_at = ended(1);
+    desk.heed(&item);
+    let text = desk.callbacks.rows.values().next().map(|live| live.row.text.clone()).unwrap();
+    assert!(text.starts_with("Call "), "{text}");
+}
+
+#[test]
 fn a_task_of_nobody_is_the_users_whom_the_call_is_booked_on() {
     let mut desk = Desk::new("");
     desk.ends(1, false, 1).keeps().looks(&[]).learns_owner(None);
