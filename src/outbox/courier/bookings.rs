@@ -9,7 +9,8 @@ use std::time::Duration;
 use crate::amo::settings::Settings;
 use crate::amo::users::{Roster, Sight};
 use crate::amo::who::{self, Blame, Grounds, Refused, Who};
-use crate::outbox::courier::aside::{Question, is_banned, signal, words};
+use crate::outbox::courier::aside::{Question, signal};
+use crate::outbox::courier::brake::{Brakes, Kind};
 use crate::outbox::courier::complaint::Complaint;
 use crate::outbox::courier::effect::ReadBack;
 use crate::outbox::courier::standing::Signal;
@@ -109,8 +110,9 @@ impl Bookings {
     }
 
     /// Whether a call has to wait for its owner; it is asked for then.
-    pub fn awaits_owner(&mut self, item: &Item, now: MonoTime) -> bool {
-        if !who::wants_owner(&item.call.record) {
+    pub fn awaits_owner(&mut self, item: &Item, brakes: &Brakes, now: MonoTime) -> bool {
+        let is_late = brakes.opens_at(Kind::Owners) >= now.after(OWNER_WAIT_MAX);
+        if !who::wants_owner(&item.call.record) || is_late {
             return false;
         }
         let number = unknown::number(&item.call.record);
@@ -127,11 +129,14 @@ impl Bookings {
     }
 
     /// What is to be asked now.
-    pub fn question(&mut self, settings: &Settings, now: MonoTime) -> Option<Question> {
+    pub fn question(&mut self, settings: &Settings, brakes: &Brakes, now: MonoTime) -> Option<Question> {
         self.forget(now);
         let names_anybody = settings.named_users().next().is_some();
-        if names_anybody && now >= self.roster_due {
+        if names_anybody && now >= self.roster_due && brakes.lets(Kind::Users, now) {
             return Some(Question::Users);
+        }
+        if !brakes.lets(Kind::Owners, now) {
+            return None;
         }
         while let Some((number, _)) = self.wanted.pop_front() {
             if self.owner(&number, now).is_none() {
@@ -144,12 +149,8 @@ impl Bookings {
     /// Takes in the users.
     pub fn users(&mut self, read: ReadBack<Roster>, settings: &Settings, now: MonoTime) -> Option<Signal> {
         let signal = signal(&read);
-        let is_refused = is_banned(&read) || matches!(read, ReadBack::Unreadable(_));
-        let again = if is_refused || signal.is_none() { ROSTER_EVERY } else { ROSTER_AGAIN };
-        self.roster_due = now.after(again);
-        if is_refused {
-            self.complain(Complaint::UsersUnread(words(&read).to_owned()));
-        }
+        let is_read = matches!(read, ReadBack::Complete(_));
+        self.roster_due = now.after(if is_read { ROSTER_EVERY } else { ROSTER_AGAIN });
         let ReadBack::Complete(roster) = read else { return signal };
         let bad = settings
             .named_users()
@@ -171,9 +172,6 @@ impl Bookings {
         now: MonoTime,
     ) -> Option<Signal> {
         let signal = signal(found);
-        if matches!(found, ReadBack::Unreadable(_)) {
-            self.complain(Complaint::OwnersUnread(words(found).to_owned()));
-        }
         let (owner, kept) = match found {
             ReadBack::Complete(owner) => (*owner, OWNER_KEPT),
             ReadBack::Unreadable(_) => (None, OWNER_KEPT),

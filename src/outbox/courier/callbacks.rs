@@ -12,13 +12,14 @@ use crate::amo::who::{self, Who};
 use crate::call::id::AccountId;
 use crate::call::record::{CallRecord, Direction, Outcome};
 use crate::outbox::callback::{self, Ended, Missed, ROWS_MAX, Row, Stage};
-use crate::outbox::courier::Rules;
 use crate::outbox::courier::aside::{Question, Told, signal};
 use crate::outbox::courier::bookings::{Bookings, Owner};
+use crate::outbox::courier::brake::Brakes;
 use crate::outbox::courier::callbacks::live::{Live, Want};
 use crate::outbox::courier::complaint::Complaint;
 use crate::outbox::courier::effect::{Created, Now, ReadBack, TaskRow};
 use crate::outbox::courier::standing::{Hold, Signal};
+use crate::outbox::courier::{REST_MIN, Rules};
 use crate::outbox::policy;
 use crate::outbox::queue::{Item, Settlement, State};
 use crate::outbox::unknown;
@@ -45,6 +46,7 @@ pub(super) struct Callbacks {
 pub(super) struct Surroundings<'s> {
     pub rules: &'s Rules,
     pub bookings: &'s Bookings,
+    pub brakes: &'s Brakes,
     /// No call is due.
     pub drained: bool,
 }
@@ -189,6 +191,9 @@ impl Callbacks {
             let is_kept = !self.dirty.contains(&number) && !self.writing.contains(&number);
             let Some(live) = self.rows.get_mut(&number) else { continue };
             match live.want(&number, is_kept, around, now) {
+                Want::Ask(question) if !around.brakes.lets(question.kind(), now.mono) => {
+                    live.next_at = around.brakes.opens_at(question.kind()).max(now.mono.after(REST_MIN));
+                }
                 Want::Ask(question) => {
                     live.asked = true;
                     return Some(question);

@@ -13,6 +13,7 @@ const LAG: Duration = Duration::from_secs(30);
 struct Desk {
     callbacks: Callbacks,
     bookings: Bookings,
+    brakes: Brakes,
     rules: Rules,
     now: Now,
     drained: bool,
@@ -25,7 +26,14 @@ impl Desk {
             Now { host: ended(60), mono: MONO, open_at: MonoTime::default(), amo_ahead: 0, utc_offset: 0 };
         let rules = Rules { amo, ..Rules::default() };
         let callbacks = Callbacks::of(AccountId::default());
-        Self { callbacks, bookings: Bookings::default(), rules, now, drained: true }
+        Self {
+            callbacks,
+            bookings: Bookings::default(),
+            brakes: Brakes::default(),
+            rules,
+            now,
+            drained: true,
+        }
     }
 
     /// A call comes to its end at this second.
@@ -64,7 +72,8 @@ impl Desk {
     }
 
     fn question(&mut self) -> Option<Question> {
-        let around = Surroundings { rules: &self.rules, bookings: &self.bookings, drained: self.drained };
+        let (rules, bookings, brakes, drained) = (&self.rules, &self.bookings, &self.brakes, self.drained);
+        let around = Surroundings { rules, bookings, brakes, drained };
         self.callbacks.question(&around, self.now)
     }
 

@@ -144,11 +144,10 @@ fn a_gateway_that_lets_questions_through_and_changes_not_is_given_no_more_of_the
     let mut script = script();
     script.owes(vec![owed(1)]).looks(&["1.wav"], &[Some("1.wav")]);
     script.amends("/api/v4/contacts/notes").give(amended(403, "<html>"));
-    script.announces_hold(Hold::Banned).settles_sounds(&[is_missing]);
-    script.waits(SECOND * 30, SECOND * 60).expect(&Effect::Probe).give(probe(Account::Fine));
-    // The hold ends with a call that is taken.
-    script.sends(1, &[9]).give(answered(200, Account::Fine, vec![stored()]));
-    script.announces(|standing| *standing == Standing::Delivering).settles(&[(9, Phase::Sent)]);
+    script.settles_sounds(&[is_missing]).expect(&Effect::Probe).give(probe(Account::Fine));
+    assert!(matches!(&script.courier.complaints()[..], [complaint::Complaint::LinksOff(_)]));
+    // Calls are not held.
+    script.sends(50, &[9]).give(answered(200, Account::Fine, vec![stored()])).settles(&[(9, Phase::Sent)]);
     script.owes(vec![owed(1)]).looks(&["1.wav"], &[Some("1.wav")]).settles_sounds(&[is_missing]);
 }
 
@@ -157,9 +156,9 @@ fn a_ban_of_everything_says_nothing_of_changes() {
     let mut script = script();
     script.owes(vec![owed(1)]).looks(&["1.wav"], &[Some("1.wav")]);
     script.amends("/api/v4/contacts/notes").give(amended(403, "<html>"));
-    script.announces_hold(Hold::Banned).settles_sounds(&[is_missing]);
-    script.waits(SECOND * 30, SECOND * 60).expect(&Effect::Probe).give(probe(Account::Banned));
-    script.waits(SECOND * 60, SECOND * 120).expect(&Effect::Probe).give(probe(Account::Fine));
+    script.settles_sounds(&[is_missing]).expect(&Effect::Probe).give(probe(Account::Banned));
+    script.announces_hold(Hold::Banned).waits(SECOND * 30, SECOND * 60);
+    script.expect(&Effect::Probe).give(probe(Account::Fine));
     script.sends(1, &[9]).give(answered(200, Account::Fine, vec![stored()]));
     script.announces(|standing| *standing == Standing::Delivering).settles(&[(9, Phase::Sent)]);
     script.owes(vec![owed(1)]).looks(&["1.wav"], &[Some("1.wav")]).amends("/api/v4/contacts/notes");
