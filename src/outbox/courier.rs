@@ -228,6 +228,7 @@ impl Courier {
             Step::Look => Effect::Look { limit: LOOK_LIMIT },
             Step::ReadBack { items, begun } => effect::read_back(items, *begun),
             Step::Lease => Effect::Lease { limit: self.batch_limit(now.host) },
+            Step::Note { rulings, .. } => Effect::Settle { rulings: rulings.clone() },
             Step::Intend(loads) => flight::intend(loads),
             Step::Post(_) => self.give_out(),
             Step::Errand(_) => self.errand_effect(now),
@@ -334,7 +335,10 @@ impl Courier {
     fn settle_what_landed(&mut self) {
         if !self.landed.is_empty()
             && self.step.is_free()
-            && !matches!(self.step, Step::ReadBack { .. } | Step::Errand(_) | Step::Sound(_))
+            && !matches!(
+                self.step,
+                Step::ReadBack { .. } | Step::Errand(_) | Step::Sound(_) | Step::Note { .. }
+            )
         {
             self.step = Step::Settle { rulings: mem::take(&mut self.landed), together: true };
         }

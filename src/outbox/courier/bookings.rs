@@ -212,11 +212,13 @@ impl Bookings {
     }
 }
 
-/// Remembers on whom a stored call is booked, where the configuration does not say it.
+/// Remembers on whom a call is booked that was stored, or may have been, where the configuration does not
+/// say it.
 pub(super) fn booked(item: &Item, who: &Who, mut settled: Settlement, settings: &Settings) -> Settlement {
-    let is_sent = matches!(settled.state, State::Sent { .. });
-    if is_sent && who::configured(&item.call.record, settings) != *who {
-        settled.errand.booked = Some(who.clone());
+    let may_be_sent = matches!(settled.state, State::Sent { .. } | State::Unknown { .. });
+    if may_be_sent {
+        let is_other = who::configured(&item.call.record, settings) != *who;
+        settled.errand.booked = is_other.then(|| who.clone());
     }
     settled
 }

@@ -142,6 +142,13 @@ impl Courier {
         };
     }
 
+    fn post_noted(&mut self, posts: Vec<Item>, now: Now) {
+        let mut loads = flight::load(posts, &self.teller(now));
+        let is_taken = self.limits.link();
+        let rulings = if is_taken { flight::note(&mut loads, &self.rules.amo) } else { Vec::new() };
+        self.step = if rulings.is_empty() { Step::Intend(loads) } else { Step::Note { rulings, loads } };
+    }
+
     pub(super) fn found_sounds(&mut self, found: Vec<Option<String>>, now: Now) {
         let Step::Sound(stage) = mem::take(&mut self.step) else { return };
         match stage {
@@ -170,13 +177,12 @@ impl Courier {
                 }
             }
         }
-        self.step = if waits.is_empty() {
-            Step::Intend(flight::load(posts, &self.teller(now)))
-        } else {
-            // The others come around again, those that were found without another look.
-            let rulings = waits.into_iter().chain(readies).collect();
-            Step::Settle { rulings, together: true }
-        };
+        if waits.is_empty() {
+            return self.post_noted(posts, now);
+        }
+        // The others come around again, those that were found without another look.
+        let rulings = waits.into_iter().chain(readies).collect();
+        self.step = Step::Settle { rulings, together: true };
     }
 
     /// Something is owed to these calls.

@@ -13,6 +13,7 @@ use crate::call::record::{CallRecord, Source};
 use crate::outbox::courier::bookings::Bookings;
 use crate::outbox::courier::effect::Now;
 use crate::outbox::courier::{Courier, Rules};
+use crate::outbox::errand::Said;
 use crate::outbox::queue::Item;
 use crate::time::{HostTime, MonoTime};
 
@@ -52,9 +53,13 @@ impl Teller<'_> {
 
     /// A call that was posted, as it was posted then.
     pub(super) fn entry_of_sent(&self, item: &Item) -> Result<Entry, Unfit> {
-        let booked = item.errand.booked.clone();
-        let who = booked.unwrap_or_else(|| who::configured(&item.call.record, &self.rules.amo));
-        self.entry_of(item, 0, who)
+        let who = item.errand.named().cloned();
+        let who = who.unwrap_or_else(|| who::configured(&item.call.record, &self.rules.amo));
+        let entry = self.entry_of(item, 0, who)?;
+        let Some(Said { who: _, result, source, duration }) = item.errand.said.clone() else {
+            return Ok(entry);
+        };
+        Ok(Entry { call_result: result, source, duration, ..entry })
     }
 
     fn entry_of(&self, item: &Item, place: usize, who: Who) -> Result<Entry, Unfit> {

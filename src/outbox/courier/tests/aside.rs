@@ -249,3 +249,24 @@ fn who_was_named_is_kept_where_the_configuration_does_not_say_it() {
         .collect();
     assert_eq!(booked, [Some(9), None]);
 }
+
+#[test]
+fn who_was_named_is_kept_where_the_answer_is_lost_and_he_is_not_known_any_more() {
+    let mut script = script("default-user = 7");
+    assert_eq!(asks(&mut script), Question::Users);
+    script.give(Outcome::Told(Told::Users(ReadBack::Complete(Roster::default()))));
+    script.leases(50, vec![missed(1)]).settles(&[(1, Phase::Pending)]);
+    assert!(matches!(asks(&mut script), Question::Owner { .. }));
+    script.give(owner(ReadBack::Complete(Some(9)))).leases(50, vec![missed(1)]).intends(&[1]).posts(1);
+    script.give(posted(Posted::Lost("reset".to_owned()))).announces_trouble();
+    let Effect::Settle { rulings } = script.poll() else { panic!("nothing is settled") };
+    let settled = rulings[0].settlement.clone();
+    script.give(Outcome::Settled).pass(SECOND * 3600).expect(&Effect::Probe).give(probe(Account::Fine));
+    let lost = Item { state: settled.state, errand: settled.errand, ..missed(1) };
+    script.expect(&Effect::Look { limit: LOOK_LIMIT }).give(Outcome::Unknown(vec![lost]));
+    let found = BTreeMap::from([("default-1.1".to_owned(), Note { id: Some(5), entity: None })]);
+    script.reads_back(&["default-1.1"]).give(Outcome::ReadBack(ReadBack::Complete(found)));
+    script.announces(|standing| *standing == Standing::Delivering);
+    let Effect::Settle { rulings } = script.poll() else { panic!("nothing is settled") };
+    assert_eq!(rulings[0].settlement.errand.booked.as_ref().and_then(|who| who.user), Some(9));
+}
