@@ -153,7 +153,7 @@ impl Courier {
             }
             (Some(Signal::Hold(why, words)), _) => self.refused_aside(kind, why, words, now),
             (Some(Signal::Works | Signal::Slow), _) => {}
-            (None, Some(words)) => self.doubt_aside(kind, words),
+            (None, Some(words)) => self.unreadable_aside(kind, words, now),
             (None, None) => self.asides.brakes.works(kind),
         }
         if matches!(self.step, Step::Rest(_)) {
@@ -168,11 +168,23 @@ impl Courier {
     pub(super) fn refused_aside(&mut self, kind: Kind, why: Hold, words: String, now: Now) {
         match why {
             Hold::Unauthorized => {
-                self.asides.brakes.doubt(kind, words.clone());
+                if self.asides.brakes.refused(kind) {
+                    self.asides.brakes.doubt(kind, words.clone());
+                }
                 self.learn(Signal::Hold(why, words), now);
             }
             Hold::Unpaid | Hold::Forbidden | Hold::Banned | Hold::NotAmo => self.doubt_aside(kind, words),
         }
+    }
+
+    /// amoCRM answers other questions and not this one. Once may be a chance; but its users are for
+    /// administrators, as a rule.
+    fn unreadable_aside(&mut self, kind: Kind, words: String, now: Now) {
+        if kind == Kind::Users || self.asides.brakes.refused(kind) {
+            return self.doubt_aside(kind, words);
+        }
+        let jitter = self.jitter.draw();
+        self.asides.brakes.fails(kind, &self.rules.delivery, jitter, now.mono);
     }
 
     fn doubt_aside(&mut self, kind: Kind, words: String) {

@@ -29,6 +29,9 @@ pub enum Kind {
 /// How long a kind is off: each try costs calls the pause of a ban.
 pub(super) const SHUT: Duration = Duration::from_hours(24);
 
+/// Refusals in a row that are more than a chance, where they cost calls nothing.
+const REFUSALS_MIN: u32 = 2;
+
 /// All of them.
 #[derive(Debug, Default)]
 pub(super) struct Brakes(BTreeMap<Kind, Brake>);
@@ -40,6 +43,8 @@ struct Brake {
     shut_until: MonoTime,
     /// Failures in a row.
     failures: u32,
+    /// Refusals in a row.
+    refusals: u32,
     /// It was refused with these words; the next harmless question tells what that means.
     doubt: Option<String>,
 }
@@ -76,7 +81,14 @@ impl Brakes {
         brake.failures = brake.failures.saturating_add(1);
     }
 
-    /// It was refused.
+    /// It was refused in a way that costs calls nothing. Returns whether that is more than a chance.
+    pub fn refused(&mut self, kind: Kind) -> bool {
+        let brake = self.0.entry(kind).or_default();
+        brake.refusals = brake.refusals.saturating_add(1);
+        brake.refusals >= REFUSALS_MIN
+    }
+
+    /// It was refused, and the next harmless question tells why.
     pub fn doubt(&mut self, kind: Kind, words: String) {
         self.0.entry(kind).or_default().doubt = Some(words);
     }
@@ -118,6 +130,14 @@ mod tests {
         assert!(brakes.opens_at(Kind::Tasks) > first);
         brakes.works(Kind::Tasks);
         assert!(brakes.lets(Kind::Tasks, NOW));
+    }
+
+    #[test]
+    fn one_refusal_may_be_a_chance_and_an_answer_ends_the_row() {
+        let mut brakes = Brakes::default();
+        assert!(!brakes.refused(Kind::Owners) && !brakes.refused(Kind::Tasks));
+        brakes.works(Kind::Owners);
+        assert!(!brakes.refused(Kind::Owners) && brakes.refused(Kind::Owners) && brakes.refused(Kind::Tasks));
     }
 
     #[test]

@@ -151,10 +151,18 @@ fn looks_for_task(script: &mut Script) {
 
 #[test]
 fn tasks_that_are_refused_are_off_for_a_day_and_calls_flow() {
-    for found in [banned(), ReadBack::Unreadable("HTTP 403".to_owned())] {
+    let refused = ReadBack::Unreadable("HTTP 403".to_owned());
+    for answers in [vec![banned()], vec![refused.clone(), refused]] {
         let mut script = script("callback-task = { make = true }");
         looks_for_task(&mut script);
-        script.give(Outcome::Told(Told::Open { number: "9160000001".to_owned(), found }));
+        let again = answers.len() - 1;
+        for (at, found) in answers.into_iter().enumerate() {
+            script.give(Outcome::Told(Told::Open { number: "9160000001".to_owned(), found }));
+            if at < again {
+                script.pass(SECOND * 60);
+                assert!(matches!(asks(&mut script), Question::Open { .. }));
+            }
+        }
         script.expect(&Effect::Probe).give(probe(Account::Fine));
         assert!(matches!(&script.courier.complaints()[..], [Complaint::TasksOff(_)]));
         assert_eq!(*script.courier.standing(), Standing::Delivering);
