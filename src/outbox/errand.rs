@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::amo::limits::Limits;
 use crate::amo::who::{Blame, Who};
 use crate::time::HostTime;
 
@@ -53,6 +54,9 @@ pub struct Errand {
     /// On whom it is booked in amoCRM, where that is not what the configuration says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub booked: Option<Who>,
+    /// What amoCRM was found not to take of what is said of this call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limits>,
     /// What was posted, while its link is owed: the link goes with the same words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub said: Option<Said>,

@@ -125,14 +125,15 @@ impl Flight {
             let item = &load.item;
             let blame = load.blame(fate);
             blames.extend(blame);
-            let is_learned = blame.is_none() && learned.take(fate, &load.entry);
-            let fate = if is_learned { &Fate::Untouched } else { fate };
-            let settled = match (blame, fate) {
+            let limits = if blame.is_none() { learned.take(fate, item, &load.entry, now) } else { None };
+            let fate = if limits.is_some() { &Fate::Untouched } else { fate };
+            let mut settled = match (blame, fate) {
                 (Some(blame), _) => bookings::without(item, blame, words.clone(), now),
                 (None, Fate::NotFound) => unknown::not_found(grounds, item, &words, now),
                 (None, fate) => policy::after_answer(policy, item, fate, &words, &sending, now),
             };
-            let owes = learned.link();
+            settled.errand.limits = limits.or(settled.errand.limits);
+            let owes = learned.link(now);
             let settled = if owes { sound::delivered(item, settled, &rules.amo, now) } else { settled };
             Ruling::new(item, load.booked(settled, &rules.amo))
         });

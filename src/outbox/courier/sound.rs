@@ -134,7 +134,7 @@ impl Courier {
     /// Posts calls, after a look for the files of those that have one.
     pub(super) fn post_with_sounds(&mut self, batch: Vec<Item>, now: Now) {
         let settings = &self.rules.amo;
-        let is_wanted = |item: &Item| self.limits.link() && sound::is_wanted(item, settings);
+        let is_wanted = |item: &Item| self.limits.link(now.host) && sound::is_wanted(item, settings);
         self.step = if batch.iter().any(is_wanted) {
             Step::Sound(Stage::Before(batch))
         } else {
@@ -144,7 +144,7 @@ impl Courier {
 
     fn post_noted(&mut self, posts: Vec<Item>, now: Now) {
         let mut loads = flight::load(posts, &self.teller(now));
-        let is_taken = self.limits.link();
+        let is_taken = self.limits.link(now.host);
         let rulings = if is_taken { flight::note(&mut loads, &self.rules.amo) } else { Vec::new() };
         self.step = if rulings.is_empty() { Step::Intend(loads) } else { Step::Note { rulings, loads } };
     }

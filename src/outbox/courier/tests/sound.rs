@@ -262,7 +262,7 @@ fn a_refused_text_goes_again_at_once_without_it() {
     let refused =
         Fate::Invalid { code: String::new(), path: "call_result".to_owned(), detail: String::new() };
     script.sends(50, &[1, 2]);
-    script.give(answered(400, Account::Fine, vec![refused, Fate::Untouched]));
+    script.give(answered(400, Account::Fine, vec![refused.clone(), refused]));
     script.settles(&[(1, Phase::Pending), (2, Phase::Pending)]);
     assert!(script.courier.refused_words().is_some());
     script.leases(50, vec![item(1), item(2)]).intends(&[1, 2]);
