@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::amo::calls::Entry;
 use crate::amo::limits::Limits;
 use crate::amo::who::{Blame, Who};
 use crate::time::HostTime;
@@ -74,6 +75,15 @@ pub struct Said {
     pub result: Option<String>,
     pub source: String,
     pub duration: u64,
+}
+
+impl Said {
+    /// What is made of the call now, as it was said then.
+    #[must_use]
+    pub fn over(&self, entry: Entry) -> Entry {
+        let Self { who: _, result, source, duration } = self.clone();
+        Entry { call_result: result, source, duration, ..entry }
+    }
 }
 
 /// What is known of the file with the sound of a call.

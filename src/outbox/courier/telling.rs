@@ -14,7 +14,6 @@ use crate::call::record::{CallRecord, Source};
 use crate::outbox::courier::bookings::Bookings;
 use crate::outbox::courier::effect::Now;
 use crate::outbox::courier::{Courier, Rules};
-use crate::outbox::errand::Said;
 use crate::outbox::queue::{Item, Seq};
 use crate::time::{HostTime, MonoTime};
 
@@ -63,10 +62,7 @@ impl Teller<'_> {
         let who = item.errand.named().cloned();
         let who = who.unwrap_or_else(|| who::configured(&item.call.record, &self.rules.amo));
         let entry = self.entry_of(item, 0, who)?;
-        let Some(Said { who: _, result, source, duration }) = item.errand.said.clone() else {
-            return Ok(entry);
-        };
-        Ok(Entry { call_result: result, source, duration, ..entry })
+        Ok(if let Some(said) = &item.errand.said { said.over(entry) } else { entry })
     }
 
     fn entry_of(&self, item: &Item, place: usize, who: Who) -> Result<Entry, Unfit> {
