@@ -53,6 +53,10 @@ const OWNERS_MAX: usize = 1000;
 const OWNER_PAUSE: Duration = Duration::from_secs(1);
 /// Longest that one call waits for an owner: it is then booked as without him.
 pub const OWNER_WAIT_MAX: Duration = Duration::from_secs(10);
+/// How long it is remembered that a call has waited: longer than any recording is waited for.
+const WAITED_MAX: Duration = Duration::from_hours(1);
+/// Calls of which that is remembered.
+const WAITS_MAX: usize = 10_000;
 /// How long a number stays on the list that no call waits for any more.
 const WANTED_MAX: Duration = Duration::from_mins(1);
 
@@ -74,10 +78,21 @@ impl Bookings {
         Grounds { roster: self.roster.as_ref(), refused: Some(&self.refused), ..Grounds::default() }
     }
 
-    /// Other users were configured: they may be newer than the list.
+    /// Other users were configured: they may be newer than the list. Another text may be taken.
     pub fn reconfigured(&mut self, before: &Settings, after: &Settings) {
-        let same = before.users == after.users && before.default_user == after.default_user;
-        if !same {
+        let named = |settings: &Settings| {
+            let Settings { users, default_user, callback_task, .. } = settings.clone();
+            (users, default_user, callback_task.responsible)
+        };
+        let told = |settings: &Settings| {
+            let Settings { unmapped, extension_text, names, language, .. } = settings.clone();
+            (unmapped, extension_text, names, language)
+        };
+        if told(before) != told(after) {
+            self.refused.text = false;
+            self.told.remove(&Complaint::RefusedText);
+        }
+        if named(before) != named(after) {
             self.roster = None;
             self.roster_due = MonoTime::default();
             self.refused = Refused::default();
@@ -118,8 +133,8 @@ impl Bookings {
         let number = unknown::number(&item.call.record);
         let since = *self.waits.entry(item.seq).or_insert(now);
         let is_over = now.since(since) >= OWNER_WAIT_MAX;
+        // That it has waited is remembered: it may wait for a recording next, and comes back.
         if number.is_empty() || self.owner(&number, now).is_some() || is_over {
-            self.waits.remove(&item.seq);
             return false;
         }
         if self.wanted.iter().all(|(wanted, _)| *wanted != number) {
@@ -205,7 +220,10 @@ impl Bookings {
     fn forget(&mut self, now: MonoTime) {
         self.owners.retain(|_, (_, until)| now < *until);
         self.wanted.retain(|(_, since)| now.since(*since) < WANTED_MAX);
-        self.waits.retain(|_, since| now.since(*since) < WANTED_MAX);
+        self.waits.retain(|_, since| now.since(*since) < WAITED_MAX);
+        if self.waits.len() > WAITS_MAX {
+            self.waits.clear();
+        }
         if self.refused != Refused::default() && now.since(self.refused_since) >= ROSTER_EVERY {
             self.refused = Refused::default();
         }

@@ -132,6 +132,21 @@ fn a_call_waits_for_its_owner_ten_seconds_at_most() {
     assert!(bookings.awaits_owner(&call, &OPEN, NOW.after(OWNER_WAIT_MAX.saturating_sub(SECOND))));
     assert!(!bookings.awaits_owner(&call, &OPEN, NOW.after(OWNER_WAIT_MAX)));
     assert_eq!(bookings.who(&call, &named(), NOW).user, Some(7));
+    // It waited for its recording meanwhile, and is leased again.
+    bookings.question(&Settings::default(), &OPEN, NOW.after(OWNER_WAIT_MAX * 9));
+    assert!(!bookings.awaits_owner(&call, &OPEN, NOW.after(OWNER_WAIT_MAX * 9)));
+}
+
+#[test]
+fn another_text_or_owner_of_tasks_is_tried_anew() {
+    let mut bookings = Bookings::default();
+    bookings.refuse(Blame::Text, NOW);
+    bookings.roster_due = NOW.after(ROSTER_EVERY);
+    bookings.reconfigured(&named(), &settings("default-user = 7\nusers.101 = 8\nnames.102 = \"Иванов\""));
+    assert!(!bookings.refused.text && bookings.roster_due > NOW);
+    let other = settings("default-user = 7\nusers.101 = 8\ncallback-task = { responsible = { user = 9 } }");
+    bookings.reconfigured(&named(), &other);
+    assert!(bookings.roster_due <= NOW);
 }
 
 #[test]
@@ -177,7 +192,9 @@ fn numbers_that_no_call_waits_for_are_forgotten() {
     let mut bookings = Bookings::default();
     assert!(bookings.awaits_owner(&missed(1, "79161234567"), &OPEN, NOW));
     assert_eq!(bookings.question(&Settings::default(), &OPEN, NOW.after(WANTED_MAX)), None);
-    assert_eq!((bookings.wanted.len(), bookings.waits.len()), (0, 0));
+    assert_eq!((bookings.wanted.len(), bookings.waits.len()), (0, 1));
+    bookings.forget(NOW.after(WAITED_MAX));
+    assert_eq!(bookings.waits.len(), 0);
     for number in 0..OWNERS_MAX + 10 {
         bookings.owner_told(number.to_string(), &ReadBack::Complete(None), NOW);
     }
