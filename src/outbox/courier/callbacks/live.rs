@@ -113,7 +113,7 @@ impl Live {
         match (self.looked, settings.responsible, self.owner) {
             (false, ..) => look(),
             (true, Assignee::Owner, None) if may_ask => Want::Ask(ask_owner(self.row.entity.id)),
-            (true, Assignee::Owner, _) | (true, Assignee::Call | Assignee::User(_), _) => Want::Intend,
+            (true, Assignee::Owner | Assignee::Call | Assignee::User(_), _) => Want::Intend,
         }
     }
 
