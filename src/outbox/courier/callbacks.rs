@@ -148,7 +148,7 @@ impl Callbacks {
     }
 
     fn miss(&mut self, number: String, missed: Missed, now: Now) -> Option<Complaint> {
-        let is_full = self.rows.len() >= ROWS_MAX;
+        let is_full = self.rows.len() >= ROWS_MAX && !self.drop_stale(now.host);
         match self.rows.get_mut(&number) {
             // Read back, it comes to its end a second time.
             Some(live) if live.row.call_id == missed.call_id || missed.ended < live.row.ended => {}
@@ -164,6 +164,19 @@ impl Callbacks {
             }
         }
         None
+    }
+
+    /// Forgets tasks that would not be made any more: while tasks are off, nobody asks for them. Returns
+    /// whether there were any.
+    fn drop_stale(&mut self, now: HostTime) -> bool {
+        let is_over = |live: &Live| live.row.stage == Stage::Wanted && !live.asked;
+        let stale = self.rows.iter().filter(|(_, live)| is_over(live) && is_stale(live.row.ended, now));
+        let stale: Vec<String> = stale.map(|(number, _)| number.clone()).collect();
+        let any = !stale.is_empty();
+        for number in stale {
+            self.forget(number);
+        }
+        any
     }
 
     fn talk(&mut self, number: String, ended: Ended, now: Now) {

@@ -72,9 +72,8 @@ impl Desk {
     }
 
     fn question(&mut self) -> Option<Question> {
-        let (rules, bookings, brakes, drained) = (&self.rules, &self.bookings, &self.brakes, self.drained);
-        let around = Surroundings { rules, bookings, brakes, drained };
-        self.callbacks.question(&around, self.now)
+        let Self { callbacks, rules, bookings, brakes, now, drained } = self;
+        callbacks.question(&Surroundings { rules, bookings, brakes, drained: *drained }, *now)
     }
 
     fn told(&mut self, told: Told) -> Option<Signal> {
@@ -137,6 +136,15 @@ impl Desk {
     }
 }
 
+/// A missed call of a number of its own.
+fn missed(number: u64, second: u64) -> Item {
+    let mut item = item(number);
+    let record = &mut item.call.record;
+    record.phone = Some(format!("7916{number:07}"));
+    (record.direction, record.answered, record.outcome) = (Direction::Inbound, false, Outcome::NoAnswer);
+    Item { enqueued_at: ended(second), ..item }
+}
+
 fn ended(second: u64) -> HostTime {
     START.after(SECOND * u32::try_from(second).unwrap())
 }
@@ -166,13 +174,9 @@ fn a_missed_call_makes_a_task_of_its_entitys_owner() {
 #[test]
 fn a_task_is_in_the_language_of_its_line() {
     let mut desk = Desk::new("");
-    let mut item = item(1);
-    let record = &mut item.call.record;
-    (record.direction, record.answered, record.outcome) = (Direction::Inbound, false, Outcome::NoAnswer);
-    record.line.language = Some(crate::call::line::Language::En);
-    item.enqueued_at = ended(1);
-    desk.heed(&item);
-    let text = desk.callbacks.rows.values().next().map(|live| live.row.text.clone()).unwrap();
+    let mut item = missed(1, 1);
+    item.call.record.line.language = Some(crate::call::line::Language::En);
+    let text = desk.heed(&item).callbacks.rows.values().next().map(|live| live.row.text.clone()).unwrap();
     assert!(text.starts_with("Call "), "{text}");
 }
 
@@ -408,6 +412,16 @@ fn nothing_is_made_for_a_call_of_yesterday_nor_where_it_is_not_wanted() {
     assert_eq!((desk.question(), desk.stage()), (None, None), "what is wanted is not any more");
     desk.keeps().ends(2, false, 2);
     assert_eq!(desk.stage(), None);
+}
+
+#[test]
+fn tasks_that_are_too_late_make_room_for_others() {
+    let mut desk = Desk::new("");
+    for number in 0..u64::try_from(ROWS_MAX).unwrap() {
+        desk.heed(&missed(number, 1));
+    }
+    desk.pass(STALE).heed(&missed(9999, 86_400));
+    assert_eq!(desk.callbacks.rows.len(), 1);
 }
 
 #[test]
