@@ -14,9 +14,10 @@ use crate::call::policy::Policy;
 use crate::call::record::FinishedCall;
 use crate::cli::language::{self, LanguageArgs};
 use crate::cli::store;
+use crate::clock;
 use crate::config::file::File;
 use crate::config::{self, surroundings::Host};
-use crate::ops::explain;
+use crate::ops::explain::{self, Around};
 use crate::ops::screen::{self, Paint};
 use crate::ops::words::Language;
 use crate::ops::words::looking::{self, Days};
@@ -159,10 +160,11 @@ impl Printer<'_> {
     fn print(&mut self, found: &Found) -> io::Result<()> {
         let account = &found.call.record.account;
         let settings = self.accounts.iter().find(|settings| settings.name == *account);
+        let around = Around { settings, utc_offset: clock::utc_offset() };
         let text = if self.json {
-            explain::json(found, settings, self.language)? + "\n"
+            explain::json(found, around, self.language)? + "\n"
         } else {
-            let page = screen::page(&explain::page(found, settings, self.language), self.paint);
+            let page = screen::page(&explain::page(found, around, self.language), self.paint);
             if self.printed > 0 { format!("\n{page}") } else { page }
         };
         self.printed += 1;

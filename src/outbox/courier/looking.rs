@@ -23,7 +23,7 @@ impl Courier {
                 if !notes.is_empty() {
                     self.health.found();
                 }
-                let who: Vec<Who> = items.iter().map(|item| self.teller(now).who(item)).collect();
+                let who: Vec<Who> = items.iter().map(|item| self.booked(item, now)).collect();
                 let rulings = self.search(&items, &who, &notes, begun);
                 let heard = items.iter().zip(&who).zip(&rulings);
                 self.heed_all(heard.map(|((item, who), ruling)| (item, who, ruling)), now);
@@ -37,6 +37,11 @@ impl Courier {
         if let Some(signal) = signal {
             self.learn(signal, now);
         }
+    }
+
+    /// On whom a call was booked whose outcome is unknown, as far as that was kept.
+    fn booked(&self, item: &Item, now: Now) -> Who {
+        item.errand.named().cloned().unwrap_or_else(|| self.teller(now).who(item))
     }
 
     fn search(
