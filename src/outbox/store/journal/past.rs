@@ -8,8 +8,8 @@ use memchr::memmem::Finder;
 
 use crate::call::record::FinishedCall;
 use crate::outbox::search::{Found, Noted, Wanted, Whereabouts};
-use crate::outbox::store::journal::read::{Line, Lines, entry, line};
 use crate::outbox::store::journal::day_files;
+use crate::outbox::store::journal::read::{Line, Lines, entry, line};
 use crate::outbox::store::search::Newest;
 
 /// Takes what the day files in `dir` tell of the calls that are meant; the last line of a call counts.
