@@ -311,6 +311,19 @@ fn what_the_store_may_have_forgotten_is_not_stored_again() {
     );
 }
 
+/// The span that the documentation names is not too long by the moment that the command takes.
+#[test]
+fn as_long_as_the_store_surely_remembers_is_not_too_far_back() {
+    let desk = Desk::new();
+    for stored in [1, 0] {
+        let output = desk.ask(&["repair", "--from", "30d", "--enqueue"]);
+        let (page, told) =
+            (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        assert_eq!((output.status.code(), told.contains("may have forgotten")), (Some(0), false), "{told}");
+        assert_eq!(page.contains("put into the outbox: 1"), stored == 1, "{page}");
+    }
+}
+
 #[test]
 fn a_call_that_ended_otherwise_for_the_store_is_known_by_its_channels() {
     let desk = Desk::new();

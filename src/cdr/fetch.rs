@@ -184,7 +184,7 @@ impl Gathered {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
+    use std::io::{ErrorKind, Write as _};
     use std::pin::pin;
     use std::sync::mpsc;
     use std::task::{Context, Poll, Waker};
@@ -259,6 +259,12 @@ mod tests {
         assert_eq!(six_hours(all_but(&[])), (6, vec![]));
         assert_eq!(six_hours(all_but(&[2])), (5, vec![(2, 2)]));
         assert_eq!(six_hours(all_but(&[1, 2, 5])), (3, vec![(1, 2), (5, 5)]));
+        // One that lies in a file which takes long to unpack.
+        let slow = || Error::File { path: "Master.csv.1.gz".into(), source: ErrorKind::TimedOut.into() };
+        assert_eq!(
+            six_hours(|number| if number == 2 { Err(slow()) } else { Ok(found(number)) }),
+            (5, vec![(2, 2)])
+        );
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! that hangs costs one repair its turn and nobody else anything.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -109,7 +110,11 @@ impl Error {
     /// Whether it is so whatever time is asked for.
     pub(super) fn is_lasting(&self) -> bool {
         match self {
-            Self::File { .. } | Self::EventsFile { .. } | Self::NotBuilt(..) | Self::Column { .. } => true,
+            Self::NotBuilt(..) | Self::Column { .. } => true,
+            // An hour may lie in a large packed file, and others not.
+            Self::File { source, .. } | Self::EventsFile { source, .. } => {
+                !matches!(source.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock)
+            }
             // A database may end a query because its hour has much.
             Self::Database { .. }
             | Self::Patience { .. }

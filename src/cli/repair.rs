@@ -76,12 +76,13 @@ const LONG: Duration = Duration::from_hours(24);
 /// When the line, the configuration, the records, the store or the output cannot be used.
 pub fn run(args: &Args, config: &Path) -> anyhow::Result<ExitCode> {
     let language = args.language.language();
-    let range = range(args, clock::host())?;
+    let now = clock::host();
+    let range = range(args, now)?;
     let file = config::read(config, &Host::Look)?;
     let policy = Arc::new(file.judgement());
     let sources = sources(&file, args, config)?;
     let purpose = if args.enqueue { Purpose::Enqueue } else { Purpose::Look };
-    let stock = Stock::find(&file.store.dir, purpose)?;
+    let stock = Stock::find(&file.store.dir, purpose, now)?;
     if let Some(obstacle) = stock.obstacle() {
         if args.enqueue {
             bail!(repair::cannot_enqueue(obstacle, language));

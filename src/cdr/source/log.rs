@@ -58,6 +58,9 @@ const ASTRAY: usize = 2000;
 /// So many bytes hold [`ASTRAY`] lines.
 const ASTRAY_BYTES: u64 = 512 << 10;
 
+/// A reading that takes too long ends before nobody waits for it any more: another one cannot begin until then.
+const READING_MAX: Duration = PATIENCE.saturating_sub(Duration::from_secs(2));
+
 /// Between two looks at the clock.
 const LINES_UNWATCHED: usize = 4096;
 
@@ -68,7 +71,7 @@ pub(super) async fn read<L: Line>(path: PathBuf, range: Range) -> Result<Text<L>
         let wanted = Wanted {
             from: PbxTime::from_micros(range.from.micros() - micros(Range::LEAD + slack)),
             until: range.to.after(slack + slack),
-            deadline: clock::mono().after(PATIENCE),
+            deadline: clock::mono().after(READING_MAX),
         };
         let (pieces, mut unread) = pieces(path)?;
         let (mut fallback, mut found) = (None, Vec::new());
@@ -92,7 +95,7 @@ pub(super) async fn newest<L: Line>(path: PathBuf) -> Result<Text<L>, Error> {
     blocking(path, |path| {
         let (pieces, unread) = pieces(path)?;
         let mut text = Text { lines: Vec::new(), fallback: None, unread };
-        let deadline = clock::mono().after(PATIENCE);
+        let deadline = clock::mono().after(READING_MAX);
         for piece in pieces {
             match piece.open().and_then(|mut file| file.end::<L>(deadline)) {
                 Ok((lines, _)) if lines.is_empty() => {}
@@ -113,7 +116,7 @@ pub(super) async fn newest<L: Line>(path: PathBuf) -> Result<Text<L>, Error> {
 /// written to last.
 pub(super) async fn oldest<L: Line>(path: PathBuf) -> Result<Option<PbxTime>, Error> {
     blocking(path, |path| {
-        let deadline = clock::mono().after(PATIENCE);
+        let deadline = clock::mono().after(READING_MAX);
         let mut oldest: Option<PbxTime> = None;
         for piece in pieces(path)?.0 {
             let first = match piece.open().and_then(|mut file| file.first::<L>(deadline)) {

@@ -24,7 +24,7 @@ use crate::outbox::queue::{Enqueued, Queue as _};
 use crate::outbox::search::Wanted;
 use crate::outbox::store::Store;
 use crate::outbox::store::search::{KEPT, Search, holder, search_journal};
-use crate::time::PbxTime;
+use crate::time::{HostTime, PbxTime};
 
 /// What is meant to be done with it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -37,6 +37,7 @@ pub(super) enum Purpose {
 pub(super) struct Stock<'d> {
     dir: &'d Path,
     access: Access,
+    now: HostTime,
     /// Gives files back when all is done.
     _lent: Option<Lent<'d>>,
 }
@@ -60,7 +61,8 @@ pub(super) struct Stored {
 const AROUND: Duration = Duration::from_hours(24);
 
 impl<'d> Stock<'d> {
-    pub(super) fn find(dir: &'d Path, purpose: Purpose) -> anyhow::Result<Self> {
+    /// `now` is the moment by which times are told that are so long ago.
+    pub(super) fn find(dir: &'d Path, purpose: Purpose, now: HostTime) -> anyhow::Result<Self> {
         let owner = match fs::metadata(dir.join("queue")) {
             Ok(meta) => Some(meta.uid()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -78,7 +80,7 @@ impl<'d> Stock<'d> {
             (None, Some(_)) => Access::Store,
         };
         let lent = (may_lend && held.is_none()).then(|| Lent::of(dir)).flatten();
-        let mut stock = Self { dir, access, _lent: lent };
+        let mut stock = Self { dir, access, now, _lent: lent };
         if matches!(stock.access, Access::Store)
             && let Err(error) = stock.open()
         {
@@ -136,7 +138,7 @@ impl<'d> Stock<'d> {
 
     /// Calls that ended before may be forgotten.
     pub(super) fn since(&self) -> anyhow::Result<PbxTime> {
-        let now = clock::host();
+        let now = self.now;
         let days = u64::try_from(KEPT.journal_days).unwrap_or(u64::MAX);
         let since = match self.access {
             Access::None => now.before(KEPT.history),
