@@ -110,6 +110,25 @@ fn a_page_in_place_of_an_answer_holds_no_call_where_the_account_answers() {
 }
 
 #[test]
+fn a_call_that_lands_after_a_refusal_leaves_no_doubt_behind() {
+    let refused = || Outcome::Told(Told::Users(ReadBack::Unreadable("HTTP 403".to_owned())));
+    let mut script = script("default-user = 7");
+    assert_eq!(asks(&mut script), Question::Users);
+    script.sends(50, &[1]).give(refused());
+    script.give(answered(200, Account::Fine, vec![stored()])).settles(&[(1, Phase::Sent)]);
+    script.expect(&Effect::Probe).give(probe(Account::Fine));
+    assert!(matches!(&script.courier.complaints()[..], [Complaint::UsersUnread(_)]));
+    script.leases(50, Vec::new()).rests(None, REST_MAX);
+    // Nor does the news that no call waits.
+    let mut script = self::script("default-user = 7");
+    assert_eq!(asks(&mut script), Question::Users);
+    script.expect(&Effect::Look { limit: LOOK_LIMIT }).give(Outcome::Unknown(Vec::new())).give(refused());
+    script.expect(&Effect::Lease { limit: 50 }).give(Outcome::Leased(Vec::new()));
+    script.rests(None, REST_MAX).expect(&Effect::Probe).give(probe(Account::Fine));
+    assert!(matches!(&script.courier.complaints()[..], [Complaint::UsersUnread(_)]));
+}
+
+#[test]
 fn a_ban_of_everything_is_the_accounts_and_shuts_nothing_off() {
     let mut script = script("default-user = 7");
     assert_eq!(asks(&mut script), Question::Users);
