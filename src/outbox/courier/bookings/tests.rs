@@ -138,6 +138,20 @@ fn a_call_waits_for_its_owner_ten_seconds_at_most() {
 }
 
 #[test]
+fn a_crowd_of_calls_that_wait_for_owners_does_not_wait_for_ever() {
+    let mut bookings = Bookings::default();
+    let first = missed(0, "79160000000");
+    for seq in 0..u64::try_from(WAITS_MAX).unwrap() {
+        assert!(bookings.awaits_owner(&missed(seq, "79160000000"), &OPEN, NOW));
+    }
+    assert!(!bookings.awaits_owner(&missed(99_999, "79160000001"), &OPEN, NOW), "there is no room");
+    bookings.question(&Settings::default(), &OPEN, NOW);
+    assert!(!bookings.awaits_owner(&first, &OPEN, NOW.after(OWNER_WAIT_MAX)));
+    // What waited a while ago makes room.
+    assert!(bookings.awaits_owner(&missed(99_999, "79160000001"), &OPEN, NOW.after(WANTED_MAX)));
+}
+
+#[test]
 fn another_text_or_owner_of_tasks_is_tried_anew() {
     let mut bookings = Bookings::default();
     bookings.refuse(Blame::Text, NOW);
