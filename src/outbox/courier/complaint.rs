@@ -64,7 +64,7 @@ impl Complaint {
             Self::TaskRefused(_) => {
                 "nobody is reminded to call back: check [amocrm.callback-task] and the right of the token's user to add tasks"
             }
-            Self::TooManyTasks => "further missed calls make no tasks until some are closed",
+            Self::TooManyTasks => "further missed calls make no tasks until those that wait are made",
         }
     }
 
