@@ -57,6 +57,8 @@ pub const OWNER_WAIT_MAX: Duration = Duration::from_secs(10);
 const WAITED_MAX: Duration = Duration::from_hours(1);
 /// Calls of which that is remembered; others do not wait.
 const WAITS_MAX: usize = 10_000;
+/// Complaints that are remembered, so that each is told once: amoCRM may have other words every time.
+const TOLD_MAX: usize = 1000;
 /// How long a number stays on the list that no call waits for any more.
 const WANTED_MAX: Duration = Duration::from_mins(1);
 
@@ -219,9 +221,17 @@ impl Bookings {
     }
 
     pub fn complain(&mut self, complaint: Complaint) {
+        if self.told.len() >= TOLD_MAX {
+            self.told.clear();
+        }
         if self.told.insert(complaint.clone()) {
             self.complaints.push(complaint);
         }
+    }
+
+    /// What was off is not any more: should it be once again, that is news.
+    pub fn mended(&mut self, kind: Kind) {
+        self.told.retain(|complaint| complaint.kind() != Some(kind));
     }
 
     /// The owner of a number, or nobody; `None` while that is not known.

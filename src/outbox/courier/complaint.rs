@@ -79,6 +79,23 @@ impl Complaint {
         }
     }
 
+    /// The kind of question that is off.
+    pub(super) const fn kind(&self) -> Option<Kind> {
+        match self {
+            Self::UsersUnread(_) => Some(Kind::Users),
+            Self::OwnersUnread(_) => Some(Kind::Owners),
+            Self::TaskOwnersUnread(_) => Some(Kind::TaskOwners),
+            Self::TasksOff(_) => Some(Kind::Tasks),
+            Self::LinksOff(_) => Some(Kind::Links),
+            Self::BadUser { .. }
+            | Self::SeesPart
+            | Self::RefusedUser(_)
+            | Self::RefusedText
+            | Self::TaskRefused(_)
+            | Self::TooManyTasks => None,
+        }
+    }
+
     pub(super) fn of(place: &str, user: u64, standing: Standing) -> Option<Self> {
         let is_known = match standing {
             Standing::Active => return None,

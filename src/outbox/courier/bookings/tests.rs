@@ -174,6 +174,15 @@ fn no_call_waits_for_an_owner_that_is_not_asked_for() {
 }
 
 #[test]
+fn what_is_said_in_other_words_every_time_fills_no_memory() {
+    let mut bookings = Bookings::default();
+    for number in 0..TOLD_MAX + 10 {
+        bookings.complain(Complaint::TaskRefused(number.to_string()));
+    }
+    assert_eq!((bookings.complaints().len(), bookings.told.len()), (TOLD_MAX + 10, 10));
+}
+
+#[test]
 fn an_owner_counts_for_ten_minutes() {
     let mut bookings = Bookings::default();
     let call = missed(1, "79161234567");

@@ -107,6 +107,16 @@ fn a_page_in_place_of_an_answer_holds_no_call_where_the_account_answers() {
     script.sends(50, &[1]).give(answered(200, Account::Fine, vec![stored()])).settles(&[(1, Phase::Sent)]);
     script.pass(brake::SHUT.saturating_sub(SECOND)).leases(50, Vec::new()).rests(None, REST_MAX);
     assert_eq!(asks(&mut script), Question::Users);
+    // Still refused, it is no news; mended and refused once more, it is.
+    let refused = || Outcome::Told(Told::Users(ReadBack::Unreadable("HTTP 403".to_owned())));
+    script.give(refused()).expect(&Effect::Probe).give(probe(Account::Fine));
+    assert_eq!(script.courier.complaints(), []);
+    script.pass(brake::SHUT);
+    assert_eq!(asks(&mut script), Question::Users);
+    script.give(Outcome::Told(Told::Users(ReadBack::Complete(Roster::default())))).pass(brake::SHUT);
+    assert_eq!(asks(&mut script), Question::Users);
+    script.give(refused()).expect(&Effect::Probe).give(probe(Account::Fine));
+    assert!(matches!(&script.courier.complaints()[..], [Complaint::UsersUnread(_)]));
 }
 
 #[test]
