@@ -188,7 +188,9 @@ impl Callbacks {
         let made = self.rows.iter().filter(|(_, live)| is_made(live));
         let oldest = made.min_by_key(|(_, live)| live.row.ended).map(|(number, _)| number.clone());
         let any = oldest.is_some();
-        oldest.into_iter().for_each(|number| self.forget(number));
+        if let Some(number) = oldest {
+            self.forget(number);
+        }
         any
     }
 
