@@ -33,6 +33,7 @@ mod health;
 mod leased;
 mod looking;
 pub mod manner;
+mod reads;
 mod recent;
 mod refusals;
 mod size;
@@ -58,6 +59,7 @@ use crate::outbox::courier::effect::{Effect, Now, Outcome, Posted, Probed, Rulin
 use crate::outbox::courier::flight::{Flight, Landing};
 use crate::outbox::courier::health::{Gate, Health};
 use crate::outbox::courier::manner::{Lesson, Manners};
+use crate::outbox::courier::reads::Reads;
 use crate::outbox::courier::recent::Recent;
 use crate::outbox::courier::refusals::Refusals;
 use crate::outbox::courier::size::Size;
@@ -92,6 +94,7 @@ pub struct Courier {
     store_paused_until: MonoTime,
     refusals: Refusals,
     recent: Recent,
+    reads: Reads,
     bookings: Bookings,
     callbacks: Callbacks,
     asides: Asides,
@@ -141,6 +144,7 @@ impl Courier {
             store_paused_until: MonoTime::default(),
             refusals: Refusals::default(),
             recent: Recent::default(),
+            reads: Reads::default(),
             bookings: Bookings::default(),
             asides: Asides::default(),
             drained: false,
@@ -290,6 +294,10 @@ impl Courier {
         if self.owes_adoption {
             self.step = Step::Adopt;
             return Effect::Adopt;
+        }
+        // A call that landed meanwhile speaks for calls, and not for what was refused beside them.
+        if self.asides.brakes.any_doubt() {
+            self.health.ask_first();
         }
         match self.health.gate(now) {
             Gate::ShutUntil(until) => Effect::Wait { until },

@@ -120,7 +120,7 @@ pub enum Make {
 }
 
 /// What comes next for a call.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Kind {
     /// It is posted.
     Post,

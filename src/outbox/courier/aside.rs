@@ -154,7 +154,7 @@ impl Courier {
             (Some(Signal::Hold(why, words)), _) => self.refused_aside(kind, why, words, now),
             (Some(Signal::Works | Signal::Slow), _) => {}
             (None, Some(words)) => self.unreadable_aside(kind, words, now),
-            (None, None) => self.asides.brakes.works(kind),
+            (None, None) => self.aside_works(kind),
         }
         if matches!(self.step, Step::Rest(_)) {
             self.step = Step::Begin;
@@ -185,6 +185,11 @@ impl Courier {
         }
         let jitter = self.jitter.draw();
         self.asides.brakes.fails(kind, &self.rules.delivery, jitter, now.mono);
+    }
+
+    pub(super) fn aside_works(&mut self, kind: Kind) {
+        self.asides.brakes.works(kind);
+        self.bookings.mended(kind);
     }
 
     fn doubt_aside(&mut self, kind: Kind, words: String) {

@@ -55,8 +55,10 @@ const OWNER_PAUSE: Duration = Duration::from_secs(1);
 pub const OWNER_WAIT_MAX: Duration = Duration::from_secs(10);
 /// How long it is remembered that a call has waited: longer than any recording is waited for.
 const WAITED_MAX: Duration = Duration::from_hours(1);
-/// Calls of which that is remembered.
+/// Calls of which that is remembered; others do not wait.
 const WAITS_MAX: usize = 10_000;
+/// Complaints that are remembered, so that each is told once: amoCRM may have other words every time.
+const TOLD_MAX: usize = 1000;
 /// How long a number stays on the list that no call waits for any more.
 const WANTED_MAX: Duration = Duration::from_mins(1);
 
@@ -131,6 +133,9 @@ impl Bookings {
             return false;
         }
         let number = unknown::number(&item.call.record);
+        if !self.has_room(item.seq, now) {
+            return false;
+        }
         let since = *self.waits.entry(item.seq).or_insert(now);
         let is_over = now.since(since) >= OWNER_WAIT_MAX;
         // That it has waited is remembered: it may wait for a recording next, and comes back.
@@ -141,6 +146,15 @@ impl Bookings {
             self.wanted.push_back((number, now));
         }
         true
+    }
+
+    /// Whether the call's wait can be remembered; without that it would never end. Waits that are over make
+    /// room.
+    fn has_room(&mut self, seq: Seq, now: MonoTime) -> bool {
+        if self.waits.len() >= WAITS_MAX && !self.waits.contains_key(&seq) {
+            self.waits.retain(|_, since| now.since(*since) < WANTED_MAX);
+        }
+        self.waits.len() < WAITS_MAX || self.waits.contains_key(&seq)
     }
 
     /// What is to be asked now.
@@ -207,9 +221,17 @@ impl Bookings {
     }
 
     pub fn complain(&mut self, complaint: Complaint) {
+        if self.told.len() >= TOLD_MAX {
+            self.told.clear();
+        }
         if self.told.insert(complaint.clone()) {
             self.complaints.push(complaint);
         }
+    }
+
+    /// What was off is not any more: should it be once again, that is news.
+    pub fn mended(&mut self, kind: Kind) {
+        self.told.retain(|complaint| complaint.kind() != Some(kind));
     }
 
     /// The owner of a number, or nobody; `None` while that is not known.
@@ -221,9 +243,6 @@ impl Bookings {
         self.owners.retain(|_, (_, until)| now < *until);
         self.wanted.retain(|(_, since)| now.since(*since) < WANTED_MAX);
         self.waits.retain(|_, since| now.since(*since) < WAITED_MAX);
-        if self.waits.len() > WAITS_MAX {
-            self.waits.clear();
-        }
         if self.refused != Refused::default() && now.since(self.refused_since) >= ROSTER_EVERY {
             self.refused = Refused::default();
         }

@@ -93,6 +93,11 @@ impl Brakes {
         self.0.entry(kind).or_default().doubt = Some(words);
     }
 
+    /// Whether something was refused, and no harmless question has told why.
+    pub fn any_doubt(&self) -> bool {
+        self.0.values().any(|brake| brake.doubt.is_some())
+    }
+
     /// A harmless question was answered: what was refused is off. Returns it, and why.
     pub fn answered(&mut self, now: MonoTime) -> Vec<(Kind, String)> {
         let mut shut = Vec::new();

@@ -148,7 +148,8 @@ impl Callbacks {
     }
 
     fn miss(&mut self, number: String, missed: Missed, now: Now) -> Option<Complaint> {
-        let is_full = self.rows.len() >= ROWS_MAX && !self.drop_stale(now.host);
+        let is_more = self.rows.len() >= ROWS_MAX && !self.rows.contains_key(&number);
+        let is_full = is_more && !self.drop_stale(now.host) && !self.drop_oldest_open();
         match self.rows.get_mut(&number) {
             // Read back, it comes to its end a second time.
             Some(live) if live.row.call_id == missed.call_id || missed.ended < live.row.ended => {}
@@ -174,6 +175,20 @@ impl Callbacks {
         let stale: Vec<String> = stale.map(|(number, _)| number.clone()).collect();
         let any = !stale.is_empty();
         for number in stale {
+            self.forget(number);
+        }
+        any
+    }
+
+    /// Forgets the oldest task that is made: nobody may ever talk with that number again. It stays in
+    /// amoCRM, is found there when the number calls in vain once more, and no talk closes it. Returns
+    /// whether there was one.
+    fn drop_oldest_open(&mut self) -> bool {
+        let is_made = |live: &Live| live.row.stage == Stage::Open && !live.row.talked && !live.asked;
+        let made = self.rows.iter().filter(|(_, live)| is_made(live));
+        let oldest = made.min_by_key(|(_, live)| live.row.ended).map(|(number, _)| number.clone());
+        let any = oldest.is_some();
+        if let Some(number) = oldest {
             self.forget(number);
         }
         any

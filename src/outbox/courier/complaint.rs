@@ -64,7 +64,7 @@ impl Complaint {
             Self::TaskRefused(_) => {
                 "nobody is reminded to call back: check [amocrm.callback-task] and the right of the token's user to add tasks"
             }
-            Self::TooManyTasks => "further missed calls make no tasks until some are closed",
+            Self::TooManyTasks => "further missed calls make no tasks until those that wait are made",
         }
     }
 
@@ -76,6 +76,23 @@ impl Complaint {
             Kind::TaskOwners => Self::TaskOwnersUnread(words),
             Kind::Tasks => Self::TasksOff(words),
             Kind::Links => Self::LinksOff(words),
+        }
+    }
+
+    /// The kind of question that is off.
+    pub(super) const fn kind(&self) -> Option<Kind> {
+        match self {
+            Self::UsersUnread(_) => Some(Kind::Users),
+            Self::OwnersUnread(_) => Some(Kind::Owners),
+            Self::TaskOwnersUnread(_) => Some(Kind::TaskOwners),
+            Self::TasksOff(_) => Some(Kind::Tasks),
+            Self::LinksOff(_) => Some(Kind::Links),
+            Self::BadUser { .. }
+            | Self::SeesPart
+            | Self::RefusedUser(_)
+            | Self::RefusedText
+            | Self::TaskRefused(_)
+            | Self::TooManyTasks => None,
         }
     }
 

@@ -248,7 +248,7 @@ impl Courier {
         match fate {
             Fate::Done => {
                 self.links.done(form);
-                self.asides.brakes.works(Kind::Links);
+                self.aside_works(Kind::Links);
                 let settlement = sound::added(&amendment.item, amendment.file.clone(), now.host);
                 self.step =
                     Step::Settle { rulings: vec![Ruling::new(&amendment.item, settlement)], together: true };

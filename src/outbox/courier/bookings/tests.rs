@@ -138,6 +138,20 @@ fn a_call_waits_for_its_owner_ten_seconds_at_most() {
 }
 
 #[test]
+fn a_crowd_of_calls_that_wait_for_owners_does_not_wait_for_ever() {
+    let mut bookings = Bookings::default();
+    let first = missed(0, "79160000000");
+    for seq in 0..u64::try_from(WAITS_MAX).unwrap() {
+        assert!(bookings.awaits_owner(&missed(seq, "79160000000"), &OPEN, NOW));
+    }
+    assert!(!bookings.awaits_owner(&missed(99_999, "79160000001"), &OPEN, NOW), "there is no room");
+    bookings.question(&Settings::default(), &OPEN, NOW);
+    assert!(!bookings.awaits_owner(&first, &OPEN, NOW.after(OWNER_WAIT_MAX)));
+    // What waited a while ago makes room.
+    assert!(bookings.awaits_owner(&missed(99_999, "79160000001"), &OPEN, NOW.after(WANTED_MAX)));
+}
+
+#[test]
 fn another_text_or_owner_of_tasks_is_tried_anew() {
     let mut bookings = Bookings::default();
     bookings.refuse(Blame::Text, NOW);
@@ -157,6 +171,15 @@ fn no_call_waits_for_an_owner_that_is_not_asked_for() {
     shut.answered(NOW);
     assert!(!bookings.awaits_owner(&missed(1, "79161234567"), &shut, NOW));
     assert_eq!(bookings.question(&Settings::default(), &shut, NOW), None);
+}
+
+#[test]
+fn what_is_said_in_other_words_every_time_fills_no_memory() {
+    let mut bookings = Bookings::default();
+    for number in 0..TOLD_MAX + 10 {
+        bookings.complain(Complaint::TaskRefused(number.to_string()));
+    }
+    assert_eq!((bookings.complaints().len(), bookings.told.len()), (TOLD_MAX + 10, 10));
 }
 
 #[test]

@@ -4,6 +4,8 @@ use super::*;
 use crate::outbox::policy::tests::{START, item};
 use crate::outbox::queue::EntityRef;
 
+mod room;
+
 const MONO: MonoTime = MonoTime::from_micros(1_000_000_000);
 const SECOND: Duration = Duration::from_secs(1);
 const NUMBER: &str = "9161234568";
@@ -412,16 +414,6 @@ fn nothing_is_made_for_a_call_of_yesterday_nor_where_it_is_not_wanted() {
     assert_eq!((desk.question(), desk.stage()), (None, None), "what is wanted is not any more");
     desk.keeps().ends(2, false, 2);
     assert_eq!(desk.stage(), None);
-}
-
-#[test]
-fn tasks_that_are_too_late_make_room_for_others() {
-    let mut desk = Desk::new("");
-    for number in 0..u64::try_from(ROWS_MAX).unwrap() {
-        desk.heed(&missed(number, 1));
-    }
-    desk.pass(STALE).heed(&missed(9999, 86_400));
-    assert_eq!(desk.callbacks.rows.len(), 1);
 }
 
 #[test]
