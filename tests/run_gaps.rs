@@ -217,6 +217,29 @@ async fn calls_of_a_time_without_a_daemon_are_stored_once() {
     assert_eq!(stored(&host, missed[0]).source, Source::Cdr);
 }
 
+/// Longer than what is looked at before it is stored.
+#[tokio::test]
+async fn calls_of_ten_hours_without_a_daemon_are_stored() {
+    const HOUR: i64 = 3600;
+    let seen = now() - 10 * HOUR;
+    let clock = Clock::Sent(0.0);
+    let ami = FakeAmi::start(Script { clock, ..script(vec![Step::Send(events(seen))]) }).await;
+    let host = host_with_records(ami.port());
+    let mut daemon = host.start();
+    daemon.logs("call ended").await;
+    daemon.stopped().await;
+    ami.set_script(script(vec![]));
+    let missed = [seen + 2 * HOUR, seen + 5 * HOUR, seen + 9 * HOUR, now() - 1];
+    add(&host.path("Master.csv"), &[seen]);
+    add(&host.path("Master.csv"), &missed);
+    let mut daemon = host.start();
+    let found = daemon.logs("were taken from the PBX's records").await;
+    assert!(found.contains("added=4"), "{found}");
+    daemon.stopped().await;
+    assert_eq!(host.stored().ended, 5);
+    assert_eq!(missed.map(|start| stored(&host, start).source), [Source::Cdr; 4]);
+}
+
 #[tokio::test]
 async fn without_records_a_gap_is_told_with_what_to_do() {
     let ami = FakeAmi::start(script(vec![Step::Send(events(now() - 5)), Step::Hold, Step::Cut])).await;
