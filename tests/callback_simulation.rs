@@ -84,6 +84,8 @@ struct World {
     flying: Option<(MonoTime, Told)>,
     now: Now,
     luck: std::vec::IntoIter<Luck>,
+    /// What the next harmless question meets.
+    meets: Option<Account>,
 }
 
 const START: HostTime = HostTime::from_micros(1_795_338_791_000_000);
@@ -127,6 +129,7 @@ impl World {
             coming,
             notes: BTreeMap::new(),
             tasks: Vec::new(),
+            meets: None,
             flying: None,
             now: Now {
                 host: START,
@@ -203,7 +206,7 @@ impl World {
             Effect::Ask(question) => return self.ask(question),
             Effect::RenewToken => Outcome::Token(Token::Same),
             Effect::Probe => Outcome::Probed(Probed::Answered(Probe {
-                account: Account::Fine,
+                account: self.meets.take().unwrap_or(Account::Fine),
                 customers: true,
                 unsorted: true,
                 words: String::new(),
@@ -228,7 +231,16 @@ impl World {
     }
 
     fn luck(&mut self) -> Luck {
-        self.luck.next().unwrap_or(Luck::Fine { took: 0, listed: 0 })
+        let luck = self.luck.next().unwrap_or(Luck::Fine { took: 0, listed: 0 });
+        if let Luck::Status(status) = luck {
+            // It was the account's trouble: what is refused alone is off for a day.
+            self.meets = Some(match status {
+                401 => Account::Unauthorized,
+                403 => Account::Banned,
+                _ => Account::NotAmo,
+            });
+        }
+        luck
     }
 
     fn keep(&mut self, rows: Vec<TaskRow>) {

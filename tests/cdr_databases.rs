@@ -159,8 +159,10 @@ async fn check_transfer(source: &Source, events: &Events, expected: (u64, &str))
     let known = Known { pbx: &pbx, policy: &policy, endpoints: &[] };
     let newest = source.probe_events(events).await.unwrap().unwrap();
     let from = PbxTime::from_micros(newest.micros() - 60_000_000);
-    let fetched =
-        fetch::calls(source, Some(events), known, Range { from, to: newest.after(ROUNDING) }).await.unwrap();
+    let fetched = fetch::calls(source, Some(events), known, Range { from, to: newest.after(ROUNDING) })
+        .await
+        .whole()
+        .unwrap();
     assert_eq!((fetched.calls.len(), fetched.unread_events.len()), (1, 0));
     let record = &fetched.calls[0].call.record;
     assert_eq!(
@@ -175,8 +177,10 @@ async fn check_transfer(source: &Source, events: &Events, expected: (u64, &str))
     let absent = Events::Table { name: "no_such".to_owned() };
     let told = source.probe_events(&absent).await.unwrap_err().to_string();
     assert!(told.contains("no_such"), "{told}");
-    let fetched =
-        fetch::calls(source, Some(&absent), known, Range { from, to: newest.after(ROUNDING) }).await.unwrap();
+    let fetched = fetch::calls(source, Some(&absent), known, Range { from, to: newest.after(ROUNDING) })
+        .await
+        .whole()
+        .unwrap();
     let unread: Vec<_> = fetched.unread_events.iter().map(ToString::to_string).collect();
     assert!(fetched.calls.len() == 1 && unread[0].contains("no_such"), "{unread:?}");
 }
@@ -188,7 +192,7 @@ async fn calls(source: &Source, from: i64, to: i64) -> Vec<FinishedCall> {
     let known = Known { pbx: &pbx, policy: &policy, endpoints: &[] };
     let range =
         Range { from: PbxTime::from_micros(from * 1_000_000), to: PbxTime::from_micros(to * 1_000_000) };
-    let found = fetch::calls(source, None, known, range).await.unwrap();
+    let found = fetch::calls(source, None, known, range).await.whole().unwrap();
     found.calls.into_iter().map(|call| call.call).collect()
 }
 
@@ -235,6 +239,8 @@ async fn a_table_of_freepbx_on_mariadb_is_read() {
     let found = calls(&source, MADE + 10 * 3600 - 60, MADE + 13 * 3600 - 60).await;
     assert_eq!(found.len(), 3);
     (10..).zip(&found).for_each(|(hour, call)| check_group_call(call, MADE + hour * 3600));
+    let oldest = PbxTime::from_micros((MADE - 12 * 3600) * 1_000_000);
+    assert_eq!(source.oldest().await.unwrap(), Some(oldest));
     assert_eq!(calls(&source, MADE - 7000, MADE - 60).await, []);
     assert_eq!(calls(&source, MADE - 7200, MADE - 7000).await.len(), 1);
 
@@ -280,6 +286,7 @@ async fn a_table_on_postgresql_is_read() {
     let found = calls(&source, MADE - 60, MADE + 60).await;
     assert_eq!(found.len(), 1);
     check_group_call(&found[0], MADE);
+    assert_eq!(source.oldest().await.unwrap(), Some(PbxTime::from_micros(MADE * 1_000_000)));
 
     postgres.run(&format!("{}; GRANT SELECT ON cel TO reader", generic(FREEPBX_CEL, "SERIAL", "TIMESTAMP")));
     let [rows, entries] = recorded_transfer();
@@ -353,6 +360,8 @@ async fn a_table_of_mikopbx_is_read_and_never_written() {
         long.iter().map(|call| call.record.talk_seconds.rounded()).collect::<Vec<_>>(),
         [LONG.cast_unsigned()]
     );
+    let oldest = source.oldest().await.unwrap();
+    assert_eq!(oldest, Some(PbxTime::from_micros(begun * 1_000_000 + 120_000)));
     assert_eq!(std::fs::read(&path).unwrap(), before);
     let names: Vec<_> =
         std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();

@@ -37,7 +37,7 @@ fn calls(capture: &Path) -> Vec<FinishedCall> {
 
 fn page(call: &FinishedCall, language: Language) -> String {
     let found = Found { call: call.clone(), whereabouts: Whereabouts::Capture };
-    screen::page(&explain::page(&found, None, language), Paint::None)
+    screen::page(&explain::page(&found, explain::Around::default(), language), Paint::None)
 }
 
 fn pages(capture: &str, language: Language) -> String {

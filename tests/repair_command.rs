@@ -192,6 +192,52 @@ fn the_time_that_is_to_come_is_not_read_through() {
     assert!(page.contains("missing 1, extra 0"), "{page}");
 }
 
+/// Hour by hour from 1970 this takes the better part of a day.
+#[test]
+fn the_time_before_the_first_record_is_not_read_through() {
+    let desk = Desk::new();
+    let ask = |line: &[&str]| {
+        let output = desk.ask(&[&["repair", "--from", "1970-01-01"], line].concat());
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    let (code, page, told) = ask(&[]);
+    assert!(code == Some(1) && page.contains("missing 1, extra 0"), "{page}{told}");
+    assert!(told.contains("the records of \"default\" begin at 20"), "{told}");
+    let (code, page, told) = ask(&["--to", "2000-01-01"]);
+    assert!(code == Some(0) && page.contains("missing 0, extra 0"), "{page}{told}");
+    std::fs::write(desk.path("Master.csv"), "").unwrap();
+    let (code, _, told) = ask(&[]);
+    assert!(code == Some(0) && told.contains("no record of \"default\" has a time"), "{told}");
+    // What is refused is refused before anything is read.
+    std::fs::remove_file(desk.path("Master.csv")).unwrap();
+    let (code, _, told) = ask(&["--enqueue"]);
+    assert!(code == Some(2) && told.contains("may have forgotten"), "{told}");
+}
+
+#[test]
+fn times_may_be_told_as_how_long_ago() {
+    let desk = Desk::new();
+    for from in [
+        &["--from", "-3h"][..],
+        &["--from=-3h"],
+        &["--from", "3h", "--to", "-1m"],
+        &["--from", "20d"],
+        &["--from", "1w"],
+    ] {
+        let output = desk.ask(&[&["repair"], from].concat());
+        let (page, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.code() == Some(1) && page.contains("missing 1"), "{from:?}: {page}{told}");
+    }
+    for (from, words) in
+        [("3", "is no time"), ("-h", "is no time"), ("1mo", "write it in days"), ("--json", "is no time")]
+    {
+        let output = desk.ask(&["repair", "--from", from]);
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(2) && told.contains(words), "{from}: {told}");
+    }
+}
+
 #[test]
 fn the_daemon_s_secrets_are_not_needed() {
     let gone = |name: &str| format!("secret-file = \"/run/credentials/ami2amo.service/{name}\"");
@@ -263,6 +309,19 @@ fn what_the_store_may_have_forgotten_is_not_stored_again() {
         output.status.code() == Some(1) && page.contains("missing 1") && told.contains("may have forgotten"),
         "{told}"
     );
+}
+
+/// The span that the documentation names is not too long by the moment that the command takes.
+#[test]
+fn as_long_as_the_store_surely_remembers_is_not_too_far_back() {
+    let desk = Desk::new();
+    for stored in [1, 0] {
+        let output = desk.ask(&["repair", "--from", "30d", "--enqueue"]);
+        let (page, told) =
+            (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        assert_eq!((output.status.code(), told.contains("may have forgotten")), (Some(0), false), "{told}");
+        assert_eq!(page.contains("put into the outbox: 1"), stored == 1, "{page}");
+    }
 }
 
 #[test]

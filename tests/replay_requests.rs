@@ -178,3 +178,17 @@ fn a_missed_call_makes_a_task_where_the_configuration_says_so() {
     assert_eq!(printed(config, &[], &[CALL]).len(), 1, "a talk makes none");
     assert_eq!(printed("[amocrm]\ndefault-user = 7\n", &[], &[MISSED]).len(), 1);
 }
+
+#[test]
+fn a_missed_call_of_a_new_contact_makes_a_task_too() {
+    let posts = |policy: &str| {
+        let config = format!("[amocrm.callback-task]\nmake = true\n[amocrm.unknown]\ninbound = {policy:?}\n");
+        let lines = printed(&config, &["--unknown-numbers"], &[MISSED]);
+        lines[1..].iter().map(|line| line["post"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(posts("contact"), ["/api/v4/contacts", "/api/v4/tasks"]);
+    assert_eq!(posts("lead"), ["/api/v4/contacts", "/api/v4/leads", "/api/v4/tasks"]);
+    // Its call is posted when a person has accepted the item.
+    assert_eq!(posts("unsorted"), ["/api/v4/leads/unsorted/sip"]);
+    assert_eq!(posts("park"), [""; 0]);
+}

@@ -184,6 +184,24 @@ fn what_changed_of_a_call_is_handed_out_in_one_piece() {
     assert_eq!(parcels, [vec!["c/1.1", "c/1.2", "c/1.3"], vec!["c/2.1", "c/2.2"]]);
 }
 
+#[test]
+fn a_call_with_too_many_linkedids_is_kept_in_a_value_that_fits() {
+    let mut reader = start(&Kept::new());
+    for link in 0..250 {
+        let block = format!(
+            "Event: Newstate\r\nTimestamp: 9.0\r\nChannel: PJSIP/1-1\r\nChannelState: 6\r\nUniqueid: 1.1\r\n\
+             Linkedid: {link:0>60}\r\n"
+        );
+        reader.handle_frame(&Frame { kind: Kind::Event, block: block.as_bytes() }, None);
+    }
+    let mut kept = Kept::new();
+    keep(&mut reader, &mut kept);
+    assert!(kept.values().all(|value| value.len() <= 8 << 10), "{kept:?}");
+    let call = String::from_utf8_lossy(&kept["g/1.1"]);
+    assert!(call.contains(&format!("{:0>60}", 249)), "the last one is the call's: {call}");
+    assert_eq!(start(&kept).stats().open, 1);
+}
+
 /// A kill between two parcels must not leave a store that claims to know of what the second one had.
 #[test]
 fn how_far_the_stream_is_kept_is_said_when_it_is() {

@@ -9,7 +9,7 @@ use ami2amo::call::id::{CallId, PbxName};
 use ami2amo::call::record::{CallRecord, Source};
 use ami2amo::call::why::Why;
 use ami2amo::clock;
-use ami2amo::outbox::queue::Queue as _;
+use ami2amo::outbox::queue::{Phase, Queue as _};
 use ami2amo::outbox::store::Store;
 use ami2amo::time::{HostTime, local};
 
@@ -217,6 +217,29 @@ async fn calls_of_a_time_without_a_daemon_are_stored_once() {
     assert_eq!(stored(&host, missed[0]).source, Source::Cdr);
 }
 
+/// Longer than what is looked at before it is stored.
+#[tokio::test]
+async fn calls_of_ten_hours_without_a_daemon_are_stored() {
+    const HOUR: i64 = 3600;
+    let seen = now() - 10 * HOUR;
+    let clock = Clock::Sent(0.0);
+    let ami = FakeAmi::start(Script { clock, ..script(vec![Step::Send(events(seen))]) }).await;
+    let host = host_with_records(ami.port());
+    let mut daemon = host.start();
+    daemon.logs("call ended").await;
+    daemon.stopped().await;
+    ami.set_script(script(vec![]));
+    let missed = [seen + 2 * HOUR, seen + 5 * HOUR, seen + 9 * HOUR, now() - 1];
+    add(&host.path("Master.csv"), &[seen]);
+    add(&host.path("Master.csv"), &missed);
+    let mut daemon = host.start();
+    let found = daemon.logs("were taken from the PBX's records").await;
+    assert!(found.contains("added=4"), "{found}");
+    daemon.stopped().await;
+    assert_eq!(host.stored().ended, 5);
+    assert_eq!(missed.map(|start| stored(&host, start).source), [Source::Cdr; 4]);
+}
+
 #[tokio::test]
 async fn without_records_a_gap_is_told_with_what_to_do() {
     let ami = FakeAmi::start(script(vec![Step::Send(events(now() - 5)), Step::Hold, Step::Cut])).await;
@@ -252,32 +275,48 @@ fn no_channels() -> Step {
     Step::Send(list.as_bytes().to_vec())
 }
 
-#[tokio::test]
-async fn a_call_that_rang_at_the_cut_is_told_by_the_records() {
+/// A call that rang when the connection was cut, and was answered and over before it was there again.
+async fn answered_in_the_gap(send: &str) -> CallRecord {
     let start = now() - 1;
     let events = String::from_utf8(events(start)).unwrap();
     let ringing = events.split_inclusive("\r\n\r\n").next().unwrap().as_bytes().to_vec();
     let ami = FakeAmi::start(script(vec![Step::Send(ringing), Step::Hold, Step::Cut])).await;
     let host = host_with_records(ami.port());
+    host.edit("[amocrm]", &format!("{send}\n[amocrm]"));
     let mut daemon = host.start();
     ami.wait_for(LIMIT, |seen| seen.pings > 0).await;
     ami.set_script(script(vec![no_channels()]));
-    // It was answered while nobody looked, and was over before the next look.
+    // It was answered while nobody looked, and was over before the next look, however slow this machine is.
     let time = |at: i64| local::text((at + ZONE_S) * 1_000_000);
+    let end = now().max(start + 2);
     let answered = record(start)
+        .replace(&time(start + 2), &time(end))
         .replace(",,", &format!(",\"{}\",", time(start + 1)))
-        .replace("2,0,\"NO ANSWER\"", "2,1,\"ANSWERED\"");
+        .replace("2,0,\"NO ANSWER\"", &format!("{},{},\"ANSWERED\"", end - start, end - start - 1));
     std::fs::write(host.path("Master.csv"), answered).unwrap();
     ami.go_on();
     daemon.logs("call ended").await;
     let told = daemon.logs("is told by the PBX's records").await;
     assert!(told.contains("Answered"), "{told}");
     daemon.stopped().await;
-    assert_eq!(host.stored().ended, 1);
+    let stats = host.stored();
+    assert_eq!((stats.ended, stats.by_phase.get(&Phase::Skipped)), (1, None));
     let record = stored(&host, start);
     assert!(record.answered && !record.partial && record.source == Source::Cdr, "{record:?}");
+    record
+}
+
+#[tokio::test]
+async fn a_call_that_rang_at_the_cut_is_told_by_the_records() {
+    let record = answered_in_the_gap("").await;
     assert_eq!((record.responsible.as_deref(), record.status), (Some("101"), Some(4)));
     assert_eq!(record.started_at.micros() % 1_000_000, 500_000, "what was seen is as it was seen");
+}
+
+#[tokio::test]
+async fn a_call_that_was_too_short_at_the_cut_to_be_sent_is_by_the_records() {
+    let record = answered_in_the_gap("[calls.send]\nshortest-wait = \"1h\"").await;
+    assert_eq!(record.skip, None);
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use crate::amo::calls as amo;
 use crate::amo::settings::Settings;
 use crate::call::record::{CallRecord, Direction, FinishedCall, Timeline};
-use crate::ops::explain;
+use crate::ops::explain::{self, Around};
 use crate::ops::screen::{WIDTH, is_harmful};
 use crate::ops::words::Language;
 use crate::outbox::queue::Seq;
@@ -105,13 +105,14 @@ fn posted(record: &CallRecord) {
 /// Nothing that a name holds can play with the terminal.
 fn explained(call: &FinishedCall) {
     let found = Found { call: call.clone(), whereabouts: Whereabouts::Capture };
+    let around = Around { settings: Some(&SETTINGS), utc_offset: 0 };
     for language in [Language::En, Language::Ru] {
-        for line in explain::page(&found, Some(&SETTINGS), language) {
+        for line in explain::page(&found, around, language) {
             let plain = line.plain();
             assert!(!plain.contains(is_harmful), "{plain:?}");
             assert!(line.columns() <= WIDTH, "{plain:?}");
         }
     }
-    let json = explain::json(&found, Some(&SETTINGS), Language::En).expect("a call has a JSON form");
+    let json = explain::json(&found, around, Language::En).expect("a call has a JSON form");
     assert!(!json.contains(is_harmful), "{json:?}");
 }

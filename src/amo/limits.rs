@@ -1,5 +1,5 @@
 //! Pure: what amoCRM was found not to take of what is said of a call. Nothing is documented, so it is
-//! learned from a refusal, for all calls: not one after another is refused for the same thing.
+//! learned from refusals: of the call that was refused, and where two were, of all of the account.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +18,23 @@ pub struct Limits {
     pub link: bool,
 }
 
+/// What of a call may be left out or cut.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Field {
+    Result,
+    Source,
+    Link,
+}
+
+impl Field {
+    /// The field that a refusal names by its path.
+    pub fn at(path: &str) -> Option<Self> {
+        let fields = [("call_result", Self::Result), ("link", Self::Link), ("source", Self::Source)];
+        let is_named = |name: &str| path.split(['.', '/', '[', ']']).any(|part| part == name);
+        fields.into_iter().find(|(name, _)| is_named(name)).map(|(_, field)| field)
+    }
+}
+
 /// A shorter text says nothing.
 const RESULT_MIN: usize = 16;
 
@@ -26,18 +43,40 @@ impl Limits {
     /// nothing can be left out for it.
     #[must_use]
     pub fn after(self, path: &str, entry: &Entry) -> Option<Self> {
-        let is_field = |name: &str| path.split(['.', '/', '[', ']']).any(|part| part == name);
-        if is_field("call_result") {
-            let refused = entry.call_result.as_ref()?.chars().count();
-            let shorter = refused / 2;
-            let result_max = self.result_max.min(if shorter < RESULT_MIN { 0 } else { shorter });
-            return Some(Self { result_max, ..self });
+        match Field::at(path)? {
+            Field::Result => {
+                let shorter = entry.call_result.as_ref()?.chars().count() / 2;
+                let result_max = self.result_max.min(if shorter < RESULT_MIN { 0 } else { shorter });
+                Some(Self { result_max, ..self })
+            }
+            Field::Link => entry.link.as_ref().map(|_| Self { link: false, ..self }),
+            Field::Source => (entry.source != Self::SOURCE).then_some(Self { source: false, ..self }),
         }
-        match () {
-            () if is_field("link") => entry.link.as_ref().map(|_| Self { link: false, ..self }),
-            () if is_field("source") && entry.source != Self::SOURCE => Some(Self { source: false, ..self }),
-            () => None,
+    }
+
+    /// What is within both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            result_max: self.result_max.min(other.result_max),
+            source: self.source && other.source,
+            link: self.link && other.link,
         }
+    }
+
+    /// These limits, with `field` as `other` has it.
+    #[must_use]
+    pub fn with(self, field: Field, other: Self) -> Self {
+        match field {
+            Field::Result => Self { result_max: other.result_max, ..self },
+            Field::Source => Self { source: other.source, ..self },
+            Field::Link => Self { link: other.link, ..self },
+        }
+    }
+
+    /// Whether everything of `field` is taken.
+    pub fn is_whole(self, field: Field) -> bool {
+        Self::default().with(field, self) == Self::default()
     }
 
     /// What is sent as `source` where no other is taken.

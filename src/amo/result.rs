@@ -11,7 +11,7 @@ use serde::de::{self, MapAccess, Visitor};
 use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::amo::settings::TEXT_MAX;
+use crate::amo::settings::{Settings, TEXT_MAX};
 use crate::amo::template::{self, Places, Template};
 use crate::call::line::Language;
 use crate::call::record::{CallRecord, Direction, Outcome, Seconds};
@@ -112,13 +112,11 @@ impl Telling<'_> {
         match place {
             Place::Who => {
                 let extension = record.answered_by.first().or(record.responsible.as_ref());
-                // What is told in place of an extension is the responsible's, who need not have answered first.
-                let told = self.who.filter(|_| extension == record.responsible.as_ref());
-                told.map(str::to_owned).or(extension.cloned())
+                extension.map(|extension| self.told(extension, record).to_owned())
             }
-            Place::Then => Some(listed(&others(record, false))),
-            Place::With => Some(listed(&others(record, true))),
-            Place::Rang => Some(listed(&record.rang)),
+            Place::Then => Some(self.listed(&others(record, false), record)),
+            Place::With => Some(self.listed(&others(record, true), record)),
+            Place::Rang => Some(self.listed(&record.rang, record)),
             Place::Wait => span(record.wait_seconds, language),
             Place::Talk => span(record.talk_seconds, language),
             Place::Hold => span(record.hold_seconds, language),
@@ -128,6 +126,22 @@ impl Telling<'_> {
             Place::Phone => record.phone_e164.clone().or(record.phone.clone()),
             Place::Trunk => record.trunk.clone(),
         }
+    }
+
+    /// How an extension is told. What is told in place of one is the responsible's, who need not have
+    /// answered first.
+    fn told<'a>(&'a self, extension: &'a str, record: &CallRecord) -> &'a str {
+        self.who.filter(|_| record.responsible.as_deref() == Some(extension)).unwrap_or(extension)
+    }
+
+    fn listed(&self, extensions: &[String], record: &CallRecord) -> String {
+        let told = extensions.iter().take(RANG_TOLD).map(|extension| self.told(extension, record));
+        let mut text = told.collect::<Vec<_>>().join(", ");
+        if extensions.len() > RANG_TOLD {
+            text.push_str(", ");
+            text.push(CUT);
+        }
+        text
     }
 }
 
@@ -154,6 +168,11 @@ fn usual_text(outcome: Outcome, direction: Direction, language: Language) -> &'s
     }
 }
 
+/// The language in which people are told of a call: its line's, or else the account's.
+pub fn language(record: &CallRecord, settings: &Settings) -> Language {
+    record.line.language.unwrap_or(settings.language)
+}
+
 /// The outcome in a few words, without what is known of the call.
 pub fn words(outcome: Outcome, direction: Direction, language: Language) -> &'static str {
     match (outcome, language) {
@@ -177,15 +196,6 @@ fn others(record: &CallRecord, together: bool) -> Vec<String> {
         (_, _) => false,
     };
     others.iter().filter(|other| was_together(other) == together).cloned().collect()
-}
-
-fn listed(extensions: &[String]) -> String {
-    let mut text = extensions.iter().take(RANG_TOLD).map(String::as_str).collect::<Vec<_>>().join(", ");
-    if extensions.len() > RANG_TOLD {
-        text.push_str(", ");
-        text.push(CUT);
-    }
-    text
 }
 
 /// `8 с`, `2 мин 5 с`, `1 ч 3 мин`; nothing for less than half a second.

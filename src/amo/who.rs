@@ -15,6 +15,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::amo::calls::{Responsible, cut};
+use crate::amo::result::language;
 use crate::amo::settings::{Settings, TEXT_MAX, Unmapped};
 use crate::amo::users::{Roster, Standing};
 use crate::call::line::Language;
@@ -75,7 +76,9 @@ pub fn choose(record: &CallRecord, settings: &Settings, grounds: &Grounds<'_>) -
     let owner = grounds.owner.filter(|_| wants_owner(record));
     let own = [owner, mapped].into_iter().flatten().find(|user| grounds.allow(*user));
     let user = own.or(settings.default_user.filter(|user| grounds.allow(*user)));
-    let text = extension.filter(|_| own.is_none()).and_then(|extension| text(extension, settings));
+    let text = extension
+        .filter(|_| own.is_none())
+        .and_then(|extension| text(extension, settings, language(record, settings)));
     let shown = match (user, &text) {
         (Some(user), _) => Some(Responsible::User(user)),
         (None, Some(text)) if grounds.allow_text() => Some(Responsible::Name(text.clone())),
@@ -96,13 +99,14 @@ pub fn wants_owner(record: &CallRecord) -> bool {
 }
 
 /// An extension without a user, as people read it; `None` where nothing shall be said of it.
-pub fn text(extension: &str, settings: &Settings) -> Option<String> {
+pub fn text(extension: &str, settings: &Settings, language: Language) -> Option<String> {
     let text = match settings.unmapped {
         Unmapped::Omit => return None,
         Unmapped::Extension => extension.to_owned(),
         Unmapped::Text => {
             let name = settings.names.get(extension).map_or("", String::as_str);
-            let filled = template(settings).replace("{extension}", extension).replace("{name}", name);
+            let filled =
+                template(settings, language).replace("{extension}", extension).replace("{name}", name);
             // A name that is not known leaves its blank behind.
             filled.split_whitespace().collect::<Vec<_>>().join(" ")
         }
@@ -113,7 +117,7 @@ pub fn text(extension: &str, settings: &Settings) -> Option<String> {
 /// What the call's result says, with the extension that has no user, in `max` characters.
 pub fn telling(result: Option<String>, told: Option<&str>, max: usize) -> Option<String> {
     match (result, told) {
-        (Some(result), Some(told)) if result.contains(told) => Some(result),
+        (Some(result), Some(told)) if says(&result, told) => Some(result),
         (Some(result), Some(told)) => {
             // The extension is short and says most: the words before it are cut.
             let room = max.saturating_sub(told.chars().count() + 2);
@@ -162,12 +166,21 @@ impl Grounds<'_> {
     }
 }
 
-fn template(settings: &Settings) -> &str {
-    match (&settings.extension_text, settings.language) {
+fn template(settings: &Settings, language: Language) -> &str {
+    match (&settings.extension_text, language) {
         (Some(own), _) => own.as_str(),
         (None, Language::Ru) => "доб. {extension} {name}",
         (None, Language::En) => "ext. {extension} {name}",
     }
+}
+
+/// Whether a text says these words, and not a longer number or word that they are a part of.
+fn says(text: &str, words: &str) -> bool {
+    text.match_indices(words).any(|(at, _)| {
+        let before = text.get(..at).and_then(|before| before.chars().next_back());
+        let after = text.get(at + words.len()..).and_then(|after| after.chars().next());
+        [before, after].into_iter().flatten().all(|sign| !sign.is_alphanumeric())
+    })
 }
 
 fn speaks_of_users(detail: &str) -> bool {

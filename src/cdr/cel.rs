@@ -9,7 +9,7 @@
 //! An event names its channel by uniqueid and the bridge that it enters or leaves, which rows do not. Rows
 //! say who dialled whom, which events do not. Together they are told to a tracker as the live stream is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cdr::cel::entry::{Entry, Kind};
 use crate::cdr::group::{self, Group, Unions};
@@ -27,6 +27,8 @@ pub struct Call<'r> {
     pub group: Group<'r>,
     /// In the order of time.
     pub entries: Vec<&'r Entry>,
+    /// The same by their channels' uniqueids.
+    own: BTreeMap<&'r str, Vec<&'r Entry>>,
 }
 
 /// A row without ids is that of a channel of the same name whose events are at most so long before or after it.
@@ -66,7 +68,7 @@ pub fn calls<'r>(rows: &'r [Row], entries: &'r [Entry]) -> Vec<Call<'r>> {
 
 fn gather<'r>(groups: Vec<Group<'r>>, entries: &'r [Entry], mut unions: Unions) -> Vec<Call<'r>> {
     let mut calls: BTreeMap<usize, Call<'r>> = BTreeMap::new();
-    let empty = || Call { group: Group { rows: Vec::new() }, entries: Vec::new() };
+    let empty = || Call { group: Group { rows: Vec::new() }, entries: Vec::new(), own: BTreeMap::new() };
     let count = groups.len();
     for (at, group) in groups.into_iter().enumerate() {
         calls.entry(unions.root(at)).or_insert_with(empty).group.rows.extend(group.rows);
@@ -78,6 +80,9 @@ fn gather<'r>(groups: Vec<Group<'r>>, entries: &'r [Entry], mut unions: Unions) 
     for call in &mut calls {
         call.group.rows.sort_by_key(|row| (row.start, row.sequence));
         call.entries.sort_by_key(|entry| entry.at);
+        for entry in &call.entries {
+            call.own.entry(&entry.uniqueid).or_default().push(entry);
+        }
     }
     calls.sort_by_key(Call::start);
     calls
@@ -97,19 +102,20 @@ impl<'r> Call<'r> {
     /// Ids that Asterisk gave to channels of it, in the order of appearance.
     pub fn ids(&self) -> Vec<&'r str> {
         let mut ids = self.group.ids();
-        for entry in &self.entries {
-            for id in [entry.uniqueid.as_str(), entry.linkedid.as_str()] {
-                if !id.is_empty() && !ids.contains(&id) {
-                    ids.push(id);
-                }
-            }
-        }
+        let mut known: BTreeSet<&str> = ids.iter().copied().collect();
+        let of_entries = self.entries.iter().flat_map(|entry| [&*entry.uniqueid, &*entry.linkedid]);
+        ids.extend(of_entries.filter(|id| !id.is_empty() && known.insert(*id)));
         ids
     }
 
     /// What was written of one channel.
-    fn of<'c>(&'c self, uniqueid: &'c str) -> impl Iterator<Item = &'r Entry> + 'c {
-        self.entries.iter().copied().filter(move |entry| entry.uniqueid == uniqueid)
+    fn of<'c>(&'c self, uniqueid: &str) -> impl DoubleEndedIterator<Item = &'r Entry> + 'c + use<'c, 'r> {
+        self.own.get(uniqueid).into_iter().flatten().copied()
+    }
+
+    /// What was written of each channel, in the order of time.
+    fn channels(&self) -> impl Iterator<Item = &[&'r Entry]> {
+        self.own.values().map(Vec::as_slice)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Pure: the rows that belong together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::ami::event::made_at;
@@ -129,13 +129,9 @@ impl<'r> Group<'r> {
 
     /// Ids that Asterisk gave, in the order of appearance.
     pub fn ids(&self) -> Vec<&'r str> {
-        let mut ids: Vec<&str> = Vec::new();
-        for id in self.rows.iter().flat_map(|row| [row.uniqueid.as_str(), row.linkedid.as_str()]) {
-            if !id.is_empty() && !ids.contains(&id) {
-                ids.push(id);
-            }
-        }
-        ids
+        let mut known = BTreeSet::new();
+        let ids = self.rows.iter().flat_map(|row| [row.uniqueid.as_str(), row.linkedid.as_str()]);
+        ids.filter(|id| !id.is_empty() && known.insert(*id)).collect()
     }
 
     /// Whether another row takes this one's channel on at its end: a pickup, a transfer, a Local channel

@@ -21,10 +21,33 @@ impl Range {
         row.end.after(Self::LEAD) >= self.from && row.start <= self.to
     }
 
+    /// Stretches of at most `length`, one after the other.
+    pub fn parts(self, length: Duration) -> impl Iterator<Item = Self> {
+        let part = move |from: PbxTime| Self { from, to: from.after(length).min(self.to) };
+        let next = move |last: &Self| Some(part(last.to.after(Duration::from_micros(1))));
+        std::iter::successors(Some(part(self.from)), next).take_while(move |part| part.from <= self.to)
+    }
+
     /// Longer at both ends.
     #[must_use]
     pub fn widened(self, by: Duration) -> Self {
         let micros = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
         Self { from: PbxTime::from_micros(self.from.micros().saturating_sub(micros)), to: self.to.after(by) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_the_whole_and_no_moment_is_in_two() {
+        let range = |from, to| Range { from: PbxTime::from_micros(from), to: PbxTime::from_micros(to) };
+        let parts = |from, to| range(from, to).parts(Duration::from_micros(10)).collect::<Vec<_>>();
+        assert_eq!(parts(0, 25), [range(0, 10), range(11, 21), range(22, 25)]);
+        assert_eq!(parts(0, 10), [range(0, 10)]);
+        assert_eq!(parts(0, 11), [range(0, 10), range(11, 11)]);
+        assert_eq!(parts(5, 5), [range(5, 5)]);
+        assert_eq!(parts(5, 4), []);
     }
 }

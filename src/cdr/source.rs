@@ -4,14 +4,16 @@
 //! that hangs costs one repair its turn and nobody else anything.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::ami::connection::Secret;
+#[cfg(not(any(feature = "cdr-mysql", feature = "cdr-postgres", feature = "cdr-sqlite")))]
+use crate::cdr::cel::entry;
+use crate::cdr::column;
 use crate::cdr::range::Range;
 use crate::cdr::row::{Row, Rows};
-#[cfg(not(any(feature = "cdr-mysql", feature = "cdr-postgres", feature = "cdr-sqlite")))]
-use crate::cdr::{cel::entry, column};
 use crate::time::PbxTime;
 
 mod csv;
@@ -93,6 +95,8 @@ pub enum Error {
     Column { place: String, table: String, column: &'static str },
     #[error("{place} did not answer within {} s", PATIENCE.as_secs())]
     Patience { place: String },
+    #[error("no calls could be made of the records: {0}; please report it")]
+    Unmade(tokio::task::JoinError),
     #[error("there are more than {ROWS_MAX} events of calls of one hour")]
     TooManyEvents,
     #[error(
@@ -102,9 +106,36 @@ pub enum Error {
     TooMany { at: PbxTime },
 }
 
+impl Error {
+    /// Whether it is so whatever time is asked for.
+    pub(super) fn is_lasting(&self) -> bool {
+        match self {
+            Self::NotBuilt(..) | Self::Column { .. } => true,
+            // An hour may lie in a large packed file, and others not.
+            Self::File { source, .. } | Self::EventsFile { source, .. } => {
+                !matches!(source.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock)
+            }
+            // A database may end a query because its hour has much.
+            Self::Database { .. }
+            | Self::Patience { .. }
+            | Self::Unmade(_)
+            | Self::TooManyEvents
+            | Self::TooMany { .. } => false,
+        }
+    }
+}
+
+/// Does what takes long where nothing else waits for it: a busy hour's rows are seconds of work.
+pub(super) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work).await.map_err(Error::Unmade)
+}
+
 /// Longest wait for one reading. An index on the time makes it milliseconds; a table of ten million rows
 /// without one takes some seconds.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// December 1999, the month of the first Asterisk: what is earlier was written by a clock that was wrong.
+const EARLIEST: PbxTime = PbxTime::from_micros(944_006_400_000_000);
 
 /// Records that one reading may give. Hours are read one by one, and a very large PBX has 10,000 in one.
 const ROWS_MAX: usize = 100_000;
@@ -153,7 +184,8 @@ impl Source {
             match self {
                 Self::Csv { path } => {
                     let text = log::read(path.clone(), range).await?;
-                    Ok((Rows::read(&text.lines, text.fallback), text.unread))
+                    let rows = aside(move || Rows::read(&text.lines, text.fallback)).await?;
+                    Ok((rows, text.unread))
                 }
                 Self::Mysql(_) | Self::Postgres(_) | Self::Sqlite { .. } => {
                     Ok((self.read_table(range).await?, Vec::new()))
@@ -188,6 +220,22 @@ impl Source {
             newest: rows.iter().map(|row| row.end).max(),
             linked: rows.iter().any(|row| !row.linkedid.is_empty()),
         })
+    }
+
+    /// Since when there are records; `None` where none has a time that can be read.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub async fn oldest(&self) -> Result<Option<PbxTime>, Error> {
+        let looking = async {
+            match self {
+                Self::Csv { path } => log::oldest::<column::Raw>(path.clone()).await,
+                Self::Mysql(_) | Self::Postgres(_) | Self::Sqlite { .. } => {
+                    Ok(self.oldest_rows().await?.rows.iter().map(|row| row.start).min())
+                }
+            }
+        };
+        self.patiently(looking).await
     }
 
     async fn patiently<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
@@ -232,6 +280,12 @@ impl Source {
     #[cfg(not(any(feature = "cdr-mysql", feature = "cdr-postgres", feature = "cdr-sqlite")))]
     #[expect(clippy::unused_async, reason = "the drivers' is async")]
     async fn newest_rows(&self) -> Result<Rows, Error> {
+        Err(self.not_built())
+    }
+
+    #[cfg(not(any(feature = "cdr-mysql", feature = "cdr-postgres", feature = "cdr-sqlite")))]
+    #[expect(clippy::unused_async, reason = "the drivers' is async")]
+    async fn oldest_rows(&self) -> Result<Rows, Error> {
         Err(self.not_built())
     }
 

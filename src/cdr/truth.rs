@@ -1,17 +1,26 @@
 //! Pure: a call that a gap cut short, as the PBX's records tell it.
 
-use crate::call::record::{FinishedCall, Source};
+use crate::call::record::{CallRecord, FinishedCall, Skip, Source};
+use crate::call::why::{Filter, Why};
 
-/// The call as it is to be told: who and where from is of the stream, what became of it of the records.
-/// `None` when it was not cut short, or the records tell of another call, or of less.
+/// The call as it is to be told: who and where from is of the stream, what became of it of the records. One
+/// that was not to be sent is, if it was so for what nobody saw. `None` when it was not cut short, or the
+/// records tell of another call, or of less.
 pub fn of_cut(seen: &FinishedCall, cdr: &FinishedCall) -> Option<FinishedCall> {
     let (live, told) = (&seen.record, &cdr.record);
     let is_same = live.call_id == told.call_id && live.direction == told.direction;
     let is_more = told.answered || !live.answered;
-    if !live.is_cut() || live.source == Source::Cdr || !is_same || !is_more || told.skip.is_some() {
+    let is_to_be_sent = told.skip.is_none() && may_be_sent(live);
+    if !live.is_cut() || live.source == Source::Cdr || !is_same || !is_more || !is_to_be_sent {
         return None;
     }
     let mut record = live.clone();
+    record.skip = None;
+    if live.phone.is_none() {
+        record.phone.clone_from(&told.phone);
+        record.phone_e164.clone_from(&told.phone_e164);
+        record.phone_raw.clone_from(&told.phone_raw);
+    }
     record.answered = told.answered;
     record.outcome = told.outcome;
     record.status = told.status;
@@ -37,6 +46,19 @@ pub fn of_cut(seen: &FinishedCall, cdr: &FinishedCall) -> Option<FinishedCall> {
     record.partial = false;
     record.why.clone_from(&told.why);
     Some(FinishedCall { record, timeline: seen.timeline.clone() })
+}
+
+/// Whether nothing that was seen speaks against it: what somebody said, or is so whatever became of the call.
+fn may_be_sent(live: &CallRecord) -> bool {
+    match live.skip {
+        None | Some(Skip::Anonymous | Skip::ShortNumber | Skip::UnknownSides) => true,
+        Some(Skip::Policy) => {
+            let by = |why: &Why| if let Why::Filtered { by } = why { Some(*by) } else { None };
+            let by = live.why.iter().find_map(by);
+            matches!(by, Some(Filter::Extensions | Filter::ShortestTalk | Filter::ShortestWait))
+        }
+        Some(Skip::Internal | Skip::NoConversation | Skip::UnknownNumber) => false,
+    }
 }
 
 fn add(known: &mut Vec<String>, more: &[String]) {
@@ -98,5 +120,38 @@ mod tests {
         for (seen, told) in [(sample::call("1.1"), cdr()), (cut(), of_another), (talked, missed)] {
             assert_eq!(of_cut(&seen, &told), None);
         }
+    }
+
+    #[test]
+    fn a_number_that_was_not_seen_is_the_records() {
+        let (mut seen, told) = (cut(), cdr());
+        let record = &mut seen.record;
+        (record.phone, record.phone_e164, record.phone_raw) = (None, None, Some("anonymous".to_owned()));
+        record.skip = Some(Skip::Anonymous);
+        let record = of_cut(&seen, &told).unwrap().record;
+        assert!(record.phone.is_some() && record.skip.is_none());
+        let numbers =
+            |record: &CallRecord| (record.phone.clone(), record.phone_e164.clone(), record.phone_raw.clone());
+        assert_eq!(numbers(&record), numbers(&told.record));
+    }
+
+    #[test]
+    fn a_call_that_was_not_to_be_sent_is_if_what_nobody_saw_makes_it_so() {
+        let skipped = |skip, by: Option<Filter>| {
+            let mut seen = cut();
+            seen.record.skip = Some(skip);
+            seen.record.why.extend(by.map(|by| Why::Filtered { by }));
+            of_cut(&seen, &cdr()).map(|call| call.record.skip)
+        };
+        for by in [Filter::ShortestTalk, Filter::ShortestWait, Filter::Extensions] {
+            assert_eq!(skipped(Skip::Policy, Some(by)), Some(None), "{by:?}");
+        }
+        for by in [Some(Filter::Dids), Some(Filter::Line), None] {
+            assert_eq!(skipped(Skip::Policy, by), None, "{by:?}: somebody says so, whatever became of it");
+        }
+        assert_eq!(skipped(Skip::NoConversation, None), None);
+        let mut short = cdr();
+        short.record.skip = Some(Skip::Policy);
+        assert_eq!(of_cut(&cut(), &short), None);
     }
 }

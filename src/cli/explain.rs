@@ -16,10 +16,11 @@ use crate::cli::language::{self, LanguageArgs};
 use crate::cli::queue::Config;
 use crate::cli::socket;
 use crate::cli::store::{self, Looked};
+use crate::clock;
 use crate::config::file::File;
 use crate::config::{self, surroundings::Host};
 use crate::ops::calls::Explained;
-use crate::ops::explain;
+use crate::ops::explain::{self, Around};
 use crate::ops::screen::{self, Paint};
 use crate::ops::words::Language;
 use crate::ops::words::looking::{self, Days};
@@ -194,11 +195,12 @@ impl Printer<'_> {
     fn print(&mut self, found: &Found) -> io::Result<()> {
         let account = &found.call.record.account;
         let settings = self.accounts.iter().find(|settings| settings.name == *account);
+        let around = Around { settings, utc_offset: clock::utc_offset() };
         let text = if self.json {
-            explain::json(found, settings, self.language)? + "\n"
+            explain::json(found, around, self.language)? + "\n"
         } else {
             let lines = if self.whole { explain::page } else { explain::standing };
-            let page = screen::page(&lines(found, settings, self.language), self.paint);
+            let page = screen::page(&lines(found, around, self.language), self.paint);
             if self.printed > 0 { format!("\n{page}") } else { page }
         };
         self.printed += 1;

@@ -22,11 +22,11 @@ pub struct Filters {
     /// Of this line: its label, our number, or the trunk
     #[arg(long, value_name = "LINE")]
     line: Option<String>,
-    /// That began since then: 2026-11-28T07:00:00Z, '2026-11-28 07:00' (UTC), or '3h' for so long ago
-    #[arg(long, value_name = "TIME")]
+    /// That began since then: 2026-11-28T07:00:00Z, '2026-11-28 07:00' (UTC), or 3h, 30d for so long ago
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     from: Option<String>,
     /// … and before then
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     to: Option<String>,
     /// Of this amoCRM account
     #[arg(long, value_name = "NAME", value_parser = account_name)]
@@ -60,7 +60,7 @@ impl Filters {
     ///
     /// # Errors
     /// When a time or a state is none.
-    pub fn question(&self, states: &[&str], limit: usize, now: HostTime) -> Result<Question, Usage> {
+    pub fn question(&self, states: &[&str], limit: usize, now: HostTime) -> anyhow::Result<Question> {
         let state = if self.state.is_empty() { states.join(",") } else { self.state.join(",") };
         let time = |text: &Option<String>| text.as_ref().map(|text| moment(text, now)).transpose();
         let question = Question {

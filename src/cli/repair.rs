@@ -25,7 +25,7 @@ use crate::config::check::{self, Grade};
 use crate::config::file::File;
 use crate::config::surroundings::Host;
 use crate::config::{self, Cdr};
-use crate::ops::repair;
+use crate::ops::repair::{self, Begin};
 use crate::ops::screen;
 use crate::ops::words::{Language, looking};
 use crate::time::{HostTime, PbxTime};
@@ -36,11 +36,12 @@ mod stock;
 /// Which calls are looked at, and what is done about them.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// Calls that ended since then: 2026-11-28T07:00:00Z, '2026-11-28 07:00' (UTC), or '3h' for so long ago
-    #[arg(long, value_name = "TIME")]
+    /// Calls that ended since then: 2026-11-28T07:00:00Z, '2026-11-28 07:00' (UTC), or so long ago: 3h or -3h,
+    /// '1h 30m', 30d, 2w
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     from: String,
     /// … and until then
-    #[arg(long, value_name = "TIME", default_value = "0s")]
+    #[arg(long, value_name = "TIME", default_value = "0s", allow_hyphen_values = true)]
     to: String,
     /// Of this PBX [default: all that have a table [pbx.cdr]]
     #[arg(long, value_name = "NAME", value_parser = replay::pbx_name)]
@@ -64,6 +65,9 @@ const EDGE: Duration = Duration::from_mins(5);
 /// Nothing has ended later than this after now, by any clock that is nearly right.
 const AHEAD: Duration = Duration::from_hours(1);
 
+/// So much is read through whatever there is in it.
+const LONG: Duration = Duration::from_hours(24);
+
 /// Runs the comparison by the configuration at `config`; everything was read and there is no difference, or
 /// all that was missing was stored: 0, else 1.
 ///
@@ -71,12 +75,13 @@ const AHEAD: Duration = Duration::from_hours(1);
 /// When the line, the configuration, the records, the store or the output cannot be used.
 pub fn run(args: &Args, config: &Path) -> anyhow::Result<ExitCode> {
     let language = args.language.language();
-    let range = range(args, clock::host())?;
+    let now = clock::host();
+    let range = range(args, now)?;
     let file = config::read(config, &Host::Look)?;
     let policy = Arc::new(file.judgement());
     let sources = sources(&file, args, config)?;
     let purpose = if args.enqueue { Purpose::Enqueue } else { Purpose::Look };
-    let stock = Stock::find(&file.store.dir, purpose)?;
+    let stock = Stock::find(&file.store.dir, purpose, now)?;
     if let Some(obstacle) = stock.obstacle() {
         if args.enqueue {
             bail!(repair::cannot_enqueue(obstacle, language));
@@ -85,7 +90,7 @@ pub fn run(args: &Args, config: &Path) -> anyhow::Result<ExitCode> {
     }
     let mut clean = true;
     for (pbx, cdr) in sources {
-        let mut found = compare_one(&pbx, &cdr, &stock, &policy, range, args)?;
+        let (range, mut found) = compare_one(&pbx, &cdr, &stock, &policy, range, args)?;
         let stored = args.enqueue.then(|| enqueue(&stock, &found)).transpose()?;
         let mut output = io::stdout().lock();
         let text = if args.json {
@@ -120,7 +125,7 @@ fn sources(file: &File, args: &Args, config: &Path) -> anyhow::Result<Vec<(PbxNa
     Ok(sources.ok_or_else(|| config::Error::Wrong { path: config.to_owned(), findings })?)
 }
 
-/// Returns whether all of the records could be read, too.
+/// Of the time for which there are records, which is told where it is shorter.
 fn compare_one(
     pbx: &PbxName,
     cdr: &Cdr,
@@ -128,34 +133,66 @@ fn compare_one(
     policy: &Arc<Policy>,
     range: Range,
     args: &Args,
-) -> anyhow::Result<Comparison> {
-    let live = stock.live(pbx)?;
-    let known = Known { pbx, policy, endpoints: &live.endpoints };
-    let fetched = fetch(cdr, known, range.widened(EDGE));
-    let fetched = fetched.with_context(|| format!("cannot read the records of \"{pbx}\""))?;
-    tell_unread(&fetched, args.language.language())?;
-    let Fetched { calls, unread, unusable, .. } = fetched;
-    let stored = stock.stored(pbx, range, &calls)?;
-    if range.from < stored.since {
-        let (from, since) = (&args.from, stored.since);
-        let text = repair::forgotten(from, since, args.language.language());
+) -> anyhow::Result<(Range, Comparison)> {
+    let language = args.language.language();
+    let since = stock.since()?;
+    if range.from < since {
+        let text = repair::forgotten(&args.from, since, language);
         if args.enqueue {
             bail!(Usage(text));
         }
         tell(&text)?;
     }
+    let live = stock.live(pbx)?;
+    let known = Known { pbx, policy, endpoints: &live.endpoints };
+    let fetched = fetch(cdr, known, range);
+    let (begin, fetched) = fetched.with_context(|| format!("cannot read the records of \"{pbx}\""))?;
+    if let Some(text) = repair::begin(pbx, begin, language) {
+        tell(&text)?;
+    }
+    let range = match begin {
+        Begin::Before | Begin::Nowhere => range,
+        Begin::At(begin) => Range { from: begin.min(range.to), ..range },
+    };
+    tell_unread(&fetched, language)?;
+    let Fetched { calls, unread, unusable, .. } = fetched;
+    let stored = stock.stored(pbx, range, &calls)?;
     let found = compare::compare(calls, &stored.records, &stored.open, range);
     let files = u64::try_from(unread.len()).unwrap_or(u64::MAX);
-    Ok(Comparison { unread: unusable.saturating_add(files), ..found })
+    Ok((range, Comparison { unread: unusable.saturating_add(files), ..found }))
 }
 
-fn fetch(cdr: &Cdr, known: Known<'_>, range: Range) -> anyhow::Result<Fetched> {
+/// Reads no hour in which there are no records yet.
+fn fetch(cdr: &Cdr, known: Known<'_>, range: Range) -> anyhow::Result<(Begin, Fetched)> {
     let runtime = Builder::new_current_thread().enable_io().enable_time().build();
     let runtime = runtime.context("cannot start the runtime")?;
-    let fetched = runtime.block_on(fetch::calls(&cdr.source, cdr.cel.as_ref(), known, range));
+    let fetched = runtime.block_on(async {
+        let last = PbxTime::from_micros(range.to.micros().saturating_sub(micros(LONG)));
+        let begin = if range.from >= last { Begin::Before } else { begin(cdr, range).await? };
+        let from = match begin {
+            Begin::Before => range.from,
+            Begin::At(begin) => begin.min(range.to),
+            Begin::Nowhere => last,
+        };
+        let read = Range { from, ..range }.widened(EDGE);
+        let fetched = fetch::calls(&cdr.source, cdr.cel.as_ref(), known, read).await.whole()?;
+        anyhow::Ok((begin, fetched))
+    });
     // A file on a server that is gone is waited for by a thread that nobody can end.
     runtime.shutdown_background();
-    Ok(fetched?)
+    fetched
+}
+
+async fn begin(cdr: &Cdr, range: Range) -> anyhow::Result<Begin> {
+    Ok(match cdr.source.oldest().await? {
+        Some(oldest) if oldest <= range.from => Begin::Before,
+        Some(oldest) => Begin::At(oldest),
+        None => Begin::Nowhere,
+    })
+}
+
+fn micros(span: Duration) -> i64 {
+    i64::try_from(span.as_micros()).unwrap_or(i64::MAX)
 }
 
 fn tell_unread(fetched: &Fetched, language: Language) -> anyhow::Result<()> {

@@ -15,34 +15,31 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 use tracing::{error, info, warn};
 
 use crate::call::id::PbxName;
 use crate::call::policy::Policy;
+use crate::cdr::fetch::Failed;
 use crate::clock;
 use crate::config::{Cdr, Pbx};
-use crate::daemon::gaps::search::Search;
+use crate::daemon::gaps::search::{Repaired, Search};
+use crate::daemon::gaps::waiting::{GapsV1, Now, Waiting};
 use crate::intake::gap::Gap;
 use crate::outbox::store::Shelf;
 use crate::outbox::store::handle::Handle;
-use crate::time::{MonoTime, PbxTime, micros};
+use crate::time::PbxTime;
 
 mod search;
+mod waiting;
 
 /// Gaps of one PBX that wait for their turn; a connection that is lost more often is no gap but the rule.
 pub const WAITING_MAX: usize = 64;
 
-/// Pauses before the tries to find a gap's calls: 5 s, 1, 5 and 15 minutes after its end. Records are
-/// written when a call ends, in batches of `cdr.conf` after five minutes, and into databases that are away
-/// when they come back.
-const PAUSES: [Duration; 4] =
-    [Duration::from_secs(5), Duration::from_secs(55), Duration::from_mins(4), Duration::from_mins(10)];
-
-/// How long a call that a gap cut short is held back: the first two tries are over then.
-pub const HOLD: Duration = Duration::from_secs(90);
+/// How long a call that a gap cut short is held back, unless its records are found before: the first three
+/// tries are over then, however slow the source is.
+pub const HOLD: Duration = Duration::from_mins(7);
 
 /// Records have whole seconds.
 const ROUNDING: Duration = Duration::from_secs(2);
@@ -58,37 +55,10 @@ pub struct GapRepair {
     gaps: mpsc::Receiver<Gap>,
     waiting: Vec<Waiting>,
     /// Searches that run, one of a PBX at most, and the gap of each.
-    searches: JoinSet<anyhow::Result<usize>>,
+    searches: JoinSet<anyhow::Result<Repaired>>,
     searched: BTreeMap<Id, Gap>,
     /// Gaps since the start, without and with a source.
     count: u64,
-}
-
-/// A gap whose calls are to be looked for, once more.
-struct Waiting {
-    gap: Gap,
-    tries: usize,
-    due: MonoTime,
-    /// Calls that were found so far.
-    added: usize,
-}
-
-/// What is kept of the gaps that wait.
-#[derive(Deserialize, Serialize)]
-struct GapsV1 {
-    v: u32,
-    gaps: Vec<KeptGap>,
-}
-
-#[derive(Deserialize, Serialize)]
-struct KeptGap {
-    pbx: PbxName,
-    #[serde(with = "micros")]
-    from: PbxTime,
-    #[serde(with = "micros")]
-    to: PbxTime,
-    #[serde(default)]
-    tries: usize,
 }
 
 impl GapRepair {
@@ -157,7 +127,7 @@ impl GapRepair {
             let oldest = self.waiting.remove(oldest).gap;
             error!(pbx = %oldest.pbx, from = %oldest.from, to = %oldest.to, "too many gaps wait: this one is not looked at any more; ami2amo repair does it");
         }
-        self.waiting.push(Waiting { gap, tries: 0, due: clock::mono().after(PAUSES[0]), added: 0 });
+        self.waiting.push(Waiting::new(gap, now()));
         self.keep().await;
     }
 
@@ -184,7 +154,7 @@ impl GapRepair {
         }
     }
 
-    async fn ended(&mut self, ended: Result<(Id, anyhow::Result<usize>), JoinError>) {
+    async fn ended(&mut self, ended: Result<(Id, anyhow::Result<Repaired>), JoinError>) {
         let (id, outcome) = match ended {
             Ok(ended) => ended,
             Err(error) => (error.id(), Err(error.into())),
@@ -193,11 +163,9 @@ impl GapRepair {
         // It may have made room for newer ones meanwhile.
         let Some(at) = self.waiting.iter().position(|waiting| waiting.gap == gap) else { return };
         let mut waiting = self.waiting.remove(at);
-        waiting.tries += 1;
-        let is_last = waiting.tries >= PAUSES.len();
-        tell(&mut waiting, outcome, is_last);
-        if !is_last {
-            waiting.due = clock::mono().after(PAUSES[waiting.tries]);
+        let goes_on = waiting.tried(now());
+        tell(&mut waiting, outcome, !goes_on);
+        if goes_on {
             self.waiting.push(waiting);
         }
         self.keep().await;
@@ -215,25 +183,19 @@ impl GapRepair {
                 "gaps that waited at the last end cannot be read: ami2amo repair looks for their calls"
             );
         };
-        for KeptGap { pbx, from, to, tries } in gaps {
-            let tries = tries.min(PAUSES.len() - 1);
-            let due = clock::mono().after(PAUSES[0]);
-            if self.source(&pbx).is_some() {
-                self.waiting.push(Waiting { gap: Gap { pbx, from, to }, tries, due, added: 0 });
+        for kept in gaps {
+            if self.source(&kept.pbx).is_some() {
+                self.waiting.push(Waiting::recalled(kept, now()));
             } else {
+                let (pbx, from, to) = (kept.pbx, kept.from, kept.to);
                 warn!(%pbx, %from, %to, "a gap waited whose PBX has no records any more, or another name: its calls are not looked for; ami2amo repair does it");
             }
         }
     }
 
     async fn keep(&self) {
-        let gaps = self.waiting.iter().map(|Waiting { gap: Gap { pbx, from, to }, tries, .. }| KeptGap {
-            pbx: pbx.clone(),
-            from: *from,
-            to: *to,
-            tries: *tries,
-        });
-        let kept = GapsV1 { v: 1, gaps: gaps.collect() };
+        let now = now();
+        let kept = GapsV1 { v: 1, gaps: self.waiting.iter().map(|waiting| waiting.kept(now)).collect() };
         let done = if kept.gaps.is_empty() {
             self.store.remove(Shelf::Inflight, KEY).await
         } else {
@@ -246,26 +208,36 @@ impl GapRepair {
     }
 }
 
-fn tell(waiting: &mut Waiting, outcome: anyhow::Result<usize>, is_last: bool) {
+fn tell(waiting: &mut Waiting, outcome: anyhow::Result<Repaired>, is_last: bool) {
     let Gap { pbx, from, to } = &waiting.gap;
-    match outcome {
-        Ok(added) => {
-            waiting.added += added;
-            let (calls, attempt) = (waiting.added, waiting.tries);
-            if added > 0 || waiting.tries == 1 {
-                info!(%pbx, %from, %to, added, attempt, "calls that nobody followed were taken from the PBX's records");
-            }
-            if is_last {
-                info!(%pbx, %from, %to, calls, "the gap is repaired");
-            }
-        }
-        Err(error) if is_last => {
-            error!(%pbx, %from, %to, "calls that nobody followed are missing: {error:#}; once it is mended, ami2amo repair fetches them");
-        }
-        Err(error) => {
-            warn!(%pbx, %from, %to, "calls that nobody followed cannot be looked for yet: {error:#}; it is tried again");
-        }
+    let Repaired { added, failed } = match outcome {
+        Ok(repaired) => repaired,
+        Err(error) => return tell_failure(pbx, *from, *to, &error, is_last),
+    };
+    waiting.added += added;
+    let (calls, attempt) = (waiting.added, waiting.tries);
+    let is_read = !failed.iter().any(|failed| failed.range.from <= *from && failed.range.to >= *to);
+    if added > 0 || waiting.tries == 1 && is_read {
+        info!(%pbx, %from, %to, added, attempt, "calls that nobody followed were taken from the PBX's records");
     }
+    if is_last && failed.is_empty() {
+        info!(%pbx, %from, %to, calls, "the gap is repaired");
+    }
+    for Failed { range, error } in failed {
+        tell_failure(pbx, range.from, range.to, &error.into(), is_last);
+    }
+}
+
+fn tell_failure(pbx: &PbxName, from: PbxTime, to: PbxTime, error: &anyhow::Error, is_last: bool) {
+    if is_last {
+        error!(%pbx, %from, %to, "calls that nobody followed are missing: {error:#}; once it is mended, ami2amo repair fetches them");
+    } else {
+        warn!(%pbx, %from, %to, "calls that nobody followed cannot be looked for yet: {error:#}; it is tried again");
+    }
+}
+
+fn now() -> Now {
+    Now { host: clock::host(), mono: clock::mono() }
 }
 
 fn micros_of(span: Duration) -> i64 {

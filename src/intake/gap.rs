@@ -30,6 +30,9 @@ pub struct Watch {
 /// What the PBX did so short before its last word may not have reached us.
 const SLACK: Duration = Duration::from_secs(1);
 
+/// As much as a zone that was taken for another one; by default the search for a gap's calls looks back further.
+const SET_BACK_MOST: Duration = Duration::from_hours(14);
+
 impl Gap {
     pub fn length(&self) -> Duration {
         self.to.since(self.from)
@@ -64,8 +67,9 @@ impl Watch {
             None if before < now => before,
             None => return None,
         };
-        // A clock that was set back in between wrote some records by its time of before.
-        Some(Gap { pbx: self.pbx.clone(), from, to: now.max(before) })
+        // A clock that was set back in between wrote some records by its time of before. Of one that was wrong by
+        // more, that time is so far from now that the search would not come to now.
+        Some(Gap { pbx: self.pbx.clone(), from, to: now.max(before.min(now.after(SET_BACK_MOST))) })
     }
 }
 
@@ -116,5 +120,9 @@ mod tests {
         watch.lost();
         let gap = watch.alive(at(-3500), mono(71)).unwrap();
         assert_eq!((gap.from, gap.to), (at(-3531), at(69)), "some records are by the clock of before");
+        watch.lost();
+        let day = 24 * 3600;
+        let gap = watch.alive(at(-5 * day), mono(101)).unwrap();
+        assert_eq!((gap.from, gap.to), (at(-5 * day - 31), at(-5 * day + 14 * 3600)), "it was wrong by days");
     }
 }

@@ -31,8 +31,17 @@ const LABEL: usize = 15;
 /// Shorter times are shown as none, in milliseconds.
 const SHOWN_MIN: u64 = 50;
 
-/// The page of a call. `settings` are those of the configuration, if there is one.
-pub fn page(found: &Found, settings: Option<&Settings>, language: Language) -> Vec<Line> {
+/// What is known beside a call.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Around<'a> {
+    /// Those of the configuration, if there is one.
+    pub settings: Option<&'a Settings>,
+    /// How far local time is ahead of UTC, in seconds.
+    pub utc_offset: i32,
+}
+
+/// The page of a call.
+pub fn page(found: &Found, around: Around<'_>, language: Language) -> Vec<Line> {
     let FinishedCall { record, timeline } = &found.call;
     let mut lines = heading(record, language);
     lines.push(Line::default());
@@ -42,14 +51,14 @@ pub fn page(found: &Found, settings: Option<&Settings>, language: Language) -> V
     lines.extend(reasons(record, language));
     lines.push(Line::default());
     lines.push(Line::new(Style::Strong, "amoCRM"));
-    lines.extend(delivery(found, settings, language));
+    lines.extend(delivery(found, around, language));
     lines
 }
 
 /// Where a call stands, and what is posted of it: the page without story and reasons.
-pub fn standing(found: &Found, settings: Option<&Settings>, language: Language) -> Vec<Line> {
+pub fn standing(found: &Found, around: Around<'_>, language: Language) -> Vec<Line> {
     let mut lines = heading(&found.call.record, language);
-    lines.extend(delivery(found, settings, language));
+    lines.extend(delivery(found, around, language));
     lines
 }
 
@@ -57,9 +66,9 @@ pub fn standing(found: &Found, settings: Option<&Settings>, language: Language) 
 ///
 /// # Errors
 /// When the call has no JSON, which no call of ours lacks.
-pub fn json(found: &Found, settings: Option<&Settings>, language: Language) -> serde_json::Result<String> {
+pub fn json(found: &Found, around: Around<'_>, language: Language) -> serde_json::Result<String> {
     let Found { call: FinishedCall { record, timeline }, whereabouts } = found;
-    let sending = sending(record, whereabouts, settings, language);
+    let sending = sending(record, whereabouts, around.settings, language);
     let reasons = record.why.iter().map(|why| Reason {
         label: why::label(why, language),
         text: why::why(why, record.direction, language),
@@ -79,7 +88,7 @@ pub fn json(found: &Found, settings: Option<&Settings>, language: Language) -> s
             state,
             text: sending.text.trim_end_matches(':').to_owned(),
             advice: sending.advice,
-            entry: if record.skip.is_none() { entry(found, settings).ok() } else { None },
+            entry: if record.skip.is_none() { entry(found, around).ok() } else { None },
         },
     };
     serde_json::to_string(&object).map(|json| escape(&json))
@@ -180,9 +189,9 @@ fn number(record: &CallRecord) -> Option<String> {
     (raw != phone).then(|| format!("{raw} → {phone}"))
 }
 
-fn delivery(found: &Found, settings: Option<&Settings>, language: Language) -> Vec<Line> {
+fn delivery(found: &Found, around: Around<'_>, language: Language) -> Vec<Line> {
     let Found { call: FinishedCall { record, .. }, whereabouts } = found;
-    let sending = sending(record, whereabouts, settings, language);
+    let sending = sending(record, whereabouts, around.settings, language);
     let style = match sending.standing {
         Standing::Delivered => Style::Good,
         Standing::Waits => Style::Plain,
@@ -194,11 +203,11 @@ fn delivery(found: &Found, settings: Option<&Settings>, language: Language) -> V
         lines.extend(arrowed(advice));
     }
     if record.skip.is_none() {
-        match entry(found, settings) {
+        match entry(found, around) {
             Ok(entry) => lines.extend(object(&entry)),
             Err(unfit) => lines.extend(arrowed(&unfit.to_string())),
         }
-        if settings.is_none() {
+        if around.settings.is_none() {
             let text = language.pick(
                 "With --config, users and links of the configuration stand in it.",
                 "С --config здесь будут пользователи и ссылки из конфигурации.",
@@ -210,20 +219,24 @@ fn delivery(found: &Found, settings: Option<&Settings>, language: Language) -> V
 }
 
 /// The call as it stands in a request; there the request's own id counts from 0.
-fn entry(found: &Found, settings: Option<&Settings>) -> Result<Entry, calls::Unfit> {
+fn entry(found: &Found, around: Around<'_>) -> Result<Entry, calls::Unfit> {
     let record = &found.call.record;
     // Without a configuration nobody knows who has no user.
     let defaults = Settings { unmapped: Unmapped::Omit, ..Settings::default() };
-    let settings = settings.unwrap_or(&defaults);
+    let settings = around.settings.unwrap_or(&defaults);
     // Where it was booked on somebody else than the configuration says, the store has him.
     let errand = match &found.whereabouts {
         Whereabouts::Store(slip) => Some(&slip.errand),
         Whereabouts::Capture | Whereabouts::Journal(_) => None,
     };
-    let booked = errand.and_then(|errand| errand.booked.clone());
-    let who = booked.unwrap_or_else(|| who::configured(record, settings));
-    let manner = calls::Manner { sound: errand.and_then(|errand| errand.file()), ..calls::Manner::default() };
-    calls::entry_of(record, "0", settings, &manner, who)
+    let who = errand.and_then(|errand| errand.named().cloned());
+    let who = who.unwrap_or_else(|| who::configured(record, settings));
+    let clocks = calls::Clocks { utc_offset: around.utc_offset, ..calls::Clocks::default() };
+    let sound = errand.and_then(|errand| errand.file());
+    let limits = errand.and_then(|errand| errand.limits).unwrap_or_default();
+    let entry = calls::entry_of(record, "0", settings, &calls::Manner { clocks, limits, sound }, who)?;
+    let said = errand.and_then(|errand| errand.said.as_ref());
+    Ok(if let Some(said) = said { said.over(entry) } else { entry })
 }
 
 /// The object in lines; a value that is too long goes on in the next one.

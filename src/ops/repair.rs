@@ -155,6 +155,32 @@ fn unidentified(found: &Comparison, language: Language) -> Option<Line> {
     )))
 }
 
+/// Where the PBX's records begin, as seen from the time that is asked for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Begin {
+    Before,
+    At(PbxTime),
+    /// None has a time that can be read.
+    Nowhere,
+}
+
+/// That there are no records of some of the time.
+pub fn begin(pbx: &PbxName, begin: Begin, language: Language) -> Option<String> {
+    match begin {
+        Begin::Before => None,
+        Begin::At(at) => Some(language.pick(
+            format!("the records of \"{pbx}\" begin at {at}: nothing before that is compared"),
+            format!("записи \"{pbx}\" начинаются с {at}: то, что раньше, не сравнивается"),
+        )),
+        Begin::Nowhere => Some(language.pick(
+            format!(
+                "no record of \"{pbx}\" has a time that can be read: only those of the last day are looked at"
+            ),
+            format!("ни у одной записи \"{pbx}\" не читается время: просмотрены только последние сутки"),
+        )),
+    }
+}
+
 /// That the store may have forgotten calls of the time.
 pub fn forgotten(from: &str, since: PbxTime, language: Language) -> String {
     language.pick(

@@ -23,6 +23,7 @@ pub mod aside;
 #[cfg(feature = "daemon")]
 mod asking;
 pub mod bookings;
+mod brake;
 pub mod callbacks;
 pub mod complaint;
 pub mod effect;
@@ -32,6 +33,7 @@ mod health;
 mod leased;
 mod looking;
 pub mod manner;
+mod reads;
 mod recent;
 mod refusals;
 mod size;
@@ -51,11 +53,13 @@ use crate::amo::settings::Settings;
 use crate::call::id::{AccountId, PbxName};
 use crate::outbox::courier::aside::Asides;
 use crate::outbox::courier::bookings::Bookings;
+use crate::outbox::courier::brake::Brakes;
 use crate::outbox::courier::callbacks::Callbacks;
 use crate::outbox::courier::effect::{Effect, Now, Outcome, Posted, Probed, Ruling, Token};
 use crate::outbox::courier::flight::{Flight, Landing};
 use crate::outbox::courier::health::{Gate, Health};
 use crate::outbox::courier::manner::{Lesson, Manners};
+use crate::outbox::courier::reads::Reads;
 use crate::outbox::courier::recent::Recent;
 use crate::outbox::courier::refusals::Refusals;
 use crate::outbox::courier::size::Size;
@@ -90,6 +94,7 @@ pub struct Courier {
     store_paused_until: MonoTime,
     refusals: Refusals,
     recent: Recent,
+    reads: Reads,
     bookings: Bookings,
     callbacks: Callbacks,
     asides: Asides,
@@ -139,6 +144,7 @@ impl Courier {
             store_paused_until: MonoTime::default(),
             refusals: Refusals::default(),
             recent: Recent::default(),
+            reads: Reads::default(),
             bookings: Bookings::default(),
             asides: Asides::default(),
             drained: false,
@@ -226,6 +232,7 @@ impl Courier {
             Step::Look => Effect::Look { limit: LOOK_LIMIT },
             Step::ReadBack { items, begun } => effect::read_back(items, *begun),
             Step::Lease => Effect::Lease { limit: self.batch_limit(now.host) },
+            Step::Note { rulings, .. } => Effect::Settle { rulings: rulings.clone() },
             Step::Intend(loads) => flight::intend(loads),
             Step::Post(_) => self.give_out(),
             Step::Errand(_) => self.errand_effect(now),
@@ -288,6 +295,10 @@ impl Courier {
             self.step = Step::Adopt;
             return Effect::Adopt;
         }
+        // A call that landed meanwhile speaks for calls, and not for what was refused beside them.
+        if self.asides.brakes.any_doubt() {
+            self.health.ask_first();
+        }
         match self.health.gate(now) {
             Gate::ShutUntil(until) => Effect::Wait { until },
             // What the others in the air met is the same event.
@@ -332,7 +343,10 @@ impl Courier {
     fn settle_what_landed(&mut self) {
         if !self.landed.is_empty()
             && self.step.is_free()
-            && !matches!(self.step, Step::ReadBack { .. } | Step::Errand(_) | Step::Sound(_))
+            && !matches!(
+                self.step,
+                Step::ReadBack { .. } | Step::Errand(_) | Step::Sound(_) | Step::Note { .. }
+            )
         {
             self.step = Step::Settle { rulings: mem::take(&mut self.landed), together: true };
         }
@@ -350,7 +364,7 @@ impl Courier {
             Probed::Silent(words) => Signal::Trouble(words),
             Probed::NoToken(words) => Signal::Hold(Hold::Unauthorized, words),
         };
-        self.links.asked(matches!(signal, Signal::Hold(Hold::Banned, _)), now.mono);
+        self.judge_asides(&signal, now.mono);
         match signal {
             Signal::Works => self.health.answered(),
             Signal::Slow | Signal::Trouble(_) | Signal::Hold(..) => self.learn(signal, now),
@@ -358,6 +372,10 @@ impl Courier {
     }
 
     fn token(&mut self, token: Token, now: Now) {
+        // Another token may do more. That a second one does not help is the kind's fault.
+        if token == Token::Another && !self.health.is_renewed() {
+            self.asides.brakes = Brakes::new();
+        }
         let jitter = self.jitter.draw();
         self.health.token(token, &self.rules.delivery, jitter, now);
     }

@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::amo::calls::Entry;
+use crate::amo::limits::Limits;
 use crate::amo::who::{Blame, Who};
 use crate::time::HostTime;
 
@@ -53,9 +55,35 @@ pub struct Errand {
     /// On whom it is booked in amoCRM, where that is not what the configuration says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub booked: Option<Who>,
+    /// What amoCRM was found not to take of what is said of this call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limits>,
+    /// What was posted, while its link is owed: the link goes with the same words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub said: Option<Said>,
     /// Where the call's sound is, when it is looked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sound: Option<Sound>,
+}
+
+/// What was posted of a call beyond its record: configuration, users and owners may be others later.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Deserialize, Serialize)]
+#[serde(default, rename_all = "kebab-case")]
+pub struct Said {
+    pub who: Who,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result: Option<String>,
+    pub source: String,
+    pub duration: u64,
+}
+
+impl Said {
+    /// What is made of the call now, as it was said then.
+    #[must_use]
+    pub fn over(&self, entry: Entry) -> Entry {
+        let Self { who: _, result, source, duration } = self.clone();
+        Entry { call_result: result, source, duration, ..entry }
+    }
 }
 
 /// What is known of the file with the sound of a call.
@@ -92,7 +120,7 @@ pub enum Make {
 }
 
 /// What comes next for a call.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Kind {
     /// It is posted.
     Post,
@@ -119,6 +147,11 @@ impl Errand {
     /// A delivered call whose link is owed.
     pub fn owes_link(&self) -> bool {
         matches!(self.sound, Some(Sound::Missing { .. }))
+    }
+
+    /// On whom the call was booked when it was posted, as far as that was kept.
+    pub fn named(&self) -> Option<&Who> {
+        self.said.as_ref().map(|said| &said.who).or(self.booked.as_ref())
     }
 
     /// What comes next for a call that waits.
@@ -153,5 +186,22 @@ impl Errand {
     /// Whether the call is simply posted, as every call is at first.
     pub fn is_none(&self) -> bool {
         *self == Self::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_said_is_read_as_it_was_kept_and_was_not_kept_earlier() {
+        let said = Said { result: Some("Ответил 101".to_owned()), duration: 4, ..Said::default() };
+        let errand = Errand { said: Some(said), ..Errand::default() };
+        let kept = serde_json::to_string(&errand).unwrap();
+        assert_eq!(serde_json::from_str::<Errand>(&kept).unwrap(), errand);
+        let earlier = r#"{"booked":{"user":9},"sound":{"is":"missing","since":1}}"#;
+        let read: Errand = serde_json::from_str(earlier).unwrap();
+        assert_eq!((read.said.as_ref(), read.named().and_then(|who| who.user)), (None, Some(9)));
+        assert_eq!(serde_json::to_string(&read).unwrap(), earlier);
     }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 use std::sync::mpsc::{self, SyncSender, TrySendError};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -36,8 +36,11 @@ const JOBS_MAX: usize = 4;
 const ENDINGS: [&str; 10] = ["mp3", "wav", "ogg", "opus", "m4a", "WAV", "gsm", "flac", "alaw", "ulaw"];
 /// Entries of one folder that are looked at: more calls than a day has.
 const ENTRIES_MAX: usize = 50_000;
-/// Folders that a pattern may lead through.
+/// Folders that a pattern may lead through, and files that may fit it.
 const FOLDERS_MAX: usize = 64;
+
+/// It is told once: every call would tell it again.
+static CUT_TOLD: Once = Once::new();
 
 impl Finder {
     /// The files, below their folders, in the order of the searches. Cancel safe: nobody hears of what
@@ -119,8 +122,17 @@ fn look_with(search: &Search, lists: &mut Lists) -> Option<String> {
 
 /// Of several files of one call, the longest.
 fn longest(root: &Path, pattern: &str, lists: &mut Lists) -> Option<String> {
-    let found = matching(root, pattern, lists).into_iter();
-    let sized = found.filter_map(|path| Some((fs::metadata(&path).ok()?.len(), within(root, &path)?)));
+    let (found, is_cut) = matching(root, pattern, lists);
+    if is_cut {
+        CUT_TOLD.call_once(|| {
+            warn!(
+                root = %root.display(), pattern, limit = FOLDERS_MAX,
+                "more folders or files fit a pattern for recordings than are looked at, and some are not found: name year, month and day in it"
+            );
+        });
+    }
+    let sized =
+        found.into_iter().filter_map(|path| Some((fs::metadata(&path).ok()?.len(), within(root, &path)?)));
     sized.max().map(|(_, file)| file)
 }
 
@@ -149,9 +161,9 @@ fn within(root: &Path, path: &Path) -> Option<String> {
     (facts.is_file() && facts.len() > 0 && is_plain).then(|| below.to_str().map(str::to_owned))?
 }
 
-/// The files that a pattern fits, folder by folder.
-fn matching(root: &Path, pattern: &str, lists: &mut Lists) -> Vec<PathBuf> {
-    let mut paths = vec![root.to_owned()];
+/// The files that a pattern fits, folder by folder, and whether there were more than are looked at.
+fn matching(root: &Path, pattern: &str, lists: &mut Lists) -> (Vec<PathBuf>, bool) {
+    let (mut paths, mut is_cut) = (vec![root.to_owned()], false);
     for part in pattern.split('/') {
         if !part.contains(['*', '?']) {
             for path in &mut paths {
@@ -162,12 +174,13 @@ fn matching(root: &Path, pattern: &str, lists: &mut Lists) -> Vec<PathBuf> {
         let is_fit = |name: &&String| !name.starts_with('.') && fits(part.as_bytes(), name.as_bytes());
         let mut next = Vec::new();
         for folder in paths {
-            let names = lists.of(&folder).iter().filter(is_fit);
-            next.extend(names.take(FOLDERS_MAX - next.len()).map(|name| folder.join(name)));
+            let mut names = lists.of(&folder).iter().filter(is_fit);
+            next.extend(names.by_ref().take(FOLDERS_MAX - next.len()).map(|name| folder.join(name)));
+            is_cut |= names.next().is_some();
         }
         paths = next;
     }
-    paths
+    (paths, is_cut)
 }
 
 /// The names in folders, each read once for all searches of a job.

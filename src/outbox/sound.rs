@@ -54,13 +54,31 @@ pub fn wait(item: &Item, settings: &Settings, now: HostTime) -> Option<Settlemen
 /// The call with what was found of its file.
 pub fn with(item: Item, found: Option<String>, now: HostTime) -> Item {
     let sound = found.map_or_else(|| missing(&item, now), |file| Sound::Found { file });
-    let errand = Errand { sound: Some(sound), ..item.errand };
+    let said = item.errand.said.clone().filter(|_| matches!(item.state, State::Sent { .. }));
+    let errand = Errand { sound: Some(sound), said, ..item.errand };
     Item { errand, ..item }
 }
 
 /// A call that was found before others of its lease: it is posted next, without another look.
 pub fn ready(item: &Item, file: String, now: HostTime) -> Settlement {
     settled(item, policy::waiting(&item.state), now, Sound::Found { file })
+}
+
+/// A call that is about to be posted, with what will be said of it; nothing else changes.
+pub fn noted(item: &Item) -> Settlement {
+    Settlement {
+        seq: item.seq,
+        state: policy::waiting(&item.state),
+        next_at: item.next_at,
+        last_error: item.last_error.clone(),
+        attempted: false,
+        errand: item.errand.clone(),
+    }
+}
+
+/// Whether a call that is posted like this is owed its link.
+pub fn will_be_owed(item: &Item, settings: &Settings) -> bool {
+    settings.recording_late.duration() > Duration::ZERO && is_wanted(item, settings)
 }
 
 /// Takes note of what is owed to a call that was just delivered.
@@ -116,13 +134,15 @@ fn missing(item: &Item, now: HostTime) -> Sound {
 }
 
 fn settled(item: &Item, state: State, next_at: HostTime, sound: Sound) -> Settlement {
+    let is_owed = matches!(sound, Sound::Missing { .. });
+    let said = item.errand.said.clone().filter(|_| is_owed);
     Settlement {
         seq: item.seq,
         state,
         next_at,
         last_error: item.last_error.clone(),
         attempted: false,
-        errand: Errand { sound: Some(sound), ..item.errand.clone() },
+        errand: Errand { sound: Some(sound), said, ..item.errand.clone() },
     }
 }
 

@@ -46,7 +46,7 @@ PEOPLE_AFTER, PEOPLE_SECONDS = 2, 92
 
 LINE_SECONDS, POST_SECONDS, SILENCE_SECONDS, BOOT_SECONDS = 20, 40, 3, 30
 # A call that a gap cut short is held back for the records; the last gap ends shortly before people stop.
-HOLD_SECONDS = 90
+HOLD_SECONDS = 420
 # Hangup to POST of a call that was seen from its beginning to its end, as everywhere.
 LATENCY_BAR_S = 5.0
 # What an unknown outcome waits before it is judged: a killed daemon may have been in the middle of a request.
@@ -139,8 +139,7 @@ class Subject:
             mine = posts.pop(phone, [])
             faults = sight.faults(truth, seen, [call for _, call in mine], records.get(phone), USERS, DEFAULT_USER,
                                   self.reads_cdr(truth))
-            # A daemon that was cut off in the time that it has cannot keep it.
-            in_time = any(begin <= truth.ended_at <= end - LATENCY_BAR_S for begin, end in line.seen())
+            in_time = sight.has_time(truth, line.seen(), LATENCY_BAR_S)
             if seen.kind == sight.WHOLE and in_time and mine and (delay := mine[0][0] - truth.ended_at) > LATENCY_BAR_S:
                 faults.append(("hangup to POST", f"{LATENCY_BAR_S} s", f"{delay:.1f} s"))
             kind = f"{line.pbx.folder}, {seen.kind}"

@@ -29,8 +29,8 @@ from daemon import Failed
 BETWEEN = (10, 60)
 LASTS = {"cut": (1, 60), "silent": (5, 60), "killed": (0, 10), "stopped": (0, 60)}
 # Asterisk writes a record when its call is over; the daemon looks for those of a gap 5 s and a minute after it, and
-# holds calls back that were cut short, for 90 s.
-LOOKED_TWICE_SECONDS = 120
+# holds calls back that were cut short and have no record, for seven minutes.
+NOTHING_IS_HELD_SECONDS = 450
 # After a minute without a connection the next try may be half a minute away.
 gaps.LINE_SECONDS = 90
 
@@ -102,7 +102,7 @@ async def busy_hour(args, subject):
     finally:
         people.close()
     truths = [truth for of_pair in results[1:] for truth in of_pair]
-    await asyncio.sleep(LOOKED_TWICE_SECONDS)
+    await asyncio.sleep(NOTHING_IS_HELD_SECONDS)
     code = await asyncio.to_thread(subject.daemon.stop)
     subject.tell("ends with code 0", code == 0, f"code {code}")
     told = ", ".join(f"{count} x {kind}" for kind, count in sorted(misfortunes.count.items()))

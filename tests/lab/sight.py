@@ -50,6 +50,12 @@ def of(truth, seen):
                  no_end=not within(maybe, end), talk_least=overlap(surely, *talk), talk_most=overlap(maybe, *talk))
 
 
+def has_time(truth, seen, seconds):
+    """Whether the daemon was logged in when the call ended, and for so long afterwards: one that is cut off in the
+    time that it has to post cannot keep it."""
+    return any(begin <= truth.ended_at <= end - seconds for begin, end in seen)
+
+
 def within(stretches, moment):
     return any(begin <= moment <= end for begin, end in stretches)
 

@@ -30,6 +30,13 @@ class WhatIsSeen(unittest.TestCase):
         kinds = [sight.of(TRUTH, seen).kind for seen in (ALL, BEGIN, END, NONE, [(1024, 1100)])]
         self.assertEqual(kinds, [sight.WHOLE, sight.PART, sight.PART, sight.UNSEEN, sight.EDGES])
 
+    def test_who_is_cut_off_before_he_must_have_posted_is_not_measured(self):
+        end = TRUTH.ended_at
+        for stretches, expected in (
+                ([(0, end + 5)], True), ([(0, end + 4.9)], False), ([(0, end - 1), (end + 1, 2000)], False),
+                ([(0, end - 90), (end - 20, float("inf"))], True)):
+            self.assertEqual(sight.has_time(TRUTH, stretches, 5), expected, stretches)
+
     def test_talk_is_counted_within_what_is_seen(self):
         self.assertEqual(sight.of(TRUTH, END).talk_least, 8.5)
         self.assertEqual(sight.of(TRUTH, [(900, 1010), (1015, 1100)]).talk_least, 12.0)

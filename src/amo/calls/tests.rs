@@ -151,3 +151,25 @@ fn an_id_longer_than_amocrm_takes_is_cut_the_same_way_every_time() {
     assert_eq!(written(&record, &Settings::default()).uniq, "x".repeat(255));
     assert_eq!(uniq(&record), "x".repeat(255));
 }
+
+#[test]
+fn whoever_answered_first_is_told_by_his_own_number_after_a_blind_transfer() {
+    #[track_caller]
+    fn check(record: &CallRecord, users: &str, expected: &str) {
+        let settings: Settings = toml::from_str(&format!("users = {{ {users} }}")).unwrap();
+        assert_eq!(written(record, &settings).call_result.as_deref(), Some(expected), "{users}");
+    }
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let record = CallRecord {
+        responsible: Some("102".to_owned()),
+        answered_by: names(&["101", "102"]),
+        rang: names(&["101", "102"]),
+        segments: Vec::new(),
+        ..sample::call("1.1").record
+    };
+    check(&record, "101 = 1", "Ответил 101 через 3 с, перевод на доб. 102");
+    check(&record, "102 = 2", "Ответил 101 через 3 с, перевод на 102");
+    check(&record, "", "Ответил 101 через 3 с, перевод на доб. 102");
+    let alone = CallRecord { answered_by: names(&["102"]), ..record };
+    check(&alone, "101 = 1", "Ответил доб. 102 через 3 с");
+}

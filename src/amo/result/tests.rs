@@ -141,7 +141,8 @@ fn times_are_told_as_people_say_them() {
     check(3785, Some("1 ч 3 мин"));
     assert_eq!(span(seconds(125), Language::En).as_deref(), Some("2 min 5 s"));
     let many: Vec<String> = (101..=107).map(|number| number.to_string()).collect();
-    assert_eq!(listed(&many), "101, 102, 103, 104, 105, …");
+    let busy = CallRecord { outcome: Outcome::Busy, rang: many, ..record() };
+    self::check(&busy, "", Language::Ru, "Сотрудник был занят: 101, 102, 103, 104, 105, …");
 }
 
 #[test]
@@ -153,6 +154,11 @@ fn who_is_told_may_be_more_than_an_extension() {
         };
     let alone = CallRecord { answered_by: vec!["101".to_owned()], ..record() };
     assert_eq!(telling.of(&alone).as_deref(), Some("Ответил доб. 101 Иванов через 8 с"));
+    let missed = CallRecord { outcome: Outcome::NoAnswer, rang: vec!["101".to_owned()], ..alone };
+    let said = telling.of(&missed).unwrap();
+    assert_eq!(said, "Никто не ответил за 8 с, вызывали доб. 101 Иванов");
+    let whole = crate::amo::who::telling(Some(said.clone()), telling.who, TEXT_MAX);
+    assert_eq!(whole, Some(said), "it is not told twice");
 }
 
 #[test]

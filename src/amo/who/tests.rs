@@ -66,6 +66,13 @@ fn an_extension_without_a_user_is_a_text() {
 }
 
 #[test]
+fn an_extension_is_told_in_the_language_of_its_line() {
+    let mut record = record(Some("101"));
+    record.line.language = Some(Language::En);
+    assert_eq!(configured(&record, &settings("")).told.as_deref(), Some("ext. 101"));
+}
+
+#[test]
 fn whoever_does_not_work_there_is_not_named() {
     #[track_caller]
     fn check(grounds: Grounds<'_>, expected: Option<u64>, told: Option<&str>) {
@@ -113,6 +120,9 @@ fn the_result_tells_the_extension() {
     check(Some("Разговор состоялся"), Some("доб. 101"), Some("Разговор состоялся, доб. 101"));
     check(Some("Ответил доб. 101 через 8 с"), Some("доб. 101"), Some("Ответил доб. 101 через 8 с"));
     check(None, Some("доб. 101"), Some("доб. 101"));
+    check(Some("Заказ 21012"), Some("101"), Some("Заказ 21012, 101"));
+    check(Some("доб. 1010 и 101."), Some("101"), Some("доб. 1010 и 101."));
+    check(Some("доб. 1010"), Some("доб. 101"), Some("доб. 1010, доб. 101"));
     check(Some("Занято"), None, Some("Занято"));
     check(None, None, None);
     let long = telling(Some("x".repeat(300)), Some("доб. 101"), TEXT_MAX).unwrap();

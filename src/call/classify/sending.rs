@@ -8,10 +8,11 @@ use crate::call::side::same_number;
 use crate::call::why::{Filter, Why};
 
 /// Sets why the record is not sent, unless there is a reason already. What is said of its line comes
-/// first.
+/// first, and what the dial plan says before what a list does that would not matter without it.
 pub(super) fn decide(record: &mut CallRecord, policy: &Policy, says_no: bool) {
     if record.skip.is_none() {
-        let filter = line_filter(record, policy).or_else(|| filter(record, &policy.send));
+        let filter =
+            line_filter(record, policy).or_else(|| filter(record, &policy.send).filter(|_| !says_no));
         record.why.extend(filter.map(|by| Why::Filtered { by }));
         record.skip = (says_no || filter.is_some()).then_some(Skip::Policy);
     }

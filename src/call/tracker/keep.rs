@@ -13,6 +13,8 @@ use crate::time::PbxTime;
 
 /// Longest value, in bytes: what the store takes.
 const VALUE_MAX: usize = 8 << 10;
+/// Linkedids of a call that has too many: those are forged.
+const LINKED_KEPT: usize = 16;
 /// Guests of other calls that are written with a call.
 const GUESTS_MAX: usize = 8;
 
@@ -193,7 +195,7 @@ impl Tracker {
         tracked.saved = true;
         let mut value = self.channel_value(index);
         let change = Value::Channel(Box::new(value.clone())).change();
-        if change.value.as_ref().is_some_and(|json| json.len() <= VALUE_MAX) {
+        if fits(&change) {
             return Some(change);
         }
         shorten(&mut value);
@@ -206,7 +208,15 @@ impl Tracker {
             return None;
         }
         group.saved = true;
-        Some(Value::Call(Box::new(self.call_value(index))).change())
+        let mut value = self.call_value(index);
+        let change = Value::Call(Box::new(value.clone())).change();
+        if fits(&change) {
+            return Some(change);
+        }
+        value.guests.clear();
+        value.unknown.clear();
+        keep_last(&mut value.linkedids, LINKED_KEPT);
+        Some(Value::Call(Box::new(value)).change())
     }
 
     fn stream_value(&self, until: Moment, shift: i64) -> Value {
@@ -390,12 +400,17 @@ fn extras_value(extras: &Extras, name_of: impl Fn(ChannelIndex) -> Option<String
     }
 }
 
+fn fits(change: &Change) -> bool {
+    change.value.as_ref().is_none_or(|json| json.len() <= VALUE_MAX)
+}
+
+fn keep_last<T>(list: &mut Vec<T>, most: usize) {
+    list.drain(..list.len().saturating_sub(most));
+}
+
 /// Keeps the latest of every list, so that the value fits: a channel with more has been through what no
 /// call goes through.
 fn shorten(value: &mut ChannelV1) {
-    fn keep_last<T>(list: &mut Vec<T>, most: usize) {
-        list.drain(..list.len().saturating_sub(most));
-    }
     keep_last(&mut value.stays, 24);
     keep_last(&mut value.dials, 8);
     keep_last(&mut value.holds, 16);

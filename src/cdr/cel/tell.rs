@@ -1,5 +1,7 @@
 //! Pure: the events of a call, and what its rows add to them, as Asterisk would have sent them.
 
+use std::collections::BTreeMap;
+
 use crate::ami::event::{Channel, Event};
 use crate::call::name::{self, Kind as NameKind};
 use crate::cdr::cel::Call;
@@ -15,6 +17,8 @@ mod dial;
 #[derive(Clone, Debug, Default)]
 pub struct Told {
     legs: Vec<Leg>,
+    /// Places in it, by uniqueid.
+    places: BTreeMap<String, usize>,
     steps: Vec<Step>,
     /// Whether times are finer than seconds.
     pub exact: bool,
@@ -49,6 +53,9 @@ pub fn tell(call: &Call<'_>) -> Told {
     let mut told = Told { exact: is_exact(call), ..Told::default() };
     let starts = call.entries.iter().filter(|entry| entry.kind == Kind::Start);
     told.legs = starts.map(|start| Leg::new(call, start)).collect();
+    for (place, leg) in told.legs.iter().enumerate() {
+        told.places.entry(leg.id.clone()).or_insert(place);
+    }
     for entry in &call.entries {
         if let Some(leg) = told.leg(&entry.uniqueid) {
             told.entry(call, entry, leg);
@@ -115,7 +122,7 @@ impl Told {
     }
 
     fn leg(&self, uniqueid: &str) -> Option<usize> {
-        self.legs.iter().position(|leg| leg.id == uniqueid)
+        self.places.get(uniqueid).copied()
     }
 
     fn leg_of(&self, entry: &Entry, key: &str) -> Option<usize> {

@@ -103,6 +103,79 @@ fn a_call_is_whole_when_each_channel_begins_and_ends_and_talks_are_in_bridges() 
     assert!(!is_whole(&[lines[0].clone()]), "it goes on still");
 }
 
+/// Whether a call is whole, as slowly as the rules are written.
+fn is_whole_by_the_rules(call: &Call<'_>) -> bool {
+    let of = |uniqueid: &str| -> Vec<&Entry> {
+        call.entries.iter().copied().filter(|entry| entry.uniqueid == uniqueid).collect()
+    };
+    let channel = |entry: &&Entry| {
+        let has = |kinds: &[Kind]| of(&entry.uniqueid).iter().any(|other| kinds.contains(&other.kind));
+        has(&[Kind::Start]) && has(&[Kind::Hangup, Kind::End])
+    };
+    let stay = |leave: &&Entry| {
+        let of_bridge = |kind: Kind| {
+            let is_same =
+                |other: &&&Entry| other.kind == kind && other.extra("bridge_id") == leave.extra("bridge_id");
+            of(&leave.uniqueid).iter().filter(is_same).count()
+        };
+        leave.kind != Kind::Leave || of_bridge(Kind::Enter) >= of_bridge(Kind::Leave)
+    };
+    let is_known = |name: &str| call.entries.iter().any(|entry| entry.channel == name);
+    let is_in_a_bridge =
+        |name: &str| call.entries.iter().any(|entry| entry.kind == Kind::Enter && entry.channel == name);
+    !call.entries.is_empty()
+        && call.entries.iter().all(|entry| channel(entry) && stay(entry))
+        && call.group.rows.iter().flat_map(|row| row.ends()).all(is_known)
+        && call
+            .group
+            .rows
+            .iter()
+            .filter(|row| call.group.talk(row).is_some())
+            .all(|row| row.ends().all(is_in_a_bridge))
+}
+
+#[test]
+fn whatever_events_a_call_lacks_it_is_whole_by_the_rules() {
+    let rows = rows(&format!("{ROW},\"1795339635.1\""));
+    let lines = whole_call(epoch);
+    let mut whole = 0;
+    for lacking in 0_u32..1 << lines.len() {
+        let kept = (0..lines.len()).filter(|at| lacking >> at & 1 == 0).map(|at| lines[at].clone());
+        let entries = Entry::read(&raws(&kept.collect::<Vec<_>>()), None);
+        for call in calls(&rows, &entries) {
+            assert_eq!(whole::is_whole(&call), is_whole_by_the_rules(&call), "{lacking:b}");
+            whole += usize::from(whole::is_whole(&call));
+        }
+    }
+    assert_eq!(whole, 16, "without either of two answers and two exits");
+}
+
+/// Where every event is held against every other one, this takes the better part of an hour.
+#[test]
+fn a_room_that_is_never_empty_is_one_call_of_many_events() {
+    let at = |second: i64| PbxTime::from_micros((1_795_339_635 + second) * 1_000_000);
+    let entry = |kind, second| Entry {
+        kind,
+        at: at(second),
+        number: String::new(),
+        exten: String::new(),
+        context: String::new(),
+        channel: "PJSIP/101-2".to_owned(),
+        app: String::new(),
+        data: String::new(),
+        account: String::new(),
+        uniqueid: "1795339635.1".to_owned(),
+        linkedid: "1795339635.1".to_owned(),
+        extra: BTreeMap::from([("bridge_id".to_owned(), "b".to_owned())]),
+    };
+    let stays = (1..100_000).flat_map(|second| [entry(Kind::Enter, second), entry(Kind::Leave, second)]);
+    let mut entries: Vec<_> = [entry(Kind::Start, 0)].into_iter().chain(stays).collect();
+    entries.push(entry(Kind::Hangup, 100_000));
+    assert!(whole::is_whole(&calls(&[], &entries)[0]));
+    entries.remove(1);
+    assert!(!whole::is_whole(&calls(&[], &entries)[0]), "it left once more than it came");
+}
+
 #[test]
 fn what_is_no_event_is_none() {
     for line in ["", "a,b", &",".repeat(19), &line("ANSWER", "", "PJSIP/1-1", "1.1", "1.1", "")] {

@@ -1,5 +1,9 @@
 //! Pure: whether all that matters of a call is in its events. `cel.conf` chooses which are written, and a call
 //! may have begun before the first that was read: rows tell such calls better than half of the events.
+//!
+//! A room of a busy day is one call with tens of thousands of events: each is looked at once for each rule.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cdr::cel::Call;
 use crate::cdr::cel::entry::{Entry, Kind};
@@ -8,37 +12,38 @@ use crate::cdr::cel::entry::{Entry, Kind};
 /// whoever talked by the rows was in a bridge.
 pub fn is_whole(call: &Call<'_>) -> bool {
     !call.entries.is_empty()
-        && channels_are_whole(call)
-        && stays_are_whole(call)
+        && call.channels().all(|own| is_channel_whole(own) && are_stays_whole(own))
         && rows_are_known(call)
         && talks_are_known(call)
 }
 
-fn channels_are_whole(call: &Call<'_>) -> bool {
-    call.entries.iter().all(|entry| {
-        let has = |kinds: &[Kind]| call.of(&entry.uniqueid).any(|other| kinds.contains(&other.kind));
-        has(&[Kind::Start]) && has(&[Kind::Hangup, Kind::End])
-    })
+fn is_channel_whole(own: &[&Entry]) -> bool {
+    let has = |kinds: &[Kind]| own.iter().any(|entry| kinds.contains(&entry.kind));
+    has(&[Kind::Start]) && has(&[Kind::Hangup, Kind::End])
 }
 
-/// Whoever left a bridge has come there.
-fn stays_are_whole(call: &Call<'_>) -> bool {
-    let of_bridge = |kind: Kind, of: &Entry| {
-        let same = call.of(&of.uniqueid).filter(|other| other.extra("bridge_id") == of.extra("bridge_id"));
-        same.filter(|other| other.kind == kind).count()
-    };
-    let leaves = call.entries.iter().filter(|entry| entry.kind == Kind::Leave);
-    leaves.into_iter().all(|leave| of_bridge(Kind::Enter, leave) >= of_bridge(Kind::Leave, leave))
+/// Whether the channel has come to each bridge as often as it left it.
+fn are_stays_whole(own: &[&Entry]) -> bool {
+    let mut bridges: BTreeMap<Option<&str>, (usize, usize)> = BTreeMap::new();
+    for entry in own.iter().filter(|entry| matches!(entry.kind, Kind::Enter | Kind::Leave)) {
+        let (enters, leaves) = bridges.entry(entry.extra("bridge_id")).or_default();
+        *if entry.kind == Kind::Enter { enters } else { leaves } += 1;
+    }
+    bridges.into_values().all(|(enters, leaves)| enters >= leaves)
 }
 
 fn rows_are_known(call: &Call<'_>) -> bool {
-    let is_known = |name: &str| call.entries.iter().any(|entry| entry.channel == name);
-    call.group.rows.iter().flat_map(|row| row.ends()).all(is_known)
+    let names = names(call, |_| true);
+    call.group.rows.iter().flat_map(|row| row.ends()).all(|name| names.contains(name))
 }
 
 fn talks_are_known(call: &Call<'_>) -> bool {
-    let is_in_a_bridge =
-        |name: &str| call.entries.iter().any(|entry| entry.kind == Kind::Enter && entry.channel == name);
-    let talks = call.group.rows.iter().filter(|row| call.group.talk(row).is_some());
-    talks.into_iter().all(|row| row.ends().all(is_in_a_bridge))
+    let in_a_bridge = names(call, |entry| entry.kind == Kind::Enter);
+    let mut talks = call.group.rows.iter().filter(|row| call.group.talk(row).is_some());
+    talks.all(|row| row.ends().all(|name| in_a_bridge.contains(name)))
+}
+
+/// Of the channels that have such an event.
+fn names<'r>(call: &Call<'r>, is_meant: impl Fn(&Entry) -> bool) -> BTreeSet<&'r str> {
+    call.entries.iter().filter(|entry| is_meant(entry)).map(|entry| entry.channel.as_str()).collect()
 }

@@ -10,7 +10,7 @@ use crate::cdr::column::Raw;
 use crate::cdr::range::Range;
 use crate::cdr::row::Row;
 use crate::cdr::source::log::{self, Line};
-use crate::cdr::source::{Error, Source, Unread};
+use crate::cdr::source::{Error, Source, Unread, aside};
 use crate::time::{PbxTime, local};
 
 /// Where the events of a source's PBX are.
@@ -57,12 +57,14 @@ impl Source {
             match events {
                 Events::Csv { path } => {
                     let text = log::read(path.clone(), range).await.map_err(of_events)?;
-                    Ok(Found { entries: Entry::read(&text.lines, text.fallback), unread: text.unread })
+                    let entries = aside(move || Entry::read(&text.lines, text.fallback)).await?;
+                    Ok(Found { entries, unread: text.unread })
                 }
                 Events::Table { name } => {
                     let [from, to] = linkedids(range, rows);
                     let raws = self.with_table(name).read_linked([from, to]).await?;
-                    Ok(Found { entries: Entry::read(&raws, None), unread: Vec::new() })
+                    let entries = aside(move || Entry::read(&raws, None)).await?;
+                    Ok(Found { entries, unread: Vec::new() })
                 }
             }
         };
@@ -75,6 +77,7 @@ impl Source {
                 | Error::Database { .. }
                 | Error::Column { .. }
                 | Error::Patience { .. }
+                | Error::Unmade(_)
                 | Error::TooManyEvents
                 | Error::TooMany { .. } => error.to_string(),
             };

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::cdr::range::Range;
 use crate::cdr::source::log::pieces::{Piece, pieces};
-use crate::cdr::source::{Error, PATIENCE, ROWS_MAX, Unread};
+use crate::cdr::source::{EARLIEST, Error, PATIENCE, ROWS_MAX, Unread};
 use crate::clock;
 use crate::packing::{self, Packing};
 use crate::time::{MonoTime, PbxTime, local};
@@ -58,6 +58,9 @@ const ASTRAY: usize = 2000;
 /// So many bytes hold [`ASTRAY`] lines.
 const ASTRAY_BYTES: u64 = 512 << 10;
 
+/// A reading that takes too long ends before nobody waits for it any more: another one cannot begin until then.
+const READING_MAX: Duration = PATIENCE.saturating_sub(Duration::from_secs(2));
+
 /// Between two looks at the clock.
 const LINES_UNWATCHED: usize = 4096;
 
@@ -68,7 +71,7 @@ pub(super) async fn read<L: Line>(path: PathBuf, range: Range) -> Result<Text<L>
         let wanted = Wanted {
             from: PbxTime::from_micros(range.from.micros() - micros(Range::LEAD + slack)),
             until: range.to.after(slack + slack),
-            deadline: clock::mono().after(PATIENCE),
+            deadline: clock::mono().after(READING_MAX),
         };
         let (pieces, mut unread) = pieces(path)?;
         let (mut fallback, mut found) = (None, Vec::new());
@@ -92,7 +95,7 @@ pub(super) async fn newest<L: Line>(path: PathBuf) -> Result<Text<L>, Error> {
     blocking(path, |path| {
         let (pieces, unread) = pieces(path)?;
         let mut text = Text { lines: Vec::new(), fallback: None, unread };
-        let deadline = clock::mono().after(PATIENCE);
+        let deadline = clock::mono().after(READING_MAX);
         for piece in pieces {
             match piece.open().and_then(|mut file| file.end::<L>(deadline)) {
                 Ok((lines, _)) if lines.is_empty() => {}
@@ -105,6 +108,25 @@ pub(super) async fn newest<L: Line>(path: PathBuf) -> Result<Text<L>, Error> {
             }
         }
         Ok(text)
+    })
+    .await
+}
+
+/// When the first line of a log was written that has a time; of a file that cannot be read, when it was
+/// written to last.
+pub(super) async fn oldest<L: Line>(path: PathBuf) -> Result<Option<PbxTime>, Error> {
+    blocking(path, |path| {
+        let deadline = clock::mono().after(READING_MAX);
+        let mut oldest: Option<PbxTime> = None;
+        for piece in pieces(path)?.0 {
+            let first = match piece.open().and_then(|mut file| file.first::<L>(deadline)) {
+                Err(error) if piece.is_log => return Err(error),
+                Err(_) => Some(piece.written),
+                Ok(first) => first,
+            };
+            oldest = [oldest, first].into_iter().flatten().min();
+        }
+        Ok(oldest)
     })
     .await
 }
@@ -225,6 +247,17 @@ impl Opened {
         let tail = self.tail(deadline)?;
         let last = tail.iter().filter_map(Line::shown).max();
         Ok((tail, last.map(|last| local::offset(last, self.written.micros()))))
+    }
+
+    /// The time of the first line that has one which may be right.
+    fn first<L: Line>(&mut self, deadline: MonoTime) -> io::Result<Option<PbxTime>> {
+        let fallback = if self.tells_epochs::<L>(deadline)? { None } else { self.end::<L>(deadline)?.1 };
+        let mut first = None;
+        self.each(0, deadline, |line: L| {
+            first = line.at(fallback).filter(|at| *at >= EARLIEST);
+            if first.is_some() { Next::Stop } else { Next::Go }
+        })?;
+        Ok(first)
     }
 
     fn tells_epochs<L: Line>(&mut self, deadline: MonoTime) -> io::Result<bool> {

@@ -9,7 +9,7 @@ use crate::cdr::cel::entry::{self, Column as Event};
 use crate::cdr::column::{Column, Named, Raw};
 use crate::cdr::range::Range;
 use crate::cdr::row::Rows;
-use crate::cdr::source::{Error, ROWS_MAX, Server, Source};
+use crate::cdr::source::{EARLIEST, Error, ROWS_MAX, Server, Source, aside};
 use crate::time::{PbxTime, local};
 
 /// Rows that tell the clock's offset.
@@ -70,7 +70,7 @@ impl Source {
         let bounds = if shape.has_duration() { vec![long, until, near] } else { vec![near, until] };
         let rows = self.ask(&mut link, shape.between(), &bounds).await?;
         link.close().await;
-        Ok(Rows::read(&shape.raws(rows), Some(offset)))
+        aside(move || Rows::read(&shape.raws(rows), Some(offset))).await
     }
 
     pub(super) async fn newest_rows(&self) -> Result<Rows, Error> {
@@ -78,6 +78,13 @@ impl Source {
         let newest = self.ask(&mut link, shape.newest(), &[]).await?;
         link.close().await;
         Ok(Rows::read(&shape.raws(newest), None))
+    }
+
+    pub(super) async fn oldest_rows(&self) -> Result<Rows, Error> {
+        let (mut link, shape) = self.open(NEEDED).await?;
+        let oldest = self.ask(&mut link, shape.oldest(), &[local::text(EARLIEST.micros())]).await?;
+        link.close().await;
+        Ok(Rows::read(&shape.raws(oldest), None))
     }
 
     /// Channel events of calls whose linkedids are within these, by time.
@@ -88,7 +95,7 @@ impl Source {
         if events.len() > ROWS_MAX {
             return Err(Error::TooManyEvents);
         }
-        Ok(shape.raws(events).into_iter().filter(entry::is_of_use).collect())
+        aside(move || shape.raws(events).into_iter().filter(entry::is_of_use).collect()).await
     }
 
     pub(super) async fn newest_events(&self) -> Result<Vec<Raw<Event>>, Error> {
@@ -319,6 +326,11 @@ impl Shape<Column> {
 
     fn newest(&self) -> String {
         self.newest_by(&self.start())
+    }
+
+    fn oldest(&self) -> String {
+        let (select, start, from) = (self.select(), self.start(), self.time(1));
+        format!("{select} WHERE {start} >= {from} ORDER BY {start} LIMIT {WITNESSES}")
     }
 
     /// Rows by their beginning, which has the index. Those that began long before are of use only when they

@@ -36,6 +36,7 @@ pub(super) enum Purpose {
 pub(super) struct Stock<'d> {
     dir: &'d Path,
     access: Access,
+    now: HostTime,
     /// Gives files back when all is done.
     _lent: Option<Lent>,
 }
@@ -53,15 +54,14 @@ pub(super) struct Stored {
     pub records: Vec<CallRecord>,
     /// Uniqueids of calls in progress.
     pub open: BTreeSet<String>,
-    /// Calls that ended before may be forgotten.
-    pub since: PbxTime,
 }
 
 /// A call may be told with very different ends: it is looked for so far around the time.
 const AROUND: Duration = Duration::from_hours(24);
 
 impl<'d> Stock<'d> {
-    pub(super) fn find(dir: &'d Path, purpose: Purpose) -> anyhow::Result<Self> {
+    /// `now` is the moment by which times are told that are so long ago.
+    pub(super) fn find(dir: &'d Path, purpose: Purpose, now: HostTime) -> anyhow::Result<Self> {
         let owner = match fs::metadata(dir.join("queue")) {
             Ok(meta) => Some(meta.uid()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -79,7 +79,7 @@ impl<'d> Stock<'d> {
             (None, Some(_)) => Access::Store,
         };
         let lent = (may_lend && held.is_none()).then(|| Lent::of(dir)).flatten();
-        let mut stock = Self { dir, access, _lent: lent };
+        let mut stock = Self { dir, access, now, _lent: lent };
         if matches!(stock.access, Access::Store)
             && let Err(error) = stock.open()
         {
@@ -117,26 +117,34 @@ impl<'d> Stock<'d> {
     pub(super) fn stored(&self, pbx: &PbxName, range: Range, calls: &[CdrCall]) -> anyhow::Result<Stored> {
         let wide = range.widened(AROUND);
         let wanted = Wanted::Ended { pbx: pbx.clone(), from: wide.from, to: wide.to };
-        let now = clock::host();
-        let ago = |span| pbx_time(now.before(span));
         let (mut records, mut open) = (Vec::new(), BTreeSet::new());
         let mut add =
             |search: Search| records.extend(search.found.into_iter().map(|found| found.call.record));
-        let since = match self.access {
-            Access::None => ago(KEPT.history),
+        match self.access {
+            Access::None => {}
             Access::Journal(_) => {
                 add(search_journal(self.dir, &wanted).with_context(|| unreadable(self.dir))?);
-                ago(Duration::from_hours(24 * u64::try_from(KEPT.journal_days).unwrap_or(u64::MAX)))
             }
             Access::Store => {
                 let mut store = self.open()?;
                 add(store.search(&wanted).context("cannot read the store")?);
                 add_by_ids(&mut store, pbx, calls, &mut records).context("cannot read the store")?;
                 open = Live::read(&store.checkpoints(pbx)?).open;
-                pbx_time(store.remembers_since(now).context("cannot read the store")?)
             }
+        }
+        Ok(Stored { records, open })
+    }
+
+    /// Calls that ended before may be forgotten.
+    pub(super) fn since(&self) -> anyhow::Result<PbxTime> {
+        let now = self.now;
+        let days = u64::try_from(KEPT.journal_days).unwrap_or(u64::MAX);
+        let since = match self.access {
+            Access::None => now.before(KEPT.history),
+            Access::Journal(_) => now.before(Duration::from_hours(24 * days)),
+            Access::Store => self.open()?.remembers_since(now).context("cannot read the store")?,
         };
-        Ok(Stored { records, open, since })
+        Ok(PbxTime::from_micros(since.micros()))
     }
 
     /// Stores calls; returns how many were new.
@@ -172,8 +180,4 @@ fn add_by_ids(
         }
     }
     Ok(())
-}
-
-fn pbx_time(at: HostTime) -> PbxTime {
-    PbxTime::from_micros(at.micros())
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
+use crate::amo::result::language;
 use crate::amo::settings::Settings;
 use crate::amo::settings::callback::Assignee;
 use crate::amo::tasks::{self, PATH, Task};
@@ -35,7 +36,7 @@ impl Callbacks {
         let task = &settings.callback_task;
         let number = (record.account.clone(), unknown::number(record));
         if record.answered && record.direction != Direction::Internal {
-            let result = tasks::text(task.result(settings.language), record);
+            let result = tasks::text(task.result(language(record, settings)), record);
             let closing = serde_json::from_slice(&tasks::closing(&result)).unwrap_or_default();
             return self.0.remove(&number).then(|| ("patch", tasks::path_of(0), Sent::Closed(closing)));
         }
@@ -59,7 +60,7 @@ fn made(record: &CallRecord, settings: &Settings) -> Task {
         entity_id: 0,
         entity_type: "contacts".to_owned(),
         task_type_id: task.kind,
-        text: tasks::text(task.text(settings.language), record),
+        text: tasks::text(task.text(language(record, settings)), record),
         complete_till: record.ended_at.to_host(0).after(task.deadline.duration()).seconds(),
         responsible_user_id: user,
         request_id: "0".to_owned(),

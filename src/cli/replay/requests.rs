@@ -24,6 +24,8 @@ pub(super) struct Requests {
     unknown: bool,
     /// Numbers for which something was made.
     made: BTreeSet<(AccountId, String)>,
+    /// Those of them that have a contact by it, so that calls are posted.
+    known: BTreeSet<(AccountId, String)>,
     callbacks: Callbacks,
     /// Calls that want their entity's owner.
     owners: u64,
@@ -52,8 +54,8 @@ impl Requests {
         look: fn(&Search) -> Option<String>,
         utc_offset: i32,
     ) -> Self {
-        let (made, callbacks) = (BTreeSet::new(), Callbacks::default());
-        Self { accounts, unknown, made, callbacks, owners: 0, look, utc_offset }
+        let (made, known, callbacks) = (BTreeSet::new(), BTreeSet::new(), Callbacks::default());
+        Self { accounts, unknown, made, known, callbacks, owners: 0, look, utc_offset }
     }
 
     /// How many calls want their entity's owner.
@@ -62,7 +64,7 @@ impl Requests {
     }
 
     /// The body with these calls, which are of one account, and a line for each request that would
-    /// follow if their numbers were unknown; otherwise one for each task that follows from them.
+    /// follow if their numbers were unknown, and one for each task that follows from those that are posted.
     pub(super) fn lines<'r>(&mut self, records: &'r [CallRecord]) -> Vec<u8> {
         let account = records.first().map(|record| record.account.clone()).unwrap_or_default();
         let settings = self.accounts.iter().find(|settings| settings.name == account).cloned();
@@ -79,20 +81,22 @@ impl Requests {
         let bodies: Vec<Entry> = entries.iter().map(|(_, entry)| entry.clone()).collect();
         let mut lines = calls::batch_json(&bodies);
         self.owners += entries.iter().filter(|(record, _)| who::wants_owner(record)).count() as u64;
-        if self.unknown {
-            for line in self.unknown(&account, &settings, &entries) {
-                lines.push(b'\n');
-                lines.extend(line);
-            }
-            return lines;
-        }
-        for (record, _) in &entries {
-            if let Some((method, path, body)) = self.callbacks.after(record, &settings) {
-                lines.push(b'\n');
-                lines.extend(line(&account, method, &path, &body));
-            }
+        let more = if self.unknown {
+            self.unknown(&account, &settings, &entries)
+        } else {
+            entries.iter().filter_map(|(record, _)| self.task(&account, &settings, record)).collect()
+        };
+        for line in more {
+            lines.push(b'\n');
+            lines.extend(line);
         }
         lines
+    }
+
+    /// What follows from a call that is posted.
+    fn task(&mut self, account: &AccountId, settings: &Settings, record: &CallRecord) -> Option<Vec<u8>> {
+        let (method, path, body) = self.callbacks.after(record, settings)?;
+        Some(line(account, method, &path, &body))
     }
 
     fn unknown(
@@ -101,19 +105,18 @@ impl Requests {
         settings: &Settings,
         entries: &[(&CallRecord, Entry)],
     ) -> Vec<Vec<u8>> {
-        let (mut items, mut lines) = (Vec::new(), Vec::new());
+        let (mut items, mut lines, mut tasks) = (Vec::new(), Vec::new(), Vec::new());
         for (record, entry) in entries {
             let makes = unknown::makes(&settings.unknown, record);
             let number = (account.clone(), unknown::number(record));
-            if makes.is_none() || !self.made.insert(number) {
-                continue;
-            }
-            match makes {
+            let is_first = makes.is_some() && self.made.insert(number.clone());
+            match makes.filter(|_| is_first) {
                 Some(Unknown::Unsorted) => {
                     let entry = Entry { request_id: items.len().to_string(), ..entry.clone() };
                     items.push(unsorted::item(&entry, record, settings, false));
                 }
                 Some(way @ (Unknown::Contact | Unknown::Lead)) => {
+                    self.known.insert(number.clone());
                     let entry = Entry { request_id: "0".to_owned(), ..entry.clone() };
                     let contact = Contact::new(&entry, record, &settings.unknown);
                     lines.push(line(account, "post", CONTACTS_PATH, &[contact]));
@@ -125,10 +128,14 @@ impl Requests {
                 }
                 Some(Unknown::Park | Unknown::Drop) | None => {}
             }
+            if self.known.contains(&number) {
+                tasks.extend(self.task(account, settings, record));
+            }
         }
         if !items.is_empty() {
             lines.insert(0, line(account, "post", unsorted::PATH, &items));
         }
+        lines.extend(tasks);
         lines
     }
 }

@@ -39,7 +39,7 @@ fn booked(amo: &Settings) -> String {
 
 /// What stands for an extension without a user.
 fn others(amo: &Settings) -> String {
-    let text = who::text("NNN", amo);
+    let text = who::text("NNN", amo, amo.language);
     match (amo.default_user, text) {
         (Some(user), Some(text)) => format!("{user}, \"{text}\" in the call's result"),
         (Some(user), None) => user.to_string(),

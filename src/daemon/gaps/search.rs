@@ -1,6 +1,7 @@
 //! Looks for the calls of one gap in the PBX's records.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tracing::{info, warn};
@@ -9,7 +10,7 @@ use crate::call::id::PbxName;
 use crate::call::policy::Policy;
 use crate::call::record::FinishedCall;
 use crate::cdr::calls::{CdrCall, Known, Live};
-use crate::cdr::fetch::{self, Fetched};
+use crate::cdr::fetch::{self, Failed, Fetched};
 use crate::cdr::range::Range;
 use crate::cdr::truth;
 use crate::clock;
@@ -19,11 +20,28 @@ use crate::intake::gap::Gap;
 use crate::outbox::queue::{Enqueued, Item};
 use crate::outbox::store::handle::Handle;
 
+/// So much of a gap is looked at before what was found is stored. A call whose rows leave more than half an hour
+/// between them may lie in two parts and be told by the first: the longer they are, the rarer that is.
+const PART: Duration = Duration::from_hours(3);
+
+/// After so many parts in a row of which nothing can be read none can: an hour with too many records is too much for
+/// less than that.
+const LOST_MAX: usize = 2;
+
 /// What calls are looked for with.
 #[derive(Clone)]
 pub(super) struct Search {
     pub store: Handle,
     pub policy: watch::Receiver<Arc<Policy>>,
+}
+
+/// What came of a search.
+#[derive(Debug)]
+pub(super) struct Repaired {
+    /// Calls that were stored.
+    pub added: usize,
+    /// Stretches of the gap whose records could not be read.
+    pub failed: Vec<Failed>,
 }
 
 /// What is known of a call that the records have.
@@ -34,14 +52,29 @@ enum Place {
 }
 
 impl Search {
-    /// Stores the calls of a gap that are not known, and tells those anew which it cut short; returns how
-    /// many it stored.
-    pub async fn repair(self, gap: Gap, cdr: Cdr) -> anyhow::Result<usize> {
+    /// Stores the calls of a gap that are not known, and tells those anew which it cut short. What is found of one part
+    /// is stored before the next is looked at, so that a day needs no more memory than some hours.
+    pub async fn repair(self, gap: Gap, cdr: Cdr) -> anyhow::Result<Repaired> {
+        let whole = Range { from: gap.from, to: gap.to.after(ROUNDING) };
+        let (mut repaired, mut lost) = (Repaired { added: 0, failed: Vec::new() }, 0);
+        for part in whole.parts(PART) {
+            let Repaired { added, failed } = self.repair_part(&gap, &cdr, part).await?;
+            repaired.added += added;
+            lost = if failed.first().is_some_and(|failed| failed.range == part) { lost + 1 } else { 0 };
+            join(&mut repaired.failed, failed);
+            if let Some(last) = repaired.failed.last_mut().filter(|_| lost == LOST_MAX) {
+                last.range.to = whole.to;
+                break;
+            }
+        }
+        Ok(repaired)
+    }
+
+    async fn repair_part(&self, gap: &Gap, cdr: &Cdr, part: Range) -> anyhow::Result<Repaired> {
         let policy = Arc::clone(&self.policy.borrow());
         let live = self.live(&gap.pbx).await?;
         let known = Known { pbx: &gap.pbx, policy: &policy, endpoints: &live.endpoints };
-        let range = Range { from: gap.from, to: gap.to.after(ROUNDING) };
-        let fetched = fetch::calls(&cdr.source, cdr.cel.as_ref(), known, range).await?;
+        let fetched = fetch::calls(&cdr.source, cdr.cel.as_ref(), known, part).await;
         tell_unread(&gap.pbx, &fetched);
         // While the records were read, live calls may have come to their end.
         let live = self.live(&gap.pbx).await?;
@@ -55,11 +88,10 @@ impl Search {
                 Place::Stored(items) => self.tell_anew(items, &call.call).await?,
             }
         }
-        if missing.is_empty() {
-            return Ok(0);
-        }
-        let taken = self.store.enqueue(missing, clock::host()).await?;
-        Ok(taken.iter().filter(|taken| matches!(taken, Enqueued::New(_))).count())
+        let taken =
+            if missing.is_empty() { Vec::new() } else { self.store.enqueue(missing, clock::host()).await? };
+        let added = taken.iter().filter(|taken| matches!(taken, Enqueued::New(_))).count();
+        Ok(Repaired { added, failed: fetched.failed })
     }
 
     async fn live(&self, pbx: &PbxName) -> anyhow::Result<Live> {
@@ -93,6 +125,19 @@ impl Search {
     }
 }
 
+/// Adds stretches that could not be read; what follows on the last one makes it longer.
+fn join(failed: &mut Vec<Failed>, more: Vec<Failed>) {
+    for next in more {
+        match failed
+            .last_mut()
+            .filter(|last| last.range.to.after(Duration::from_micros(1)) == next.range.from)
+        {
+            Some(last) => last.range.to = next.range.to,
+            None => failed.push(next),
+        }
+    }
+}
+
 fn tell_unread(pbx: &PbxName, fetched: &Fetched) {
     for events in &fetched.unread_events {
         warn!(%pbx, %events, "channel events cannot be read: these calls are told from the PBX's records alone");
@@ -103,5 +148,26 @@ fn tell_unread(pbx: &PbxName, fetched: &Fetched) {
     if fetched.unusable > 0 {
         let unusable = fetched.unusable;
         warn!(%pbx, unusable, "records around this time cannot be read: calls of theirs are not found (ami2amo check)");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cdr::source::Error;
+    use crate::time::PbxTime;
+
+    #[test]
+    fn stretches_that_cannot_be_read_are_told_as_one_where_they_follow_each_other() {
+        let failed = |from, to| {
+            let [from, to] = [from, to].map(PbxTime::from_micros);
+            Failed { range: Range { from, to }, error: Error::TooMany { at: from } }
+        };
+        let mut all = Vec::new();
+        for more in [vec![failed(0, 9)], vec![failed(10, 19), failed(25, 29)], vec![], vec![failed(40, 49)]] {
+            join(&mut all, more);
+        }
+        let ranges = all.iter().map(|failed| (failed.range.from.micros(), failed.range.to.micros()));
+        assert_eq!(ranges.collect::<Vec<_>>(), [(0, 19), (25, 29), (40, 49)]);
     }
 }

@@ -14,8 +14,12 @@ fn found(call: FinishedCall) -> Found {
     Found { call, whereabouts: Whereabouts::Capture }
 }
 
+fn with(settings: &Settings) -> Around<'_> {
+    Around { settings: Some(settings), utc_offset: 0 }
+}
+
 fn text(found: &Found, language: Language) -> String {
-    let lines = page(found, None, language);
+    let lines = page(found, Around::default(), language);
     for line in &lines {
         assert!(line.columns() <= WIDTH, "{} columns: {}", line.columns(), line.plain());
     }
@@ -88,7 +92,7 @@ fn a_page_is_eighty_columns_wide_whatever_the_names_are() {
 #[test]
 fn json_for_tools_cannot_play_with_a_terminal_either() {
     let call = hostile(3);
-    let json = json(&found(call.clone()), None, Language::En).unwrap();
+    let json = json(&found(call.clone()), Around::default(), Language::En).unwrap();
     assert!(!json.contains(crate::ops::screen::is_harmful), "{json}");
     let object: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(object["record"]["did"], call.record.did.unwrap());
@@ -96,7 +100,7 @@ fn json_for_tools_cannot_play_with_a_terminal_either() {
 
 #[test]
 fn colours_change_nothing_but_colours() {
-    let lines = page(&found(sample::call("1.1")), None, Language::En);
+    let lines = page(&found(sample::call("1.1")), Around::default(), Language::En);
     let coloured = printed(&lines, Paint::Colours);
     let mut plain = String::new();
     for (number, piece) in coloured.split('\u{1b}').enumerate() {
@@ -113,12 +117,12 @@ fn what_would_be_posted_is_the_object_of_the_request() {
     let settings: Settings = toml::from_str("[users]\n101 = 504141\n").unwrap();
     let entry = calls::entry(&record, "0", &settings, &calls::Manner::default()).unwrap();
     let found = found(sample::call("1795337591.4"));
-    let lines = page(&found, Some(&settings), Language::En);
+    let lines = page(&found, with(&settings), Language::En);
     let text = printed(&lines, Paint::None);
     let object = text.split_once("  {\n").and_then(|(_, rest)| rest.rsplit_once("  }\n")).unwrap().0;
     let shown: serde_json::Value = serde_json::from_str(&format!("{{{object}}}")).unwrap();
     assert_eq!(shown, serde_json::to_value(&entry).unwrap());
-    let json = json(&found, Some(&settings), Language::En).unwrap();
+    let json = json(&found, with(&settings), Language::En).unwrap();
     let object: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(object["amocrm"]["entry"], shown);
     assert_eq!(object["amocrm"]["entry"]["responsible_user_id"], 504_141);
@@ -132,11 +136,24 @@ fn whom_a_call_was_booked_on_is_shown_where_the_configuration_does_not_say_it() 
     slip.errand.booked = Some(Who { user: Some(9), shown, told: Some("ext. 101".to_owned()) });
     let found = Found { call, whereabouts: Whereabouts::Store(Box::new(slip)) };
     let settings: Settings = toml::from_str("[users]\n101 = 504141\n").unwrap();
-    let json = json(&found, Some(&settings), Language::En).unwrap();
+    let json = json(&found, with(&settings), Language::En).unwrap();
     let object: serde_json::Value = serde_json::from_str(&json).unwrap();
     let entry = &object["amocrm"]["entry"];
     assert_eq!((&entry["call_responsible"], &entry["created_by"]), (&9.into(), &9.into()));
     assert!(entry["call_result"].as_str().unwrap().contains("ext. 101"));
+}
+
+#[test]
+fn a_link_is_shown_with_the_local_day() {
+    let mut call = sample::call("1.1");
+    call.record.recording = Some("a.wav".to_owned());
+    let found = found(call);
+    let settings: Settings = toml::from_str("recording-url = \"https://p/{day}/{file}\"").unwrap();
+    let link = |utc_offset| {
+        let json = json(&found, Around { utc_offset, ..with(&settings) }, Language::En).unwrap();
+        serde_json::from_str::<serde_json::Value>(&json).unwrap()["amocrm"]["entry"]["link"].clone()
+    };
+    assert_eq!((link(0), link(3600 * 15)), ("https://p/22/a.wav".into(), "https://p/23/a.wav".into()));
 }
 
 #[test]
@@ -145,7 +162,8 @@ fn a_call_that_is_not_sent_shows_no_request() {
     call.record.skip = Some(Skip::Internal);
     let found = found(call);
     assert!(!text(&found, Language::En).contains("request_id"));
-    let object: serde_json::Value = serde_json::from_str(&json(&found, None, Language::En).unwrap()).unwrap();
+    let object: serde_json::Value =
+        serde_json::from_str(&json(&found, Around::default(), Language::En).unwrap()).unwrap();
     assert_eq!(object["amocrm"]["entry"], serde_json::Value::Null);
     assert_eq!(object["amocrm"]["source"], "capture");
 }

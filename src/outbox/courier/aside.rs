@@ -3,10 +3,10 @@
 //!
 //! [`OWNER_WAIT_MAX`]: crate::outbox::courier::bookings::OWNER_WAIT_MAX
 
-use crate::amo::answer::Account;
 use crate::amo::tasks::{Closed, Open};
 use crate::amo::users::Roster;
 use crate::amo::who::Who;
+use crate::outbox::courier::brake::{Brakes, Kind};
 use crate::outbox::courier::callbacks::Surroundings;
 use crate::outbox::courier::complaint::Complaint;
 use crate::outbox::courier::effect::{Created, Effect, Now, ReadBack, Ruling};
@@ -49,10 +49,42 @@ pub enum Told {
 pub(super) struct Asides {
     /// One is out.
     pub is_out: bool,
-    /// None is given out before.
-    paused_until: MonoTime,
-    /// Those in a row that had no answer.
-    failures: u32,
+    pub brakes: Brakes,
+}
+
+impl Question {
+    pub(super) const fn kind(&self) -> Kind {
+        match self {
+            Self::Users => Kind::Users,
+            Self::Owner { .. } => Kind::Owners,
+            Self::OwnerOf { .. } => Kind::TaskOwners,
+            Self::Open { .. } | Self::Make { .. } | Self::Close { .. } => Kind::Tasks,
+        }
+    }
+}
+
+impl Told {
+    const fn kind(&self) -> Kind {
+        match self {
+            Self::Users(_) => Kind::Users,
+            Self::Owner { .. } => Kind::Owners,
+            Self::OwnerOf { .. } => Kind::TaskOwners,
+            Self::Open { .. } | Self::Made { .. } | Self::Closed { .. } => Kind::Tasks,
+        }
+    }
+
+    /// What amoCRM said, where it answers other questions and not this one.
+    fn unreadable(&self) -> Option<String> {
+        fn of<T>(read: &ReadBack<T>) -> Option<String> {
+            if let ReadBack::Unreadable(words) = read { Some(words.clone()) } else { None }
+        }
+        match self {
+            Self::Users(read) => of(read),
+            Self::Owner { found, .. } | Self::OwnerOf { found, .. } => of(found),
+            Self::Open { found, .. } => of(found),
+            Self::Made { .. } | Self::Closed { .. } => None,
+        }
+    }
 }
 
 impl Courier {
@@ -82,13 +114,14 @@ impl Courier {
 
     /// What is to be asked now, if anything is.
     pub(super) fn aside(&mut self, now: Now) -> Option<Effect> {
-        if self.asides.is_out || self.winding_down || now.mono < self.asides.paused_until {
+        if self.asides.is_out || self.winding_down {
             return None;
         }
-        let settings = &self.rules.amo;
-        let question = self.bookings.question(settings, now.mono).or_else(|| {
-            let around = Surroundings { rules: &self.rules, bookings: &self.bookings, drained: self.drained };
-            self.callbacks.question(&around, now)
+        let (settings, brakes) = (&self.rules.amo, &self.asides.brakes);
+        let question = self.bookings.question(settings, brakes, now.mono).or_else(|| {
+            let (rules, bookings, drained) = (&self.rules, &self.bookings, self.drained);
+            let around = Surroundings { rules, bookings, brakes, drained };
+            brakes.lets(Kind::Tasks, now.mono).then(|| self.callbacks.question(&around, now)).flatten()
         })?;
         self.asides.is_out = true;
         Some(Effect::Ask(question))
@@ -97,13 +130,14 @@ impl Courier {
     /// When there may be something to ask, for the rest.
     pub(super) fn aside_due(&self, until: MonoTime, now: Now) -> MonoTime {
         let due = self.callbacks.due().filter(|_| !self.asides.is_out);
-        let least = self.asides.paused_until.max(now.mono.after(REST_MIN));
+        let least = self.asides.brakes.opens_at(Kind::Tasks).max(now.mono.after(REST_MIN));
         due.map_or(until, |due| due.max(least).min(until))
     }
 
     /// Takes in what came of the question.
     pub(super) fn told(&mut self, told: Told, now: Now) {
         self.asides.is_out = false;
+        let (kind, unreadable) = (told.kind(), told.unreadable());
         let signal = match told {
             Told::Users(read) => self.bookings.users(read, &self.rules.amo, now.mono),
             Told::Owner { number, found } => self.bookings.owner_told(number, &found, now.mono),
@@ -112,10 +146,15 @@ impl Courier {
                 self.callbacks.told(other, &self.rules, &mut self.bookings, jitter, now)
             }
         };
-        match signal {
-            Some(Signal::Trouble(_)) => self.pause_asides(now),
-            Some(signal @ (Signal::Works | Signal::Slow | Signal::Hold(..))) => self.learn(signal, now),
-            None => self.asides.failures = 0,
+        match (signal, unreadable) {
+            (Some(Signal::Trouble(_)), _) => {
+                let jitter = self.jitter.draw();
+                self.asides.brakes.fails(kind, &self.rules.delivery, jitter, now.mono);
+            }
+            (Some(Signal::Hold(why, words)), _) => self.refused_aside(kind, why, words, now),
+            (Some(Signal::Works | Signal::Slow), _) => {}
+            (None, Some(words)) => self.unreadable_aside(kind, words, now),
+            (None, None) => self.aside_works(kind),
         }
         if matches!(self.step, Step::Rest(_)) {
             self.step = Step::Begin;
@@ -124,12 +163,51 @@ impl Courier {
 }
 
 impl Courier {
-    /// That a question had no answer pauses questions only: calls find out by themselves whether they can
-    /// be posted.
-    fn pause_asides(&mut self, now: Now) {
-        let pause = self.rules.delivery.retry_delay(self.asides.failures, self.jitter.draw());
-        self.asides.failures = self.asides.failures.saturating_add(1);
-        self.asides.paused_until = now.mono.after(pause);
+    /// Something beside the calls was refused. Whether the account refuses everything is asked before
+    /// the next call: a hold is not made of this alone. A token that is refused is read again first.
+    pub(super) fn refused_aside(&mut self, kind: Kind, why: Hold, words: String, now: Now) {
+        match why {
+            Hold::Unauthorized => {
+                if self.asides.brakes.refused(kind) {
+                    self.asides.brakes.doubt(kind, words.clone());
+                }
+                self.learn(Signal::Hold(why, words), now);
+            }
+            Hold::Unpaid | Hold::Forbidden | Hold::Banned | Hold::NotAmo => self.doubt_aside(kind, words),
+        }
+    }
+
+    /// amoCRM answers other questions and not this one. Once may be a chance; but its users are for
+    /// administrators, as a rule.
+    fn unreadable_aside(&mut self, kind: Kind, words: String, now: Now) {
+        if kind == Kind::Users || self.asides.brakes.refused(kind) {
+            return self.doubt_aside(kind, words);
+        }
+        let jitter = self.jitter.draw();
+        self.asides.brakes.fails(kind, &self.rules.delivery, jitter, now.mono);
+    }
+
+    pub(super) fn aside_works(&mut self, kind: Kind) {
+        self.asides.brakes.works(kind);
+        self.bookings.mended(kind);
+    }
+
+    fn doubt_aside(&mut self, kind: Kind, words: String) {
+        self.asides.brakes.doubt(kind, words);
+        self.health.ask_first();
+    }
+
+    /// A harmless question was asked: what of the others was refused is off, or the account as a whole.
+    pub(super) fn judge_asides(&mut self, signal: &Signal, now: MonoTime) {
+        match signal {
+            Signal::Works => {
+                for (kind, words) in self.asides.brakes.answered(now) {
+                    self.bookings.complain(Complaint::off(kind, words));
+                }
+            }
+            Signal::Hold(..) => self.asides.brakes.forgive(),
+            Signal::Slow | Signal::Trouble(_) => {}
+        }
     }
 }
 
@@ -141,20 +219,4 @@ pub(super) fn signal<T>(read: &ReadBack<T>) -> Option<Signal> {
         ReadBack::Silent(words) => Some(Signal::Trouble(words.clone())),
         ReadBack::NoToken(words) => Some(Signal::Hold(Hold::Unauthorized, words.clone())),
     }
-}
-
-/// What was said, where nothing was read.
-pub(super) fn words<T>(read: &ReadBack<T>) -> &str {
-    match read {
-        ReadBack::Complete(_) => "",
-        ReadBack::Refused { words, .. }
-        | ReadBack::Unreadable(words)
-        | ReadBack::Silent(words)
-        | ReadBack::NoToken(words) => words,
-    }
-}
-
-/// Whether the gateway answered in amoCRM's place: perhaps a ban, perhaps its way of refusing this.
-pub(super) fn is_banned<T>(read: &ReadBack<T>) -> bool {
-    matches!(read, ReadBack::Refused { account: Account::Banned, .. })
 }

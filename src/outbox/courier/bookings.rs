@@ -9,7 +9,8 @@ use std::time::Duration;
 use crate::amo::settings::Settings;
 use crate::amo::users::{Roster, Sight};
 use crate::amo::who::{self, Blame, Grounds, Refused, Who};
-use crate::outbox::courier::aside::{Question, is_banned, signal, words};
+use crate::outbox::courier::aside::{Question, signal};
+use crate::outbox::courier::brake::{Brakes, Kind};
 use crate::outbox::courier::complaint::Complaint;
 use crate::outbox::courier::effect::ReadBack;
 use crate::outbox::courier::standing::Signal;
@@ -52,6 +53,12 @@ const OWNERS_MAX: usize = 1000;
 const OWNER_PAUSE: Duration = Duration::from_secs(1);
 /// Longest that one call waits for an owner: it is then booked as without him.
 pub const OWNER_WAIT_MAX: Duration = Duration::from_secs(10);
+/// How long it is remembered that a call has waited: longer than any recording is waited for.
+const WAITED_MAX: Duration = Duration::from_hours(1);
+/// Calls of which that is remembered; others do not wait.
+const WAITS_MAX: usize = 10_000;
+/// Complaints that are remembered, so that each is told once: amoCRM may have other words every time.
+const TOLD_MAX: usize = 1000;
 /// How long a number stays on the list that no call waits for any more.
 const WANTED_MAX: Duration = Duration::from_mins(1);
 
@@ -73,10 +80,21 @@ impl Bookings {
         Grounds { roster: self.roster.as_ref(), refused: Some(&self.refused), ..Grounds::default() }
     }
 
-    /// Other users were configured: they may be newer than the list.
+    /// Other users were configured: they may be newer than the list. Another text may be taken.
     pub fn reconfigured(&mut self, before: &Settings, after: &Settings) {
-        let same = before.users == after.users && before.default_user == after.default_user;
-        if !same {
+        let named = |settings: &Settings| {
+            let Settings { users, default_user, callback_task, .. } = settings.clone();
+            (users, default_user, callback_task.responsible)
+        };
+        let told = |settings: &Settings| {
+            let Settings { unmapped, extension_text, names, language, .. } = settings.clone();
+            (unmapped, extension_text, names, language)
+        };
+        if told(before) != told(after) {
+            self.refused.text = false;
+            self.told.remove(&Complaint::RefusedText);
+        }
+        if named(before) != named(after) {
             self.roster = None;
             self.roster_due = MonoTime::default();
             self.refused = Refused::default();
@@ -109,15 +127,19 @@ impl Bookings {
     }
 
     /// Whether a call has to wait for its owner; it is asked for then.
-    pub fn awaits_owner(&mut self, item: &Item, now: MonoTime) -> bool {
-        if !who::wants_owner(&item.call.record) {
+    pub fn awaits_owner(&mut self, item: &Item, brakes: &Brakes, now: MonoTime) -> bool {
+        let is_late = brakes.opens_at(Kind::Owners) >= now.after(OWNER_WAIT_MAX);
+        if !who::wants_owner(&item.call.record) || is_late {
             return false;
         }
         let number = unknown::number(&item.call.record);
+        if !self.has_room(item.seq, now) {
+            return false;
+        }
         let since = *self.waits.entry(item.seq).or_insert(now);
         let is_over = now.since(since) >= OWNER_WAIT_MAX;
+        // That it has waited is remembered: it may wait for a recording next, and comes back.
         if number.is_empty() || self.owner(&number, now).is_some() || is_over {
-            self.waits.remove(&item.seq);
             return false;
         }
         if self.wanted.iter().all(|(wanted, _)| *wanted != number) {
@@ -126,12 +148,24 @@ impl Bookings {
         true
     }
 
+    /// Whether the call's wait can be remembered; without that it would never end. Waits that are over make
+    /// room.
+    fn has_room(&mut self, seq: Seq, now: MonoTime) -> bool {
+        if self.waits.len() >= WAITS_MAX && !self.waits.contains_key(&seq) {
+            self.waits.retain(|_, since| now.since(*since) < WANTED_MAX);
+        }
+        self.waits.len() < WAITS_MAX || self.waits.contains_key(&seq)
+    }
+
     /// What is to be asked now.
-    pub fn question(&mut self, settings: &Settings, now: MonoTime) -> Option<Question> {
+    pub fn question(&mut self, settings: &Settings, brakes: &Brakes, now: MonoTime) -> Option<Question> {
         self.forget(now);
         let names_anybody = settings.named_users().next().is_some();
-        if names_anybody && now >= self.roster_due {
+        if names_anybody && now >= self.roster_due && brakes.lets(Kind::Users, now) {
             return Some(Question::Users);
+        }
+        if !brakes.lets(Kind::Owners, now) {
+            return None;
         }
         while let Some((number, _)) = self.wanted.pop_front() {
             if self.owner(&number, now).is_none() {
@@ -144,12 +178,8 @@ impl Bookings {
     /// Takes in the users.
     pub fn users(&mut self, read: ReadBack<Roster>, settings: &Settings, now: MonoTime) -> Option<Signal> {
         let signal = signal(&read);
-        let is_refused = is_banned(&read) || matches!(read, ReadBack::Unreadable(_));
-        let again = if is_refused || signal.is_none() { ROSTER_EVERY } else { ROSTER_AGAIN };
-        self.roster_due = now.after(again);
-        if is_refused {
-            self.complain(Complaint::UsersUnread(words(&read).to_owned()));
-        }
+        let is_read = matches!(read, ReadBack::Complete(_));
+        self.roster_due = now.after(if is_read { ROSTER_EVERY } else { ROSTER_AGAIN });
         let ReadBack::Complete(roster) = read else { return signal };
         let bad = settings
             .named_users()
@@ -171,9 +201,6 @@ impl Bookings {
         now: MonoTime,
     ) -> Option<Signal> {
         let signal = signal(found);
-        if matches!(found, ReadBack::Unreadable(_)) {
-            self.complain(Complaint::OwnersUnread(words(found).to_owned()));
-        }
         let (owner, kept) = match found {
             ReadBack::Complete(owner) => (*owner, OWNER_KEPT),
             ReadBack::Unreadable(_) => (None, OWNER_KEPT),
@@ -194,9 +221,17 @@ impl Bookings {
     }
 
     pub fn complain(&mut self, complaint: Complaint) {
+        if self.told.len() >= TOLD_MAX {
+            self.told.clear();
+        }
         if self.told.insert(complaint.clone()) {
             self.complaints.push(complaint);
         }
+    }
+
+    /// What was off is not any more: should it be once again, that is news.
+    pub fn mended(&mut self, kind: Kind) {
+        self.told.retain(|complaint| complaint.kind() != Some(kind));
     }
 
     /// The owner of a number, or nobody; `None` while that is not known.
@@ -207,18 +242,20 @@ impl Bookings {
     fn forget(&mut self, now: MonoTime) {
         self.owners.retain(|_, (_, until)| now < *until);
         self.wanted.retain(|(_, since)| now.since(*since) < WANTED_MAX);
-        self.waits.retain(|_, since| now.since(*since) < WANTED_MAX);
+        self.waits.retain(|_, since| now.since(*since) < WAITED_MAX);
         if self.refused != Refused::default() && now.since(self.refused_since) >= ROSTER_EVERY {
             self.refused = Refused::default();
         }
     }
 }
 
-/// Remembers on whom a stored call is booked, where the configuration does not say it.
+/// Remembers on whom a call is booked that was stored, or may have been, where the configuration does not
+/// say it.
 pub(super) fn booked(item: &Item, who: &Who, mut settled: Settlement, settings: &Settings) -> Settlement {
-    let is_sent = matches!(settled.state, State::Sent { .. });
-    if is_sent && who::configured(&item.call.record, settings) != *who {
-        settled.errand.booked = Some(who.clone());
+    let may_be_sent = matches!(settled.state, State::Sent { .. } | State::Unknown { .. });
+    if may_be_sent {
+        let is_other = who::configured(&item.call.record, settings) != *who;
+        settled.errand.booked = is_other.then(|| who.clone());
     }
     settled
 }

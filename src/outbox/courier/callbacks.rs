@@ -6,18 +6,20 @@ use std::time::Duration;
 
 use crate::amo::answer::Account;
 use crate::amo::made::{Fate, Made};
+use crate::amo::result;
 use crate::amo::tasks::{self, Closed, Open};
 use crate::amo::who::{self, Who};
 use crate::call::id::AccountId;
 use crate::call::record::{CallRecord, Direction, Outcome};
 use crate::outbox::callback::{self, Ended, Missed, ROWS_MAX, Row, Stage};
-use crate::outbox::courier::Rules;
 use crate::outbox::courier::aside::{Question, Told, signal};
 use crate::outbox::courier::bookings::{Bookings, Owner};
+use crate::outbox::courier::brake::Brakes;
 use crate::outbox::courier::callbacks::live::{Live, Want};
 use crate::outbox::courier::complaint::Complaint;
 use crate::outbox::courier::effect::{Created, Now, ReadBack, TaskRow};
 use crate::outbox::courier::standing::{Hold, Signal};
+use crate::outbox::courier::{REST_MIN, Rules};
 use crate::outbox::policy;
 use crate::outbox::queue::{Item, Settlement, State};
 use crate::outbox::unknown;
@@ -44,6 +46,7 @@ pub(super) struct Callbacks {
 pub(super) struct Surroundings<'s> {
     pub rules: &'s Rules,
     pub bookings: &'s Bookings,
+    pub brakes: &'s Brakes,
     /// No call is due.
     pub drained: bool,
 }
@@ -132,7 +135,7 @@ impl Callbacks {
             return None;
         }
         let entity = entity.clone().filter(|entity| tasks::plural(&entity.kind).is_some())?;
-        let language = rules.amo.language;
+        let language = result::language(record, &rules.amo);
         let missed = Missed {
             call_id: record.call_id.clone(),
             ended,
@@ -145,7 +148,8 @@ impl Callbacks {
     }
 
     fn miss(&mut self, number: String, missed: Missed, now: Now) -> Option<Complaint> {
-        let is_full = self.rows.len() >= ROWS_MAX;
+        let is_more = self.rows.len() >= ROWS_MAX && !self.rows.contains_key(&number);
+        let is_full = is_more && !self.drop_stale(now.host) && !self.drop_oldest_open();
         match self.rows.get_mut(&number) {
             // Read back, it comes to its end a second time.
             Some(live) if live.row.call_id == missed.call_id || missed.ended < live.row.ended => {}
@@ -161,6 +165,33 @@ impl Callbacks {
             }
         }
         None
+    }
+
+    /// Forgets tasks that would not be made any more: while tasks are off, nobody asks for them. Returns
+    /// whether there were any.
+    fn drop_stale(&mut self, now: HostTime) -> bool {
+        let is_over = |live: &Live| live.row.stage == Stage::Wanted && !live.asked;
+        let stale = self.rows.iter().filter(|(_, live)| is_over(live) && is_stale(live.row.ended, now));
+        let stale: Vec<String> = stale.map(|(number, _)| number.clone()).collect();
+        let any = !stale.is_empty();
+        for number in stale {
+            self.forget(number);
+        }
+        any
+    }
+
+    /// Forgets the oldest task that is made: nobody may ever talk with that number again. It stays in
+    /// amoCRM, is found there when the number calls in vain once more, and no talk closes it. Returns
+    /// whether there was one.
+    fn drop_oldest_open(&mut self) -> bool {
+        let is_made = |live: &Live| live.row.stage == Stage::Open && !live.row.talked && !live.asked;
+        let made = self.rows.iter().filter(|(_, live)| is_made(live));
+        let oldest = made.min_by_key(|(_, live)| live.row.ended).map(|(number, _)| number.clone());
+        let any = oldest.is_some();
+        if let Some(number) = oldest {
+            self.forget(number);
+        }
+        any
     }
 
     fn talk(&mut self, number: String, ended: Ended, now: Now) {
@@ -188,6 +219,9 @@ impl Callbacks {
             let is_kept = !self.dirty.contains(&number) && !self.writing.contains(&number);
             let Some(live) = self.rows.get_mut(&number) else { continue };
             match live.want(&number, is_kept, around, now) {
+                Want::Ask(question) if !around.brakes.lets(question.kind(), now.mono) => {
+                    live.next_at = around.brakes.opens_at(question.kind()).max(now.mono.after(REST_MIN));
+                }
                 Want::Ask(question) => {
                     live.asked = true;
                     return Some(question);

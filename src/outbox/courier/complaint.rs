@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::amo::users::Standing;
+use crate::outbox::courier::brake::Kind;
 
 /// Something that delivery goes on without, and a person may mend.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -19,6 +20,12 @@ pub enum Complaint {
     RefusedText,
     /// Whose a number is cannot be asked, for this reason.
     OwnersUnread(String),
+    /// Whose is what a task is about cannot be asked, for this reason.
+    TaskOwnersUnread(String),
+    /// Tasks can be neither looked for nor made nor closed, for this reason.
+    TasksOff(String),
+    /// Notes cannot be changed, for this reason.
+    LinksOff(String),
     /// amoCRM refuses the task, for this reason.
     TaskRefused(String),
     /// More numbers are to be called back than are remembered.
@@ -43,12 +50,49 @@ impl Complaint {
                 "calls of extensions without a user go without one: add lines to [amocrm.users], or a default-user"
             }
             Self::OwnersUnread(_) => {
-                "missed calls are booked on default-user: the token's user needs the right to see contacts"
+                "missed calls are booked on default-user: the token's user needs the right to see contacts; asked again after a day"
+            }
+            Self::TaskOwnersUnread(_) => {
+                "tasks to call back are given to the user of the call: the token's user needs the right to see contacts, companies and leads; asked again after a day"
+            }
+            Self::TasksOff(_) => {
+                "nobody is reminded to call back: give the token's user the right to see and add tasks, or switch [amocrm.callback-task] off; tried again after a day"
+            }
+            Self::LinksOff(_) => {
+                "recordings that come late get no link: give the token's user the right to change notes, or set recording-late = \"0s\"; tried again after a day"
             }
             Self::TaskRefused(_) => {
                 "nobody is reminded to call back: check [amocrm.callback-task] and the right of the token's user to add tasks"
             }
-            Self::TooManyTasks => "further missed calls make no tasks until some are closed",
+            Self::TooManyTasks => "further missed calls make no tasks until those that wait are made",
+        }
+    }
+
+    /// A kind of question is off.
+    pub(super) fn off(kind: Kind, words: String) -> Self {
+        match kind {
+            Kind::Users => Self::UsersUnread(words),
+            Kind::Owners => Self::OwnersUnread(words),
+            Kind::TaskOwners => Self::TaskOwnersUnread(words),
+            Kind::Tasks => Self::TasksOff(words),
+            Kind::Links => Self::LinksOff(words),
+        }
+    }
+
+    /// The kind of question that is off.
+    pub(super) const fn kind(&self) -> Option<Kind> {
+        match self {
+            Self::UsersUnread(_) => Some(Kind::Users),
+            Self::OwnersUnread(_) => Some(Kind::Owners),
+            Self::TaskOwnersUnread(_) => Some(Kind::TaskOwners),
+            Self::TasksOff(_) => Some(Kind::Tasks),
+            Self::LinksOff(_) => Some(Kind::Links),
+            Self::BadUser { .. }
+            | Self::SeesPart
+            | Self::RefusedUser(_)
+            | Self::RefusedText
+            | Self::TaskRefused(_)
+            | Self::TooManyTasks => None,
         }
     }
 
@@ -76,6 +120,11 @@ impl fmt::Display for Complaint {
             Self::RefusedUser(user) => write!(f, "amoCRM refuses calls of the user {user}"),
             Self::RefusedText => f.write_str("amoCRM refuses an extension as text"),
             Self::OwnersUnread(words) => write!(f, "the owners of contacts cannot be asked for ({words})"),
+            Self::TaskOwnersUnread(words) => {
+                write!(f, "the owners of what tasks are about cannot be asked for ({words})")
+            }
+            Self::TasksOff(words) => write!(f, "amoCRM refuses tasks to this token ({words})"),
+            Self::LinksOff(words) => write!(f, "amoCRM lets this token change no notes ({words})"),
             Self::TaskRefused(words) => write!(f, "amoCRM refuses the task to call back ({words})"),
             Self::TooManyTasks => f.write_str("too many numbers are to be called back"),
         }

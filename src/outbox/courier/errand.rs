@@ -269,10 +269,15 @@ impl Courier {
     /// What was read; else its calls are settled, to be looked up later, and the account's trouble is
     /// noted.
     fn complete<T>(&mut self, read: ReadBack<T>, items: &[Item], now: Now) -> Option<T> {
-        let Unread { words, pause, signal } = match read.read(&self.rules.delivery) {
-            Ok(complete) => return Some(complete),
+        let kind = items.first().map_or(Kind::Post, kind);
+        let unread = match read.read(&self.rules.delivery) {
+            Ok(complete) => {
+                self.reads.answered(kind);
+                return Some(complete);
+            }
             Err(unread) => unread,
         };
+        let Unread { words, pause, signal } = self.not_read(kind, unread);
         for item in items.iter().filter(|item| matches!(item.state, State::Unknown { .. })) {
             self.recent.doubt(item, now.host);
         }

@@ -9,6 +9,7 @@ use crate::outbox::courier::bookings;
 use crate::outbox::courier::effect::{Effect, Posted, Ruling};
 use crate::outbox::courier::standing::{Hold, Signal};
 use crate::outbox::courier::telling::{Learned, Teller};
+use crate::outbox::errand::Said;
 use crate::outbox::policy::{self, Sending};
 use crate::outbox::queue::{BatchId, Item, Seq, Settlement};
 use crate::outbox::sound;
@@ -59,6 +60,12 @@ pub(super) fn load(items: Vec<Item>, teller: &Teller<'_>) -> Vec<Load> {
     loaded.collect()
 }
 
+/// What is to be kept before these calls are posted: what is said of those to which a link will be
+/// owed. An answer may be lost, and the process, too.
+pub(super) fn note(loads: &mut [Load], settings: &Settings) -> Vec<Ruling> {
+    loads.iter_mut().filter_map(|load| load.note(settings)).collect()
+}
+
 /// The intent to send these calls.
 pub(super) fn intend(loads: &[Load]) -> Effect {
     Effect::Intend { calls: loads.iter().map(|load| load.item.seq).collect() }
@@ -69,6 +76,21 @@ impl Load {
     fn blame(&self, fate: &Fate) -> Option<Blame> {
         let Fate::Invalid { path, detail, .. } = fate else { return None };
         who::blamed(&self.who, path, detail)
+    }
+
+    fn note(&mut self, settings: &Settings) -> Option<Ruling> {
+        let (item, entry) = (&mut self.item, &self.entry);
+        let said = Said {
+            who: self.who.clone(),
+            result: entry.call_result.clone(),
+            source: entry.source.clone(),
+            duration: entry.duration,
+        };
+        if !sound::will_be_owed(item, settings) || item.errand.said.as_ref() == Some(&said) {
+            return None;
+        }
+        item.errand.said = Some(said);
+        Some(Ruling::new(item, sound::noted(item)))
     }
 
     /// Remembers on whom a stored call is booked, where the configuration does not say it.
@@ -103,14 +125,15 @@ impl Flight {
             let item = &load.item;
             let blame = load.blame(fate);
             blames.extend(blame);
-            let is_learned = blame.is_none() && learned.take(fate, &load.entry);
-            let fate = if is_learned { &Fate::Untouched } else { fate };
-            let settled = match (blame, fate) {
+            let limits = if blame.is_none() { learned.take(fate, item, &load.entry, now) } else { None };
+            let fate = if limits.is_some() { &Fate::Untouched } else { fate };
+            let mut settled = match (blame, fate) {
                 (Some(blame), _) => bookings::without(item, blame, words.clone(), now),
                 (None, Fate::NotFound) => unknown::not_found(grounds, item, &words, now),
                 (None, fate) => policy::after_answer(policy, item, fate, &words, &sending, now),
             };
-            let owes = learned.link();
+            settled.errand.limits = limits.or(settled.errand.limits);
+            let owes = learned.link(now);
             let settled = if owes { sound::delivered(item, settled, &rules.amo, now) } else { settled };
             Ruling::new(item, load.booked(settled, &rules.amo))
         });

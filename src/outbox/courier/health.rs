@@ -109,6 +109,16 @@ impl Health {
         }
     }
 
+    /// Whether a refused token was replaced since a request was last accepted.
+    pub(super) fn is_renewed(&self) -> bool {
+        self.renewed
+    }
+
+    /// A harmless question comes before the next call.
+    pub(super) fn ask_first(&mut self) {
+        self.probed = false;
+    }
+
     /// A call that a POST left open was found in amoCRM. A hold is not ended by it: the call may be
     /// of the time before.
     pub(super) fn found(&mut self) {

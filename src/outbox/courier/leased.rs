@@ -42,7 +42,7 @@ impl Courier {
     fn put_off(&mut self, items: &[Item], now: Now) -> Vec<Ruling> {
         let mut rulings = Vec::new();
         for item in items.iter().filter(|item| item.errand.kind() == Kind::Post) {
-            if self.bookings.awaits_owner(item, now.mono) {
+            if self.bookings.awaits_owner(item, &self.asides.brakes, now.mono) {
                 rulings.push(Ruling::new(item, bookings::put_off(item, now.host)));
             }
         }

@@ -8,8 +8,10 @@ use crate::amo::calls;
 use crate::amo::notes::Note;
 use crate::amo::who::Who;
 use crate::outbox::courier::effect::{Now, ReadBack, Ruling, Unread};
+use crate::outbox::courier::standing::Signal;
 use crate::outbox::courier::step::Step;
 use crate::outbox::courier::{Courier, bookings};
+use crate::outbox::errand::Kind;
 use crate::outbox::policy;
 use crate::outbox::queue::Item;
 use crate::outbox::{schedule, sound};
@@ -18,12 +20,13 @@ use crate::time::HostTime;
 impl Courier {
     pub(super) fn looked(&mut self, found: ReadBack, now: Now) {
         let Step::ReadBack { items, begun } = mem::take(&mut self.step) else { return };
-        let Unread { words, pause, signal } = match found.read(&self.rules.delivery) {
+        let unread = match found.read(&self.rules.delivery) {
             Ok(notes) => {
+                self.reads.answered(Kind::Post);
                 if !notes.is_empty() {
                     self.health.found();
                 }
-                let who: Vec<Who> = items.iter().map(|item| self.teller(now).who(item)).collect();
+                let who: Vec<Who> = items.iter().map(|item| self.booked(item, now)).collect();
                 let rulings = self.search(&items, &who, &notes, begun);
                 let heard = items.iter().zip(&who).zip(&rulings);
                 self.heed_all(heard.map(|((item, who), ruling)| (item, who, ruling)), now);
@@ -32,11 +35,27 @@ impl Courier {
             }
             Err(unread) => unread,
         };
+        let Unread { words, pause, signal } = self.not_read(Kind::Post, unread);
         let settled = |item| Ruling::new(item, policy::after_failed_look(item, &words, pause, now.host));
         self.step = Step::Settle { rulings: items.iter().map(settled).collect(), together: true };
         if let Some(signal) = signal {
             self.learn(signal, now);
         }
+    }
+
+    /// What follows for calls from what could not be read for them.
+    pub(super) fn not_read(&mut self, kind: Kind, unread: Unread) -> Unread {
+        let was_of_account = matches!(unread.signal, Some(Signal::Hold(..)));
+        let unread = self.reads.unread(kind, unread);
+        if was_of_account && unread.signal.is_none() {
+            self.health.ask_first();
+        }
+        unread
+    }
+
+    /// On whom a call was booked whose outcome is unknown, as far as that was kept.
+    fn booked(&self, item: &Item, now: Now) -> Who {
+        item.errand.named().cloned().unwrap_or_else(|| self.teller(now).who(item))
     }
 
     fn search(

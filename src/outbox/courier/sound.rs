@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::amo::calls::Entry;
 use crate::amo::late_link::{self, Changed, FORMS, Fate, Form, Request, Target};
 use crate::amo::recording::{self, Search};
+use crate::outbox::courier::brake::Kind;
 use crate::outbox::courier::effect::{Amended, Effect, Now, Ruling};
 use crate::outbox::courier::standing::{Hold, Signal};
 use crate::outbox::courier::step::Step;
@@ -48,8 +49,6 @@ pub(super) struct Links {
     pub(super) counts: LateLinks,
     /// The form that worked last.
     works: Option<Form>,
-    /// The gateway let no change through: the next question tells whether it lets anything through.
-    doubted: bool,
     /// Notes in a row that could not be changed.
     refusals: u32,
     /// Nothing is changed before: it was refused again and again.
@@ -61,22 +60,12 @@ pub(super) const OWING_LIMIT: usize = 8;
 /// Notes that are refused in a row before the account is left alone with them for a while.
 const REFUSALS_MAX: u32 = 3;
 const REFUSED_PAUSE: Duration = Duration::from_hours(1);
-/// How long nothing is changed where the gateway lets questions through and changes not: each try
-/// brings everything to a stop.
-const SHUT: Duration = Duration::from_hours(24);
 
 impl Links {
     /// The forms in the order in which they are tried.
     fn forms(&self) -> Vec<Form> {
         let others = FORMS.into_iter().filter(|form| Some(*form) != self.works);
         self.works.into_iter().chain(others).collect()
-    }
-
-    /// A harmless question was answered, or `banned` as well.
-    pub(super) fn asked(&mut self, banned: bool, now: MonoTime) {
-        if mem::take(&mut self.doubted) && !banned {
-            self.paused_until = now.after(SHUT);
-        }
     }
 
     fn done(&mut self, form: Form) {
@@ -145,12 +134,19 @@ impl Courier {
     /// Posts calls, after a look for the files of those that have one.
     pub(super) fn post_with_sounds(&mut self, batch: Vec<Item>, now: Now) {
         let settings = &self.rules.amo;
-        let is_wanted = |item: &Item| self.limits.link() && sound::is_wanted(item, settings);
+        let is_wanted = |item: &Item| self.limits.link(now.host) && sound::is_wanted(item, settings);
         self.step = if batch.iter().any(is_wanted) {
             Step::Sound(Stage::Before(batch))
         } else {
             Step::Intend(flight::load(batch, &self.teller(now)))
         };
+    }
+
+    fn post_noted(&mut self, posts: Vec<Item>, now: Now) {
+        let mut loads = flight::load(posts, &self.teller(now));
+        let is_taken = self.limits.link(now.host);
+        let rulings = if is_taken { flight::note(&mut loads, &self.rules.amo) } else { Vec::new() };
+        self.step = if rulings.is_empty() { Step::Intend(loads) } else { Step::Note { rulings, loads } };
     }
 
     pub(super) fn found_sounds(&mut self, found: Vec<Option<String>>, now: Now) {
@@ -181,13 +177,12 @@ impl Courier {
                 }
             }
         }
-        self.step = if waits.is_empty() {
-            Step::Intend(flight::load(posts, &self.teller(now)))
-        } else {
-            // The others come around again, those that were found without another look.
-            let rulings = waits.into_iter().chain(readies).collect();
-            Step::Settle { rulings, together: true }
-        };
+        if waits.is_empty() {
+            return self.post_noted(posts, now);
+        }
+        // The others come around again, those that were found without another look.
+        let rulings = waits.into_iter().chain(readies).collect();
+        self.step = Step::Settle { rulings, together: true };
     }
 
     /// Something is owed to these calls.
@@ -202,12 +197,13 @@ impl Courier {
 
     /// One link is added at a time; those that cannot be wait.
     fn found_after(&mut self, items: &[Item], found: Vec<Option<String>>, now: Now) {
+        let may_change = self.asides.brakes.lets(Kind::Links, now.mono);
         let mut rulings = Vec::new();
         let mut next = None;
         for (item, found) in items.iter().zip(found) {
             let settlement = match found {
                 None => sound::later(item, &self.rules.amo, "there is no file", now.host),
-                Some(_) if now.mono < self.links.paused_until => {
+                Some(_) if now.mono < self.links.paused_until || !may_change => {
                     sound::later(item, &self.rules.amo, "amoCRM lets no note be changed", now.host)
                 }
                 Some(file) => match Amendment::new(item, file, &self.teller(now)) {
@@ -252,6 +248,7 @@ impl Courier {
         match fate {
             Fate::Done => {
                 self.links.done(form);
+                self.aside_works(Kind::Links);
                 let settlement = sound::added(&amendment.item, amendment.file.clone(), now.host);
                 self.step =
                     Step::Settle { rulings: vec![Ruling::new(&amendment.item, settlement)], together: true };
@@ -270,21 +267,20 @@ impl Courier {
             }
             Fate::Open => {
                 let signal = Signal::of(account, words.clone());
-                if matches!(signal, Signal::Hold(Hold::Banned, _)) {
-                    self.links.doubted = true;
-                }
                 self.not_amended(&amendment, &words, signal, now);
             }
         }
     }
 
-    /// The link is added another time; what was learned of the account counts for calls, too.
+    /// The link is added another time.
     fn not_amended(&mut self, amendment: &Amendment, words: &str, signal: Signal, now: Now) {
         let settlement = sound::later(&amendment.item, &self.rules.amo, words, now.host);
         self.links.counts.given_up += u64::from(!settlement.errand.owes_link());
         self.step = Step::Settle { rulings: vec![Ruling::new(&amendment.item, settlement)], together: true };
-        if signal != Signal::Works {
-            self.learn(signal, now);
+        match signal {
+            Signal::Hold(why, words) => self.refused_aside(Kind::Links, why, words, now),
+            signal @ (Signal::Slow | Signal::Trouble(_)) => self.learn(signal, now),
+            Signal::Works => {}
         }
     }
 }

@@ -25,6 +25,11 @@ pub(super) enum Step {
         begun: HostTime,
     },
     Lease,
+    /// What is said of some calls is kept, and then they are posted.
+    Note {
+        rulings: Vec<Ruling>,
+        loads: Vec<Load>,
+    },
     Intend(Vec<Load>),
     Post(Flight),
     /// Something is made for calls with unknown numbers.
@@ -53,6 +58,7 @@ impl Step {
             | Self::Look
             | Self::ReadBack { .. }
             | Self::Lease
+            | Self::Note { .. }
             | Self::Sound(_)
             | Self::Owing
             | Self::NextDue
@@ -68,7 +74,7 @@ pub(super) fn given_up(step: Step) -> Step {
             Step::Settle { rulings, together: false }
         }
         Step::Settle { rulings, .. } => rest_of(rulings),
-        Step::Intend(_) | Step::Errand(Stage::Intend { .. }) => Step::Begin,
+        Step::Note { .. } | Step::Intend(_) | Step::Errand(Stage::Intend { .. }) => Step::Begin,
         Step::Errand(_)
         | Step::Adopt
         | Step::Doubts
@@ -92,7 +98,12 @@ pub(super) fn rest_of(rulings: Vec<Ruling>) -> Step {
 
 impl Courier {
     pub(super) fn settled(&mut self) {
-        let Step::Settle { rulings, together } = mem::take(&mut self.step) else { return };
+        let step = mem::take(&mut self.step);
+        if let Step::Note { loads, .. } = step {
+            self.step = Step::Intend(loads);
+            return;
+        }
+        let Step::Settle { rulings, together } = step else { return };
         self.step = if together { Step::Begin } else { rest_of(rulings) };
     }
 

@@ -2,10 +2,11 @@
 //! found to take.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::amo::answer::Fate;
 use crate::amo::calls::{self, Clocks, Entry, Manner, Unfit};
-use crate::amo::limits::Limits;
+use crate::amo::limits::{Field, Limits};
 use crate::amo::settings::Settings;
 use crate::amo::who::{self, Who};
 use crate::call::id::PbxName;
@@ -13,7 +14,7 @@ use crate::call::record::{CallRecord, Source};
 use crate::outbox::courier::bookings::Bookings;
 use crate::outbox::courier::effect::Now;
 use crate::outbox::courier::{Courier, Rules};
-use crate::outbox::queue::Item;
+use crate::outbox::queue::{Item, Seq};
 use crate::time::{HostTime, MonoTime};
 
 /// What is needed for telling a call.
@@ -30,13 +31,19 @@ pub(super) struct Teller<'t> {
     pub(super) mono: MonoTime,
 }
 
-/// What an account was found to take, and what its calls say by the configuration: other words are tried
-/// anew.
+/// What an account was found to take. Other words of the configuration are tried anew, and all of it after
+/// a day.
 #[derive(Debug, Default)]
 pub(super) struct Learned {
     limits: Limits,
+    since: HostTime,
+    /// The last call of which this was refused. One alone may be odd; a second shows the account's way.
+    suspects: BTreeMap<Field, (Seq, HostTime)>,
     news: Option<String>,
 }
+
+/// How long a refusal says something of other calls.
+const LEARNED_MAX: Duration = Duration::from_hours(24);
 
 impl Teller<'_> {
     /// On whom a call is booked.
@@ -52,14 +59,16 @@ impl Teller<'_> {
 
     /// A call that was posted, as it was posted then.
     pub(super) fn entry_of_sent(&self, item: &Item) -> Result<Entry, Unfit> {
-        let booked = item.errand.booked.clone();
-        let who = booked.unwrap_or_else(|| who::configured(&item.call.record, &self.rules.amo));
-        self.entry_of(item, 0, who)
+        let who = item.errand.named().cloned();
+        let who = who.unwrap_or_else(|| who::configured(&item.call.record, &self.rules.amo));
+        let entry = self.entry_of(item, 0, who)?;
+        Ok(if let Some(said) = &item.errand.said { said.over(entry) } else { entry })
     }
 
     fn entry_of(&self, item: &Item, place: usize, who: Who) -> Result<Entry, Unfit> {
         let record = &item.call.record;
-        let manner = Manner { clocks: self.clocks(record), limits: self.limits, sound: item.errand.file() };
+        let limits = self.limits.and(item.errand.limits.unwrap_or_default());
+        let manner = Manner { clocks: self.clocks(record), limits, sound: item.errand.file() };
         calls::entry_of(record, &place.to_string(), &self.rules.amo, &manner, who)
     }
 
@@ -74,23 +83,35 @@ impl Teller<'_> {
 }
 
 impl Learned {
-    pub(super) fn limits(&self) -> Limits {
-        self.limits
+    pub(super) fn limits(&self, now: HostTime) -> Limits {
+        if now.since(self.since) < LEARNED_MAX { self.limits } else { Limits::default() }
     }
 
-    pub(super) fn link(&self) -> bool {
-        self.limits.link
+    pub(super) fn link(&self, now: HostTime) -> bool {
+        self.limits(now).link
     }
 
-    /// Whether a call that amoCRM refused is only to be told otherwise; it is learned how.
-    pub(super) fn take(&mut self, fate: &Fate, entry: &Entry) -> bool {
-        let Fate::Invalid { path, .. } = fate else { return false };
-        let Some(less) = self.limits.after(path, entry) else { return false };
-        if less != self.limits {
-            self.limits = less;
-            self.news = Some(less.told());
+    /// How a call that amoCRM refused is to be told, if that is all that is wrong with it. Where another
+    /// call was refused for the same, all of the account are told so.
+    pub(super) fn take(&mut self, fate: &Fate, item: &Item, entry: &Entry, now: HostTime) -> Option<Limits> {
+        let Fate::Invalid { path, .. } = fate else { return None };
+        let field = Field::at(path)?;
+        let less = item.errand.limits.unwrap_or_default().after(path, entry)?;
+        let known = self.limits(now);
+        self.suspects.retain(|_, (_, at)| now.since(*at) < LEARNED_MAX);
+        let before = self.suspects.insert(field, (item.seq, now));
+        let is_anothers = before.is_some_and(|(seq, _)| seq != item.seq);
+        if is_anothers || !known.is_whole(field) {
+            let limits = known.and(Limits::default().with(field, less));
+            if limits != known {
+                if known == Limits::default() {
+                    self.since = now;
+                }
+                self.limits = limits;
+                self.news = Some(limits.told());
+            }
         }
-        true
+        Some(less)
     }
 
     /// What was learned since this was asked last, in words.
@@ -115,7 +136,7 @@ impl Courier {
         Teller {
             rules: &self.rules,
             offsets: &self.offsets,
-            limits: self.limits.limits(),
+            limits: self.limits.limits(now.host),
             amo_ahead: now.amo_ahead,
             utc_offset: now.utc_offset,
             now: now.host,
@@ -152,39 +173,70 @@ mod tests {
         check(Source::Replay, 0);
     }
 
-    #[test]
-    fn a_refused_text_is_learned_once_for_all_calls_and_until_the_configuration_changes() {
-        let mut learned = Learned::default();
-        let rules = Rules::default();
-        let (offsets, bookings) = (BTreeMap::new(), Bookings::default());
-        let entry = |learned: &Learned| {
-            let limits = learned.limits();
-            let teller = Teller {
-                rules: &rules,
-                offsets: &offsets,
-                limits,
-                amo_ahead: 0,
-                utc_offset: 0,
-                now: HostTime::default(),
-                bookings: &bookings,
-                mono: MonoTime::default(),
-            };
-            teller.entry(&item(1), 0).unwrap().0
+    fn entry(learned: &Learned, item: &Item, now: HostTime) -> Entry {
+        let (rules, offsets, bookings) = (Rules::default(), BTreeMap::new(), Bookings::default());
+        let teller = Teller {
+            rules: &rules,
+            offsets: &offsets,
+            limits: learned.limits(now),
+            amo_ahead: 0,
+            utc_offset: 0,
+            now,
+            bookings: &bookings,
+            mono: MonoTime::default(),
         };
-        let refused =
-            |path: &str| Fate::Invalid { code: String::new(), path: path.to_owned(), detail: String::new() };
-        let whole = entry(&learned);
-        assert!(!learned.take(&refused("phone"), &whole) && learned.news().is_none());
-        assert!(learned.take(&refused("call_result"), &whole));
+        teller.entry(item, 0).unwrap().0
+    }
+
+    fn refused(path: &str) -> Fate {
+        Fate::Invalid { code: String::new(), path: path.to_owned(), detail: String::new() }
+    }
+
+    const NOW: HostTime = HostTime::from_micros(1_795_338_791_000_000);
+
+    #[test]
+    fn one_call_that_is_refused_is_told_otherwise_and_no_other() {
+        let mut learned = Learned::default();
+        let whole = entry(&learned, &item(1), NOW);
+        assert_eq!(learned.take(&refused("phone"), &item(1), &whole, NOW), None);
+        let limits = learned.take(&refused("call_result"), &item(1), &whole, NOW);
+        assert!(limits.is_some_and(|limits| limits.result_max == 0) && learned.news().is_none());
+        // The same call again is no second witness.
+        assert!(learned.take(&refused("call_result"), &item(1), &whole, NOW).is_some());
+        assert!(learned.news().is_none() && entry(&learned, &item(2), NOW).call_result.is_some());
+        let errand = crate::outbox::errand::Errand { limits, ..Default::default() };
+        let again = entry(&learned, &Item { errand, ..item(1) }, NOW);
+        assert_eq!(again.call_result, None);
+        assert_eq!(learned.take(&refused("call_result"), &item(1), &again, NOW), None, "not for its sake");
+    }
+
+    #[test]
+    fn what_two_calls_were_refused_for_is_left_out_of_all_for_a_day() {
+        let mut learned = Learned::default();
+        let whole = entry(&learned, &item(1), NOW);
+        assert!(learned.take(&refused("call_result"), &item(1), &whole, NOW).is_some());
+        assert!(learned.take(&refused("source"), &item(2), &whole, NOW).is_none(), "it is ours");
+        assert!(learned.take(&refused("call_result"), &item(2), &whole, NOW).is_some());
         assert_eq!(learned.news().as_deref(), Some("call_result is left out"));
-        // Another of the same batch, or of one that was in the air.
-        assert!(learned.take(&refused("call_result"), &whole) && learned.news().is_none());
-        assert_eq!(entry(&learned).call_result, None);
-        assert!(!learned.take(&refused("call_result"), &entry(&learned)), "it is not for the text's sake");
-        learned.reconsider(&rules.amo, &rules.amo);
-        assert_eq!(entry(&learned).call_result, None);
+        // Another that was in the air.
+        assert!(learned.take(&refused("call_result"), &item(3), &whole, NOW).is_some());
+        assert!(learned.news().is_none());
+        assert_eq!(entry(&learned, &item(4), NOW).call_result, None);
+        assert_eq!(entry(&learned, &item(4), NOW.after(LEARNED_MAX)).call_result, whole.call_result);
+        let amo = Settings::default();
+        learned.reconsider(&amo, &amo);
+        assert_eq!(entry(&learned, &item(4), NOW).call_result, None);
         let other = Settings { language: crate::call::line::Language::En, ..Settings::default() };
-        learned.reconsider(&rules.amo, &other);
-        assert_eq!(entry(&learned), whole);
+        learned.reconsider(&amo, &other);
+        assert_eq!(entry(&learned, &item(4), NOW).call_result, whole.call_result);
+    }
+
+    #[test]
+    fn two_refusals_that_are_a_day_apart_are_two_chances() {
+        let mut learned = Learned::default();
+        let whole = entry(&learned, &item(1), NOW);
+        assert!(learned.take(&refused("call_result"), &item(1), &whole, NOW).is_some());
+        assert!(learned.take(&refused("call_result"), &item(2), &whole, NOW.after(LEARNED_MAX)).is_some());
+        assert!(learned.news().is_none());
     }
 }

@@ -82,6 +82,18 @@ fn a_pattern_finds_the_longest_that_fits() {
 }
 
 #[test]
+fn it_is_known_when_a_pattern_leads_through_too_many_folders() {
+    let files: Vec<String> = (0..=FOLDERS_MAX).map(|folder| format!("{folder}/a.wav")).collect();
+    let dir = folder(&files.iter().map(String::as_str).collect::<Vec<_>>());
+    let matched = |pattern: &str| {
+        let (paths, is_cut) = matching(dir.path(), pattern, &mut Lists::default());
+        (paths.len(), is_cut)
+    };
+    assert_eq!(matched("*/a.wav"), (FOLDERS_MAX, true));
+    assert_eq!(matched("?/a.wav"), (10, false));
+}
+
+#[test]
 fn stars_and_question_marks_stand_for_signs() {
     for (pattern, name, expected) in [
         ("*", "", true),

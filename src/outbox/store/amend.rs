@@ -1,11 +1,13 @@
-//! Calls that are held back for a while, because somebody may still know better what became of them.
+//! Calls that are held back for a while, because somebody may still know better what became of them; and
+//! those that were not to be sent, and are by what he knows.
 
 use std::time::Duration;
 
 use crate::call::record::FinishedCall;
 use crate::outbox::queue::{Error, Seq, State};
+use crate::outbox::schedule::Turn;
 use crate::outbox::store::draft::id_entries;
-use crate::outbox::store::trees::Tree;
+use crate::outbox::store::trees::{Tree, seq_key};
 use crate::outbox::store::{Store, fit};
 use crate::time::HostTime;
 
@@ -13,18 +15,29 @@ use crate::time::HostTime;
 const NEARLY: Duration = Duration::from_secs(2);
 
 impl Store {
-    /// Puts `call` in the place of a call that is held back, and lets it go; whether it was.
+    /// Puts `call` in the place of a call that is held back, or of one that was not to be sent though `call`
+    /// is, and lets it go; whether it did.
     pub(super) fn amend(&mut self, seq: Seq, call: &FinishedCall, now: HostTime) -> Result<bool, Error> {
         self.begin(now)?;
-        let Some((Tree::Outbox, mut stored)) = self.load(seq)? else { return Ok(false) };
+        let Some((tree, mut stored)) = self.load(seq)? else { return Ok(false) };
         let mut slip = stored.slip().clone();
-        let is_held = slip.state == State::Pending && slip.attempts == 0 && slip.next_at > now.after(NEARLY);
-        if !is_held || stored.id != call.record.call_id.as_str() {
+        let from = slip.state.phase();
+        let is_meant = match (tree, &slip.state) {
+            (Tree::Outbox, State::Pending) => slip.next_at > now.after(NEARLY),
+            (Tree::History, State::Skipped { .. }) => call.record.skip.is_none(),
+            _ => false,
+        };
+        if !is_meant || slip.attempts > 0 || stored.id != call.record.call_id.as_str() {
             return Ok(false);
         }
-        slip.next_at = now;
+        (slip.state, slip.next_at) = (State::Pending, now);
         let call = fit::fit(call).map_err(|error| self.fail("a call has no JSON", error))?;
         let mut draft = self.draft();
+        if tree == Tree::History {
+            draft.change.remove(Tree::History, &seq_key(seq));
+            draft.kept = draft.kept.saturating_sub(1);
+            draft.ledger.turn(&Turn { from, slip: slip.clone() });
+        }
         for (key, value) in id_entries(&call.call.record, seq) {
             draft.change.put(Tree::Ids, key, value);
         }

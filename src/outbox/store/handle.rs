@@ -245,7 +245,8 @@ impl Handle {
         self.ask(move |store| store.look_up_uniqueid(&pbx, &uniqueid)).await
     }
 
-    /// Puts `call` in the place of a call that is held back, and lets it go; whether it was held back.
+    /// Puts `call` in the place of a call that is held back, or of one that was not to be sent though `call`
+    /// is, and lets it go; whether it did.
     ///
     /// # Errors
     /// When the store failed.

@@ -14,6 +14,7 @@ use crate::outbox::queue::{Phase, State};
 use crate::outbox::store::history::Limits;
 use crate::outbox::store::trees::{Change, seq_key};
 
+mod amend;
 mod census;
 mod loss;
 mod thread;
@@ -238,56 +239,6 @@ fn it_is_known_since_when_every_call_is_remembered() {
     // Those that came at 100, 101 and 102 are forgotten, and nothing that came later.
     assert_eq!(store.remembers_within(limits(3), at(500)).unwrap(), at(103));
     assert_eq!(store.remembers_within(limits(3), at(5000)).unwrap(), at(4000));
-}
-
-/// A call whose end nobody saw, held back for a minute and a half at 0.
-fn held(store: &mut Store, n: u32) -> FinishedCall {
-    let mut cut = call(n);
-    cut.record.partial = true;
-    cut.record.why.push(Why::Partial { rule: PartialRule::EndNotSeen });
-    let hold = Duration::from_secs(90);
-    let calls = [cut.clone(), call(n + 1)];
-    store.take_in_with(&calls, &PbxName::default(), &[], at(0), hold).unwrap();
-    store.persist().unwrap();
-    cut
-}
-
-#[test]
-fn a_call_that_was_cut_short_waits_for_who_knows_more() {
-    let (mut store, dir) = new();
-    let cut = held(&mut store, 1);
-    let leased = |store: &mut Store, s: i64| -> Vec<FinishedCall> {
-        let items = store.lease(&account(), 50, at(s)).unwrap();
-        items.into_iter().map(|item| item.call).collect()
-    };
-    assert_eq!(leased(&mut store, 1), [call(2)], "others do not wait for it");
-    let mut store = reopen(store, dir.path());
-    assert_eq!(leased(&mut store, 80), [call(2)]);
-    assert_eq!(leased(&mut store, 90), [cut, call(2)]);
-}
-
-#[test]
-fn a_call_that_waits_is_told_anew_and_goes() {
-    let (mut store, dir) = new();
-    let cut = held(&mut store, 1);
-    let mut told = cut.clone();
-    told.record.outcome = Outcome::Busy;
-    told.record.uniqueids.push("1.77".to_owned());
-    let seq = store.find(&cut.record.call_id).unwrap().unwrap().seq;
-    assert!(store.amend(seq, &told, at(5)).unwrap());
-    store.persist().unwrap();
-    let mut store = reopen(store, dir.path());
-    let items = store.lease(&account(), 50, at(5)).unwrap();
-    assert!(items.iter().any(|item| item.seq == seq && item.call == told));
-    assert_eq!(store.find_uniqueid(&PbxName::default(), "1.77").unwrap().len(), 1);
-    assert!(balances(&store.stats().unwrap()));
-    // It is on its way, as any other call: nothing is changed any more.
-    assert!(!store.amend(seq, &cut, at(6)).unwrap());
-    drop(store);
-    // A database that is made anew has it as it was told last.
-    fs::remove_dir_all(dir.path().join("queue")).unwrap();
-    let mut store = Store::open(dir.path(), at(7)).unwrap();
-    assert_eq!(store.find(&cut.record.call_id).unwrap().unwrap().call, told);
 }
 
 #[test]

@@ -125,7 +125,7 @@ pub(super) fn status(call: &Call<'_>, hangup: &Entry, cause: Option<u16>) -> &'s
 /// The extension that the channel's last `Dial` was for.
 pub(super) fn last_tried(call: &Call<'_>, uniqueid: &str) -> Option<String> {
     let is_dial = |entry: &&Entry| entry.app.eq_ignore_ascii_case("Dial") && !entry.data.is_empty();
-    let last = call.of(uniqueid).filter(is_dial).last()?;
+    let last = call.of(uniqueid).rfind(is_dial)?;
     let tried = last.data.split([',', '&']).next().and_then(|target| target.split('/').nth(1))?;
     is_short(tried).then(|| tried.to_owned())
 }

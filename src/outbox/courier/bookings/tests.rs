@@ -9,6 +9,8 @@ use crate::outbox::policy::tests::{START, item};
 const NOW: MonoTime = MonoTime::from_micros(1_000_000_000);
 const SECOND: Duration = Duration::from_secs(1);
 
+static OPEN: Brakes = Brakes::new();
+
 fn settings(toml: &str) -> Settings {
     toml::from_str(toml).unwrap()
 }
@@ -48,43 +50,33 @@ fn words(bookings: &mut Bookings) -> Vec<String> {
 #[test]
 fn users_are_asked_for_where_some_are_named_and_then_daily() {
     let mut bookings = Bookings::default();
-    assert_eq!(bookings.question(&Settings::default(), NOW), None, "there is nobody to look at");
-    assert_eq!(bookings.question(&named(), NOW), Some(Question::Users));
+    assert_eq!(bookings.question(&Settings::default(), &OPEN, NOW), None, "there is nobody to look at");
+    assert_eq!(bookings.question(&named(), &OPEN, NOW), Some(Question::Users));
     let read = ReadBack::Complete(roster(&[(7, true), (8, true)], "A"));
     assert_eq!(bookings.users(read, &named(), NOW), None);
-    assert_eq!(bookings.question(&named(), NOW.after(ROSTER_EVERY.saturating_sub(SECOND))), None);
-    assert_eq!(bookings.question(&named(), NOW.after(ROSTER_EVERY)), Some(Question::Users));
+    assert_eq!(bookings.question(&named(), &OPEN, NOW.after(ROSTER_EVERY.saturating_sub(SECOND))), None);
+    assert_eq!(bookings.question(&named(), &OPEN, NOW.after(ROSTER_EVERY)), Some(Question::Users));
     assert_eq!(bookings.complaints(), []);
 }
 
 #[test]
-fn a_list_that_is_refused_is_told_once_and_asked_for_after_a_day() {
-    for (read, expected) in [
-        (ReadBack::Unreadable("HTTP 403".to_owned()), None),
-        (refused(Account::Banned), Some(Signal::of(Account::Banned, "HTTP".to_owned()))),
+fn a_list_that_had_no_answer_is_asked_for_soon() {
+    for (read, signals) in [
+        (ReadBack::Silent(String::new()), true),
+        (refused(Account::Unauthorized), true),
+        (refused(Account::Banned), true),
+        (ReadBack::Unreadable("HTTP 403".to_owned()), false),
     ] {
         let mut bookings = Bookings::default();
-        assert_eq!(bookings.users(read.clone(), &named(), NOW), expected);
-        assert_eq!(bookings.complaints().len(), 1);
-        let next = NOW.after(ROSTER_EVERY);
-        assert_eq!(
-            bookings.question(&named(), NOW.after(ROSTER_EVERY.saturating_sub(SECOND))),
-            None,
-            "{read:?}"
-        );
-        assert_eq!(bookings.question(&named(), next), Some(Question::Users));
-        bookings.users(read, &named(), next);
-        assert_eq!(bookings.complaints(), [], "it is told once");
-    }
-}
-
-#[test]
-fn a_list_that_had_no_answer_is_asked_for_soon() {
-    for read in [ReadBack::Silent(String::new()), refused(Account::Unauthorized)] {
-        let mut bookings = Bookings::default();
-        assert!(bookings.users(read, &named(), NOW).is_some());
+        assert_eq!(bookings.users(read, &named(), NOW).is_some(), signals);
         assert_eq!(bookings.complaints(), []);
-        assert_eq!(bookings.question(&named(), NOW.after(ROSTER_AGAIN)), Some(Question::Users));
+        let again = NOW.after(ROSTER_AGAIN);
+        assert_eq!(bookings.question(&named(), &OPEN, again), Some(Question::Users));
+        let mut shut = Brakes::new();
+        shut.doubt(Kind::Users, String::new());
+        shut.answered(again);
+        assert_eq!(bookings.question(&named(), &shut, again), None);
+        assert_eq!(bookings.question(&named(), &shut, again.after(ROSTER_EVERY)), Some(Question::Users));
     }
 }
 
@@ -102,7 +94,7 @@ fn whoever_does_not_work_there_is_told_and_left_out_until_the_configuration_chan
     let after = settings("default-user = 7\nusers.101 = 9");
     bookings.reconfigured(&named(), &after);
     assert_eq!(who(&bookings, &after), Some(9));
-    assert_eq!(bookings.question(&after, NOW), Some(Question::Users));
+    assert_eq!(bookings.question(&after, &OPEN, NOW), Some(Question::Users));
     bookings.users(ReadBack::Complete(roster(&[(7, true)], "A")), &after, NOW);
     assert_eq!(words(&mut bookings), ["101 = 9: amoCRM has no such user"]);
 }
@@ -114,7 +106,7 @@ fn what_amocrm_refuses_is_left_out_for_a_day_and_for_the_call_itself_for_ever() 
     let who = |bookings: &Bookings, item: &Item| bookings.who(item, &named(), NOW).user;
     assert_eq!(who(&bookings, &item(1)), Some(7));
     bookings.roster_due = NOW.after(ROSTER_EVERY * 9);
-    bookings.question(&named(), NOW.after(ROSTER_EVERY));
+    bookings.question(&named(), &OPEN, NOW.after(ROSTER_EVERY));
     assert_eq!(who(&bookings, &item(1)), Some(8));
     let settled = without(&item(1), Blame::User(8), "HTTP".to_owned(), START);
     assert_eq!((settled.state.clone(), settled.next_at), (State::Pending, START));
@@ -131,15 +123,63 @@ fn what_amocrm_refuses_is_left_out_for_a_day_and_for_the_call_itself_for_ever() 
 fn a_call_waits_for_its_owner_ten_seconds_at_most() {
     let mut bookings = Bookings::default();
     let call = missed(1, "79161234567");
-    assert!(bookings.awaits_owner(&call, NOW));
-    assert!(bookings.awaits_owner(&missed(2, "89161234567"), NOW), "it is the same number");
-    assert!(!bookings.awaits_owner(&item(3), NOW), "it wants nobody");
+    assert!(bookings.awaits_owner(&call, &OPEN, NOW));
+    assert!(bookings.awaits_owner(&missed(2, "89161234567"), &OPEN, NOW), "it is the same number");
+    assert!(!bookings.awaits_owner(&item(3), &OPEN, NOW), "it wants nobody");
     let owner = Question::Owner { number: "9161234567".to_owned() };
-    assert_eq!(bookings.question(&Settings::default(), NOW), Some(owner));
-    assert_eq!(bookings.question(&Settings::default(), NOW), None, "a number is asked for once");
-    assert!(bookings.awaits_owner(&call, NOW.after(OWNER_WAIT_MAX.saturating_sub(SECOND))));
-    assert!(!bookings.awaits_owner(&call, NOW.after(OWNER_WAIT_MAX)));
+    assert_eq!(bookings.question(&Settings::default(), &OPEN, NOW), Some(owner));
+    assert_eq!(bookings.question(&Settings::default(), &OPEN, NOW), None, "a number is asked for once");
+    assert!(bookings.awaits_owner(&call, &OPEN, NOW.after(OWNER_WAIT_MAX.saturating_sub(SECOND))));
+    assert!(!bookings.awaits_owner(&call, &OPEN, NOW.after(OWNER_WAIT_MAX)));
     assert_eq!(bookings.who(&call, &named(), NOW).user, Some(7));
+    // It waited for its recording meanwhile, and is leased again.
+    bookings.question(&Settings::default(), &OPEN, NOW.after(OWNER_WAIT_MAX * 9));
+    assert!(!bookings.awaits_owner(&call, &OPEN, NOW.after(OWNER_WAIT_MAX * 9)));
+}
+
+#[test]
+fn a_crowd_of_calls_that_wait_for_owners_does_not_wait_for_ever() {
+    let mut bookings = Bookings::default();
+    let first = missed(0, "79160000000");
+    for seq in 0..u64::try_from(WAITS_MAX).unwrap() {
+        assert!(bookings.awaits_owner(&missed(seq, "79160000000"), &OPEN, NOW));
+    }
+    assert!(!bookings.awaits_owner(&missed(99_999, "79160000001"), &OPEN, NOW), "there is no room");
+    bookings.question(&Settings::default(), &OPEN, NOW);
+    assert!(!bookings.awaits_owner(&first, &OPEN, NOW.after(OWNER_WAIT_MAX)));
+    // What waited a while ago makes room.
+    assert!(bookings.awaits_owner(&missed(99_999, "79160000001"), &OPEN, NOW.after(WANTED_MAX)));
+}
+
+#[test]
+fn another_text_or_owner_of_tasks_is_tried_anew() {
+    let mut bookings = Bookings::default();
+    bookings.refuse(Blame::Text, NOW);
+    bookings.roster_due = NOW.after(ROSTER_EVERY);
+    bookings.reconfigured(&named(), &settings("default-user = 7\nusers.101 = 8\nnames.102 = \"Иванов\""));
+    assert!(!bookings.refused.text && bookings.roster_due > NOW);
+    let other = settings("default-user = 7\nusers.101 = 8\ncallback-task = { responsible = { user = 9 } }");
+    bookings.reconfigured(&named(), &other);
+    assert!(bookings.roster_due <= NOW);
+}
+
+#[test]
+fn no_call_waits_for_an_owner_that_is_not_asked_for() {
+    let mut bookings = Bookings::default();
+    let mut shut = Brakes::new();
+    shut.doubt(Kind::Owners, String::new());
+    shut.answered(NOW);
+    assert!(!bookings.awaits_owner(&missed(1, "79161234567"), &shut, NOW));
+    assert_eq!(bookings.question(&Settings::default(), &shut, NOW), None);
+}
+
+#[test]
+fn what_is_said_in_other_words_every_time_fills_no_memory() {
+    let mut bookings = Bookings::default();
+    for number in 0..TOLD_MAX + 10 {
+        bookings.complain(Complaint::TaskRefused(number.to_string()));
+    }
+    assert_eq!((bookings.complaints().len(), bookings.told.len()), (TOLD_MAX + 10, 10));
 }
 
 #[test]
@@ -148,35 +188,36 @@ fn an_owner_counts_for_ten_minutes() {
     let call = missed(1, "79161234567");
     let found = ReadBack::Complete(Some(9));
     assert_eq!(bookings.owner_told("9161234567".to_owned(), &found, NOW), None);
-    assert!(!bookings.awaits_owner(&call, NOW));
+    assert!(!bookings.awaits_owner(&call, &OPEN, NOW));
     assert_eq!(bookings.who(&call, &named(), NOW).user, Some(9));
-    assert!(bookings.awaits_owner(&missed(2, "79161234567"), NOW.after(OWNER_KEPT)));
+    assert!(bookings.awaits_owner(&missed(2, "79161234567"), &OPEN, NOW.after(OWNER_KEPT)));
 }
 
 #[test]
 fn a_question_that_had_no_answer_keeps_no_call_waiting() {
-    let check = |found: ReadBack<Option<u64>>, complaints: usize, signals: bool| {
+    let check = |found: ReadBack<Option<u64>>, signals: bool| {
         let mut bookings = Bookings::default();
         let call = missed(1, "79161234567");
-        assert!(bookings.awaits_owner(&call, NOW));
+        assert!(bookings.awaits_owner(&call, &OPEN, NOW));
         let signal = bookings.owner_told("9161234567".to_owned(), &found, NOW);
         assert_eq!(signal.is_some(), signals);
-        assert!(!bookings.awaits_owner(&call, NOW.after(SECOND)));
+        assert!(!bookings.awaits_owner(&call, &OPEN, NOW.after(SECOND)));
         assert_eq!(bookings.who(&call, &named(), NOW).user, Some(7));
-        assert_eq!(bookings.complaints().len(), complaints);
     };
-    check(ReadBack::Complete(None), 0, false);
-    check(ReadBack::Unreadable("HTTP 403".to_owned()), 1, false);
-    check(ReadBack::Silent(String::new()), 0, true);
-    check(ReadBack::Refused { account: Account::Banned, words: String::new() }, 0, true);
+    check(ReadBack::Complete(None), false);
+    check(ReadBack::Unreadable("HTTP 403".to_owned()), false);
+    check(ReadBack::Silent(String::new()), true);
+    check(ReadBack::Refused { account: Account::Banned, words: String::new() }, true);
 }
 
 #[test]
 fn numbers_that_no_call_waits_for_are_forgotten() {
     let mut bookings = Bookings::default();
-    assert!(bookings.awaits_owner(&missed(1, "79161234567"), NOW));
-    assert_eq!(bookings.question(&Settings::default(), NOW.after(WANTED_MAX)), None);
-    assert_eq!((bookings.wanted.len(), bookings.waits.len()), (0, 0));
+    assert!(bookings.awaits_owner(&missed(1, "79161234567"), &OPEN, NOW));
+    assert_eq!(bookings.question(&Settings::default(), &OPEN, NOW.after(WANTED_MAX)), None);
+    assert_eq!((bookings.wanted.len(), bookings.waits.len()), (0, 1));
+    bookings.forget(NOW.after(WAITED_MAX));
+    assert_eq!(bookings.waits.len(), 0);
     for number in 0..OWNERS_MAX + 10 {
         bookings.owner_told(number.to_string(), &ReadBack::Complete(None), NOW);
     }

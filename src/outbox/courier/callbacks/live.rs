@@ -7,7 +7,8 @@ use crate::amo::tasks::{self, Task};
 use crate::outbox::callback::{Row, Stage};
 use crate::outbox::courier::Rules;
 use crate::outbox::courier::aside::Question;
-use crate::outbox::courier::bookings::Owner;
+use crate::outbox::courier::bookings::{Bookings, Owner};
+use crate::outbox::courier::brake::Kind;
 use crate::outbox::courier::callbacks::{Surroundings, is_stale};
 use crate::outbox::courier::effect::Now;
 use crate::outbox::policy;
@@ -108,10 +109,11 @@ impl Live {
         if !around.drained && now.mono.since(self.since) < PATIENCE {
             return Want::Nothing;
         }
+        let may_ask = !around.brakes.is_shut(Kind::TaskOwners, now.mono);
         match (self.looked, settings.responsible, self.owner) {
             (false, ..) => look(),
-            (true, Assignee::Owner, None) => Want::Ask(ask_owner(self.row.entity.id)),
-            (true, Assignee::Owner, Some(_)) | (true, Assignee::Call | Assignee::User(_), _) => Want::Intend,
+            (true, Assignee::Owner, None) if may_ask => Want::Ask(ask_owner(self.row.entity.id)),
+            (true, Assignee::Owner | Assignee::Call | Assignee::User(_), _) => Want::Intend,
         }
     }
 
@@ -133,20 +135,20 @@ impl Live {
             task_type_id: settings.kind,
             text: self.row.text.clone(),
             complete_till: deadline.seconds(),
-            responsible_user_id: self.assignee(around),
+            responsible_user_id: self.assignee(around.rules, around.bookings),
             request_id: "0".to_owned(),
         }
     }
 
     /// Whose the task is: the first of those who may be named.
-    pub(super) fn assignee(&self, around: &Surroundings<'_>) -> Option<u64> {
-        let amo = &around.rules.amo;
+    pub(super) fn assignee(&self, rules: &Rules, bookings: &Bookings) -> Option<u64> {
+        let amo = &rules.amo;
         let first = match amo.callback_task.responsible {
             Assignee::Owner => self.owner.and_then(|owner| owner.0),
             Assignee::Call => None,
             Assignee::User(user) => Some(user),
         };
-        let grounds = around.bookings.grounds();
+        let grounds = bookings.grounds();
         [first, self.row.user, amo.default_user].into_iter().flatten().find(|user| grounds.allow(*user))
     }
 

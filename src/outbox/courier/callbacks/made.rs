@@ -28,7 +28,7 @@ impl Callbacks {
                 Err(_) => live.row.stage = Stage::Doubt { since, looked: 0 },
             },
             Fate::Refused => {
-                if let Some(user) = blamed(&words, live.assigned(rules, bookings)) {
+                if let Some(user) = blamed(&words, live.assignee(rules, bookings)) {
                     // He is left out the next time.
                     bookings.refuse(who::Blame::User(user), now.mono);
                     live.row.stage = Stage::Wanted;
@@ -48,12 +48,6 @@ impl Callbacks {
         }
         self.dirty.insert(number);
         signal
-    }
-}
-
-impl super::Live {
-    fn assigned(&self, rules: &Rules, bookings: &Bookings) -> Option<u64> {
-        self.assignee(&super::Surroundings { rules, bookings, drained: true })
     }
 }
 

@@ -4,6 +4,8 @@ use super::*;
 use crate::outbox::policy::tests::{START, item};
 use crate::outbox::queue::EntityRef;
 
+mod room;
+
 const MONO: MonoTime = MonoTime::from_micros(1_000_000_000);
 const SECOND: Duration = Duration::from_secs(1);
 const NUMBER: &str = "9161234568";
@@ -13,6 +15,7 @@ const LAG: Duration = Duration::from_secs(30);
 struct Desk {
     callbacks: Callbacks,
     bookings: Bookings,
+    brakes: Brakes,
     rules: Rules,
     now: Now,
     drained: bool,
@@ -25,7 +28,14 @@ impl Desk {
             Now { host: ended(60), mono: MONO, open_at: MonoTime::default(), amo_ahead: 0, utc_offset: 0 };
         let rules = Rules { amo, ..Rules::default() };
         let callbacks = Callbacks::of(AccountId::default());
-        Self { callbacks, bookings: Bookings::default(), rules, now, drained: true }
+        Self {
+            callbacks,
+            bookings: Bookings::default(),
+            brakes: Brakes::default(),
+            rules,
+            now,
+            drained: true,
+        }
     }
 
     /// A call comes to its end at this second.
@@ -64,8 +74,8 @@ impl Desk {
     }
 
     fn question(&mut self) -> Option<Question> {
-        let around = Surroundings { rules: &self.rules, bookings: &self.bookings, drained: self.drained };
-        self.callbacks.question(&around, self.now)
+        let Self { callbacks, rules, bookings, brakes, now, drained } = self;
+        callbacks.question(&Surroundings { rules, bookings, brakes, drained: *drained }, *now)
     }
 
     fn told(&mut self, told: Told) -> Option<Signal> {
@@ -128,6 +138,15 @@ impl Desk {
     }
 }
 
+/// A missed call of a number of its own.
+fn missed(number: u64, second: u64) -> Item {
+    let mut item = item(number);
+    let record = &mut item.call.record;
+    record.phone = Some(format!("7916{number:07}"));
+    (record.direction, record.answered, record.outcome) = (Direction::Inbound, false, Outcome::NoAnswer);
+    Item { enqueued_at: ended(second), ..item }
+}
+
 fn ended(second: u64) -> HostTime {
     START.after(SECOND * u32::try_from(second).unwrap())
 }
@@ -152,6 +171,15 @@ fn a_missed_call_makes_a_task_of_its_entitys_owner() {
     assert_eq!(desk.made(answered(Fate::Made("55".to_owned()))), None);
     desk.keeps();
     assert_eq!((desk.stage(), desk.question()), (Some(Stage::Open), None));
+}
+
+#[test]
+fn a_task_is_in_the_language_of_its_line() {
+    let mut desk = Desk::new("");
+    let mut item = missed(1, 1);
+    item.call.record.line.language = Some(crate::call::line::Language::En);
+    let text = desk.heed(&item).callbacks.rows.values().next().map(|live| live.row.text.clone()).unwrap();
+    assert!(text.starts_with("Call "), "{text}");
 }
 
 #[test]

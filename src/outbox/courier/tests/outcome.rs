@@ -66,6 +66,38 @@ fn other_calls_flow_while_notes_cannot_be_read() {
 }
 
 #[test]
+fn a_page_in_place_of_notes_lets_other_calls_go_where_the_account_answers() {
+    let looks = |script: &mut Script| {
+        let look = Effect::Look { limit: LOOK_LIMIT };
+        script.expect(&look).give(Outcome::Unknown(vec![unknown(1, START, 0)]));
+        let banned = ReadBack::Refused { account: Account::Banned, words: "HTTP 403".to_owned() };
+        script.reads_back(&["default-1.1"]).give(Outcome::ReadBack(banned));
+    };
+    let again_after = |script: &mut Script| {
+        let Effect::Settle { rulings } = script.poll() else { panic!("nothing is settled") };
+        script.give(Outcome::Settled);
+        rulings[0].settlement.next_at.since(script.now.host)
+    };
+    let mut script = Script::started();
+    looks(&mut script);
+    script.announces_hold(Hold::Banned);
+    assert_eq!(again_after(&mut script), SECOND * 30);
+    script.waits(SECOND * 30, SECOND * 60).expect(&Effect::Probe).give(probe(Account::Fine));
+    looks(&mut script);
+    assert_eq!(again_after(&mut script), crate::outbox::policy::HELD_LOOK);
+    script.expect(&Effect::Probe).give(probe(Account::Fine));
+    script.sends(1, &[2]).give(answered(200, Account::Fine, vec![stored()]));
+    script.announces(|standing| *standing == Standing::Delivering).settles(&[(2, Phase::Sent)]);
+    // It counts anew once notes were read; and it is the account's where that answers no more.
+    script.expect(&Effect::Look { limit: LOOK_LIMIT }).give(Outcome::Unknown(vec![unknown(1, START, 0)]));
+    script.reads_back(&["default-1.1"]).give(Outcome::ReadBack(ReadBack::Complete(BTreeMap::new())));
+    script.settles(&[(1, Phase::Unknown)]);
+    looks(&mut script);
+    script.announces_hold(Hold::Banned);
+    assert_eq!(again_after(&mut script), SECOND * 30);
+}
+
+#[test]
 fn what_left_earlier_is_taken_over_first() {
     let mut script = Script::new();
     script.announces(|standing| *standing == Standing::Starting);

@@ -8,8 +8,8 @@ use memchr::memmem::Finder;
 
 use crate::call::record::FinishedCall;
 use crate::outbox::search::{Found, Noted, Wanted, Whereabouts};
+use crate::outbox::store::journal::day_files;
 use crate::outbox::store::journal::read::{Line, Lines, entry, line};
-use crate::outbox::store::journal::{TORN, day_files};
 use crate::outbox::store::search::Newest;
 
 /// Takes what the day files in `dir` tell of the calls that are meant; the last line of a call counts.
@@ -22,7 +22,7 @@ pub(in crate::outbox::store) fn search(dir: &Path, wanted: &Wanted, newest: &mut
     for path in files {
         let mut lines = Lines::new(File::open(path)?);
         while lines.next()?.is_some() {
-            if lines.whole && !lines.line.ends_with(TORN) {
+            if lines.whole && !lines.is_marked() {
                 take(&lines.line, wanted, &mark, newest);
             }
         }

@@ -159,7 +159,7 @@ impl Open {
         let mut lines = Lines::new(File::open(&self.files[file])?);
         let file = u32::try_from(file).map_err(io::Error::other)?;
         while let Some(offset) = lines.next()? {
-            if !lines.whole || lines.line.ends_with(TORN) {
+            if !lines.whole || lines.is_marked() {
                 continue;
             }
             match line(&lines.line) {
@@ -198,13 +198,27 @@ pub(super) struct Lines {
     file: BufReader<File>,
     offset: u64,
     pub line: Vec<u8>,
+    /// The end of an overlong line, as far as it is looked at.
+    over: Vec<u8>,
     /// The line ended with a newline.
     pub whole: bool,
 }
 
 impl Lines {
     pub fn new(file: File) -> Self {
-        Self { file: BufReader::with_capacity(LINE_MAX, file), offset: 0, line: Vec::new(), whole: false }
+        Self {
+            file: BufReader::with_capacity(LINE_MAX, file),
+            offset: 0,
+            line: Vec::new(),
+            over: Vec::new(),
+            whole: false,
+        }
+    }
+
+    /// Another process found the line torn.
+    pub fn is_marked(&self) -> bool {
+        let end = &self.line[self.line.len().saturating_sub(TORN.len())..];
+        [end, &self.over].concat().ends_with(TORN)
     }
 
     /// Reads the next line and returns where it begins. Of an overlong one the beginning is kept,
@@ -212,6 +226,7 @@ impl Lines {
     pub fn next(&mut self) -> io::Result<Option<u64>> {
         let begin = self.offset;
         self.line.clear();
+        self.over.clear();
         self.whole = false;
         while !self.whole {
             let bytes = self.file.fill_buf()?;
@@ -221,7 +236,10 @@ impl Lines {
             let end = memchr::memchr(b'\n', bytes);
             let part = &bytes[..end.unwrap_or(bytes.len())];
             let room = LINE_MAX.saturating_sub(self.line.len());
-            self.line.extend_from_slice(&part[..part.len().min(room)]);
+            let (fits, over) = part.split_at(part.len().min(room));
+            self.line.extend_from_slice(fits);
+            self.over.extend_from_slice(&over[over.len().saturating_sub(TORN.len())..]);
+            self.over.drain(..self.over.len().saturating_sub(TORN.len()));
             self.whole = end.is_some();
             let used = part.len() + usize::from(self.whole);
             self.file.consume(used);

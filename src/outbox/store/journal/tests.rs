@@ -119,6 +119,24 @@ fn a_line_torn_by_a_crash_spoils_nothing_else() {
 }
 
 #[test]
+fn an_overlong_line_that_was_torn_is_torn_still() {
+    for length in [LINE_MAX - 3, LINE_MAX - 1, LINE_MAX, LINE_MAX + 2, LINE_MAX + 5, 3 * LINE_MAX] {
+        let mut desk = desk();
+        desk.enter("a-1");
+        desk.sync(at(0));
+        let file = desk.only_file();
+        let bytes = [fs::read(&file).unwrap(), vec![b'x'; length]].concat();
+        fs::write(&file, &bytes).unwrap();
+        assert_eq!((desk.ids(), desk.open().damaged), (vec!["a-1".to_owned()], 0), "{length} bytes");
+        desk.journal = Journal::new(desk.dir.path().to_owned());
+        desk.enter("a-2");
+        desk.sync(at(0));
+        assert_eq!(desk.ids(), ["a-1", "a-2"], "{length} bytes");
+        assert_eq!(desk.open().damaged, 0, "{length} bytes");
+    }
+}
+
+#[test]
 fn damage_in_the_middle_is_counted_and_stepped_over() {
     let mut desk = desk();
     desk.enter("a-1");

@@ -1,0 +1,186 @@
+//! Pure: a gap that waits for its next try, and what is kept of it over restarts.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::call::id::PbxName;
+use crate::intake::gap::Gap;
+use crate::time::{HostTime, MonoTime, PbxTime, micros};
+
+/// Pauses before the tries to find a gap's calls: 5 s, 1, 5½ and 15 minutes after its end. Records are
+/// written when a call ends, in batches of `cdr.conf` after five minutes, and into databases that are away
+/// when they come back.
+pub(super) const PAUSES: [Duration; 4] =
+    [Duration::from_secs(5), Duration::from_secs(55), Duration::from_secs(270), Duration::from_secs(570)];
+
+/// A gap whose calls are to be looked for, once more.
+#[derive(Debug, PartialEq)]
+pub(super) struct Waiting {
+    pub gap: Gap,
+    pub tries: usize,
+    pub due: MonoTime,
+    /// Calls that were found so far.
+    pub added: usize,
+}
+
+/// What is kept of the gaps that wait.
+#[derive(Deserialize, Serialize)]
+pub(super) struct GapsV1 {
+    pub v: u32,
+    pub gaps: Vec<KeptGap>,
+}
+
+#[derive(Deserialize, Serialize)]
+pub(super) struct KeptGap {
+    pub pbx: PbxName,
+    #[serde(with = "micros")]
+    pub from: PbxTime,
+    #[serde(with = "micros")]
+    pub to: PbxTime,
+    #[serde(default)]
+    tries: usize,
+    #[serde(default)]
+    added: usize,
+    /// When it is looked at next; a clock that only runs begins anew with each process.
+    #[serde(default)]
+    due: Option<HostTime>,
+}
+
+/// One moment by both clocks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Now {
+    pub host: HostTime,
+    pub mono: MonoTime,
+}
+
+impl Waiting {
+    pub fn new(gap: Gap, now: Now) -> Self {
+        Self { gap, tries: 0, due: now.mono.after(PAUSES[0]), added: 0 }
+    }
+
+    /// After a try: when the next one is due, unless that was the last. A try that took long, or had to wait for
+    /// another gap's, puts the next one off no more than it must: calls are not held back for ever.
+    pub fn tried(&mut self, now: Now) -> bool {
+        self.tries += 1;
+        let pause = PAUSES.get(self.tries);
+        if let Some(pause) = pause {
+            self.due = self.due.after(*pause).max(now.mono);
+        }
+        pause.is_some()
+    }
+
+    pub fn kept(&self, now: Now) -> KeptGap {
+        let Gap { pbx, from, to } = self.gap.clone();
+        let due = Some(now.host.after(self.due.since(now.mono)));
+        KeptGap { pbx, from, to, tries: self.tries, added: self.added, due }
+    }
+
+    /// A restart is no try: what was not due yet waits on, and what was waits a moment, since databases may
+    /// be starting, too.
+    pub fn recalled(kept: KeptGap, now: Now) -> Self {
+        let KeptGap { pbx, from, to, tries, added, due } = kept;
+        let tries = tries.min(PAUSES.len() - 1);
+        // Earlier versions kept none; and a clock that was set back shall hold nothing up.
+        let wait = due.map_or(PAUSES[tries], |due| due.since(now.host).clamp(PAUSES[0], PAUSES[tries]));
+        Self { gap: Gap { pbx, from, to }, tries, due: now.mono.after(wait), added }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::daemon::gaps::HOLD;
+
+    fn now(seconds: u32) -> Now {
+        let mono = MonoTime::default().after(Duration::from_secs(u64::from(seconds)));
+        Now { host: HostTime::from_micros(1_795_000_000_000_000 + i64::from(seconds) * 1_000_000), mono }
+    }
+
+    /// The same moment after a restart: the clock that only runs begins anew.
+    fn restarted(seconds: u32) -> Now {
+        Now { mono: MonoTime::default(), ..now(seconds) }
+    }
+
+    fn gap() -> Gap {
+        Gap { pbx: PbxName::default(), from: PbxTime::from_micros(1), to: PbxTime::from_micros(2) }
+    }
+
+    fn seconds_to_wait(waiting: &Waiting, now: Now) -> u64 {
+        waiting.due.since(now.mono).as_secs()
+    }
+
+    /// As the store gives it back.
+    fn kept(waiting: &Waiting, at: Now) -> KeptGap {
+        serde_json::from_slice(&serde_json::to_vec(&waiting.kept(at)).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn restarts_bring_no_try_nearer() {
+        let mut waiting = Waiting::new(gap(), now(0));
+        assert!(waiting.tried(now(5)));
+        waiting.added = 3;
+        for at in [10, 20, 30] {
+            waiting = Waiting::recalled(kept(&waiting, now(5)), restarted(at));
+            assert_eq!((waiting.tries, waiting.added), (1, 3));
+            assert_eq!(seconds_to_wait(&waiting, restarted(at)), u64::from(60 - at), "at {at} s");
+            waiting.due = now(60).mono;
+        }
+    }
+
+    #[test]
+    fn what_was_due_meanwhile_is_looked_at_soon() {
+        let waiting = Waiting::new(gap(), now(0));
+        let recalled = Waiting::recalled(kept(&waiting, now(1)), restarted(3600));
+        assert_eq!(seconds_to_wait(&recalled, restarted(3600)), 5);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_holds_no_gap_up() {
+        let mut waiting = Waiting::new(gap(), now(100_000));
+        assert!(waiting.tried(now(100_005)));
+        let recalled = Waiting::recalled(kept(&waiting, now(100_005)), restarted(0));
+        assert_eq!(seconds_to_wait(&recalled, restarted(0)), 55);
+    }
+
+    #[test]
+    fn what_earlier_versions_kept_is_read() {
+        let old = r#"{"v":1,"gaps":[{"pbx":"msk","from":1000000,"to":2000000,"tries":2},{"pbx":"msk","from":1,"to":2}]}"#;
+        let GapsV1 { gaps, .. } = serde_json::from_str(old).unwrap();
+        let waiting: Vec<_> = gaps.into_iter().map(|kept| Waiting::recalled(kept, restarted(0))).collect();
+        let told = waiting.iter().map(|waiting| (waiting.tries, seconds_to_wait(waiting, restarted(0))));
+        assert_eq!(told.collect::<Vec<_>>(), [(2, 270), (0, 5)]);
+        assert_eq!(waiting[0].gap.to.micros(), 2_000_000);
+    }
+
+    #[test]
+    fn after_four_tries_there_is_none() {
+        let mut waiting = Waiting::new(gap(), now(0));
+        let more: Vec<_> = (0..4).map(|_| waiting.tried(now(0))).collect();
+        assert_eq!(more, [true, true, true, false]);
+    }
+
+    #[test]
+    fn a_slow_source_is_looked_at_as_often_within_the_time_that_calls_are_held_back() {
+        const SLOW: u32 = 40; // a reading of records and one of channel events, as long as they may take
+        const BATCH: u32 = 300; // until Asterisk writes a record, by the default of cdr.conf
+        let mut waiting = Waiting::new(gap(), now(0));
+        let mut begun = Vec::new();
+        loop {
+            begun.push(u32::try_from(waiting.due.since(now(0).mono).as_secs()).unwrap());
+            if !waiting.tried(now(begun[begun.len() - 1] + SLOW)) {
+                break;
+            }
+        }
+        assert_eq!(begun, [5, 60, 330, 900]);
+        let hold = u32::try_from(HOLD.as_secs()).unwrap();
+        assert!(begun.iter().any(|at| *at > BATCH && at + SLOW < hold));
+    }
+
+    #[test]
+    fn a_try_that_outlasts_the_next_pause_is_followed_at_once() {
+        let mut waiting = Waiting::new(gap(), now(0));
+        assert!(waiting.tried(now(100)));
+        assert_eq!(waiting.due, now(100).mono);
+    }
+}

@@ -1,0 +1,84 @@
+//! Calls that are told anew.
+
+use std::fs;
+use std::time::Duration;
+
+use super::*;
+
+/// A call whose end nobody saw, held back for a minute and a half at 0.
+fn held(store: &mut Store, n: u32) -> FinishedCall {
+    let mut cut = call(n);
+    cut.record.partial = true;
+    cut.record.why.push(Why::Partial { rule: PartialRule::EndNotSeen });
+    let hold = Duration::from_secs(90);
+    let calls = [cut.clone(), call(n + 1)];
+    store.take_in_with(&calls, &PbxName::default(), &[], at(0), hold).unwrap();
+    store.persist().unwrap();
+    cut
+}
+
+#[test]
+fn a_call_that_was_cut_short_waits_for_who_knows_more() {
+    let (mut store, dir) = new();
+    let cut = held(&mut store, 1);
+    let leased = |store: &mut Store, s: i64| -> Vec<FinishedCall> {
+        let items = store.lease(&account(), 50, at(s)).unwrap();
+        items.into_iter().map(|item| item.call).collect()
+    };
+    assert_eq!(leased(&mut store, 1), [call(2)], "others do not wait for it");
+    let mut store = reopen(store, dir.path());
+    assert_eq!(leased(&mut store, 80), [call(2)]);
+    assert_eq!(leased(&mut store, 90), [cut, call(2)]);
+}
+
+#[test]
+fn a_call_that_waits_is_told_anew_and_goes() {
+    let (mut store, dir) = new();
+    let cut = held(&mut store, 1);
+    let mut told = cut.clone();
+    told.record.outcome = Outcome::Busy;
+    told.record.uniqueids.push("1.77".to_owned());
+    let seq = store.find(&cut.record.call_id).unwrap().unwrap().seq;
+    assert!(store.amend(seq, &told, at(5)).unwrap());
+    store.persist().unwrap();
+    let mut store = reopen(store, dir.path());
+    let items = store.lease(&account(), 50, at(5)).unwrap();
+    assert!(items.iter().any(|item| item.seq == seq && item.call == told));
+    assert_eq!(store.find_uniqueid(&PbxName::default(), "1.77").unwrap().len(), 1);
+    assert!(balances(&store.stats().unwrap()));
+    // It is on its way, as any other call: nothing is changed any more.
+    assert!(!store.amend(seq, &cut, at(6)).unwrap());
+    drop(store);
+    // A database that is made anew has it as it was told last.
+    fs::remove_dir_all(dir.path().join("queue")).unwrap();
+    let mut store = Store::open(dir.path(), at(7)).unwrap();
+    assert_eq!(store.find(&cut.record.call_id).unwrap().unwrap().call, told);
+}
+
+#[test]
+fn a_call_that_was_not_to_be_sent_is_when_it_is_told_anew() {
+    let (mut store, dir) = new();
+    let mut cut = call(1);
+    cut.record.skip = Some(Skip::Policy);
+    enqueue(&mut store, vec![cut.clone(), call(2)], at(0));
+    let seq = find(&mut store, 1).seq;
+    let mut told = cut.clone();
+    told.record.uniqueids.push("1.77".to_owned());
+    assert!(!store.amend(seq, &told, at(1)).unwrap(), "it is not to be sent still");
+    told.record.skip = None;
+    assert!(store.amend(seq, &told, at(2)).unwrap());
+    assert!(!store.amend(seq, &told, at(3)).unwrap(), "it is on its way");
+    store.persist().unwrap();
+    let mut store = reopen(store, dir.path());
+    let leased: Vec<_> =
+        store.lease(&account(), 50, at(4)).unwrap().into_iter().map(|item| item.call).collect();
+    assert_eq!(leased, [told.clone(), call(2)]);
+    let stats = store.stats().unwrap();
+    assert!(balances(&stats) && !stats.by_phase.contains_key(&Phase::Skipped), "{stats:?}");
+    assert_eq!((store.kept, store.trees.iter(Tree::History).count()), (0, 0));
+    assert_eq!(store.find_uniqueid(&PbxName::default(), "1.77").unwrap().len(), 1);
+    drop(store);
+    fs::remove_dir_all(dir.path().join("queue")).unwrap();
+    let mut store = Store::open(dir.path(), at(5)).unwrap();
+    assert_eq!((find(&mut store, 1).state, find(&mut store, 1).call), (State::Pending, told));
+}
