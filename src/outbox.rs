@@ -4,6 +4,7 @@ pub mod callback;
 pub mod courier;
 pub mod errand;
 pub mod filter;
+#[cfg(feature = "daemon")]
 pub mod finder;
 pub mod memory;
 pub mod parcel;
