@@ -231,10 +231,12 @@ mod tests {
         for (key, right, wrong) in
             [("look-back", ["1s", "168h"], ["0s", "169h"]), ("batch-time", ["0s", "1h"], ["61m", "2h"])]
         {
-            right.map(|time| {
-                assert_eq!(checked(&format!("{file}{key} = {time:?}")).0, Vec::<String>::new(), "{time}")
-            });
-            wrong.map(|time| refused(&format!("{file}{key} = {time:?}"), key));
+            for time in right {
+                assert_eq!(checked(&format!("{file}{key} = {time:?}")).0, Vec::<String>::new(), "{time}");
+            }
+            for time in wrong {
+                refused(&format!("{file}{key} = {time:?}"), key);
+            }
         }
     }
 }
