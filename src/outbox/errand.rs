@@ -109,7 +109,7 @@ pub enum Sound {
 }
 
 /// What can be made for a number that amoCRM does not know.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Make {
     /// An item in Incoming leads (Неразобранное).
