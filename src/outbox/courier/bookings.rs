@@ -238,6 +238,11 @@ impl Bookings {
         self.told.retain(|complaint| complaint.kind() != Some(kind));
     }
 
+    /// As [`mended`](Self::mended), of what is made for unknown numbers.
+    pub fn makes_again(&mut self, make: Make) {
+        self.told.retain(|told| !matches!(told, Complaint::MakesOff(made, _) if *made == make));
+    }
+
     /// The owner of a number, or nobody; `None` while that is not known.
     fn owner(&self, number: &str, now: MonoTime) -> Option<Owner> {
         self.owners.get(number).filter(|(_, until)| now < *until).map(|(owner, _)| *owner)
