@@ -183,6 +183,15 @@ impl Errand {
         errand
     }
 
+    /// The texts of what was said of the call, and of whom it was booked on.
+    pub fn texts(&mut self) -> impl Iterator<Item = &mut String> {
+        let Self { said, booked, .. } = self;
+        let said = said.iter_mut().flat_map(|Said { who, result, source, duration: _ }| {
+            std::iter::once(source).chain(result).chain(who.texts())
+        });
+        said.chain(booked.iter_mut().flat_map(Who::texts))
+    }
+
     /// Whether the call is simply posted, as every call is at first.
     pub fn is_none(&self) -> bool {
         *self == Self::default()
