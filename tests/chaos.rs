@@ -63,7 +63,7 @@ const DELIVERY: &str = "[amocrm.users]\nEXTENSIONS\n[amocrm.unknown]\nleast-ring
                         probe-first = \"1s\"\nprobe-max = \"1s\"\n[store]";
 
 /// What may become of a request, and of which.
-const FAULTS: [(On, What); 27] = [
+const FAULTS: [(On, What); 30] = [
     (On::Any, What::Status(500)),
     (On::Any, What::Page(502)),
     (On::Any, What::Page(504)),
@@ -91,6 +91,9 @@ const FAULTS: [(On, What); 27] = [
     (On::Unsorted, What::PageAfter(504)),
     (On::Unsorted, What::HangAfter),
     (On::UnsortedList, What::Status(500)),
+    (On::Notes, What::Page(403)),
+    (On::Unsorted, What::Page(403)),
+    (On::UnsortedList, What::Page(403)),
 ];
 
 #[tokio::test]

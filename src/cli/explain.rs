@@ -1,6 +1,7 @@
 //! `ami2amo explain`: finds calls in the store, in its journal or in captures, and prints what
 //! happened.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 
 use crate::amo::settings::Settings;
-use crate::call::id::PbxName;
+use crate::call::id::{AccountId, PbxName};
 use crate::call::policy::Policy;
 use crate::call::record::FinishedCall;
 use crate::cli::language::{self, LanguageArgs};
@@ -21,6 +22,7 @@ use crate::ops::explain::{self, Around};
 use crate::ops::screen::{self, Paint};
 use crate::ops::words::Language;
 use crate::ops::words::looking::{self, Days};
+use crate::outbox::courier::manner::Known;
 use crate::outbox::search::{Found, Wanted, Whereabouts};
 use crate::outbox::store::search::KEPT;
 use crate::replay::{self, Captures, End};
@@ -58,6 +60,7 @@ pub fn run(args: &Args, named: Option<&Path>, default: &Path) -> anyhow::Result<
         json: args.json,
         language: args.language.language(),
         accounts: Vec::new(),
+        manners: BTreeMap::new(),
         printed: 0,
     };
     if args.capture.is_empty() {
@@ -98,6 +101,7 @@ fn explain_stored(args: &Args, config: &Path, mut printer: Printer<'_>) -> anyho
         tell(&looking::more(looked.search.more, language))?;
     }
     printer.accounts = accounts(&file);
+    printer.manners = looked.manners;
     for found in &looked.search.found {
         printer.print(found).context("cannot print")?;
     }
@@ -153,6 +157,7 @@ struct Printer<'a> {
     language: Language,
     /// Those of the configuration, if there is one.
     accounts: Vec<Settings>,
+    manners: BTreeMap<AccountId, Known>,
     printed: u64,
 }
 
@@ -160,7 +165,8 @@ impl Printer<'_> {
     fn print(&mut self, found: &Found) -> io::Result<()> {
         let account = &found.call.record.account;
         let settings = self.accounts.iter().find(|settings| settings.name == *account);
-        let around = Around { settings, utc_offset: clock::utc_offset() };
+        let manner = self.manners.get(account).copied();
+        let around = Around { settings, utc_offset: clock::utc_offset(), manner };
         let text = if self.json {
             explain::json(found, around, self.language)? + "\n"
         } else {

@@ -4,6 +4,7 @@
 //! root makes in it the daemon could not write. It is closed again before anything is printed. In all
 //! other cases the journal is read, for which nothing needs to be held.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -11,17 +12,21 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
+use crate::call::id::AccountId;
 use crate::clock;
 use crate::ops::words::looking::Obstacle;
+use crate::outbox::courier::manner::Known;
 use crate::outbox::search::Wanted;
 use crate::outbox::store::search::{Search, holder, search_journal};
-use crate::outbox::store::{Error, Store};
+use crate::outbox::store::{Error, Shelf, Store};
 
 /// What was found, and why it may not be the latest.
 #[derive(Debug)]
 pub struct Looked {
     pub search: Search,
     pub obstacle: Option<Obstacle>,
+    /// How the accounts of these calls answer a batch in which they refuse some, as far as that is known.
+    pub manners: BTreeMap<AccountId, Known>,
 }
 
 /// Looks for calls in the store `dir`.
@@ -32,7 +37,7 @@ pub fn look(dir: &Path, wanted: &Wanted) -> anyhow::Result<Looked> {
     let owner = match fs::metadata(dir.join("queue")) {
         Ok(meta) => meta.uid(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Ok(Looked { search: Search::default(), obstacle: None });
+            return Ok(Looked { search: Search::default(), obstacle: None, manners: BTreeMap::new() });
         }
         Err(error) => return Err(error).with_context(|| unreadable(dir)),
     };
@@ -45,13 +50,25 @@ pub fn look(dir: &Path, wanted: &Wanted) -> anyhow::Result<Looked> {
     match opened {
         Ok(store) => {
             let search = store.search(wanted).context("cannot read the store")?;
-            Ok(Looked { search, obstacle: None })
+            let manners = manners(&store, &search);
+            Ok(Looked { search, obstacle: None, manners })
         }
         Err(obstacle) => {
             let search = search_journal(dir, wanted).with_context(|| unreadable(dir))?;
-            Ok(Looked { search, obstacle: Some(obstacle) })
+            Ok(Looked { search, obstacle: Some(obstacle), manners: BTreeMap::new() })
         }
     }
+}
+
+/// What cannot be read is left out: it is beside what was asked for.
+fn manners(store: &Store, search: &Search) -> BTreeMap<AccountId, Known> {
+    let accounts: BTreeSet<&AccountId> =
+        search.found.iter().map(|found| &found.call.record.account).collect();
+    let known = |account: &AccountId| {
+        let kept = store.get(Shelf::Manners, account.as_str()).ok()??;
+        Some((account.clone(), Known::read(&kept)?))
+    };
+    accounts.into_iter().filter_map(known).collect()
 }
 
 fn open(dir: &Path) -> Result<Store, Obstacle> {
