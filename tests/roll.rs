@@ -57,6 +57,10 @@ const PHONE: Leg = Leg {
     linked: 1,
 };
 
+/// The second channel of 101's, and whom it calls.
+const ASKS: Leg = Leg { number: 3, name: "PJSIP/101-00000003", exten: "103", linked: 3, ..PHONE };
+const ASKED: Leg = Leg { number: 4, name: "PJSIP/103-00000004", caller: "103", linked: 3, ..PHONE };
+
 impl Leg {
     fn headers(&self, prefix: &str, state: u8) -> String {
         let Self { number, name, caller, exten, context, linked } = self;
@@ -197,6 +201,37 @@ fn a_leg_that_rings_for_somebody_who_is_gone_does_not_hold_its_call() {
     let call = desk.call();
     assert_eq!((call.direction, call.outcome, call.partial), (Direction::Inbound, Outcome::NoAnswer, true));
     assert_eq!(desk.reader.stats().open, 0);
+}
+
+/// 101 asks 103, and hands the caller over while that phone rings: 103's caller is another channel then. Where that
+/// was not seen, the list shows a phone that rings for somebody who is gone, and it does ring.
+#[test]
+fn a_phone_to_which_a_caller_was_handed_over_unseen_while_it_rang_is_his() {
+    let mut desk = Desk::new();
+    desk.talk();
+    desk.event(8, "Newchannel", &ASKS.headers("", 4));
+    desk.event(8, "Newchannel", &ASKED.headers("", 0));
+    let dial = ASKS.headers("", 4) + &ASKED.headers("Dest", 0);
+    desk.event(8, "DialBegin", &(dial + "DialString: 103\r\n"));
+    desk.reader.handle_alive(at(9));
+    desk.reader.handle_connected();
+    desk.list(12, &[(TRUNK, ""), (ASKED, "")], How::Status);
+    desk.pass(24);
+    assert_eq!(desk.calls(), []);
+    let dial = TRUNK.headers("", 6) + &ASKED.headers("Dest", 0);
+    desk.event(25, "DialEnd", &(dial + "DialStatus: ANSWER\r\n"));
+    for leg in [ASKED, TRUNK] {
+        desk.event(25, "BridgeEnter", &format!("{}{}", bridge("b-2", "basic"), leg.headers("", 6)));
+    }
+    desk.hang_up(45, TRUNK);
+    desk.hang_up(45, ASKED);
+    desk.pass(50);
+    let call = desk.call();
+    assert_eq!(
+        (call.answered_by, call.responsible.as_deref()),
+        (["101", "103"].map(str::to_owned).into(), Some("103"))
+    );
+    assert_eq!((call.talk_seconds.rounded(), desk.reader.stats().open), (40, 0));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::call::facts::ChannelIndex;
 use crate::call::record::Side;
 use crate::call::tracker::fold::FOLD_AT;
 use crate::call::tracker::restore::kept;
-use crate::call::tracker::{GRACE, LINGER, Tracker};
+use crate::call::tracker::{GRACE, LINGER, Tracked, Tracker};
 use crate::time::PbxTime;
 
 pub(super) type GroupIndex = usize;
@@ -195,17 +195,20 @@ impl Tracker {
         talked
     }
 
-    /// All that is left rings for somebody who is gone. Asterisk hangs such legs up at once: that was not seen.
+    /// All that is left rings for somebody who is gone. Asterisk hangs such legs up at once, so that was in a time
+    /// in which nobody watched. One of which it tells, or which it lists, rings for another one, to whom it was
+    /// handed over.
     fn is_deserted(&self, index: GroupIndex) -> bool {
         let group = &self.groups[index];
         let is_gone = |member: ChannelIndex| {
             self.channels.get(member as usize).is_none_or(|tracked| tracked.facts.gone.is_some())
         };
         let is_over = |member: &ChannelIndex| {
-            let facts = &self.channels[*member as usize].facts;
+            let Tracked { facts, listed, .. } = &self.channels[*member as usize];
             let rings_for_nobody =
                 !facts.dials.is_empty() && facts.dials.iter().all(|d| d.by.is_some_and(is_gone));
-            facts.gone.is_some() || (facts.stays.is_empty() && rings_for_nobody)
+            let may_be_gone = *listed == 0 && self.is_unheard(*member);
+            facts.gone.is_some() || (facts.stays.is_empty() && rings_for_nobody && may_be_gone)
         };
         group.live > 0 && !group.reported && group.members.iter().all(is_over)
     }

@@ -236,7 +236,7 @@ impl Tracker {
     }
 
     /// Whether no event told of the channel since the connection began.
-    fn is_unheard(&self, index: ChannelIndex) -> bool {
+    pub(super) fn is_unheard(&self, index: ChannelIndex) -> bool {
         self.begun.is_some_and(|begun| self.channels[index as usize].heard < begun)
     }
 
