@@ -64,6 +64,8 @@ pub struct Cdr {
     pub cel: Option<Events>,
     /// What lies further back is not looked for.
     pub look_back: Duration,
+    /// How long after a call its record may be written.
+    pub batch_time: Duration,
 }
 
 #[derive(Clone, Debug)]

@@ -152,7 +152,7 @@ impl Ways {
         };
         let policy = Arc::clone(&self.policy.borrow());
         let reader = revive::reader(&pbx.name, &policy, &kept);
-        let hold = pbx.cdr.as_ref().map_or(Duration::ZERO, |_| gaps::HOLD);
+        let hold = pbx.cdr.as_ref().map_or(Duration::ZERO, gaps::hold);
         let sink = Box::new(Door::new(self.store.clone(), pbx.name.clone(), hold));
         let (link, links) = watch::channel(Link::Connecting);
         let pulse: Arc<Pulse> = Arc::default();

@@ -27,6 +27,8 @@ use ami2amo::time::{HostTime, MonoTime};
 use proptest::prelude::*;
 use serde_json::Value;
 
+#[path = "support/queue_step.rs"]
+mod queue_step;
 #[path = "support/samples.rs"]
 mod samples;
 
@@ -177,22 +179,12 @@ impl World {
     }
 
     fn carry_out(&mut self, effect: Effect) {
-        let (account, now) = (AccountId::default(), self.now.host);
-        let ever = HostTime::from_micros(i64::MAX);
+        let now = self.now.host;
+        let effect = match queue_step::carry_out(&mut self.queue, effect, now) {
+            Ok(outcome) => return self.courier.handle(outcome, self.now),
+            Err(effect) => effect,
+        };
         let outcome = match effect {
-            Effect::Adopt => Outcome::Adopted(self.queue.adopt(&account, now).unwrap()),
-            Effect::Doubts { limit } => Outcome::Doubts(self.queue.unknown(&account, limit, ever).unwrap()),
-            Effect::Look { limit } => Outcome::Unknown(self.queue.unknown(&account, limit, now).unwrap()),
-            Effect::Lease { limit } => Outcome::Leased(self.queue.lease(&account, limit, now).unwrap()),
-            Effect::NextDue => Outcome::NextDue(self.queue.next_due(&account).unwrap()),
-            Effect::Owing { limit } => Outcome::Owing(self.queue.owing(&account, limit, now).unwrap()),
-            Effect::FindSounds { .. } | Effect::Amend { .. } => panic!("nobody records calls in this world"),
-            Effect::Intend { calls } => Outcome::Intended(self.queue.intend(&calls, now).unwrap()),
-            Effect::Settle { rulings } => {
-                let settlements = rulings.into_iter().map(|ruling| ruling.settlement).collect();
-                self.queue.settle(settlements, now).unwrap();
-                Outcome::Settled
-            }
             Effect::Keep { rows } => {
                 let luck = self.luck();
                 if !matches!(luck, Luck::Crash { carried_out: None }) {
@@ -226,6 +218,7 @@ impl World {
                     self.next.as_ref().map_or(wait, |(at, _)| at.since(now).max(Duration::from_micros(1)));
                 return self.pass(wait.min(comes));
             }
+            other => panic!("nobody does this in this world: {other:?}"),
         };
         self.courier.handle(outcome, self.now);
     }

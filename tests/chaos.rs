@@ -63,7 +63,7 @@ const DELIVERY: &str = "[amocrm.users]\nEXTENSIONS\n[amocrm.unknown]\nleast-ring
                         probe-first = \"1s\"\nprobe-max = \"1s\"\n[store]";
 
 /// What may become of a request, and of which.
-const FAULTS: [(On, What); 27] = [
+const FAULTS: [(On, What); 30] = [
     (On::Any, What::Status(500)),
     (On::Any, What::Page(502)),
     (On::Any, What::Page(504)),
@@ -91,6 +91,9 @@ const FAULTS: [(On, What); 27] = [
     (On::Unsorted, What::PageAfter(504)),
     (On::Unsorted, What::HangAfter),
     (On::UnsortedList, What::Status(500)),
+    (On::Notes, What::Page(403)),
+    (On::Unsorted, What::Page(403)),
+    (On::UnsortedList, What::Page(403)),
 ];
 
 #[tokio::test]
@@ -243,7 +246,9 @@ impl Trial {
             self.last_life().await;
             let by_phase = self.host.stored().by_phase;
             let waits = [Phase::Pending, Phase::Sending, Phase::Unknown];
-            if !waits.iter().any(|phase| by_phase.contains_key(phase)) {
+            // Calls to strangers stay parked; others that are have something made for them first.
+            let is_on_its_way = by_phase.get(&Phase::Parked).is_some_and(|parked| *parked > self.parked());
+            if !is_on_its_way && !waits.iter().any(|phase| by_phase.contains_key(phase)) {
                 break;
             }
         }
@@ -281,6 +286,12 @@ impl Trial {
         (notes, calls.filter(|(index, call)| is_unknown(*index) && !call.is_outbound).count())
     }
 
+    /// How many calls stay parked.
+    fn parked(&self) -> u64 {
+        let calls = self.day.calls.iter().enumerate();
+        calls.filter(|(index, call)| is_unknown(*index) && call.is_outbound).count().try_into().unwrap()
+    }
+
     fn verdict(&self) -> String {
         let violations = self.amo.violations();
         assert_eq!(violations, Vec::<String>::new());
@@ -305,8 +316,9 @@ impl Trial {
         let requests = self.amo.requests();
         let most = most_in_a_second(&requests.iter().map(|request| request.at).collect::<Vec<_>>());
         assert!(most <= 7, "{most} requests in a second");
+        let pages = requests.iter().filter(|request| request.status == 403).count();
         format!(
-            "{} calls, {} kills, {} faults ordered, {} bans: each once ({} notes, {} items of Incoming leads, \
+            "{} calls, {} kills, {} faults ordered, {} bans, {pages} answers 403: each once ({} notes, {} items of Incoming leads, \
              {} refused and dead); {} requests, at most {most} in a second",
             self.day.calls.len(),
             self.lives,

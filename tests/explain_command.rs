@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use ami2amo::call::record::{FinishedCall, Skip};
 use ami2amo::outbox::errand::Errand;
 use ami2amo::outbox::queue::{Queue as _, Seq, Settlement, State};
-use ami2amo::outbox::store::Store;
+use ami2amo::outbox::store::{self, Store};
 use ami2amo::time::HostTime;
 use tempfile::TempDir;
 
@@ -306,4 +306,22 @@ async fn the_daemon_names_an_endpoint_in_doubt_once() {
     daemon.logs("1795339566.2").await;
     let log = daemon.stopped().await;
     assert_eq!(log.matches("rests on little").count(), 1, "{log}");
+}
+
+#[test]
+fn how_the_account_answers_a_batch_in_part_is_shown_once_it_is_known() {
+    let shelf = Shelf::new();
+    let mut store = shelf.store();
+    stock(&mut store);
+    drop(store);
+    let unknown = shelf.explain(&["7.1", "--json"]);
+    assert!(!stdout(&unknown).contains("mixed_batches"), "{}", stdout(&unknown));
+    let mut store = shelf.store();
+    let kept = br#"{"v":1,"manner":"opaque","since":1795338791000000}"#;
+    store.put(store::Shelf::Manners, "default", kept).unwrap();
+    drop(store);
+    let page = shelf.explain(&["7.1"]);
+    assert!(stdout(&page).contains("does not say which calls of a request it stored"), "{}", stdout(&page));
+    let object: serde_json::Value = serde_json::from_str(stdout(&shelf.explain(&["7.1", "--json"]))).unwrap();
+    assert_eq!(object["amocrm"]["mixed_batches"], "opaque");
 }

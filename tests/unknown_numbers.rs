@@ -16,7 +16,8 @@ use std::time::Duration;
 
 use ami2amo::call::line::{Terms, Unknown};
 use ami2amo::call::record::{FinishedCall, Skip, Source};
-use ami2amo::outbox::queue::{Phase, State};
+use ami2amo::outbox::courier::standing::Standing;
+use ami2amo::outbox::queue::{Item, Phase, State};
 use serde_json::{Value, json};
 
 use daemon::Setup;
@@ -380,4 +381,25 @@ async fn strangers_of_a_busy_minute_share_a_request() {
     assert!(posts_to(&fake, "/api/v4/leads/unsorted/sip") <= 3);
     assert_clean(&fake);
     daemon.stop().await;
+}
+
+#[tokio::test]
+async fn items_that_alone_are_refused_keep_no_other_call_waiting() {
+    let known = Known::Only(vec![("9160000002".to_owned(), "contact")]);
+    let fake = start(Options { known, ..Options::default() }).await;
+    fake.fault(On::Unsorted, u32::MAX, What::Status(402));
+    let mut daemon = setup(&fake, &json!({})).start();
+    daemon.enqueue([missed(1, NUMBER)]);
+    daemon.wait_for_standing(|standing| matches!(standing, Standing::Held { .. })).await;
+    let waits = |item: &Item| item.next_at.since(ami2amo::clock::host()) > Duration::from_mins(50);
+    daemon.wait_for_item(0, waits).await;
+    daemon.enqueue([call(2, "79160000002"), missed(3, "79160000003"), call(4, "79160000002")]);
+    daemon.wait_for_standing(|standing| *standing == Standing::Delivering).await;
+    daemon.wait_for_item(2, waits).await;
+    daemon.wait_for_phases(&[Phase::Parked, Phase::Sent, Phase::Parked, Phase::Sent]).await;
+    assert_eq!(*daemon.standing.borrow(), Standing::Delivering);
+    assert!(daemon.queue.items()[2].last_error.as_ref().unwrap().contains("402"));
+    daemon.stop().await;
+    assert_eq!((posts_to(&fake, "/api/v4/leads/unsorted/sip"), fake.unsorted().len()), (2, 0));
+    assert_clean(&fake);
 }

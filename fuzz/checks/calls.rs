@@ -105,7 +105,7 @@ fn posted(record: &CallRecord) {
 /// Nothing that a name holds can play with the terminal.
 fn explained(call: &FinishedCall) {
     let found = Found { call: call.clone(), whereabouts: Whereabouts::Capture };
-    let around = Around { settings: Some(&SETTINGS), utc_offset: 0 };
+    let around = Around { settings: Some(&SETTINGS), ..Around::default() };
     for language in [Language::En, Language::Ru] {
         for line in explain::page(&found, around, language) {
             let plain = line.plain();

@@ -36,6 +36,18 @@ pub struct Who {
     pub told: Option<String>,
 }
 
+impl Who {
+    /// The texts in it.
+    pub fn texts(&mut self) -> impl Iterator<Item = &mut String> {
+        let Self { user: _, shown, told } = self;
+        let shown = shown.iter_mut().filter_map(|shown| match shown {
+            Responsible::User(_) => None,
+            Responsible::Name(name) => Some(name),
+        });
+        shown.chain(told)
+    }
+}
+
 /// What is known beyond the configuration.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Grounds<'g> {

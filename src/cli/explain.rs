@@ -1,6 +1,7 @@
 //! `ami2amo explain`: finds calls in the store, in its journal or in captures, and prints what
 //! happened.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 
 use crate::amo::settings::Settings;
-use crate::call::id::PbxName;
+use crate::call::id::{AccountId, PbxName};
 use crate::call::policy::Policy;
 use crate::call::record::FinishedCall;
 use crate::cli::language::{self, LanguageArgs};
@@ -24,6 +25,7 @@ use crate::ops::explain::{self, Around};
 use crate::ops::screen::{self, Paint};
 use crate::ops::words::Language;
 use crate::ops::words::looking::{self, Days};
+use crate::outbox::courier::manner::Known;
 use crate::outbox::search::{Found, Wanted, Whereabouts};
 use crate::outbox::store::search::{KEPT, Search};
 use crate::replay::{self, Captures, End};
@@ -62,6 +64,7 @@ pub fn run(args: &Args, named: Option<&Path>, default: &Path) -> anyhow::Result<
         language: args.language.language(),
         accounts: Vec::new(),
         whole: true,
+        manners: BTreeMap::new(),
         printed: 0,
     };
     if args.capture.is_empty() {
@@ -102,6 +105,7 @@ fn explain_stored(args: &Args, config: &Path, mut printer: Printer<'_>) -> anyho
         tell(looking::more(language))?;
     }
     printer.accounts = accounts(&file);
+    printer.manners = looked.manners;
     for found in &looked.search.found {
         printer.print(found).context("cannot print")?;
     }
@@ -112,7 +116,10 @@ fn explain_stored(args: &Args, config: &Path, mut printer: Printer<'_>) -> anyho
 fn look(file: &File, call: &str) -> anyhow::Result<Looked> {
     let asked = [("call".to_owned(), call.to_owned())];
     match socket::get::<Explained>(&file.admin.socket, "/v1/explain", &asked) {
-        Ok(Explained { found, more, .. }) => Ok(Looked { search: Search { found, more }, obstacle: None }),
+        Ok(Explained { found, more, mixed_batches, .. }) => {
+            let manners = mixed_batches.into_iter().map(|(account, known)| (account, known.into())).collect();
+            Ok(Looked { search: Search { found, more }, obstacle: None, manners })
+        }
         Err(_) => store::look(&file.store.dir, &Wanted::parse(call)),
     }
 }
@@ -132,8 +139,16 @@ pub fn print_standing(
     let mut output = io::stdout().lock();
     let paint = language::paint(&output);
     let accounts = file.as_ref().map(accounts).unwrap_or_default();
-    let mut printer =
-        Printer { output: &mut output, paint, json, language, accounts, whole: false, printed: 0 };
+    let mut printer = Printer {
+        output: &mut output,
+        paint,
+        json,
+        language,
+        accounts,
+        whole: false,
+        manners: BTreeMap::new(),
+        printed: 0,
+    };
     found.iter().try_for_each(|found| printer.print(found)).context("cannot print")
 }
 
@@ -188,6 +203,7 @@ struct Printer<'a> {
     accounts: Vec<Settings>,
     /// With story and reasons.
     whole: bool,
+    manners: BTreeMap<AccountId, Known>,
     printed: u64,
 }
 
@@ -195,7 +211,8 @@ impl Printer<'_> {
     fn print(&mut self, found: &Found) -> io::Result<()> {
         let account = &found.call.record.account;
         let settings = self.accounts.iter().find(|settings| settings.name == *account);
-        let around = Around { settings, utc_offset: clock::utc_offset() };
+        let manner = self.manners.get(account).copied();
+        let around = Around { settings, utc_offset: clock::utc_offset(), manner };
         let text = if self.json {
             explain::json(found, around, self.language)? + "\n"
         } else {

@@ -75,7 +75,10 @@ impl Reach {
             }
             Self::Store(own) => {
                 let search = own.store.search(&Wanted::parse(call))?;
-                Ok(Explained { v: VERSION, found: search.found, more: search.more })
+                let mixed_batches = own.store.manners()?;
+                let mixed_batches = mixed_batches.into_iter().map(|(account, known)| (account, known.into()));
+                let mixed_batches = mixed_batches.collect();
+                Ok(Explained { v: VERSION, found: search.found, more: search.more, mixed_batches })
             }
         }
     }

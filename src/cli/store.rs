@@ -4,6 +4,7 @@
 //! root makes in it the daemon could not write. It is closed again before anything is printed. In all
 //! other cases the journal is read, for which nothing needs to be held.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, lchown};
@@ -12,8 +13,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use tracing::warn;
 
+use crate::call::id::AccountId;
 use crate::clock;
 use crate::ops::words::looking::Obstacle;
+use crate::outbox::courier::manner::Known;
 use crate::outbox::search::Wanted;
 use crate::outbox::store::search::{Search, holder, search_journal};
 use crate::outbox::store::{Error, Store};
@@ -23,6 +26,8 @@ use crate::outbox::store::{Error, Store};
 pub struct Looked {
     pub search: Search,
     pub obstacle: Option<Obstacle>,
+    /// How the accounts of these calls answer a batch in which they refuse some, as far as that is known.
+    pub manners: BTreeMap<AccountId, Known>,
 }
 
 /// Looks for calls in the store `dir`.
@@ -31,7 +36,7 @@ pub struct Looked {
 /// When neither store nor journal can be read.
 pub fn look(dir: &Path, wanted: &Wanted) -> anyhow::Result<Looked> {
     let Some(owner) = owner(dir)? else {
-        return Ok(Looked { search: Search::default(), obstacle: None });
+        return Ok(Looked { search: Search::default(), obstacle: None, manners: BTreeMap::new() });
     };
     let held = holder(dir).with_context(|| unreadable(dir))?;
     let opened = match held {
@@ -42,11 +47,13 @@ pub fn look(dir: &Path, wanted: &Wanted) -> anyhow::Result<Looked> {
     match opened {
         Ok(store) => {
             let search = store.search(wanted).context("cannot read the store")?;
-            Ok(Looked { search, obstacle: None })
+            // It is beside what was asked for.
+            let manners = store.manners().unwrap_or_default();
+            Ok(Looked { search, obstacle: None, manners })
         }
         Err(obstacle) => {
             let search = search_journal(dir, wanted).with_context(|| unreadable(dir))?;
-            Ok(Looked { search, obstacle: Some(obstacle) })
+            Ok(Looked { search, obstacle: Some(obstacle), manners: BTreeMap::new() })
         }
     }
 }

@@ -80,6 +80,8 @@ pub struct CdrTable {
     pub cel: Option<String>,
     #[serde(default = "look_back")]
     pub look_back: Span,
+    #[serde(default = "batch_time")]
+    pub batch_time: Span,
 }
 
 /// Where call detail records are.
@@ -202,6 +204,11 @@ impl Default for DaemonTable {
 
 fn look_back() -> Span {
     Span::from_hours(24)
+}
+
+/// `time` of `cdr.conf`, where nothing else is said.
+fn batch_time() -> Span {
+    Span::from_secs(300)
 }
 
 fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {

@@ -8,7 +8,7 @@
 //!
 //! Gaps that wait are kept in the store, so that a restart does not forget them. A call is known by any of
 //! its channels' uniqueids: to the store, at its end or not, or as one in progress. One that the gap cut
-//! short waits in the store for [`HOLD`], so that the records may tell what became of it. Nothing that
+//! short waits in the store for [`hold`], so that the records may tell what became of it. Nothing that
 //! happens here is in the way of a live call, and the records of one PBX not in that of another's.
 
 use std::collections::BTreeMap;
@@ -25,7 +25,7 @@ use crate::cdr::fetch::Failed;
 use crate::clock;
 use crate::config::{Cdr, Pbx};
 use crate::daemon::gaps::search::{Repaired, Search};
-use crate::daemon::gaps::waiting::{GapsV1, Now, Waiting};
+use crate::daemon::gaps::waiting::{GapsV1, Now, Pauses, Waiting};
 use crate::intake::gap::Gap;
 use crate::outbox::store::Shelf;
 use crate::outbox::store::handle::Handle;
@@ -37,9 +37,10 @@ mod waiting;
 /// Gaps of one PBX that wait for their turn; a connection that is lost more often is no gap but the rule.
 pub const WAITING_MAX: usize = 64;
 
-/// How long a call that a gap cut short is held back, unless its records are found before: the first three
-/// tries are over then, however slow the source is.
-pub const HOLD: Duration = Duration::from_mins(7);
+/// How long a call that a gap cut short is held back, unless its records are found before; see `batch-time`.
+pub fn hold(cdr: &Cdr) -> Duration {
+    Pauses::of(cdr.batch_time).hold()
+}
 
 /// Records have whole seconds.
 const ROUNDING: Duration = Duration::from_secs(2);
@@ -111,6 +112,7 @@ impl GapRepair {
             );
             return;
         };
+        let pauses = Pauses::of(cdr.batch_time);
         info!(%pbx, %from, %to, seconds, count, "the PBX was not watched: calls of this time are looked for in its records");
         let earliest = PbxTime::from_micros(gap.to.micros().saturating_sub(micros_of(cdr.look_back)));
         let gap = if gap.from < earliest {
@@ -127,7 +129,7 @@ impl GapRepair {
             let oldest = self.waiting.remove(oldest).gap;
             error!(pbx = %oldest.pbx, from = %oldest.from, to = %oldest.to, "too many gaps wait: this one is not looked at any more; ami2amo repair does it");
         }
-        self.waiting.push(Waiting::new(gap, now()));
+        self.waiting.push(Waiting::new(gap, pauses, now()));
         self.keep().await;
     }
 
@@ -184,8 +186,9 @@ impl GapRepair {
             );
         };
         for kept in gaps {
-            if self.source(&kept.pbx).is_some() {
-                self.waiting.push(Waiting::recalled(kept, now()));
+            if let Some(cdr) = self.source(&kept.pbx) {
+                let pauses = Pauses::of(cdr.batch_time);
+                self.waiting.push(Waiting::recalled(kept, pauses, now()));
             } else {
                 let (pbx, from, to) = (kept.pbx, kept.from, kept.to);
                 warn!(%pbx, %from, %to, "a gap waited whose PBX has no records any more, or another name: its calls are not looked for; ami2amo repair does it");

@@ -15,7 +15,7 @@ use crate::daemon::delivery::WatchedAccount;
 use crate::intake::task::Link;
 use crate::intake::task::pulse::Pulse;
 use crate::ops::status::{
-    AccountStatus, LinkStatus, OutboxStatus, PbxStatus, Status, StoreStatus, VERSION, problem,
+    AccountStatus, LinkStatus, MixedBatches, OutboxStatus, PbxStatus, Status, StoreStatus, VERSION, problem,
 };
 use crate::outbox::store::handle::Handle;
 use crate::outbox::store::person::Overall;
@@ -102,6 +102,7 @@ impl Overview {
             last_error: lately.error,
             token_ends_at: seen.as_ref().and_then(|seen| seen.client.token_ends_at()),
             paused: known.and_then(|known| known.pauses.get(name).cloned()),
+            mixed_batches: known.and_then(|known| known.manners.get(name).copied()).map(MixedBatches::from),
         }
     }
 }

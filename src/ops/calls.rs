@@ -1,12 +1,12 @@
 //! Pure: lists of stored calls, as the admin socket gives them and the command line prints them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::call::id::{AccountId, CallId, PbxName};
 use crate::call::record::{Direction, Outcome, Seconds, Skip};
-use crate::ops::status::utc;
+use crate::ops::status::{MixedBatches, utc};
 use crate::outbox::filter::Filter;
 use crate::outbox::queue::{Item, Phase, State};
 use crate::outbox::schedule::person::{Deed, Intervention, Pause, Verdict};
@@ -106,6 +106,9 @@ pub struct Explained {
     pub found: Vec<Found>,
     /// Older ones that are not here; at least one where they were not counted.
     pub more: usize,
+    /// How the accounts of these calls answer a batch in which they refuse some, as far as that is known.
+    #[serde(default)]
+    pub mixed_batches: BTreeMap<AccountId, MixedBatches>,
 }
 
 /// What a person wants done about calls.

@@ -14,8 +14,9 @@ use crate::call::why::Why;
 use crate::ops::screen::{Line, Style, WIDTH, cell, chop, columns, escape, fit, wrap};
 use crate::ops::sides;
 use crate::ops::words::act::long;
-use crate::ops::words::sending::{Standing, sending};
+use crate::ops::words::sending::{Standing, batches, sending};
 use crate::ops::words::{self, Language, why};
+use crate::outbox::courier::manner::{Known, Manner};
 use crate::outbox::queue::State;
 use crate::outbox::search::{Found, Whereabouts};
 
@@ -38,6 +39,8 @@ pub struct Around<'a> {
     pub settings: Option<&'a Settings>,
     /// How far local time is ahead of UTC, in seconds.
     pub utc_offset: i32,
+    /// How the account was found to answer a batch in which it refuses some calls.
+    pub manner: Option<Known>,
 }
 
 /// The page of a call.
@@ -89,6 +92,7 @@ pub fn json(found: &Found, around: Around<'_>, language: Language) -> serde_json
             text: sending.text.trim_end_matches(':').to_owned(),
             advice: sending.advice,
             entry: if record.skip.is_none() { entry(found, around).ok() } else { None },
+            mixed_batches: around.manner.map(|known| known.manner),
         },
     };
     serde_json::to_string(&object).map(|json| escape(&json))
@@ -120,6 +124,9 @@ struct Delivery<'a> {
     advice: Vec<String>,
     /// What was or would be posted.
     entry: Option<Entry>,
+    /// `partial`, `refused` or `opaque`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mixed_batches: Option<Manner>,
 }
 
 fn heading(record: &CallRecord, language: Language) -> Vec<Line> {
@@ -201,6 +208,9 @@ fn delivery(found: &Found, around: Around<'_>, language: Language) -> Vec<Line> 
     let mut lines = under(&sending.text, style);
     for advice in &sending.advice {
         lines.extend(arrowed(advice));
+    }
+    if let Some(known) = around.manner {
+        lines.extend(under(&batches(known, language), Style::Faint));
     }
     if record.skip.is_none() {
         match entry(found, around) {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::call::id::{AccountId, PbxName};
 use crate::ops::status::problem::{Problem, Severity};
+use crate::outbox::courier::manner::{Known, Manner};
 use crate::outbox::courier::standing::Standing;
 use crate::outbox::queue::{Phase, Stats};
 use crate::outbox::schedule::person::Pause;
@@ -91,6 +92,29 @@ pub struct AccountStatus {
     pub token_ends_at: Option<HostTime>,
     /// A person has stopped delivery.
     pub paused: Option<Pause>,
+    /// How it answers a batch in which it refuses some calls, as far as that is known.
+    #[serde(default)]
+    pub mixed_batches: Option<MixedBatches>,
+}
+
+/// How an account answers a batch in which it refuses some calls.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Deserialize, Serialize)]
+pub struct MixedBatches {
+    pub answer: Manner,
+    #[serde(with = "utc")]
+    pub learned_at: HostTime,
+}
+
+impl From<Known> for MixedBatches {
+    fn from(Known { manner, since }: Known) -> Self {
+        Self { answer: manner, learned_at: since }
+    }
+}
+
+impl From<MixedBatches> for Known {
+    fn from(MixedBatches { answer, learned_at }: MixedBatches) -> Self {
+        Self { manner: answer, since: learned_at }
+    }
 }
 
 /// What went wrong, and when.

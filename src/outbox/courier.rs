@@ -32,6 +32,7 @@ mod flight;
 mod health;
 mod leased;
 mod looking;
+mod makes;
 pub mod manner;
 mod reads;
 mod recent;
@@ -58,6 +59,7 @@ use crate::outbox::courier::callbacks::Callbacks;
 use crate::outbox::courier::effect::{Effect, Now, Outcome, Posted, Probed, Ruling, Token};
 use crate::outbox::courier::flight::{Flight, Landing};
 use crate::outbox::courier::health::{Gate, Health};
+use crate::outbox::courier::makes::Makes;
 use crate::outbox::courier::manner::{Lesson, Manners};
 use crate::outbox::courier::reads::Reads;
 use crate::outbox::courier::recent::Recent;
@@ -95,6 +97,7 @@ pub struct Courier {
     refusals: Refusals,
     recent: Recent,
     reads: Reads,
+    makes: Makes,
     bookings: Bookings,
     callbacks: Callbacks,
     asides: Asides,
@@ -145,6 +148,7 @@ impl Courier {
             refusals: Refusals::default(),
             recent: Recent::default(),
             reads: Reads::default(),
+            makes: Makes::default(),
             bookings: Bookings::default(),
             asides: Asides::default(),
             drained: false,
@@ -375,6 +379,7 @@ impl Courier {
         // Another token may do more. That a second one does not help is the kind's fault.
         if token == Token::Another && !self.health.is_renewed() {
             self.asides.brakes = Brakes::new();
+            self.makes = Makes::default();
         }
         let jitter = self.jitter.draw();
         self.health.token(token, &self.rules.delivery, jitter, now);

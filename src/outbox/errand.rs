@@ -109,7 +109,7 @@ pub enum Sound {
 }
 
 /// What can be made for a number that amoCRM does not know.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Make {
     /// An item in Incoming leads (Неразобранное).
@@ -181,6 +181,15 @@ impl Errand {
             Blame::Text => errand.refused_text = true,
         }
         errand
+    }
+
+    /// The texts of what was said of the call, and of whom it was booked on.
+    pub fn texts(&mut self) -> impl Iterator<Item = &mut String> {
+        let Self { said, booked, .. } = self;
+        let said = said.iter_mut().flat_map(|Said { who, result, source, duration: _ }| {
+            std::iter::once(source).chain(result).chain(who.texts())
+        });
+        said.chain(booked.iter_mut().flat_map(Who::texts))
     }
 
     /// Whether the call is simply posted, as every call is at first.

@@ -29,6 +29,7 @@ CDR_CONFIG = """\
 [pbx.cdr]
 kind = "csv"
 path = "{path}"
+batch-time = "0s"
 """
 CONFIG = """\
 [amocrm]

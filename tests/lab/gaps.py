@@ -45,8 +45,9 @@ RESTART, CRASH, SECOND_CRASH, CRASH_SECONDS = 12, 34, 65, 4
 PEOPLE_AFTER, PEOPLE_SECONDS = 2, 92
 
 LINE_SECONDS, POST_SECONDS, SILENCE_SECONDS, BOOT_SECONDS = 20, 40, 3, 30
-# A call that a gap cut short is held back for the records; the last gap ends shortly before people stop.
-HOLD_SECONDS = 420
+# A call that a gap cut short is held back for the records, so long where these are not written in batches; the last
+# gap ends shortly before people stop.
+HOLD_SECONDS = 180
 # Hangup to POST of a call that was seen from its beginning to its end, as everywhere.
 LATENCY_BAR_S = 5.0
 # What an unknown outcome waits before it is judged: a killed daemon may have been in the middle of a request.

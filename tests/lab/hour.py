@@ -29,8 +29,8 @@ from daemon import Failed
 BETWEEN = (10, 60)
 LASTS = {"cut": (1, 60), "silent": (5, 60), "killed": (0, 10), "stopped": (0, 60)}
 # Asterisk writes a record when its call is over; the daemon looks for those of a gap 5 s and a minute after it, and
-# holds calls back that were cut short and have no record, for seven minutes.
-NOTHING_IS_HELD_SECONDS = 450
+# holds calls back that were cut short and have no record, for three minutes.
+NOTHING_IS_HELD_SECONDS = 210
 # After a minute without a connection the next try may be half a minute away.
 gaps.LINE_SECONDS = 90
 

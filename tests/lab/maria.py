@@ -45,6 +45,7 @@ port = {port}
 user = "ami2amo"
 password = "{password}"
 database = "{database}"
+batch-time = "0s"
 """
 
 

@@ -14,6 +14,8 @@ use crate::config::surroundings::Surroundings;
 
 /// More would bring calls of weeks ago into a CRM at once; `repair` does that when a person wants it.
 const LOOK_BACK_MAX: Duration = Duration::from_hours(168);
+/// A call may wait so long for its records.
+const BATCH_TIME_MAX: Duration = Duration::from_hours(1);
 
 /// FreePBX, Issabel and the modules of Asterisk call it so.
 const DATABASE: &str = "asteriskcdrdb";
@@ -52,6 +54,12 @@ fn described(
         report.fail(&place, "look-back is not within 1s to 168h", advice);
         return None;
     }
+    let batch_time = table.batch_time.duration();
+    if batch_time > BATCH_TIME_MAX {
+        let advice = "take what cdr.conf has as its time, \"0s\" where it has batch = no; calls that a gap cut short wait so long";
+        report.fail(&place, "batch-time is above 1h", advice);
+        return None;
+    }
     misplaced(&place, table, report)?;
     let source = match table.kind {
         CdrKind::Csv => Source::Csv { path: path(&place, table, report)? },
@@ -70,7 +78,7 @@ fn described(
     if let Some(cel) = &cel {
         report.ok(&place, format!("channel events: {}", source.events_place(cel)));
     }
-    Some(Cdr { source, cel, look_back })
+    Some(Cdr { source, cel, look_back, batch_time })
 }
 
 /// Channel events are where the records are: in a file beside a file, in a table beside a table.
@@ -215,5 +223,20 @@ mod tests {
             refused(&format!("{kind}\ncel = \"/log/cel-custom/Master.csv\""), "is no name");
         }
         assert_eq!(checked(file), (vec![], None));
+    }
+
+    #[test]
+    fn times_that_would_hold_calls_up_are_refused() {
+        let file = "kind = \"csv\"\npath = \"/log/cdr-csv/Master.csv\"\n";
+        for (key, right, wrong) in
+            [("look-back", ["1s", "168h"], ["0s", "169h"]), ("batch-time", ["0s", "1h"], ["61m", "2h"])]
+        {
+            for time in right {
+                assert_eq!(checked(&format!("{file}{key} = {time:?}")).0, Vec::<String>::new(), "{time}");
+            }
+            for time in wrong {
+                refused(&format!("{file}{key} = {time:?}"), key);
+            }
+        }
     }
 }

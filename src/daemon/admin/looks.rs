@@ -9,6 +9,7 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use tokio::time::timeout;
 
+use crate::call::id::AccountId;
 use crate::daemon::admin::Sorry;
 use crate::daemon::overview::Overview;
 use crate::ops::calls::{Explained, LIMIT, Listing, Question, Row, VERSION};
@@ -53,7 +54,12 @@ pub async fn explain(
             (listing.found, usize::from(listing.more))
         }
     };
-    Ok(Json(Explained { v: VERSION, found, more }))
+    let manners = timeout(LOOK_MAX, overview.store.manners()).await.map_err(|_| too_long())??;
+    let of_found =
+        |account: &AccountId| found.iter().any(|found: &Found| found.call.record.account == *account);
+    let mixed_batches = manners.into_iter().filter(|(account, _)| of_found(account));
+    let mixed_batches = mixed_batches.map(|(account, known)| (account, known.into())).collect();
+    Ok(Json(Explained { v: VERSION, found, more, mixed_batches }))
 }
 
 fn too_long() -> Sorry {

@@ -8,11 +8,27 @@ use crate::call::id::PbxName;
 use crate::intake::gap::Gap;
 use crate::time::{HostTime, MonoTime, PbxTime, micros};
 
-/// Pauses before the tries to find a gap's calls: 5 s, 1, 5½ and 15 minutes after its end. Records are
-/// written when a call ends, in batches of `cdr.conf` after five minutes, and into databases that are away
-/// when they come back.
-pub(super) const PAUSES: [Duration; 4] =
-    [Duration::from_secs(5), Duration::from_secs(55), Duration::from_secs(270), Duration::from_secs(570)];
+/// Pauses before the tries to find a gap's calls.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Pauses([Duration; 4]);
+
+impl Pauses {
+    /// Tries 5 s, 1, 5½ and 15 minutes after a gap's end where records are written within five minutes: when a
+    /// call ends, in `batch`es of `cdr.conf`, and into databases that are away when they come back.
+    pub fn of(batch: Duration) -> Self {
+        let first = Duration::from_secs(5);
+        let second = Duration::from_mins(1);
+        let third = batch.max(second) + Duration::from_secs(30);
+        Self([first, second.saturating_sub(first), third.saturating_sub(second), Duration::from_secs(570)])
+    }
+
+    /// How long a call that a gap cut short is held back: the first three tries are over then, however slow the
+    /// source is.
+    pub fn hold(&self) -> Duration {
+        let third: Duration = self.0[..3].iter().sum();
+        third + Duration::from_secs(90)
+    }
+}
 
 /// A gap whose calls are to be looked for, once more.
 #[derive(Debug, PartialEq)]
@@ -22,6 +38,7 @@ pub(super) struct Waiting {
     pub due: MonoTime,
     /// Calls that were found so far.
     pub added: usize,
+    pauses: Pauses,
 }
 
 /// What is kept of the gaps that wait.
@@ -55,15 +72,15 @@ pub(super) struct Now {
 }
 
 impl Waiting {
-    pub fn new(gap: Gap, now: Now) -> Self {
-        Self { gap, tries: 0, due: now.mono.after(PAUSES[0]), added: 0 }
+    pub fn new(gap: Gap, pauses: Pauses, now: Now) -> Self {
+        Self { gap, tries: 0, due: now.mono.after(pauses.0[0]), added: 0, pauses }
     }
 
     /// After a try: when the next one is due, unless that was the last. A try that took long, or had to wait for
     /// another gap's, puts the next one off no more than it must: calls are not held back for ever.
     pub fn tried(&mut self, now: Now) -> bool {
         self.tries += 1;
-        let pause = PAUSES.get(self.tries);
+        let pause = self.pauses.0.get(self.tries);
         if let Some(pause) = pause {
             self.due = self.due.after(*pause).max(now.mono);
         }
@@ -78,19 +95,20 @@ impl Waiting {
 
     /// A restart is no try: what was not due yet waits on, and what was waits a moment, since databases may
     /// be starting, too.
-    pub fn recalled(kept: KeptGap, now: Now) -> Self {
+    pub fn recalled(kept: KeptGap, pauses: Pauses, now: Now) -> Self {
+        let after = pauses.0;
         let KeptGap { pbx, from, to, tries, added, due } = kept;
-        let tries = tries.min(PAUSES.len() - 1);
+        let tries = tries.min(after.len() - 1);
         // Earlier versions kept none; and a clock that was set back shall hold nothing up.
-        let wait = due.map_or(PAUSES[tries], |due| due.since(now.host).clamp(PAUSES[0], PAUSES[tries]));
-        Self { gap: Gap { pbx, from, to }, tries, due: now.mono.after(wait), added }
+        let wait =
+            due.map_or(after[tries], |due| due.since(now.host).clamp(after[0], after[tries].max(after[0])));
+        Self { gap: Gap { pbx, from, to }, tries, due: now.mono.after(wait), added, pauses }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::daemon::gaps::HOLD;
 
     fn now(seconds: u32) -> Now {
         let mono = MonoTime::default().after(Duration::from_secs(u64::from(seconds)));
@@ -100,6 +118,10 @@ mod tests {
     /// The same moment after a restart: the clock that only runs begins anew.
     fn restarted(seconds: u32) -> Now {
         Now { mono: MonoTime::default(), ..now(seconds) }
+    }
+
+    fn pauses() -> Pauses {
+        Pauses::of(Duration::from_mins(5))
     }
 
     fn gap() -> Gap {
@@ -117,11 +139,11 @@ mod tests {
 
     #[test]
     fn restarts_bring_no_try_nearer() {
-        let mut waiting = Waiting::new(gap(), now(0));
+        let mut waiting = Waiting::new(gap(), pauses(), now(0));
         assert!(waiting.tried(now(5)));
         waiting.added = 3;
         for at in [10, 20, 30] {
-            waiting = Waiting::recalled(kept(&waiting, now(5)), restarted(at));
+            waiting = Waiting::recalled(kept(&waiting, now(5)), pauses(), restarted(at));
             assert_eq!((waiting.tries, waiting.added), (1, 3));
             assert_eq!(seconds_to_wait(&waiting, restarted(at)), u64::from(60 - at), "at {at} s");
             waiting.due = now(60).mono;
@@ -130,16 +152,16 @@ mod tests {
 
     #[test]
     fn what_was_due_meanwhile_is_looked_at_soon() {
-        let waiting = Waiting::new(gap(), now(0));
-        let recalled = Waiting::recalled(kept(&waiting, now(1)), restarted(3600));
+        let waiting = Waiting::new(gap(), pauses(), now(0));
+        let recalled = Waiting::recalled(kept(&waiting, now(1)), pauses(), restarted(3600));
         assert_eq!(seconds_to_wait(&recalled, restarted(3600)), 5);
     }
 
     #[test]
     fn a_clock_that_was_set_back_holds_no_gap_up() {
-        let mut waiting = Waiting::new(gap(), now(100_000));
+        let mut waiting = Waiting::new(gap(), pauses(), now(100_000));
         assert!(waiting.tried(now(100_005)));
-        let recalled = Waiting::recalled(kept(&waiting, now(100_005)), restarted(0));
+        let recalled = Waiting::recalled(kept(&waiting, now(100_005)), pauses(), restarted(0));
         assert_eq!(seconds_to_wait(&recalled, restarted(0)), 55);
     }
 
@@ -147,7 +169,8 @@ mod tests {
     fn what_earlier_versions_kept_is_read() {
         let old = r#"{"v":1,"gaps":[{"pbx":"msk","from":1000000,"to":2000000,"tries":2},{"pbx":"msk","from":1,"to":2}]}"#;
         let GapsV1 { gaps, .. } = serde_json::from_str(old).unwrap();
-        let waiting: Vec<_> = gaps.into_iter().map(|kept| Waiting::recalled(kept, restarted(0))).collect();
+        let waiting: Vec<_> =
+            gaps.into_iter().map(|kept| Waiting::recalled(kept, pauses(), restarted(0))).collect();
         let told = waiting.iter().map(|waiting| (waiting.tries, seconds_to_wait(waiting, restarted(0))));
         assert_eq!(told.collect::<Vec<_>>(), [(2, 270), (0, 5)]);
         assert_eq!(waiting[0].gap.to.micros(), 2_000_000);
@@ -155,7 +178,7 @@ mod tests {
 
     #[test]
     fn after_four_tries_there_is_none() {
-        let mut waiting = Waiting::new(gap(), now(0));
+        let mut waiting = Waiting::new(gap(), pauses(), now(0));
         let more: Vec<_> = (0..4).map(|_| waiting.tried(now(0))).collect();
         assert_eq!(more, [true, true, true, false]);
     }
@@ -164,7 +187,7 @@ mod tests {
     fn a_slow_source_is_looked_at_as_often_within_the_time_that_calls_are_held_back() {
         const SLOW: u32 = 40; // a reading of records and one of channel events, as long as they may take
         const BATCH: u32 = 300; // until Asterisk writes a record, by the default of cdr.conf
-        let mut waiting = Waiting::new(gap(), now(0));
+        let mut waiting = Waiting::new(gap(), pauses(), now(0));
         let mut begun = Vec::new();
         loop {
             begun.push(u32::try_from(waiting.due.since(now(0).mono).as_secs()).unwrap());
@@ -173,13 +196,24 @@ mod tests {
             }
         }
         assert_eq!(begun, [5, 60, 330, 900]);
-        let hold = u32::try_from(HOLD.as_secs()).unwrap();
+        let hold = u32::try_from(pauses().hold().as_secs()).unwrap();
+        assert_eq!(hold, 420);
         assert!(begun.iter().any(|at| *at > BATCH && at + SLOW < hold));
     }
 
     #[test]
+    fn where_records_are_written_at_once_no_call_waits_for_minutes() {
+        for (batch, third, hold) in [(0, 90, 180), (60, 90, 180), (61, 91, 181), (3600, 3630, 3720)] {
+            let pauses = Pauses::of(Duration::from_secs(batch));
+            let mut waiting = Waiting::new(gap(), pauses, now(0));
+            assert!(waiting.tried(now(5)) && waiting.tried(now(60)));
+            assert_eq!((seconds_to_wait(&waiting, now(0)), pauses.hold().as_secs()), (third, hold));
+        }
+    }
+
+    #[test]
     fn a_try_that_outlasts_the_next_pause_is_followed_at_once() {
-        let mut waiting = Waiting::new(gap(), now(0));
+        let mut waiting = Waiting::new(gap(), pauses(), now(0));
         assert!(waiting.tried(now(100)));
         assert_eq!(waiting.due, now(100).mono);
     }

@@ -15,7 +15,7 @@ fn found(call: FinishedCall) -> Found {
 }
 
 fn with(settings: &Settings) -> Around<'_> {
-    Around { settings: Some(settings), utc_offset: 0 }
+    Around { settings: Some(settings), ..Around::default() }
 }
 
 fn text(found: &Found, language: Language) -> String {

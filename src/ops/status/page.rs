@@ -5,6 +5,8 @@ use crate::ops::screen::{Line, Style, WIDTH, clean};
 use crate::ops::status::problem::Severity;
 use crate::ops::status::{AccountStatus, LinkStatus, PbxStatus, Status};
 use crate::ops::words::Language;
+use crate::ops::words::sending::batches;
+use crate::outbox::courier::manner::Manner;
 use crate::outbox::courier::standing::Standing;
 use crate::time::HostTime;
 
@@ -94,8 +96,18 @@ fn accounts(status: &Status, language: Language) -> Vec<Line> {
     );
     let rows = status.accounts.iter().map(|account| of_account(account, status.now, language));
     let mut lines = table(&std::iter::once(heading(names)).chain(rows).collect::<Vec<_>>(), WIDTH);
-    lines.extend(status.accounts.iter().filter_map(|account| last_error(account, status.now, language)));
+    for account in &status.accounts {
+        lines.extend(last_error(account, status.now, language));
+        lines.extend(slow_way(account, language));
+    }
     lines
+}
+
+/// How the account answers a batch in which it refuses some calls, where that keeps calls from going together.
+fn slow_way(account: &AccountStatus, language: Language) -> Option<Line> {
+    let known = account.mixed_batches.filter(|known| known.answer != Manner::Partial)?;
+    let text = format!("  {}: {}", account.name, batches(known.into(), language));
+    Some(Line::new(Style::Faint, text))
 }
 
 /// What went wrong last, if nothing went well after it.

@@ -6,6 +6,7 @@ use crate::call::record::CallRecord;
 use crate::ops::words::Language;
 use crate::ops::words::sending::advice::{link_advice, not_sent, sound_advice, user_advice};
 use crate::ops::words::sending::states::{of_note, of_slip};
+use crate::outbox::courier::manner::{Known, Manner};
 use crate::outbox::search::Whereabouts;
 
 mod advice;
@@ -55,6 +56,27 @@ pub fn sending(
         }
     }
     sending
+}
+
+/// How an account answers a batch in which it refuses some calls, in one sentence.
+pub fn batches(known: Known, language: Language) -> String {
+    let way = match known.manner {
+        Manner::Partial => language.pick(
+            "Where this account refuses some calls of a request, it stores the others and says which.",
+            "Отвергая часть звонков запроса, этот аккаунт сохраняет остальные и говорит, какие.",
+        ),
+        Manner::Refused => language.pick(
+            "One bad call keeps the others of a request out of this account: each goes alone for a week.",
+            "Из-за одного плохого звонка этот аккаунт не берёт остальные: неделю каждый идёт один.",
+        ),
+        Manner::Opaque => language.pick(
+            "This account does not say which calls of a request it stored: each goes alone for a week.",
+            "Этот аккаунт не говорит, какие звонки запроса сохранил: неделю каждый идёт один.",
+        ),
+    };
+    let since = known.since.to_string();
+    let day = since.get(..10).unwrap_or(&since);
+    format!("{way} {}", language.pick(format!("Learned on {day}."), format!("Узнано {day}.")))
 }
 
 fn of_record(record: &CallRecord, language: Language) -> Sending {

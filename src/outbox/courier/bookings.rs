@@ -14,6 +14,7 @@ use crate::outbox::courier::brake::{Brakes, Kind};
 use crate::outbox::courier::complaint::Complaint;
 use crate::outbox::courier::effect::ReadBack;
 use crate::outbox::courier::standing::Signal;
+use crate::outbox::errand::Make;
 use crate::outbox::queue::{Item, Seq, Settlement, State};
 use crate::outbox::unknown;
 use crate::time::{HostTime, MonoTime};
@@ -203,8 +204,11 @@ impl Bookings {
         let signal = signal(found);
         let (owner, kept) = match found {
             ReadBack::Complete(owner) => (*owner, OWNER_KEPT),
-            ReadBack::Unreadable(_) => (None, OWNER_KEPT),
-            ReadBack::Refused { .. } | ReadBack::Silent(_) | ReadBack::NoToken(_) => (None, OWNER_UNSAID),
+            // Once may be a chance.
+            ReadBack::Unreadable(_)
+            | ReadBack::Refused { .. }
+            | ReadBack::Silent(_)
+            | ReadBack::NoToken(_) => (None, OWNER_UNSAID),
         };
         if self.owners.len() >= OWNERS_MAX {
             let oldest = self.owners.iter().min_by_key(|(_, (_, until))| *until);
@@ -232,6 +236,11 @@ impl Bookings {
     /// What was off is not any more: should it be once again, that is news.
     pub fn mended(&mut self, kind: Kind) {
         self.told.retain(|complaint| complaint.kind() != Some(kind));
+    }
+
+    /// As [`mended`](Self::mended), of what is made for unknown numbers.
+    pub fn makes_again(&mut self, make: Make) {
+        self.told.retain(|told| !matches!(told, Complaint::MakesOff(made, _) if *made == make));
     }
 
     /// The owner of a number, or nobody; `None` while that is not known.

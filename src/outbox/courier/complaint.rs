@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::amo::users::Standing;
 use crate::outbox::courier::brake::Kind;
+use crate::outbox::errand::Make;
 
 /// Something that delivery goes on without, and a person may mend.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -28,6 +29,8 @@ pub enum Complaint {
     LinksOff(String),
     /// amoCRM refuses the task, for this reason.
     TaskRefused(String),
+    /// This is not made for unknown numbers, for this reason.
+    MakesOff(Make, String),
     /// More numbers are to be called back than are remembered.
     TooManyTasks,
 }
@@ -64,6 +67,9 @@ impl Complaint {
             Self::TaskRefused(_) => {
                 "nobody is reminded to call back: check [amocrm.callback-task] and the right of the token's user to add tasks"
             }
+            Self::MakesOff(..) => {
+                "calls of unknown numbers wait for it, others go: check the rights of the token's user, the tariff and what stands between, or choose another way in [amocrm.unknown]; tried again after an hour"
+            }
             Self::TooManyTasks => "further missed calls make no tasks until those that wait are made",
         }
     }
@@ -92,6 +98,7 @@ impl Complaint {
             | Self::RefusedUser(_)
             | Self::RefusedText
             | Self::TaskRefused(_)
+            | Self::MakesOff(..)
             | Self::TooManyTasks => None,
         }
     }
@@ -126,7 +133,19 @@ impl fmt::Display for Complaint {
             Self::TasksOff(words) => write!(f, "amoCRM refuses tasks to this token ({words})"),
             Self::LinksOff(words) => write!(f, "amoCRM lets this token change no notes ({words})"),
             Self::TaskRefused(words) => write!(f, "amoCRM refuses the task to call back ({words})"),
+            Self::MakesOff(make, words) => {
+                write!(f, "amoCRM refuses {} for unknown numbers ({words})", made(*make))
+            }
             Self::TooManyTasks => f.write_str("too many numbers are to be called back"),
         }
+    }
+}
+
+/// Things of this kind.
+const fn made(make: Make) -> &'static str {
+    match make {
+        Make::Unsorted => "items of Incoming leads",
+        Make::Contact => "new contacts",
+        Make::Lead => "new leads",
     }
 }

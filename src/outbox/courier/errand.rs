@@ -19,7 +19,9 @@ use crate::amo::contacts::{Contact, Known, Lead};
 use crate::amo::made::{Fate, Made};
 use crate::amo::unsorted::{self, Open};
 use crate::amo::who::{self, Blame, Who};
+use crate::outbox::courier::complaint::Complaint;
 use crate::outbox::courier::effect::{Created, Effect, Now, ReadBack, Ruling, Unread};
+use crate::outbox::courier::makes::{self, Verdict};
 use crate::outbox::courier::recent::Recent;
 use crate::outbox::courier::standing::{Hold, Signal};
 use crate::outbox::courier::telling::Teller;
@@ -250,14 +252,43 @@ impl Courier {
     pub(super) fn created(&mut self, created: Created, now: Now) {
         let Step::Errand(Stage::Creating(trip)) = mem::take(&mut self.step) else { return };
         let who: Vec<Who> = trip.items.iter().map(|item| self.teller(now).who(item)).collect();
-        let (rulings, signal, blames) = trip.land(created, &self.rules, &who, &mut self.recent, now.host);
+        let is_decided = makes::is_decided(&created);
+        let (mut rulings, signal, blames) = trip.land(created, &self.rules, &who, &mut self.recent, now.host);
         self.bookings.refuse_all(&blames, now.mono);
+        let verdict = self.makes.judge(trip.make, is_decided, &signal, now.mono);
+        if let Verdict::Shut { .. } = verdict {
+            makes::put_all_off(&mut rulings, now.host);
+        }
         self.step = Step::Settle { rulings, together: true };
+        self.heed_make(trip.make, verdict, signal, now);
+    }
+
+    /// What follows for the account from what it says of one kind of thing.
+    fn heed_make(&mut self, make: Make, verdict: Verdict, signal: Signal, now: Now) {
+        match verdict {
+            Verdict::Shut { is_news } => {
+                if let Some((_, words)) = self.makes.shut(make, now.mono).filter(|_| is_news) {
+                    self.bookings.complain(Complaint::MakesOff(make, words.to_owned()));
+                }
+                return self.health.ask_first();
+            }
+            // Its call is due again at once: no rest comes before it is known what the refusal meant.
+            Verdict::Doubted => return self.learn(signal, now),
+            Verdict::Works => self.bookings.makes_again(make),
+            Verdict::Open => {}
+        }
         let jitter = self.jitter.draw();
         self.health.learn_of_post(signal, &self.rules.delivery, jitter, now);
     }
 
     fn follow(&mut self, follows: Follows, now: Now) {
+        if let Follows::Go(Stage::Intend { make, items }) = &follows
+            && let Some((pause, words)) = self.makes.shut(*make, now.mono)
+        {
+            let off = |item| Ruling::new(item, makes::put_off(item, pause, words, now.host));
+            self.step = Step::Settle { rulings: items.iter().map(off).collect(), together: true };
+            return;
+        }
         self.step = match follows {
             Follows::Settle(rulings) => Step::Settle { rulings, together: true },
             Follows::Post(items) => return self.post_with_sounds(items, now),

@@ -32,6 +32,22 @@ pub struct Lesson {
     pub evidence: Option<String>,
 }
 
+/// The way of an account, as it was kept.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Known {
+    pub manner: Manner,
+    /// When it was learned.
+    pub since: HostTime,
+}
+
+impl Known {
+    /// What was kept; nothing, where that cannot be read.
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        let Kept { v, manner, since } = serde_json::from_slice(bytes).ok()?;
+        (v == VERSION).then_some(Self { manner, since })
+    }
+}
+
 /// As a [`Lesson`] is kept.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 struct Kept {
@@ -60,8 +76,7 @@ const HALF_SAID_MAX: usize = 400;
 impl Manners {
     /// Takes in what was kept.
     pub fn recall(&mut self, bytes: &[u8]) {
-        let kept: Option<Kept> = serde_json::from_slice(bytes).ok();
-        self.known = kept.filter(|kept| kept.v == VERSION).map(|kept| (kept.manner, kept.since));
+        self.known = Known::read(bytes).map(|Known { manner, since }| (manner, since));
     }
 
     /// As it is kept.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use tracing::{info, warn};
 
 use crate::call::id::{AccountId, CallId};
+use crate::outbox::courier::manner::Known;
 use crate::outbox::queue::{Error, Phase, Stats};
 use crate::outbox::schedule::Turn;
 use crate::outbox::schedule::person::{Intervention, Pause, Verdict};
@@ -21,6 +22,7 @@ pub struct Overall {
     pub stats: Stats,
     pub waiting: Vec<AccountWaiting>,
     pub pauses: BTreeMap<AccountId, Pause>,
+    pub manners: BTreeMap<AccountId, Known>,
 }
 
 impl Store {
@@ -58,6 +60,17 @@ impl Store {
         let read = |(name, bytes): (String, Vec<u8>)| {
             Some((AccountId::new(name).ok()?, serde_json::from_slice(&bytes).ok()?))
         };
+        Ok(kept.into_iter().filter_map(read).collect())
+    }
+
+    /// How accounts answer a batch in which they refuse some calls, as far as that is known.
+    ///
+    /// # Errors
+    /// When the store failed.
+    pub fn manners(&self) -> Result<BTreeMap<AccountId, Known>, Error> {
+        let kept = self.fetch_all(Shelf::Manners, "")?;
+        let read =
+            |(name, bytes): (String, Vec<u8>)| Some((AccountId::new(name).ok()?, Known::read(&bytes)?));
         Ok(kept.into_iter().filter_map(read).collect())
     }
 
@@ -156,9 +169,17 @@ impl Handle {
     pub async fn overview(&self) -> Result<Overall, Error> {
         self.ask(|store| {
             let (stats, waiting) = (store.count()?, store.schedule.waiting());
-            Ok(Overall { stats, waiting, pauses: store.pauses()? })
+            Ok(Overall { stats, waiting, pauses: store.pauses()?, manners: store.manners()? })
         })
         .await
+    }
+
+    /// As [`Store::manners`].
+    ///
+    /// # Errors
+    /// When the store failed.
+    pub async fn manners(&self) -> Result<BTreeMap<AccountId, Known>, Error> {
+        self.ask(|store| store.manners()).await
     }
 
     /// As [`Store::search`], for calls by name: for numbers it would keep others waiting.

@@ -26,6 +26,9 @@ pub struct Stored {
     call: String,
 }
 
+/// How long the texts may be that were said of a call, in bytes, where longer ones find no room.
+const SAID_MAX: [usize; 4] = [256, 128, 64, 16];
+
 /// The first line.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Head {
@@ -126,6 +129,21 @@ impl Stored {
             fit::cut_text(reason, fit::TEXT_MAX);
         }
         self.head.slip = slip;
+        self.cut_said();
+    }
+
+    /// Cuts what was said of the call, where there is no room for it beside the call.
+    fn cut_said(&mut self) {
+        for limit in SAID_MAX {
+            let errand = &self.head.slip.errand;
+            let has_room = || self.encode().is_ok_and(|bytes| bytes.len() <= fit::VALUE_MAX);
+            if (errand.said.is_none() && errand.booked.is_none()) || has_room() {
+                return;
+            }
+            for text in self.head.slip.errand.texts() {
+                fit::cut_text(text, limit);
+            }
+        }
     }
 
     /// Takes what explains the call away; one in other words stays as it is.
@@ -169,8 +187,11 @@ fn lines(payload: &[u8]) -> (&[u8], Option<&[u8]>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outbox::queue::Seq;
+    use crate::amo::calls::Responsible;
+    use crate::amo::who::Who;
+    use crate::outbox::errand::{Errand, Said};
     use crate::outbox::queue::contract::{at, call};
+    use crate::outbox::queue::{BatchId, Seq};
 
     fn stored() -> Stored {
         let call = call(1);
@@ -238,5 +259,43 @@ mod tests {
         let bytes = stored.encode().unwrap();
         assert!(bytes.len() <= fit::VALUE_MAX, "{} bytes", bytes.len());
         assert_eq!(json(&stored)[0]["trimmed"], serde_json::json!(["timeline"]));
+    }
+
+    /// The longest that is said, of letters that are long in JSON.
+    fn said() -> Said {
+        let text = "я\"я".repeat(85);
+        let shown = Some(Responsible::Name(text.clone()));
+        let who = Who { user: Some(u64::MAX), shown, told: Some(text.clone()) };
+        Said { who, result: Some(text.clone()), source: text, duration: u64::MAX }
+    }
+
+    #[test]
+    fn a_value_stays_below_its_limit_whatever_was_said_of_its_call() {
+        let mut long = call(1);
+        long.record.why.clear();
+        long.record.message = Some(String::new());
+        let rest = fit::CALL_MAX - fit::fit(&long).unwrap().json.len();
+        long.record.message = Some("x".repeat(rest));
+        let fitted = fit::fit(&long).unwrap();
+        assert_eq!((fitted.json.len(), fitted.trimmed.len()), (fit::CALL_MAX, 0));
+        let slip = Slip::new(Seq(u64::MAX), &long.record, at(0));
+        let mut stored = Stored::new(slip.clone(), fitted);
+        let errand = Errand { said: Some(said()), booked: Some(said().who), ..Errand::default() };
+        let state = State::Unknown { batch: BatchId(u64::MAX), since: at(0), looked: u32::MAX };
+        stored.set_slip(Slip { last_error: Some("\"".repeat(10_000)), state, errand, ..slip });
+        let bytes = stored.encode().unwrap();
+        assert!(bytes.len() <= fit::VALUE_MAX, "{} bytes", bytes.len());
+        let back = Stored::decode(&bytes).unwrap().into_item().unwrap();
+        let kept = back.errand.said.unwrap();
+        assert!(said().result.unwrap().starts_with(&kept.result.unwrap()) && !kept.source.is_empty());
+        assert_eq!((kept.duration, kept.who.user, back.call), (u64::MAX, Some(u64::MAX), long));
+    }
+
+    #[test]
+    fn what_was_said_is_kept_whole_where_there_is_room() {
+        let (mut stored, call) = (stored(), call(1));
+        let errand = Errand { said: Some(said()), ..Errand::default() };
+        stored.set_slip(Slip { errand: errand.clone(), ..Slip::new(Seq(3), &call.record, at(0)) });
+        assert_eq!(stored.slip().errand, errand);
     }
 }

@@ -31,6 +31,7 @@ fn well() -> Status {
             last_error: None,
             token_ends_at: None,
             paused: None,
+            mixed_batches: None,
         }],
         outbox: OutboxStatus {
             ended: 10,

@@ -211,6 +211,16 @@ fn a_question_that_had_no_answer_keeps_no_call_waiting() {
 }
 
 #[test]
+fn one_refusal_keeps_no_owner_away_for_long() {
+    let mut bookings = Bookings::default();
+    let refused = ReadBack::Unreadable("HTTP 400".to_owned());
+    assert_eq!(bookings.owner_told("9161234567".to_owned(), &refused, NOW), None);
+    let call = missed(1, "79161234567");
+    assert!(!bookings.awaits_owner(&call, &OPEN, NOW.after(OWNER_UNSAID.saturating_sub(SECOND))));
+    assert!(bookings.awaits_owner(&missed(2, "79161234567"), &OPEN, NOW.after(OWNER_UNSAID)));
+}
+
+#[test]
 fn numbers_that_no_call_waits_for_are_forgotten() {
     let mut bookings = Bookings::default();
     assert!(bookings.awaits_owner(&missed(1, "79161234567"), &OPEN, NOW));

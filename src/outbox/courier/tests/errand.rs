@@ -4,7 +4,9 @@ use super::*;
 use crate::amo::contacts::Known;
 use crate::amo::made::{self, Made};
 use crate::amo::unsorted::Open;
+use crate::outbox::courier::complaint::Complaint;
 use crate::outbox::courier::effect::Created;
+use crate::outbox::courier::makes::SHUT;
 use crate::outbox::errand::{Errand, Make};
 use crate::outbox::queue::State;
 
@@ -140,4 +142,77 @@ fn a_list_that_the_account_does_not_give_holds_and_makes_nothing() {
     let refused = ReadBack::Refused { account: Account::Unpaid, words: "402".to_owned() };
     script.expect(&Effect::ReadUnsorted).give(Outcome::Open(refused));
     script.announces_hold(Hold::Unpaid).settles(&[(1, Phase::Parked)]);
+}
+
+/// A gateway's page in place of the answer.
+fn page() -> Outcome {
+    let words = "HTTP 403".to_owned();
+    Outcome::Created(Created::Answered(Made {
+        account: Account::Banned,
+        fates: vec![made::Fate::Untouched],
+        words,
+    }))
+}
+
+/// How long the settled call waits.
+#[track_caller]
+fn is_put_off(script: &mut Script) -> Duration {
+    let Effect::Settle { rulings } = script.poll() else { panic!("nothing is settled") };
+    let [ruling] = rulings.as_slice() else { panic!("{rulings:?}") };
+    assert_eq!((ruling.settlement.state.phase(), ruling.settlement.attempted), (Phase::Parked, false));
+    script.give(Outcome::Settled);
+    ruling.settlement.next_at.since(script.now.host)
+}
+
+/// This call wants an item, and gets a page.
+#[track_caller]
+fn meets_a_page(script: &mut Script, limit: usize, seq: u64) {
+    script.leases(limit, vec![making(seq, Make::Unsorted)]).lists(Open::default());
+    script.intends(&[seq]).creates(Make::Unsorted, 1).give(page());
+}
+
+#[test]
+fn a_page_in_place_of_new_items_lets_other_calls_go_where_the_account_answers() {
+    let mut script = Script::started();
+    meets_a_page(&mut script, 50, 1);
+    script.announces_hold(Hold::Banned);
+    assert_eq!(is_put_off(&mut script), Duration::ZERO);
+    script.waits(SECOND * 30, SECOND * 60).expect(&Effect::Probe).give(probe(Account::Fine));
+    meets_a_page(&mut script, 1, 1);
+    assert_eq!(is_put_off(&mut script), SHUT);
+    let told = [Complaint::MakesOff(Make::Unsorted, "HTTP 403".to_owned())];
+    assert_eq!(script.courier.complaints(), told);
+    // The next one is not posted at all, and others go.
+    script.expect(&Effect::Probe).give(probe(Account::Fine));
+    script.pass(SECOND * 60).leases(1, vec![making(2, Make::Unsorted)]).lists(Open::default());
+    assert_eq!(is_put_off(&mut script), SHUT.saturating_sub(SECOND * 60));
+    script.sends(1, &[3]).give(answered(200, Account::Fine, vec![stored()]));
+    script.announces(|standing| *standing == Standing::Delivering).settles(&[(3, Phase::Sent)]);
+    script.leases(50, vec![making(4, Make::Contact)]).searches("9160000004", Vec::new());
+    script.intends(&[4]).creates(Make::Contact, 1).give(created(&[made("7")])).settles(&[(4, Phase::Parked)]);
+    // Refused again it is no news, and no hold.
+    script.pass(SHUT);
+    meets_a_page(&mut script, 50, 1);
+    assert_eq!(is_put_off(&mut script), SHUT);
+    assert_eq!((script.courier.complaints(), script.courier.standing()), (Vec::new(), &Standing::Delivering));
+    // Once made, it counts anew.
+    script.expect(&Effect::Probe).give(probe(Account::Fine)).pass(SHUT);
+    script.leases(50, vec![making(1, Make::Unsorted)]).lists(Open::default());
+    script.intends(&[1]).creates(Make::Unsorted, 1).give(created(&[made("a")]));
+    script.settles(&[(1, Phase::Unsorted)]);
+    meets_a_page(&mut script, 50, 5);
+    script.announces_hold(Hold::Banned);
+}
+
+#[test]
+fn a_hold_by_new_items_alone_ends_when_nothing_else_waits() {
+    let mut script = Script::started();
+    meets_a_page(&mut script, 50, 1);
+    script.announces_hold(Hold::Banned);
+    is_put_off(&mut script);
+    script.waits(SECOND * 30, SECOND * 60).expect(&Effect::Probe).give(probe(Account::Fine));
+    meets_a_page(&mut script, 1, 1);
+    is_put_off(&mut script);
+    script.expect(&Effect::Probe).give(probe(Account::Fine));
+    script.leases(1, Vec::new()).announces(|standing| *standing == Standing::Delivering);
 }
