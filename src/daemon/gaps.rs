@@ -206,10 +206,10 @@ impl GapRepair {
         match self.store.let_go(pbx, HOLD, clock::host()).await {
             Ok(0) => {}
             Ok(calls) => {
-                info!(%pbx, calls, "calls that a gap cut short are in no record: they go as they were seen")
+                info!(%pbx, calls, "calls that a gap cut short are in no record: they go as they were seen");
             }
             Err(error) => {
-                warn!(%pbx, %error, "calls that a gap cut short cannot be let go: they wait for up to 7 minutes")
+                warn!(%pbx, %error, "calls that a gap cut short cannot be let go: they wait for up to 7 minutes");
             }
         }
     }
@@ -269,10 +269,10 @@ impl GapRepair {
             match self.store.hold_again(pbx, now.after(HOLD), now).await {
                 Ok(0) => {}
                 Ok(calls) => {
-                    info!(%pbx, calls, "calls that a gap cut short wait for the PBX's records again")
+                    info!(%pbx, calls, "calls that a gap cut short wait for the PBX's records again");
                 }
                 Err(error) => {
-                    warn!(%pbx, %error, "calls that a gap cut short cannot be held back: they go as they were seen")
+                    warn!(%pbx, %error, "calls that a gap cut short cannot be held back: they go as they were seen");
                 }
             }
         }
@@ -309,7 +309,7 @@ fn tell(waiting: &mut Waiting, outcome: anyhow::Result<Repaired>, is_last: bool)
         Err(error) => return tell_failure(waiting, whole, &error, is_last),
     };
     waiting.added += added;
-    waiting.read_all_but(failed.iter().map(|failed| &failed.range));
+    waiting.read_all_but(&failed.iter().map(|failed| failed.range).collect::<Vec<_>>());
     let Gap { pbx, from, to } = &waiting.gap;
     let calls = waiting.added;
     if added > 0 {

@@ -92,7 +92,7 @@ fn what_is_told_as_missing_is_what_no_try_could_read() {
         let before = log.text().len();
         waiting.tried(now());
         tell(&mut waiting, Ok(Repaired { added: 0, failed }), is_last);
-        log.text()[before..].to_owned()
+        log.text().split_off(before)
     };
     let first = told(vec![part(150, 160)], false);
     assert!(first.contains("DEBUG") && !first.contains("INFO"), "nothing came of it: {first}");
@@ -105,7 +105,7 @@ fn what_is_told_as_missing_is_what_no_try_could_read() {
     tell(&mut waiting, Ok(Repaired { added: 0, failed: vec![part(110, 160)] }), false);
     let before = log.text().len();
     tell(&mut waiting, Ok(Repaired { added: 0, failed: vec![part(100, 130)] }), true);
-    let last = log.text()[before..].to_owned();
+    let last = log.text().split_off(before);
     let missing = last.lines().find(|line| line.contains("ERROR")).unwrap();
     assert!(
         missing.contains("are missing") && missing.contains("00:01:50") && missing.contains("00:02:10"),

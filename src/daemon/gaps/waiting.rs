@@ -87,9 +87,9 @@ impl Waiting {
     }
 
     /// After a try that could not read `failed`: what no try could is less.
-    pub fn read_all_but<'a>(&mut self, failed: impl Iterator<Item = &'a Range> + Clone) {
+    pub fn read_all_but(&mut self, failed: &[Range]) {
         let meet =
-            |unread: &Range| failed.clone().filter_map(|failed| failed.meet(*unread)).collect::<Vec<_>>();
+            |unread: &Range| failed.iter().filter_map(|failed| failed.meet(*unread)).collect::<Vec<_>>();
         self.unread = self.unread.iter().flat_map(meet).collect();
     }
 
@@ -228,14 +228,14 @@ mod tests {
         let mut waiting = Waiting::new(gap, now(0));
         let whole = waiting.whole();
         assert_eq!(waiting.unread, [whole]);
-        waiting.read_all_but([range(10, 30), range(50, 60)].iter());
+        waiting.read_all_but(&[range(10, 30), range(50, 60)]);
         // Nothing can be read any more; and a restart, which forgets nothing.
-        waiting.read_all_but([whole].iter());
+        waiting.read_all_but(&[whole]);
         waiting = Waiting::recalled(kept(&waiting, now(5)), restarted(10));
         assert_eq!(waiting.unread, [range(10, 30), range(50, 60)]);
-        waiting.read_all_but([range(20, 55)].iter());
+        waiting.read_all_but(&[range(20, 55)]);
         assert_eq!(waiting.unread, [range(20, 30), range(50, 55)]);
-        waiting.read_all_but([].iter());
+        waiting.read_all_but(&[]);
         assert_eq!(waiting.unread, []);
     }
 
