@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tracing::{error, warn};
 
 use crate::call::id::{AccountId, PbxName};
@@ -35,7 +36,11 @@ pub struct Door {
 
 /// The store as the courier asks it.
 #[derive(Clone, Debug)]
-pub struct Outlet(pub Handle);
+pub struct Outlet {
+    pub store: Handle,
+    /// False until calls are held back that must wait for the PBX's records; no longer than the store takes nothing.
+    pub is_open: watch::Receiver<bool>,
+}
 
 /// Calls of one PBX that the store may have before it: eight groups. What is more waits in the PBX's own
 /// backlog, so that a PBX which floods the store keeps nobody else's calls waiting behind its own, and
@@ -115,47 +120,50 @@ impl Sink for Door {
 
 impl Outbox for Outlet {
     async fn adopt(&self, account: &AccountId, now: HostTime) -> Result<u64, Error> {
-        self.0.adopt(account, now).await
+        self.store.adopt(account, now).await
     }
 
     async fn unknown(&self, account: &AccountId, limit: usize, now: HostTime) -> Result<Vec<Item>, Error> {
-        self.0.unknown(account, limit, now).await
+        self.store.unknown(account, limit, now).await
     }
 
     async fn lease(&self, account: &AccountId, limit: usize, now: HostTime) -> Result<Vec<Item>, Error> {
-        self.0.lease(account, limit, now).await
+        if !*self.is_open.borrow() {
+            return Err(Error::Store("the gaps that waited at the last end are not read yet".to_owned()));
+        }
+        self.store.lease(account, limit, now).await
     }
 
     async fn owing(&self, account: &AccountId, limit: usize, now: HostTime) -> Result<Vec<Item>, Error> {
-        self.0.owing(account, limit, now).await
+        self.store.owing(account, limit, now).await
     }
 
     async fn next_due(&self, account: &AccountId) -> Result<Option<HostTime>, Error> {
-        self.0.next_due(account).await
+        self.store.next_due(account).await
     }
 
     async fn intend(&self, calls: Vec<Seq>, now: HostTime) -> Result<BatchId, Error> {
-        self.0.intend(&calls, now).await
+        self.store.intend(&calls, now).await
     }
 
     async fn settle(&self, settlements: Vec<Settlement>, now: HostTime) -> Result<(), Error> {
-        self.0.settle(settlements, now).await
+        self.store.settle(settlements, now).await
     }
 
     async fn recall(&self, account: &AccountId) -> Result<Option<Vec<u8>>, Error> {
-        self.0.get(Shelf::Manners, account.as_str()).await
+        self.store.get(Shelf::Manners, account.as_str()).await
     }
 
     async fn tasks(&self, account: &AccountId) -> Result<Vec<(String, Vec<u8>)>, Error> {
-        self.0.list(Shelf::Tasks, &callback::key(account, "")).await
+        self.store.list(Shelf::Tasks, &callback::key(account, "")).await
     }
 
     async fn keep_tasks(&self, rows: Vec<TaskRow>) -> Result<(), Error> {
         let values = rows.into_iter().map(|TaskRow { key, value }| (key, value)).collect();
-        self.0.put_all(Shelf::Tasks, values).await
+        self.store.put_all(Shelf::Tasks, values).await
     }
 
     async fn remember(&self, account: &AccountId, manner: Vec<u8>) -> Result<(), Error> {
-        self.0.put(Shelf::Manners, account.as_str(), manner).await
+        self.store.put(Shelf::Manners, account.as_str(), manner).await
     }
 }
