@@ -29,7 +29,7 @@ use crate::daemon::admin::Admin;
 use crate::daemon::crew::Crew;
 use crate::daemon::delivery::{Delivery, stop_couriers};
 use crate::daemon::gaps::GapRepair;
-use crate::daemon::outlet::Door;
+use crate::daemon::outlet::{Door, Outlet};
 use crate::daemon::overview::{Overview, Watched};
 use crate::daemon::stages::Stages;
 use crate::daemon::systemd::Notifier;
@@ -70,8 +70,11 @@ pub async fn run(
     let calls = watch::channel(Arc::clone(&start.calls)).0;
     let (gaps, gaps_reader) = mpsc::channel(gaps::WAITING_MAX);
     let ways = Ways::new(store.clone(), calls.subscribe(), setup.store_dir.join("poison"), gaps);
-    let repair = GapRepair::new(store.clone(), &setup.pbxs, calls.subscribe(), gaps_reader);
-    let mut couriers = Delivery::start(&start, &setup.store_dir, &store, &ways.offsets)?;
+    let mut repair = GapRepair::new(store.clone(), &setup.pbxs, calls.subscribe(), gaps_reader);
+    // Before anything is delivered: it may have to wait for a record.
+    repair.recall().await;
+    let outlet = Outlet::new(store.clone(), repair.recalled());
+    let mut couriers = Delivery::start(&start, &setup.store_dir, &outlet, &ways.offsets)?;
     let (mut intakes, mut pbxs) = (Vec::new(), Vec::new());
     for pbx in &setup.pbxs {
         let (intake, watched) = ways.intake(pbx).await.context("cannot read the calls in progress")?;

@@ -62,6 +62,10 @@ impl PbxTime {
         Self(self.0.saturating_add(micros(wait)))
     }
 
+    pub fn before(self, wait: Duration) -> Self {
+        Self(self.0.saturating_sub(micros(wait)))
+    }
+
     /// Maps to the host's clock, which is `offset` microseconds ahead of the PBX's.
     pub fn to_host(self, offset: i64) -> HostTime {
         HostTime(self.0.saturating_add(offset))

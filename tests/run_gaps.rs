@@ -9,7 +9,7 @@ use ami2amo::call::id::{CallId, PbxName};
 use ami2amo::call::record::{CallRecord, Source};
 use ami2amo::call::why::Why;
 use ami2amo::clock;
-use ami2amo::outbox::queue::{Phase, Queue as _};
+use ami2amo::outbox::queue::{Phase, Queue as _, Settlement, State};
 use ami2amo::outbox::store::Store;
 use ami2amo::time::{HostTime, local};
 
@@ -209,9 +209,8 @@ async fn calls_of_a_time_without_a_daemon_are_stored_once() {
     // Ended by force: the gap that waits for its further tries is not forgotten, and finds nothing new.
     daemon.killed().await;
     let mut daemon = host.start();
-    daemon.logs("calls of this time are looked for").await;
-    let again = daemon.logs("were taken from the PBX's records").await;
-    assert!(again.contains("added=0"), "{again}");
+    let again = daemon.logs("no call is in the PBX's records that is not known").await;
+    assert!(again.contains("DEBUG"), "{again}");
     daemon.stopped().await;
     assert_eq!(host.stored().ended, 3);
     assert_eq!(stored(&host, missed[0]).source, Source::Cdr);
@@ -317,6 +316,45 @@ async fn a_call_that_rang_at_the_cut_is_told_by_the_records() {
 async fn a_call_that_was_too_short_at_the_cut_to_be_sent_is_by_the_records() {
     let record = answered_in_the_gap("[calls.send]\nshortest-wait = \"1h\"").await;
     assert_eq!(record.skip, None);
+}
+
+/// The daemon was away when the call's time to be told by the records ended.
+#[tokio::test]
+async fn a_call_that_waits_for_its_record_waits_on_after_a_stop() {
+    let start = now() - 1;
+    let events = String::from_utf8(events(start)).unwrap();
+    let ringing = events.split_inclusive("\r\n\r\n").next().unwrap().as_bytes().to_vec();
+    let ami = FakeAmi::start(script(vec![Step::Send(ringing), Step::Hold, Step::Cut])).await;
+    let host = host_with_records(ami.port());
+    let mut daemon = host.start();
+    ami.wait_for(LIMIT, |seen| seen.pings > 0).await;
+    ami.set_script(script(vec![no_channels()]));
+    ami.go_on();
+    daemon.logs("call ended").await;
+    daemon.logs("calls of this time are looked for").await;
+    daemon.logs("a group is durable").await;
+    daemon.stopped().await;
+    {
+        let mut store = Store::open(&host.path("store"), HostTime::default()).unwrap();
+        let id = CallId::new(&PbxName::default(), &format!("{start}.7"), 1);
+        let item = store.find(&id).unwrap().unwrap();
+        let next_at = item.enqueued_at.after(Duration::from_millis(1));
+        let (seq, state, errand) = (item.seq, State::Pending, item.errand);
+        let over = Settlement { seq, state, next_at, last_error: None, attempted: false, errand };
+        store.settle(vec![over], clock::host()).unwrap();
+    }
+    let time = |at: i64| local::text((at + ZONE_S) * 1_000_000);
+    let answered = record(start)
+        .replace(",,", &format!(",\"{}\",", time(start + 1)))
+        .replace("2,0,\"NO ANSWER\"", "2,1,\"ANSWERED\"");
+    std::fs::write(host.path("Master.csv"), answered).unwrap();
+    let mut daemon = host.start();
+    let held = daemon.logs("wait for the PBX's records again").await;
+    assert!(held.contains("calls=1"), "{held}");
+    let told = daemon.logs("is told by the PBX's records").await;
+    assert!(told.contains("Answered"), "{told}");
+    daemon.stopped().await;
+    assert!(stored(&host, start).answered);
 }
 
 #[tokio::test]

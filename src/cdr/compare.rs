@@ -1,7 +1,8 @@
 //! Pure: calls of the PBX's records beside those that are stored.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use crate::call::id::CallId;
 use crate::call::record::{CallRecord, Seconds};
 use crate::call::side::same_number;
 use crate::cdr::calls::CdrCall;
@@ -62,8 +63,13 @@ impl Comparison {
 
     /// Of the missing calls those that can be told from calls which are stored.
     pub fn storable(&self) -> impl Iterator<Item = &CdrCall> {
-        self.missing.iter().filter(|call| !call.ids.is_empty())
+        storable(&self.missing)
     }
+}
+
+/// Those that can be told from calls which are stored.
+pub fn storable(missing: &[CdrCall]) -> impl Iterator<Item = &CdrCall> {
+    missing.iter().filter(|call| !call.ids.is_empty())
 }
 
 /// Compares what ended within `range`; both lists may reach beyond it, so that nothing is missed at its
@@ -74,45 +80,82 @@ pub fn compare(
     open: &BTreeSet<String>,
     range: Range,
 ) -> Comparison {
-    let mut comparison = Comparison::default();
-    let recorded: BTreeSet<&str> = cdr.iter().flat_map(|call| &call.ids).map(String::as_str).collect();
-    for record in stored {
-        let ids = record
-            .uniqueids
-            .iter()
-            .chain(std::iter::once(&opener(record)).filter(|id| !id.is_empty()))
-            .any(|id| recorded.contains(id.as_str()));
-        let is_meant = (range.from..=range.to).contains(&record.ended_at);
-        match () {
-            () if ids || !is_meant => {}
-            () if !record.answered && record.rang.is_empty() => comparison.unrecorded += 1,
-            () => comparison.extra.push(record.clone()),
-        }
-    }
-    let known: BTreeSet<&str> =
-        stored.iter().flat_map(|record| &record.uniqueids).map(String::as_str).collect();
-    for call in cdr {
-        if !(range.from..=range.to).contains(&call.to) {
-            continue;
-        }
-        let record = &call.call.record;
-        let same = stored.iter().find(|stored| stored.call_id == record.call_id);
-        match same.map(|stored| (stored, differing(stored, record))) {
-            Some((_, fields)) if fields.is_empty() => comparison.same += 1,
-            Some((stored, fields)) => {
-                comparison.different.push(Difference {
-                    stored: stored.clone(),
-                    cdr: call.call.record,
-                    fields,
-                });
+    let mut sum = Sum::default();
+    sum.add(cdr, stored, open, range);
+    sum.finish()
+}
+
+/// The comparisons of parts of a time, put together.
+#[derive(Debug, Default)]
+pub struct Sum {
+    found: Comparison,
+    unrecorded: Vec<CallId>,
+    /// Stored calls that the records of one part have, and that ended in another for the store.
+    elsewhere: BTreeSet<CallId>,
+}
+
+impl Sum {
+    /// Adds what ended within `range`, as [`compare`]; returns what is missing of it.
+    pub fn add(
+        &mut self,
+        cdr: Vec<CdrCall>,
+        stored: &[CallRecord],
+        open: &BTreeSet<String>,
+        range: Range,
+    ) -> &mut [CdrCall] {
+        let before = self.found.missing.len();
+        self.add_stored(&cdr, stored, range);
+        let known: BTreeSet<&str> =
+            stored.iter().flat_map(|record| &record.uniqueids).map(String::as_str).collect();
+        let by_id: BTreeMap<&CallId, &CallRecord> =
+            stored.iter().rev().map(|record| (&record.call_id, record)).collect();
+        let is_meant = |call: &CdrCall| (range.from..=range.to).contains(&call.to);
+        for call in cdr.into_iter().filter(is_meant) {
+            let record = &call.call.record;
+            let same = by_id.get(&record.call_id).copied();
+            match same.map(|stored| (stored, differing(stored, record))) {
+                Some((_, fields)) if fields.is_empty() => self.found.same += 1,
+                Some((stored, fields)) => {
+                    let (stored, cdr) = (stored.clone(), call.call.record);
+                    self.found.different.push(Difference { stored, cdr, fields });
+                }
+                // Another one's id: the live stream knows better where one call ends and the next begins.
+                None if call.ids.iter().any(|id| known.contains(id.as_str())) => self.found.same += 1,
+                None if call.ids.iter().any(|id| open.contains(id)) => self.found.open += 1,
+                None => self.found.missing.push(call),
             }
-            // Another one's id: the live stream knows better where one call ends and the next begins.
-            None if call.ids.iter().any(|id| known.contains(id.as_str())) => comparison.same += 1,
-            None if call.ids.iter().any(|id| open.contains(id)) => comparison.open += 1,
-            None => comparison.missing.push(call),
+        }
+        &mut self.found.missing[before..]
+    }
+
+    fn add_stored(&mut self, cdr: &[CdrCall], stored: &[CallRecord], range: Range) {
+        let recorded: BTreeSet<&str> = cdr.iter().flat_map(|call| &call.ids).map(String::as_str).collect();
+        for record in stored {
+            let ids = record
+                .uniqueids
+                .iter()
+                .chain(std::iter::once(&opener(record)).filter(|id| !id.is_empty()))
+                .any(|id| recorded.contains(id.as_str()));
+            let is_meant = (range.from..=range.to).contains(&record.ended_at);
+            match (ids, is_meant) {
+                (true, true) | (false, false) => {}
+                (true, false) => {
+                    self.elsewhere.insert(record.call_id.clone());
+                }
+                (false, true) if !record.answered && record.rang.is_empty() => {
+                    self.unrecorded.push(record.call_id.clone());
+                }
+                (false, true) => self.found.extra.push(record.clone()),
+            }
         }
     }
-    comparison
+
+    pub fn finish(self) -> Comparison {
+        let Self { mut found, unrecorded, elsewhere } = self;
+        found.extra.retain(|record| !elsewhere.contains(&record.call_id));
+        found.unrecorded = unrecorded.iter().filter(|id| !elsewhere.contains(id)).count();
+        found
+    }
 }
 
 /// The uniqueid in a call's id.
@@ -195,6 +238,42 @@ mod tests {
         assert_eq!((found.open, found.missing.len()), (1, 1));
         let found = compare(vec![cdr("1.1")], &[], &open, ALL);
         assert!(!found.has_differences() && !found.is_clean(), "what becomes of it is not known yet");
+    }
+
+    #[test]
+    fn parts_tell_what_the_whole_tells() {
+        let at = |second: i64| PbxTime::from_micros(second * 1_000_000);
+        let cdr = |uniqueid: &str, second: i64| CdrCall { to: at(second), ..cdr(uniqueid) };
+        let record = |uniqueid: &str, second: i64| CallRecord { ended_at: at(second), ..record(uniqueid) };
+        let menu = |uniqueid: &str, second: i64| CallRecord {
+            answered: false,
+            rang: vec![],
+            ..record(uniqueid, second)
+        };
+        // In both parts, across their edge one way and the other, and in one list only.
+        let calls = || {
+            vec![cdr("1.1", 5), cdr("1.2", 8), cdr("1.3", 14), cdr("1.4", 15), cdr("1.5", 16), cdr("1.9", 4)]
+        };
+        let stored = [
+            record("1.1", 5),
+            record("1.2", 12),
+            record("1.3", 7),
+            record("1.4", 15),
+            record("1.6", 3),
+            record("1.7", 13),
+            menu("1.8", 6),
+            menu("1.5", 2),
+        ];
+        let range = |from, to| Range { from: at(from), to: at(to) };
+        let whole = compare(calls(), &stored, &none(), range(0, 20));
+        let counts = (whole.same, whole.missing.len(), whole.extra.len(), whole.unrecorded);
+        assert_eq!((counts, whole.different.len()), ((4, 1, 2, 1), 1));
+        let mut sum = Sum::default();
+        for part in [range(0, 10), Range { from: PbxTime::from_micros(10_000_001), to: at(20) }] {
+            let of_part = calls().into_iter().filter(|call| (part.from..=part.to).contains(&call.to));
+            sum.add(of_part.collect(), &stored, &none(), part);
+        }
+        assert_eq!(sum.finish(), whole);
     }
 
     #[test]

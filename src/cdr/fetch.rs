@@ -65,18 +65,58 @@ impl Fetched {
 /// The calls that ended within `range`, by the records and, where there are, by the channel events. Hours
 /// that cannot be read are told and cost the others nothing.
 pub async fn calls(source: &Source, events: Option<&Events>, known: Known<'_>, range: Range) -> Fetched {
-    let (mut gathered, known) = (Gathered::default(), Arc::new(Kept::of(known)));
-    let mut from = range.from;
-    while from <= range.to {
-        let hour = Range { from, to: from.after(WINDOW).min(range.to) };
-        let found = read(source, events, &known, hour).await;
-        if gathered.take(hour, found, range.to).is_break() {
-            break;
-        }
-        from = hour.to.after(NEXT);
-    }
-    gathered.finish()
+    let mut reading = Reading::new(source, events, known, range);
+    reading.next(usize::MAX).await.map(|(_, fetched)| fetched).unwrap_or_default()
 }
+
+/// What is found of a stretch of time, some of its calls at a time, so that a long one needs no more memory than a
+/// short.
+#[derive(Debug)]
+pub struct Reading<'a> {
+    source: &'a Source,
+    events: Option<&'a Events>,
+    known: Arc<Kept>,
+    range: Range,
+    /// Of what is not read yet, and of what is not given yet.
+    unread: PbxTime,
+    ungiven: PbxTime,
+    gathered: Gathered,
+}
+
+impl<'a> Reading<'a> {
+    /// As [`calls`].
+    pub fn new(source: &'a Source, events: Option<&'a Events>, known: Known<'_>, range: Range) -> Self {
+        let (known, gathered) = (Arc::new(Kept::of(known)), Gathered::default());
+        Self { source, events, known, range, unread: range.from, ungiven: range.from, gathered }
+    }
+
+    /// The next stretch of the time with `enough` calls or more, or all that is left, as [`calls`] would tell it; `None`
+    /// at the end.
+    pub async fn next(&mut self, enough: usize) -> Option<(Range, Fetched)> {
+        while self.unread <= self.range.to {
+            let hour = Range { from: self.unread, to: self.unread.after(WINDOW).min(self.range.to) };
+            let found = read(self.source, self.events, &self.known, hour).await;
+            self.unread = hour.to.after(NEXT);
+            if self.gathered.take(hour, found, self.range.to).is_break() {
+                self.unread = self.range.to.after(NEXT);
+            }
+            let settled = hour.from.before(SETTLED);
+            if self.unread <= self.range.to && self.gathered.count(settled) >= enough {
+                return Some(self.give(settled));
+            }
+        }
+        (self.ungiven <= self.range.to).then(|| self.give(self.range.to))
+    }
+
+    fn give(&mut self, to: PbxTime) -> (Range, Fetched) {
+        let range = Range { from: self.ungiven, to };
+        self.ungiven = to.after(NEXT);
+        (range, self.gathered.give(to))
+    }
+}
+
+/// What ended so long before a window is told by none of it any more: its first record is of [`Range::LEAD`] before.
+const SETTLED: Duration = Duration::from_hours(3);
 
 /// From the end of a window to the beginning of the next.
 const NEXT: Duration = Duration::from_micros(1);
@@ -176,9 +216,21 @@ impl Gathered {
         if is_over { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    fn finish(mut self) -> Fetched {
-        self.fetched.calls.sort_by_key(|call| call.to);
-        self.fetched
+    /// Calls that ended until then.
+    fn count(&self, to: PbxTime) -> usize {
+        self.fetched.calls.iter().filter(|call| call.to <= to).count()
+    }
+
+    /// Gives away what ended until then.
+    fn give(&mut self, to: PbxTime) -> Fetched {
+        let mut fetched = std::mem::take(&mut self.fetched);
+        let (mut given, later): (Vec<_>, Vec<_>) = fetched.calls.into_iter().partition(|call| call.to <= to);
+        given.sort_by_key(|call| call.to);
+        let places = later.iter().enumerate().map(|(place, call)| (call.call.record.call_id.clone(), place));
+        self.places = places.collect();
+        self.fetched.calls = later;
+        fetched.calls = given;
+        fetched
     }
 }
 
@@ -225,6 +277,38 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn calls_that_are_given_some_at_a_time_are_those_of_the_whole() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        let call = |number: i64| {
+            let begin = number * 13 % 2000;
+            part(101, begin, begin + 7)
+                .replace(&format!("{MADE}.1"), &format!("{}.{number}", MADE + begin * 60))
+        };
+        // One whose parts hang together over many windows' edges.
+        let long: String = (0..5).map(|hour| part(102, 30 + hour * 65, 80 + hour * 65)).collect();
+        let mut lines: Vec<_> = (2..150).map(call).collect();
+        lines.sort_by_key(|line| line.split(',').nth(9).unwrap().to_owned());
+        file.write_all((long + &lines.concat()).as_bytes()).unwrap();
+        let source = Source::Csv { path: file.path().to_owned() };
+        let (pbx, policy) = (PbxName::default(), Arc::default());
+        let known = Known { pbx: &pbx, policy: &policy, endpoints: &[] };
+        let range = Range { from: at(-60), to: at(2400) };
+        let whole = calls(&source, None, known, range).await.calls;
+        let known = Known { pbx: &pbx, policy: &policy, endpoints: &[] };
+        let mut reading = Reading::new(&source, None, known, range);
+        let (mut all, mut begin, mut parts) = (Vec::new(), range.from, 0);
+        while let Some((part, fetched)) = reading.next(20).await {
+            assert_eq!(part.from, begin, "no moment is left out");
+            assert!(fetched.calls.iter().all(|call| (part.from..=part.to).contains(&call.to)));
+            begin = part.to.after(NEXT);
+            parts += 1;
+            all.extend(fetched.calls);
+        }
+        assert!(whole.len() > 100 && parts > 3, "{} {parts}", whole.len());
+        assert_eq!((all, begin), (whole, range.to.after(NEXT)));
+    }
+
     fn at(minute: i64) -> PbxTime {
         PbxTime::from_micros((MADE + minute * 60) * 1_000_000)
     }
@@ -244,7 +328,7 @@ mod tests {
     fn six_hours(read: impl Fn(i64) -> Result<Hour, Error>) -> (usize, Vec<(i64, i64)>) {
         let mut gathered = Gathered::default();
         let _ = (0..6).try_for_each(|number| gathered.take(hour(number), read(number), hour(5).to));
-        let fetched = gathered.finish();
+        let fetched = gathered.give(hour(5).to);
         let number = |at: PbxTime| (at.micros() / 1_000_000 - MADE) / 3600;
         let failed = fetched.failed.iter().map(|failed| (number(failed.range.from), number(failed.range.to)));
         (fetched.calls.len(), failed.collect())
@@ -279,7 +363,7 @@ mod tests {
         let asked =
             (0..24).take_while(|number| gathered.take(hour(*number), Err(silent()), at(1440)).is_continue());
         assert_eq!(asked.count() + 1, FAILED_MAX);
-        assert_eq!(gathered.finish().failed[0].range, Range { from: at(0), to: at(1440) });
+        assert_eq!(gathered.give(at(1440)).failed[0].range, Range { from: at(0), to: at(1440) });
     }
 
     #[test]

@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::cdr::row::Row;
-use crate::time::PbxTime;
+use crate::time::{PbxTime, micros};
 
 /// From one moment of the PBX's clock to another.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Deserialize, Serialize)]
 pub struct Range {
+    #[serde(with = "micros")]
     pub from: PbxTime,
+    #[serde(with = "micros")]
     pub to: PbxTime,
 }
 
@@ -26,6 +30,12 @@ impl Range {
         let part = move |from: PbxTime| Self { from, to: from.after(length).min(self.to) };
         let next = move |last: &Self| Some(part(last.to.after(Duration::from_micros(1))));
         std::iter::successors(Some(part(self.from)), next).take_while(move |part| part.from <= self.to)
+    }
+
+    /// What is in both.
+    pub fn meet(self, other: Self) -> Option<Self> {
+        let (from, to) = (self.from.max(other.from), self.to.min(other.to));
+        (from <= to).then_some(Self { from, to })
     }
 
     /// Longer at both ends.

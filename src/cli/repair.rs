@@ -1,6 +1,7 @@
 //! `ami2amo repair`: what the PBX's records have and the store has not, and the other way round; and puts
 //! what is missing into the outbox.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
@@ -12,11 +13,12 @@ use tokio::runtime::Builder;
 
 use crate::call::id::PbxName;
 use crate::call::policy::Policy;
-use crate::call::record::FinishedCall;
-use crate::cdr::calls::Known;
-use crate::cdr::compare::{self, Comparison};
-use crate::cdr::fetch::{self, Fetched};
+use crate::call::record::Timeline;
+use crate::cdr::calls::{CdrCall, Known};
+use crate::cdr::compare::{Comparison, Sum, storable};
+use crate::cdr::fetch::{Fetched, Reading};
 use crate::cdr::range::Range;
+use crate::cdr::source::Unread;
 use crate::cli::Usage;
 use crate::cli::language::{self, LanguageArgs};
 use crate::cli::moment::moment;
@@ -90,8 +92,8 @@ pub fn run(args: &Args, config: &Path) -> anyhow::Result<ExitCode> {
     }
     let mut clean = true;
     for (pbx, cdr) in sources {
-        let (range, mut found) = compare_one(&pbx, &cdr, &stock, &policy, range, args)?;
-        let stored = args.enqueue.then(|| enqueue(&stock, &found)).transpose()?;
+        let (range, mut found, stored) = compare_one(&pbx, &cdr, &stock, &policy, range, args)?;
+        let stored = args.enqueue.then_some(stored);
         let mut output = io::stdout().lock();
         let text = if args.json {
             repair::json(&pbx, &found, stored.unwrap_or(0))?
@@ -125,7 +127,8 @@ fn sources(file: &File, args: &Args, config: &Path) -> anyhow::Result<Vec<(PbxNa
     Ok(sources.ok_or_else(|| config::Error::Wrong { path: config.to_owned(), findings })?)
 }
 
-/// Of the time for which there are records, which is told where it is shorter.
+/// Of the time for which there are records, which is told where it is shorter. What is missing is stored where that is
+/// asked for; returns how much was.
 fn compare_one(
     pbx: &PbxName,
     cdr: &Cdr,
@@ -133,7 +136,7 @@ fn compare_one(
     policy: &Arc<Policy>,
     range: Range,
     args: &Args,
-) -> anyhow::Result<(Range, Comparison)> {
+) -> anyhow::Result<(Range, Comparison, usize)> {
     let language = args.language.language();
     let since = stock.since()?;
     if range.from < since {
@@ -143,10 +146,10 @@ fn compare_one(
         }
         tell(&text)?;
     }
-    let live = stock.live(pbx)?;
-    let known = Known { pbx, policy, endpoints: &live.endpoints };
-    let fetched = fetch(cdr, known, range);
-    let (begin, fetched) = fetched.with_context(|| format!("cannot read the records of \"{pbx}\""))?;
+    let runtime = Builder::new_current_thread().enable_io().enable_time().build();
+    let runtime = runtime.context("cannot start the runtime")?;
+    let unreadable = || format!("cannot read the records of \"{pbx}\"");
+    let (begin, read) = runtime.block_on(wanted(cdr, range)).with_context(unreadable)?;
     if let Some(text) = repair::begin(pbx, begin, language) {
         tell(&text)?;
     }
@@ -154,33 +157,84 @@ fn compare_one(
         Begin::Before | Begin::Nowhere => range,
         Begin::At(begin) => Range { from: begin.min(range.to), ..range },
     };
-    tell_unread(&fetched, language)?;
-    let Fetched { calls, unread, unusable, .. } = fetched;
-    let stored = stock.stored(pbx, range, &calls)?;
-    let found = compare::compare(calls, &stored.records, &stored.open, range);
-    let files = u64::try_from(unread.len()).unwrap_or(u64::MAX);
-    Ok((range, Comparison { unread: unusable.saturating_add(files), ..found }))
-}
-
-/// Reads no hour in which there are no records yet.
-fn fetch(cdr: &Cdr, known: Known<'_>, range: Range) -> anyhow::Result<(Begin, Fetched)> {
-    let runtime = Builder::new_current_thread().enable_io().enable_time().build();
-    let runtime = runtime.context("cannot start the runtime")?;
-    let fetched = runtime.block_on(async {
-        let last = PbxTime::from_micros(range.to.micros().saturating_sub(micros(LONG)));
-        let begin = if range.from >= last { Begin::Before } else { begin(cdr, range).await? };
-        let from = match begin {
-            Begin::Before => range.from,
-            Begin::At(begin) => begin.min(range.to),
-            Begin::Nowhere => last,
-        };
-        let read = Range { from, ..range }.widened(EDGE);
-        let fetched = fetch::calls(&cdr.source, cdr.cel.as_ref(), known, read).await.whole()?;
-        anyhow::Ok((begin, fetched))
-    });
+    let live = stock.live(pbx)?;
+    let known = Known { pbx, policy, endpoints: &live.endpoints };
+    let mut reading = Reading::new(&cdr.source, cdr.cel.as_ref(), known, read);
+    let (mut sum, mut lacking, mut enqueued) = (Sum::default(), Lacking::default(), 0);
+    while let Some((part, fetched)) = runtime.block_on(reading.next(PART)) {
+        let fetched = fetched.whole().with_context(unreadable).with_context(|| stored_before(enqueued))?;
+        let calls = lacking.of(fetched, language)?;
+        let stored = stock.stored(pbx, part, &calls)?;
+        let part = part.meet(range).unwrap_or(NOTHING);
+        let missing = sum.add(calls, &stored.records, &stored.open, part);
+        if args.enqueue {
+            enqueued += enqueue(stock, missing)?;
+        }
+        for call in missing {
+            // What is told of it needs no more, and there may be very many.
+            call.call.timeline = Timeline::default();
+        }
+    }
     // A file on a server that is gone is waited for by a thread that nobody can end.
     runtime.shutdown_background();
-    fetched
+    Ok((range, Comparison { unread: lacking.count(), ..sum.finish() }, enqueued))
+}
+
+/// So many calls are compared at once, some 7 kB each, and those that are stored of the same time and a day around it.
+const PART: usize = 10_000;
+
+/// No call ended in it.
+const NOTHING: Range = Range { from: PbxTime::from_micros(i64::MAX), to: PbxTime::from_micros(i64::MIN) };
+
+fn stored_before(calls: usize) -> String {
+    match calls {
+        0 => "nothing was stored".to_owned(),
+        calls => format!("{calls} missing calls of the time before were put into the outbox"),
+    }
+}
+
+/// What could not be read, each told once.
+#[derive(Default)]
+struct Lacking {
+    files: BTreeSet<Unread>,
+    events: BTreeSet<Unread>,
+    unusable: u64,
+}
+
+impl Lacking {
+    /// Tells what is lacking of a part; the rest of it are its calls.
+    fn of(&mut self, fetched: Fetched, language: Language) -> anyhow::Result<Vec<CdrCall>> {
+        for file in fetched.unread {
+            if !self.files.contains(&file) {
+                tell(&looking::unread(&file.to_string(), language))?;
+                self.files.insert(file);
+            }
+        }
+        for events in fetched.unread_events {
+            if !self.events.contains(&events) {
+                tell(&looking::unread_events(&events.to_string(), language))?;
+                self.events.insert(events);
+            }
+        }
+        self.unusable = self.unusable.max(fetched.unusable);
+        Ok(fetched.calls)
+    }
+
+    fn count(&self) -> u64 {
+        self.unusable.saturating_add(u64::try_from(self.files.len()).unwrap_or(u64::MAX))
+    }
+}
+
+/// Where the records begin, and what is read: no hour in which there are none yet.
+async fn wanted(cdr: &Cdr, range: Range) -> anyhow::Result<(Begin, Range)> {
+    let last = range.to.before(LONG);
+    let begin = if range.from >= last { Begin::Before } else { begin(cdr, range).await? };
+    let from = match begin {
+        Begin::Before => range.from,
+        Begin::At(begin) => begin.min(range.to),
+        Begin::Nowhere => last,
+    };
+    Ok((begin, Range { from, ..range }.widened(EDGE)))
 }
 
 async fn begin(cdr: &Cdr, range: Range) -> anyhow::Result<Begin> {
@@ -191,22 +245,10 @@ async fn begin(cdr: &Cdr, range: Range) -> anyhow::Result<Begin> {
     })
 }
 
-fn micros(span: Duration) -> i64 {
-    i64::try_from(span.as_micros()).unwrap_or(i64::MAX)
-}
-
-fn tell_unread(fetched: &Fetched, language: Language) -> anyhow::Result<()> {
-    let files = fetched.unread.iter().map(|file| looking::unread(&file.to_string(), language));
-    let events = fetched.unread_events.iter();
-    let events = events.map(|events| looking::unread_events(&events.to_string(), language));
-    files.chain(events).try_for_each(|told| tell(&told))
-}
-
 /// Stores what is missing and cannot be stored already under an id that the records have not; returns how
 /// many were new.
-fn enqueue(stock: &Stock<'_>, found: &Comparison) -> anyhow::Result<usize> {
-    let calls: Vec<FinishedCall> = found.storable().map(|missing| missing.call.clone()).collect();
-    stock.enqueue(calls)
+fn enqueue(stock: &Stock<'_>, missing: &[CdrCall]) -> anyhow::Result<usize> {
+    stock.enqueue(storable(missing).map(|missing| missing.call.clone()).collect())
 }
 
 fn range(args: &Args, now: HostTime) -> anyhow::Result<Range> {

@@ -67,7 +67,7 @@ impl Delivery {
     pub fn start(
         policy: &Policy,
         store_dir: &Path,
-        store: &Handle,
+        outlet: &Outlet,
         offsets: &watch::Sender<Arc<BTreeMap<PbxName, i64>>>,
     ) -> anyhow::Result<Self> {
         let mut delivery = Self {
@@ -84,9 +84,9 @@ impl Delivery {
         for account in policy.all_accounts() {
             // The variable is the token of the account that needs no name.
             let variable = variable.as_deref().filter(|_| account.name == AccountId::default());
-            let client = client(account, variable, &common, store_dir, store);
+            let client = client(account, variable, &common, store_dir, outlet.store());
             let client = client.with_context(|| format!("the amoCRM account \"{}\"", account.name))?;
-            delivery.add(client, rules_of(account, policy), store, offsets.subscribe());
+            delivery.add(client, rules_of(account, policy), outlet, offsets.subscribe());
         }
         Ok(delivery)
     }
@@ -105,7 +105,7 @@ impl Delivery {
         &mut self,
         client: Client,
         rules: Rules,
-        store: &Handle,
+        outlet: &Outlet,
         offsets: watch::Receiver<Arc<BTreeMap<PbxName, i64>>>,
     ) {
         let account = rules.amo.name.clone();
@@ -114,13 +114,13 @@ impl Delivery {
         let (links, links_reader) = watch::channel(LateLinks::default());
         let tending = client.tending();
         let client = Arc::new(client);
-        let (lately, lately_reader) = watch::channel(Lately::default());
-        self.seen.insert(account.clone(), Seen { client: Arc::clone(&client), lately: lately_reader });
+        let outlet = outlet.of_account();
+        self.seen.insert(account.clone(), Seen { client: Arc::clone(&client), lately: outlet.lately() });
         let arrivals = Arc::new(Notify::new());
-        tokio::spawn(announce(store.news(), Arc::clone(&arrivals)));
+        tokio::spawn(announce(outlet.store().news(), Arc::clone(&arrivals)));
         let task = Task {
             account: account.clone(),
-            outbox: Outlet::new(store.clone(), lately),
+            outbox: outlet,
             client,
             clock: CLOCK,
             rules: rules_reader,

@@ -11,22 +11,24 @@
 //! short waits in the store for [`hold`], so that the records may tell what became of it. Nothing that
 //! happens here is in the way of a live call, and the records of one PBX not in that of another's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinError, JoinSet};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::call::id::PbxName;
 use crate::call::policy::Policy;
 use crate::cdr::fetch::Failed;
+use crate::cdr::range::Range;
 use crate::clock;
 use crate::config::{Cdr, Pbx};
 use crate::daemon::gaps::search::{Repaired, Search};
 use crate::daemon::gaps::waiting::{GapsV1, Now, Pauses, Waiting};
 use crate::intake::gap::Gap;
+use crate::outbox::queue;
 use crate::outbox::store::Shelf;
 use crate::outbox::store::handle::Handle;
 use crate::time::PbxTime;
@@ -41,6 +43,9 @@ pub const WAITING_MAX: usize = 64;
 pub fn hold(cdr: &Cdr) -> Duration {
     Pauses::of(cdr.batch_time).hold()
 }
+
+/// While the store takes nothing, it is asked so often for the gaps that it has.
+const RECALL_EVERY: Duration = Duration::from_secs(1);
 
 /// Records have whole seconds.
 const ROUNDING: Duration = Duration::from_secs(2);
@@ -60,6 +65,9 @@ pub struct GapRepair {
     searched: BTreeMap<Id, Gap>,
     /// Gaps since the start, without and with a source.
     count: u64,
+    /// Whether those that an earlier process left were taken up: nothing is delivered, and what is kept of gaps is not
+    /// written, before.
+    is_recalled: watch::Sender<bool>,
 }
 
 impl GapRepair {
@@ -71,15 +79,31 @@ impl GapRepair {
     ) -> Self {
         let sources = pbxs.iter().map(|pbx| (pbx.name.clone(), pbx.cdr.clone())).collect();
         let (searches, searched) = (JoinSet::new(), BTreeMap::new());
-        Self { store, sources, policy, gaps, waiting: Vec::new(), searches, searched, count: 0 }
+        Self {
+            store,
+            sources,
+            policy,
+            gaps,
+            waiting: Vec::new(),
+            searches,
+            searched,
+            count: 0,
+            is_recalled: watch::channel(false).0,
+        }
+    }
+
+    /// Whether calls are held back that gaps of an earlier process cut short.
+    pub fn recalled(&self) -> watch::Receiver<bool> {
+        self.is_recalled.subscribe()
     }
 
     /// Runs until nobody sends gaps any more, or it is dropped: what waits is kept.
     pub async fn run(mut self) {
-        self.recall().await;
         loop {
+            self.recall().await;
             let idle = self.waiting.iter().filter(|waiting| !self.is_busy(&waiting.gap.pbx));
-            let due = idle.map(|waiting| waiting.due).min();
+            let again = (!*self.is_recalled.borrow()).then(|| clock::mono().after(RECALL_EVERY));
+            let due = idle.map(|waiting| waiting.due).chain(again).min();
             // Each branch is cancel safe: nothing is taken from a channel, a set or a clock that is left.
             tokio::select! {
                 gap = self.gaps.recv() => match gap {
@@ -136,13 +160,9 @@ impl GapRepair {
     /// Looks for the calls of every gap that is due, of one after the other where they are one PBX's.
     fn begin(&mut self) {
         let now = clock::mono();
-        let due: Vec<Gap> = self
-            .waiting
-            .iter()
-            .filter(|waiting| waiting.due <= now)
-            .map(|waiting| waiting.gap.clone())
-            .collect();
-        for gap in due {
+        let due = self.waiting.iter().filter(|waiting| waiting.due <= now);
+        let due: Vec<_> = due.map(|waiting| (waiting.gap.clone(), waiting.whole())).collect();
+        for (gap, whole) in due {
             if self.is_busy(&gap.pbx) {
                 continue;
             }
@@ -151,7 +171,7 @@ impl GapRepair {
                 continue;
             };
             let search = Search { store: self.store.clone(), policy: self.policy.clone() };
-            let task = self.searches.spawn(search.repair(gap.clone(), cdr));
+            let task = self.searches.spawn(search.repair(gap.clone(), whole, cdr));
             self.searched.insert(task.id(), gap);
         }
     }
@@ -166,25 +186,51 @@ impl GapRepair {
         let Some(at) = self.waiting.iter().position(|waiting| waiting.gap == gap) else { return };
         let mut waiting = self.waiting.remove(at);
         let goes_on = waiting.tried(now());
+        let is_read = outcome.as_ref().is_ok_and(|repaired| repaired.failed.is_empty());
+        let held = waiting.holds;
+        waiting.holds = held && !is_read;
         tell(&mut waiting, outcome, !goes_on);
+        let is_through = held && !(goes_on && waiting.holds);
         if goes_on {
             self.waiting.push(waiting);
+        }
+        if is_through {
+            self.let_go(&gap.pbx).await;
         }
         self.keep().await;
     }
 
-    /// Takes up the gaps that an earlier process left.
-    async fn recall(&mut self) {
-        let kept = match self.store.get(Shelf::Inflight, KEY).await {
-            Ok(Some(kept)) => kept,
-            Ok(None) => return,
-            Err(error) => return warn!(%error, "gaps that waited at the last end cannot be read"),
-        };
-        let Ok(GapsV1 { gaps, .. }) = serde_json::from_slice(&kept) else {
-            return warn!(
-                "gaps that waited at the last end cannot be read: ami2amo repair looks for their calls"
-            );
-        };
+    /// Calls of the PBX wait no longer for gaps of an earlier process, unless another one holds them.
+    async fn let_go(&self, pbx: &PbxName) {
+        if self.waiting.iter().any(|waiting| waiting.gap.pbx == *pbx && waiting.holds) {
+            return;
+        }
+        let Some(hold) = self.source(pbx).map(hold) else { return };
+        match self.store.let_go(pbx, hold, clock::host()).await {
+            Ok(0) => {}
+            Ok(calls) => {
+                info!(%pbx, calls, "calls that a gap cut short are in no record: they go as they were seen");
+            }
+            Err(error) => {
+                warn!(%pbx, %error, "calls that a gap cut short cannot be let go: they wait until their time is over");
+            }
+        }
+    }
+
+    /// Takes up the gaps that an earlier process left, once the store has told them, and holds calls back again which
+    /// they cut short: while it was away, their time to be told by the records may have passed.
+    pub async fn recall(&mut self) {
+        if *self.is_recalled.borrow() {
+            return;
+        }
+        let Ok(kept) = self.kept().await else { return };
+        let mut gaps = Vec::new();
+        if let Some(kept) = kept {
+            match serde_json::from_slice(&kept) {
+                Ok(GapsV1 { gaps: kept, .. }) => gaps = kept,
+                Err(error) => tell_lost(&error),
+            }
+        }
         for kept in gaps {
             if let Some(cdr) = self.source(&kept.pbx) {
                 let pauses = Pauses::of(cdr.batch_time);
@@ -194,9 +240,55 @@ impl GapRepair {
                 warn!(%pbx, %from, %to, "a gap waited whose PBX has no records any more, or another name: its calls are not looked for; ami2amo repair does it");
             }
         }
+        self.hold_again().await;
+        self.is_recalled.send_replace(true);
+        if !self.waiting.is_empty() {
+            // Those that came meanwhile, and how often each was recalled.
+            self.keep().await;
+        }
+    }
+
+    /// # Errors
+    /// When the store takes nothing now.
+    async fn kept(&self) -> Result<Option<Vec<u8>>, queue::Error> {
+        // A store that failed may have been opened again since; then it tells them if it is asked once more.
+        let mut kept = self.store.get(Shelf::Inflight, KEY).await;
+        if kept.is_err() && self.store.failure().is_none() {
+            kept = self.store.get(Shelf::Inflight, KEY).await;
+        }
+        match kept {
+            Err(error) if self.store.failure().is_none() && !self.store.is_over() => {
+                tell_lost(&error);
+                Ok(None)
+            }
+            kept => kept,
+        }
+    }
+
+    async fn hold_again(&self) {
+        let pbxs: BTreeSet<_> =
+            self.waiting.iter().filter(|waiting| waiting.holds).map(|waiting| &waiting.gap.pbx).collect();
+        for pbx in pbxs {
+            let Some(hold) = self.source(pbx).map(hold) else { continue };
+            let now = clock::host();
+            match self.store.hold_again(pbx, now.after(hold), now).await {
+                Ok(0) => {}
+                Ok(calls) => {
+                    info!(%pbx, calls, "calls that a gap cut short wait for the PBX's records again");
+                }
+                Err(error) => {
+                    warn!(%pbx, %error, "calls that a gap cut short cannot be held back: they go as they were seen");
+                }
+            }
+        }
     }
 
     async fn keep(&self) {
+        if !*self.is_recalled.borrow() {
+            return warn!(
+                "the gaps that wait cannot be kept before those are read that waited at the last end: the store takes nothing"
+            );
+        }
         let now = now();
         let kept = GapsV1 { v: 1, gaps: self.waiting.iter().map(|waiting| waiting.kept(now)).collect() };
         let done = if kept.gaps.is_empty() {
@@ -211,31 +303,45 @@ impl GapRepair {
     }
 }
 
+fn tell_lost(error: &dyn std::fmt::Display) {
+    warn!(%error, "gaps that waited at the last end cannot be read: ami2amo repair looks for their calls");
+}
+
 fn tell(waiting: &mut Waiting, outcome: anyhow::Result<Repaired>, is_last: bool) {
-    let Gap { pbx, from, to } = &waiting.gap;
+    let (whole, attempt) = (waiting.whole(), waiting.tries);
     let Repaired { added, failed } = match outcome {
         Ok(repaired) => repaired,
-        Err(error) => return tell_failure(pbx, *from, *to, &error, is_last),
+        Err(error) => return tell_failure(waiting, whole, &error, is_last),
     };
     waiting.added += added;
-    let (calls, attempt) = (waiting.added, waiting.tries);
-    let is_read = !failed.iter().any(|failed| failed.range.from <= *from && failed.range.to >= *to);
-    if added > 0 || waiting.tries == 1 && is_read {
+    waiting.read_all_but(&failed.iter().map(|failed| failed.range).collect::<Vec<_>>());
+    let Gap { pbx, from, to } = &waiting.gap;
+    let calls = waiting.added;
+    if added > 0 {
         info!(%pbx, %from, %to, added, attempt, "calls that nobody followed were taken from the PBX's records");
+    } else if !failed.iter().any(|failed| failed.range.from <= *from && failed.range.to >= *to) {
+        debug!(%pbx, %from, %to, attempt, "no call is in the PBX's records that is not known");
     }
     if is_last && failed.is_empty() {
         info!(%pbx, %from, %to, calls, "the gap is repaired");
     }
     for Failed { range, error } in failed {
-        tell_failure(pbx, range.from, range.to, &error.into(), is_last);
+        tell_failure(waiting, range, &error.into(), is_last);
     }
 }
 
-fn tell_failure(pbx: &PbxName, from: PbxTime, to: PbxTime, error: &anyhow::Error, is_last: bool) {
-    if is_last {
+/// What an earlier try read lacks no more than what was written since.
+fn tell_failure(waiting: &Waiting, range: Range, error: &anyhow::Error, is_last: bool) {
+    let (pbx, Range { from, to }) = (&waiting.gap.pbx, range);
+    if !is_last {
+        return warn!(%pbx, %from, %to, "calls that nobody followed cannot be looked for yet: {error:#}; it is tried again");
+    }
+    let mut unread = waiting.unread.iter().filter_map(|unread| unread.meet(range)).peekable();
+    if unread.peek().is_none() {
+        warn!(%pbx, %from, %to, "records could be read before, and cannot be now: {error:#}; calls are missing only if their records were written since: ami2amo repair fetches them");
+    }
+    for Range { from, to } in unread {
         error!(%pbx, %from, %to, "calls that nobody followed are missing: {error:#}; once it is mended, ami2amo repair fetches them");
-    } else {
-        warn!(%pbx, %from, %to, "calls that nobody followed cannot be looked for yet: {error:#}; it is tried again");
     }
 }
 
@@ -246,3 +352,6 @@ fn now() -> Now {
 fn micros_of(span: Duration) -> i64 {
     i64::try_from(span.as_micros()).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

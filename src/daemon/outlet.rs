@@ -40,6 +40,8 @@ pub struct Door {
 #[derive(Clone, Debug)]
 pub struct Outlet {
     store: Handle,
+    /// False until calls are held back that must wait for the PBX's records; no longer than the store takes nothing.
+    is_open: watch::Receiver<bool>,
     /// What became of calls lately, for whoever watches.
     lately: watch::Sender<Lately>,
 }
@@ -128,8 +130,23 @@ impl Sink for Door {
 }
 
 impl Outlet {
-    pub fn new(store: Handle, lately: watch::Sender<Lately>) -> Self {
-        Self { store, lately }
+    /// `is_open` is false until calls are held back that must wait for the PBX's records.
+    pub fn new(store: Handle, is_open: watch::Receiver<bool>) -> Self {
+        Self { store, is_open, lately: watch::channel(Lately::default()).0 }
+    }
+
+    /// The same, for one account alone.
+    pub fn of_account(&self) -> Self {
+        Self::new(self.store.clone(), self.is_open.clone())
+    }
+
+    pub fn store(&self) -> &Handle {
+        &self.store
+    }
+
+    /// What became of calls lately.
+    pub fn lately(&self) -> watch::Receiver<Lately> {
+        self.lately.subscribe()
     }
 }
 
@@ -162,6 +179,9 @@ impl Outbox for Outlet {
     }
 
     async fn lease(&self, account: &AccountId, limit: usize, now: HostTime) -> Result<Vec<Item>, Error> {
+        if !*self.is_open.borrow() {
+            return Err(Error::Store("the gaps that waited at the last end are not read yet".to_owned()));
+        }
         if self.store.is_paused(account).await? {
             return Ok(Vec::new());
         }

@@ -326,6 +326,16 @@ impl Schedule {
         self.entries.iter().filter(|(_, entry)| is_sending(entry)).map(|(seq, _)| *seq).collect()
     }
 
+    /// Calls of `pbx` that wait to be sent and were put off since they came.
+    pub fn put_off(&self, pbx: &PbxName) -> Vec<Seq> {
+        let is_meant = |entry: &Waiting| {
+            entry.phase == Phase::Pending
+                && entry.next_at > entry.enqueued_at
+                && self.accounts[entry.account].pbxs[entry.pbx] == *pbx
+        };
+        self.entries.iter().filter(|(_, entry)| is_meant(entry)).map(|(seq, _)| *seq).collect()
+    }
+
     /// The waiting calls, and when each was enqueued.
     pub fn enqueued(&self) -> impl Iterator<Item = (Seq, HostTime)> {
         self.entries.iter().map(|(seq, entry)| (*seq, entry.enqueued_at))

@@ -15,7 +15,6 @@ use crate::cdr::range::Range;
 use crate::cdr::truth;
 use crate::clock;
 use crate::config::Cdr;
-use crate::daemon::gaps::ROUNDING;
 use crate::intake::gap::Gap;
 use crate::outbox::queue::{Enqueued, Item};
 use crate::outbox::store::handle::Handle;
@@ -54,8 +53,7 @@ enum Place {
 impl Search {
     /// Stores the calls of a gap that are not known, and tells those anew which it cut short. What is found of one part
     /// is stored before the next is looked at, so that a day needs no more memory than some hours.
-    pub async fn repair(self, gap: Gap, cdr: Cdr) -> anyhow::Result<Repaired> {
-        let whole = Range { from: gap.from, to: gap.to.after(ROUNDING) };
+    pub async fn repair(self, gap: Gap, whole: Range, cdr: Cdr) -> anyhow::Result<Repaired> {
         let (mut repaired, mut lost) = (Repaired { added: 0, failed: Vec::new() }, 0);
         for part in whole.parts(PART) {
             let Repaired { added, failed } = self.repair_part(&gap, &cdr, part).await?;

@@ -5,6 +5,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::call::id::PbxName;
+use crate::cdr::range::Range;
+use crate::daemon::gaps::ROUNDING;
 use crate::intake::gap::Gap;
 use crate::time::{HostTime, MonoTime, PbxTime, micros};
 
@@ -30,6 +32,9 @@ impl Pauses {
     }
 }
 
+/// A daemon that ends again and again before it can look at a gap shall not hold its calls back for ever.
+pub(super) const RESTARTS_MAX: u32 = 10;
+
 /// A gap whose calls are to be looked for, once more.
 #[derive(Debug, PartialEq)]
 pub(super) struct Waiting {
@@ -38,6 +43,12 @@ pub(super) struct Waiting {
     pub due: MonoTime,
     /// Calls that were found so far.
     pub added: usize,
+    /// Starts of the daemon in which it waited.
+    pub restarts: u32,
+    /// Calls that it cut short are held back once more, because the daemon was away when they could be told.
+    pub holds: bool,
+    /// Stretches of it of which no try could read the records.
+    pub unread: Vec<Range>,
     pauses: Pauses,
 }
 
@@ -59,9 +70,13 @@ pub(super) struct KeptGap {
     tries: usize,
     #[serde(default)]
     added: usize,
+    #[serde(default)]
+    restarts: u32,
     /// When it is looked at next; a clock that only runs begins anew with each process.
     #[serde(default)]
     due: Option<HostTime>,
+    #[serde(default)]
+    unread: Option<Vec<Range>>,
 }
 
 /// One moment by both clocks.
@@ -73,7 +88,8 @@ pub(super) struct Now {
 
 impl Waiting {
     pub fn new(gap: Gap, pauses: Pauses, now: Now) -> Self {
-        Self { gap, tries: 0, due: now.mono.after(pauses.0[0]), added: 0, pauses }
+        let (due, unread) = (now.mono.after(pauses.0[0]), vec![whole(&gap)]);
+        Self { gap, tries: 0, due, added: 0, restarts: 0, holds: false, unread, pauses }
     }
 
     /// After a try: when the next one is due, unless that was the last. A try that took long, or had to wait for
@@ -87,23 +103,44 @@ impl Waiting {
         pause.is_some()
     }
 
+    /// After a try that could not read `failed`: what no try could is less.
+    pub fn read_all_but(&mut self, failed: &[Range]) {
+        let meet =
+            |unread: &Range| failed.iter().filter_map(|failed| failed.meet(*unread)).collect::<Vec<_>>();
+        self.unread = self.unread.iter().flat_map(meet).collect();
+    }
+
+    /// All of it that is looked at.
+    pub fn whole(&self) -> Range {
+        whole(&self.gap)
+    }
+
     pub fn kept(&self, now: Now) -> KeptGap {
         let Gap { pbx, from, to } = self.gap.clone();
         let due = Some(now.host.after(self.due.since(now.mono)));
-        KeptGap { pbx, from, to, tries: self.tries, added: self.added, due }
+        let unread = Some(self.unread.clone());
+        KeptGap { pbx, from, to, tries: self.tries, added: self.added, restarts: self.restarts, due, unread }
     }
 
     /// A restart is no try: what was not due yet waits on, and what was waits a moment, since databases may
     /// be starting, too.
     pub fn recalled(kept: KeptGap, pauses: Pauses, now: Now) -> Self {
         let after = pauses.0;
-        let KeptGap { pbx, from, to, tries, added, due } = kept;
+        let KeptGap { pbx, from, to, tries, added, restarts, due, unread } = kept;
+        let gap = Gap { pbx, from, to };
+        let unread = unread.unwrap_or_else(|| vec![whole(&gap)]);
+        let restarts = restarts.saturating_add(1);
         let tries = tries.min(after.len() - 1);
         // Earlier versions kept none; and a clock that was set back shall hold nothing up.
         let wait =
             due.map_or(after[tries], |due| due.since(now.host).clamp(after[0], after[tries].max(after[0])));
-        Self { gap: Gap { pbx, from, to }, tries, due: now.mono.after(wait), added, pauses }
+        let (due, holds) = (now.mono.after(wait), restarts <= RESTARTS_MAX);
+        Self { gap, tries, due, added, restarts, holds, unread, pauses }
     }
+}
+
+fn whole(gap: &Gap) -> Range {
+    Range { from: gap.from, to: gap.to.after(ROUNDING) }
 }
 
 #[cfg(test)]
@@ -216,5 +253,34 @@ mod tests {
         let mut waiting = Waiting::new(gap(), pauses(), now(0));
         assert!(waiting.tried(now(100)));
         assert_eq!(waiting.due, now(100).mono);
+    }
+
+    #[test]
+    fn what_one_try_read_is_missing_no_more() {
+        let range = |from, to| Range { from: PbxTime::from_micros(from), to: PbxTime::from_micros(to) };
+        let gap = Gap { from: PbxTime::from_micros(0), to: PbxTime::from_micros(100), ..gap() };
+        let mut waiting = Waiting::new(gap, pauses(), now(0));
+        let whole = waiting.whole();
+        assert_eq!(waiting.unread, [whole]);
+        waiting.read_all_but(&[range(10, 30), range(50, 60)]);
+        // Nothing can be read any more; and a restart, which forgets nothing.
+        waiting.read_all_but(&[whole]);
+        waiting = Waiting::recalled(kept(&waiting, now(5)), pauses(), restarted(10));
+        assert_eq!(waiting.unread, [range(10, 30), range(50, 60)]);
+        waiting.read_all_but(&[range(20, 55)]);
+        assert_eq!(waiting.unread, [range(20, 30), range(50, 55)]);
+        waiting.read_all_but(&[]);
+        assert_eq!(waiting.unread, []);
+    }
+
+    #[test]
+    fn a_daemon_that_ends_again_and_again_holds_no_calls_for_ever() {
+        let mut waiting = Waiting::new(gap(), pauses(), now(0));
+        assert!(!waiting.holds, "its calls are held as they come");
+        let restarts = (0..100).take_while(|_| {
+            waiting = Waiting::recalled(kept(&waiting, now(0)), pauses(), restarted(0));
+            waiting.holds
+        });
+        assert_eq!(restarts.count(), 10);
     }
 }

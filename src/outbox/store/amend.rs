@@ -1,11 +1,14 @@
 //! Calls that are held back for a while, because somebody may still know better what became of them; and
 //! those that were not to be sent, and are by what he knows.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::call::id::PbxName;
 use crate::call::record::FinishedCall;
 use crate::outbox::queue::{Error, Seq, State};
-use crate::outbox::schedule::Turn;
+use crate::outbox::schedule::{Slip, Turn};
+use crate::outbox::store::desk::CALLS_A_CHANGE;
 use crate::outbox::store::draft::id_entries;
 use crate::outbox::store::trees::{Tree, seq_key};
 use crate::outbox::store::{Store, fit};
@@ -48,5 +51,55 @@ impl Store {
         self.lay(&mut draft, &stored)?;
         self.commit(draft)?;
         Ok(true)
+    }
+
+    /// Holds calls of `pbx` back until `until` at least that were held back before and went out to nobody; returns
+    /// how many.
+    pub(super) fn hold_again(
+        &mut self,
+        pbx: &PbxName,
+        until: HostTime,
+        now: HostTime,
+    ) -> Result<usize, Error> {
+        self.put_off(pbx, now, |slip| (slip.next_at < until).then_some(until))
+    }
+
+    /// Lets calls of `pbx` go that [`Self::hold_again`] held back, but for those that came less than `hold` ago;
+    /// returns how many.
+    pub(super) fn let_go(&mut self, pbx: &PbxName, hold: Duration, now: HostTime) -> Result<usize, Error> {
+        self.put_off(pbx, now, |slip| {
+            (slip.next_at > now && now.since(slip.enqueued_at) >= hold).then_some(now)
+        })
+    }
+
+    fn put_off(
+        &mut self,
+        pbx: &PbxName,
+        now: HostTime,
+        to: impl Fn(&Slip) -> Option<HostTime>,
+    ) -> Result<usize, Error> {
+        self.begin(now)?;
+        let mut count = 0;
+        for seqs in self.schedule.put_off(pbx).chunks(CALLS_A_CHANGE) {
+            let (mut turns, mut loaded) = (Vec::new(), BTreeMap::new());
+            for &seq in seqs {
+                // One that cannot be read holds nobody up: who sends it moves it aside.
+                let Ok(Some((tree, stored))) = self.load(seq) else { continue };
+                let slip = stored.slip();
+                let is_cut = || stored.call().is_ok_and(|call| call.record.is_cut());
+                let is_held = slip.state == State::Pending && slip.attempts == 0 && slip.last_error.is_none();
+                let Some(next_at) = to(slip).filter(|_| is_held && is_cut()) else { continue };
+                turns.push(Turn { from: slip.state.phase(), slip: Slip { next_at, ..slip.clone() } });
+                loaded.insert(seq, (tree, stored));
+            }
+            if turns.is_empty() {
+                continue;
+            }
+            count += turns.len();
+            let mut draft = self.draft();
+            draft.news = true;
+            self.turn(draft, turns, loaded)?;
+        }
+        Ok(count)
     }
 }

@@ -21,7 +21,7 @@ use crate::outbox::store::value::Stored;
 use crate::time::HostTime;
 
 /// Calls in one transaction: an hour's backlog shall not become one write of 60 MB.
-const CALLS_A_CHANGE: usize = 128;
+pub(super) const CALLS_A_CHANGE: usize = 128;
 
 /// Bytes of calls that may wait in memory for `persist`, here and in sled: a back-fill of months
 /// is made durable in parts.

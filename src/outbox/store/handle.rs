@@ -254,6 +254,26 @@ impl Handle {
         self.ask(move |store| store.amend(seq, &call, now)).await
     }
 
+    /// Holds calls of `pbx` back until `until` at least that were cut short, held back before, and never sent;
+    /// returns how many.
+    ///
+    /// # Errors
+    /// When the store failed.
+    pub async fn hold_again(&self, pbx: &PbxName, until: HostTime, now: HostTime) -> Result<usize, Error> {
+        let pbx = pbx.clone();
+        self.ask(move |store| store.hold_again(&pbx, until, now)).await
+    }
+
+    /// Lets calls of `pbx` go that [`Self::hold_again`] held back, but for those that came less than `hold` ago;
+    /// returns how many.
+    ///
+    /// # Errors
+    /// When the store failed.
+    pub async fn let_go(&self, pbx: &PbxName, hold: Duration, now: HostTime) -> Result<usize, Error> {
+        let pbx = pbx.clone();
+        self.ask(move |store| store.let_go(&pbx, hold, now)).await
+    }
+
     /// As [`Queue::stats`](crate::outbox::queue::Queue::stats).
     ///
     /// # Errors

@@ -9,6 +9,7 @@ use std::time::Duration;
 use memchr::memmem::Finder;
 
 use crate::call::id::{CallId, PbxName};
+use crate::call::record::Timeline;
 use crate::outbox::queue::{Error, Item};
 use crate::outbox::search::{Found, Wanted};
 use crate::outbox::store::trees::Tree;
@@ -124,6 +125,8 @@ pub(super) struct Newest {
     ids: BTreeSet<CallId>,
     limit: usize,
     more: usize,
+    /// Without what explains a call: there may be very many.
+    is_brief: bool,
 }
 
 impl Newest {
@@ -133,11 +136,15 @@ impl Newest {
             Wanted::Named(_) | Wanted::Number(_) => FOUND_MAX,
             Wanted::Ended { .. } => usize::MAX,
         };
-        Self { found: VecDeque::new(), ids: BTreeSet::new(), limit, more: 0 }
+        let is_brief = matches!(wanted, Wanted::Ended { .. });
+        Self { found: VecDeque::new(), ids: BTreeSet::new(), limit, more: 0, is_brief }
     }
 
     /// Takes a call; one that is there already is replaced.
-    pub(super) fn push(&mut self, found: Found) {
+    pub(super) fn push(&mut self, mut found: Found) {
+        if self.is_brief {
+            found.call.timeline = Timeline::default();
+        }
         let id = &found.call.record.call_id;
         if !self.ids.insert(id.clone()) {
             self.found.retain(|known| known.call.record.call_id != *id);

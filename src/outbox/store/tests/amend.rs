@@ -82,3 +82,50 @@ fn a_call_that_was_not_to_be_sent_is_when_it_is_told_anew() {
     let mut store = Store::open(dir.path(), at(5)).unwrap();
     assert_eq!((find(&mut store, 1).state, find(&mut store, 1).call), (State::Pending, told));
 }
+
+fn leased(store: &mut Store, s: i64) -> Vec<FinishedCall> {
+    store.lease(&account(), 50, at(s)).unwrap().into_iter().map(|item| item.call).collect()
+}
+
+#[test]
+fn a_call_that_was_held_back_is_held_again_and_let_go() {
+    let (mut store, dir) = new();
+    let cut = held(&mut store, 1);
+    let (pbx, hold) = (PbxName::default(), Duration::from_secs(90));
+    // Its time passed while nobody ran.
+    let mut store = reopen(store, dir.path());
+    assert_eq!(store.hold_again(&pbx, at(590), at(500)).unwrap(), 1);
+    assert_eq!(store.hold_again(&pbx, at(580), at(500)).unwrap(), 0, "no shorter than it is");
+    store.persist().unwrap();
+    let mut store = reopen(store, dir.path());
+    assert_eq!(leased(&mut store, 589), [call(2)], "others do not wait");
+    assert_eq!(leased(&mut store, 590), [cut.clone(), call(2)], "and it not for ever");
+    // One that came a moment ago waits for records of its own.
+    let mut fresh = cut.clone();
+    fresh.record.call_id = call(7).record.call_id;
+    store.take_in_with(std::slice::from_ref(&fresh), &pbx, &[], at(500), hold).unwrap();
+    assert_eq!(store.let_go(&pbx, hold, at(510)).unwrap(), 1);
+    assert_eq!(leased(&mut store, 510), [cut, call(2)]);
+    assert!(balances(&store.stats().unwrap()));
+}
+
+#[test]
+fn a_call_that_was_tried_or_is_another_pbx_s_is_not_held_again() {
+    let (mut store, _dir) = new();
+    held(&mut store, 1);
+    let other = PbxName::new("other").unwrap();
+    assert_eq!(store.hold_again(&other, at(600), at(100)).unwrap(), 0);
+    let seq = find(&mut store, 1).seq;
+    store.intend(&[seq], at(100)).unwrap();
+    let tried = Settlement {
+        seq,
+        state: State::Pending,
+        next_at: at(130),
+        last_error: None,
+        attempted: true,
+        errand: Errand::default(),
+    };
+    store.settle(vec![tried], at(101)).unwrap();
+    assert_eq!(store.hold_again(&PbxName::default(), at(600), at(102)).unwrap(), 0);
+    assert_eq!(leased(&mut store, 130).len(), 2);
+}

@@ -1,0 +1,116 @@
+//! What is kept of gaps, over a store that is away.
+
+use crate::ami::connection::{Secret, Security, Settings};
+use crate::ami::session;
+use crate::captured_log::Log;
+use crate::cdr::source::{Error, Source};
+use crate::outbox::store::{self, Store, rest};
+
+use super::*;
+
+fn pbx(records: &std::path::Path) -> Pbx {
+    let login = session::Login::Plain;
+    let session =
+        session::Settings { username: "ami2amo".to_owned(), login, ping_interval: Duration::from_secs(10) };
+    let secret = Secret::new(b"s".to_vec());
+    let connection =
+        Settings { host: "127.0.0.1".to_owned(), port: 9, security: Security::Loopback, secret, session };
+    let source = Source::Csv { path: records.to_owned() };
+    let (look_back, batch_time) = (Duration::from_hours(24), Duration::from_mins(5));
+    let cdr = Some(Cdr { source, cel: None, look_back, batch_time });
+    Pbx { name: PbxName::default(), renamed_from: None, connection, cdr }
+}
+
+fn gap(from: i64) -> Gap {
+    let [from, to] = [from, from + 1].map(|second| PbxTime::from_micros(second * 1_000_000));
+    Gap { pbx: PbxName::default(), from, to }
+}
+
+fn repair(store: &Handle, dir: &std::path::Path) -> GapRepair {
+    let gaps = mpsc::channel(1).1;
+    GapRepair::new(store.clone(), &[pbx(&dir.join("Master.csv"))], watch::channel(Arc::default()).1, gaps)
+}
+
+async fn kept(store: &Handle) -> Vec<(i64, i64)> {
+    let kept = store.get(Shelf::Inflight, KEY).await.unwrap().unwrap();
+    let GapsV1 { gaps, .. } = serde_json::from_slice(&kept).unwrap();
+    gaps.iter().map(|gap| (gap.from.micros() / 1_000_000, gap.to.micros() / 1_000_000)).collect()
+}
+
+#[tokio::test]
+async fn gaps_that_waited_outlive_a_start_without_the_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), clock::host()).unwrap().spawn(clock::host).unwrap();
+    let mut before = repair(&store, dir.path());
+    before.recall().await;
+    before.take(gap(100)).await;
+    assert_eq!(kept(&store).await, [(100, 101)]);
+    store.close().await.unwrap();
+
+    let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+    let full = store::Error::Full { path: dir.path().to_owned(), source: full };
+    let store = Store::spawn_waiting(dir.path(), &full, clock::host, rest::IDLE).unwrap();
+    let mut after = repair(&store, dir.path());
+    after.recall().await;
+    let recalled = after.recalled();
+    assert!(!*recalled.borrow(), "nothing is delivered before");
+    while store.failure().is_some() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    after.take(gap(200)).await;
+    assert_eq!(kept(&store).await, [(100, 101)], "what is not read yet is not written over");
+    after.recall().await;
+    assert!(*recalled.borrow());
+    let mut all = kept(&store).await;
+    all.sort_unstable();
+    assert_eq!(all, [(100, 101), (200, 201)]);
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn gaps_that_cannot_be_read_keep_no_others_from_being_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), clock::host()).unwrap().spawn(clock::host).unwrap();
+    store.put(Shelf::Inflight, KEY, b"no JSON".to_vec()).await.unwrap();
+    let mut repair = repair(&store, dir.path());
+    repair.recall().await;
+    repair.take(gap(100)).await;
+    assert_eq!(kept(&store).await, [(100, 101)]);
+    store.close().await.unwrap();
+}
+
+#[test]
+fn what_is_told_as_missing_is_what_no_try_could_read() {
+    const FAILED: &str = "of another hour";
+    let part = |from: i64, to: i64| {
+        let [from, to] = [from, to].map(|second| PbxTime::from_micros(second * 1_000_000));
+        Failed { range: Range { from, to }, error: Error::NotBuilt(FAILED, "cdr-mysql") }
+    };
+    let gap = Gap { to: PbxTime::from_micros(200_000_000), ..gap(100) };
+    let pauses = Pauses::of(Duration::from_mins(5));
+    let mut waiting = Waiting::new(gap, pauses, now());
+    let (log, _guard) = Log::capture(tracing::Level::DEBUG);
+    let mut told = |failed, is_last| {
+        let before = log.text().len();
+        waiting.tried(now());
+        tell(&mut waiting, Ok(Repaired { added: 0, failed }), is_last);
+        log.text().split_off(before)
+    };
+    let first = told(vec![part(150, 160)], false);
+    assert!(first.contains("DEBUG") && !first.contains("INFO"), "nothing came of it: {first}");
+    let other = told(vec![part(110, 120)], true);
+    assert!(
+        !other.contains("ERROR") && other.contains("WARN") && other.contains("could be read before"),
+        "{other}"
+    );
+    let mut waiting = Waiting::new(waiting.gap.clone(), pauses, now());
+    tell(&mut waiting, Ok(Repaired { added: 0, failed: vec![part(110, 160)] }), false);
+    let before = log.text().len();
+    tell(&mut waiting, Ok(Repaired { added: 0, failed: vec![part(100, 130)] }), true);
+    let last = log.text().split_off(before);
+    let missing = last.lines().find(|line| line.contains("ERROR")).unwrap();
+    assert!(
+        missing.contains("are missing") && missing.contains("00:01:50") && missing.contains("00:02:10"),
+        "{last}"
+    );
+}
