@@ -86,6 +86,7 @@ pub async fn run(
         pbxs,
         accounts: couriers.watched(&start),
         offsets: ways.offsets.subscribe(),
+        gaps: repair.told(),
         store: store.clone(),
     };
     let crew = Crew::start(intakes, ways.stop, ways.cut);

@@ -80,6 +80,21 @@ fn script(steps: Vec<Step>) -> Script {
     Script { steps, clock: Clock::Host, ..Script::default() }
 }
 
+/// What `ami2amo status` says of gaps, as soon as there was one and its first search is over.
+async fn gaps(host: &Host) -> serde_json::Value {
+    let told = async {
+        loop {
+            let output = host.command().args(["status", "--json"]).output().await.unwrap();
+            let status: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+            let gaps = status["pbxs"][0]["gaps"].clone();
+            if gaps["found"] != 0 || gaps["unseen"] != 0 {
+                return gaps;
+            }
+        }
+    };
+    tokio::time::timeout(LIMIT, told).await.expect("`status` tells of the gap")
+}
+
 #[tokio::test]
 async fn calls_of_a_cut_are_stored_once() {
     let seen = now() - 5;
@@ -96,6 +111,12 @@ async fn calls_of_a_cut_are_stored_once() {
     assert!(told.contains("pbx=default") && told.contains("count=1"), "{told}");
     let found = daemon.logs("were taken from the PBX's records").await;
     assert!(found.contains("added=1"), "{found}");
+    let gaps = gaps(&host).await;
+    assert_eq!(
+        (&gaps["count"], &gaps["found"], &gaps["unseen"]),
+        (&1.into(), &1.into(), &0.into()),
+        "{gaps}"
+    );
     daemon.stopped().await;
     assert_eq!(host.stored().ended, 2);
     let record = stored(&host, missed);
@@ -250,6 +271,12 @@ async fn without_records_a_gap_is_told_with_what_to_do() {
     ami.go_on();
     let told = daemon.logs("the PBX was not watched").await;
     assert!(told.contains("WARN") && told.contains("[pbx.cdr]") && told.contains("seconds="), "{told}");
+    let gaps = gaps(&host).await;
+    assert_eq!(
+        (&gaps["count"], &gaps["waiting"], &gaps["unseen"]),
+        (&1.into(), &0.into(), &1.into()),
+        "{gaps}"
+    );
     daemon.stopped().await;
 }
 

@@ -37,8 +37,6 @@ pub struct Delivery {
     pub standings: BTreeMap<AccountId, watch::Receiver<Standing>>,
     /// What else is seen of each account.
     seen: BTreeMap<AccountId, Seen>,
-    /// Links that were added to notes later, or given up.
-    pub late_links: BTreeMap<AccountId, watch::Receiver<LateLinks>>,
     finder: Finder,
     stop: CancellationToken,
 }
@@ -57,6 +55,8 @@ pub struct Seen {
     /// Knows until when the token works.
     pub client: Arc<Client>,
     pub lately: watch::Receiver<Lately>,
+    /// Links that were added to notes later, or given up.
+    pub late_links: watch::Receiver<LateLinks>,
 }
 
 impl Delivery {
@@ -75,7 +75,6 @@ impl Delivery {
             rules: BTreeMap::new(),
             standings: BTreeMap::new(),
             seen: BTreeMap::new(),
-            late_links: BTreeMap::new(),
             finder: Finder::default(),
             stop: CancellationToken::new(),
         };
@@ -111,11 +110,14 @@ impl Delivery {
         let account = rules.amo.name.clone();
         let (rules, rules_reader) = watch::channel(Arc::new(rules));
         let (standing, standing_reader) = watch::channel(Standing::Starting);
-        let (links, links_reader) = watch::channel(LateLinks::default());
+        let (links, late_links) = watch::channel(LateLinks::default());
         let tending = client.tending();
         let client = Arc::new(client);
         let outlet = outlet.of_account();
-        self.seen.insert(account.clone(), Seen { client: Arc::clone(&client), lately: outlet.lately() });
+        self.seen.insert(
+            account.clone(),
+            Seen { client: Arc::clone(&client), lately: outlet.lately(), late_links },
+        );
         let arrivals = Arc::new(Notify::new());
         tokio::spawn(announce(outlet.store().news(), Arc::clone(&arrivals)));
         let task = Task {
@@ -135,7 +137,6 @@ impl Delivery {
             self.tasks.spawn(tending.run(self.stop.clone()));
         }
         self.rules.insert(account.clone(), rules);
-        self.late_links.insert(account.clone(), links_reader);
         self.standings.insert(account, standing_reader);
     }
 }

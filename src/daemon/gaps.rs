@@ -25,6 +25,7 @@ use crate::cdr::fetch::Failed;
 use crate::cdr::range::Range;
 use crate::clock;
 use crate::config::{Cdr, Pbx};
+use crate::daemon::gaps::ledger::Ledger;
 use crate::daemon::gaps::search::{Repaired, Search};
 use crate::daemon::gaps::waiting::{GapsV1, Now, Pauses, Waiting};
 use crate::intake::gap::Gap;
@@ -33,8 +34,11 @@ use crate::outbox::store::Shelf;
 use crate::outbox::store::handle::Handle;
 use crate::time::PbxTime;
 
+mod ledger;
 mod search;
 mod waiting;
+
+pub use ledger::GapsByPbx;
 
 /// Gaps of one PBX that wait for their turn; a connection that is lost more often is no gap but the rule.
 pub const WAITING_MAX: usize = 64;
@@ -64,7 +68,7 @@ pub struct GapRepair {
     searches: JoinSet<anyhow::Result<Repaired>>,
     searched: BTreeMap<Id, Gap>,
     /// Gaps since the start, without and with a source.
-    count: u64,
+    ledger: Ledger,
     /// Whether those that an earlier process left were taken up: nothing is delivered, and what is kept of gaps is not
     /// written, before.
     is_recalled: watch::Sender<bool>,
@@ -87,7 +91,7 @@ impl GapRepair {
             waiting: Vec::new(),
             searches,
             searched,
-            count: 0,
+            ledger: Ledger::new(),
             is_recalled: watch::channel(false).0,
         }
     }
@@ -95,6 +99,11 @@ impl GapRepair {
     /// Whether calls are held back that gaps of an earlier process cut short.
     pub fn recalled(&self) -> watch::Receiver<bool> {
         self.is_recalled.subscribe()
+    }
+
+    /// What is told of gaps.
+    pub fn told(&self) -> watch::Receiver<GapsByPbx> {
+        self.ledger.watch()
     }
 
     /// Runs until nobody sends gaps any more, or it is dropped: what waits is kept.
@@ -125,10 +134,10 @@ impl GapRepair {
     }
 
     async fn take(&mut self, gap: Gap) {
-        self.count += 1;
-        let (pbx, from, to, seconds, count) =
-            (&gap.pbx, gap.from, gap.to, gap.length().as_secs(), self.count);
+        let count = self.ledger.came(&gap);
+        let (pbx, from, to, seconds) = (&gap.pbx, gap.from, gap.to, gap.length().as_secs());
         let Some(cdr) = self.source(pbx) else {
+            self.ledger.unseen(pbx, Range { from, to });
             warn!(
                 %pbx, %from, %to, seconds, count,
                 "the PBX was not watched: calls that began and ended in this time are not known; \
@@ -141,6 +150,7 @@ impl GapRepair {
         let earliest = PbxTime::from_micros(gap.to.micros().saturating_sub(micros_of(cdr.look_back)));
         let gap = if gap.from < earliest {
             let look_back = cdr.look_back.as_secs();
+            self.ledger.unseen(pbx, Range { from, to: earliest });
             warn!(%pbx, %from, %earliest, look_back, "what lies further back than look-back is not looked for: ami2amo repair does it");
             Gap { from: earliest, ..gap }
         } else {
@@ -150,7 +160,8 @@ impl GapRepair {
         if self.waiting.iter().filter(|waiting| of_pbx(waiting)).count() >= WAITING_MAX
             && let Some(oldest) = self.waiting.iter().position(of_pbx)
         {
-            let oldest = self.waiting.remove(oldest).gap;
+            let Waiting { gap: oldest, unread, .. } = self.waiting.remove(oldest);
+            self.unseen(&oldest.pbx, &unread);
             error!(pbx = %oldest.pbx, from = %oldest.from, to = %oldest.to, "too many gaps wait: this one is not looked at any more; ami2amo repair does it");
         }
         self.waiting.push(Waiting::new(gap, pauses, now()));
@@ -189,7 +200,11 @@ impl GapRepair {
         let is_read = outcome.as_ref().is_ok_and(|repaired| repaired.failed.is_empty());
         let held = waiting.holds;
         waiting.holds = held && !is_read;
+        self.ledger.found(&gap.pbx, outcome.as_ref().map_or(0, |repaired| repaired.added));
         tell(&mut waiting, outcome, !goes_on);
+        if !goes_on {
+            self.unseen(&gap.pbx, &waiting.unread);
+        }
         let is_through = held && !(goes_on && waiting.holds);
         if goes_on {
             self.waiting.push(waiting);
@@ -198,6 +213,15 @@ impl GapRepair {
             self.let_go(&gap.pbx).await;
         }
         self.keep().await;
+    }
+
+    /// No try could read the records of these stretches.
+    fn unseen(&self, pbx: &PbxName, unread: &[Range]) {
+        let (from, to) =
+            (unread.iter().map(|range| range.from).min(), unread.iter().map(|range| range.to).max());
+        if let (Some(from), Some(to)) = (from, to) {
+            self.ledger.unseen(pbx, Range { from, to });
+        }
     }
 
     /// Calls of the PBX wait no longer for gaps of an earlier process, unless another one holds them.
@@ -240,6 +264,7 @@ impl GapRepair {
                 warn!(%pbx, %from, %to, "a gap waited whose PBX has no records any more, or another name: its calls are not looked for; ami2amo repair does it");
             }
         }
+        self.ledger.wait(&self.waiting);
         self.hold_again().await;
         self.is_recalled.send_replace(true);
         if !self.waiting.is_empty() {
@@ -284,6 +309,7 @@ impl GapRepair {
     }
 
     async fn keep(&self) {
+        self.ledger.wait(&self.waiting);
         if !*self.is_recalled.borrow() {
             return warn!(
                 "the gaps that wait cannot be kept before those are read that waited at the last end: the store takes nothing"

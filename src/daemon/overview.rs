@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use crate::call::id::{AccountId, PbxName};
 use crate::clock;
 use crate::daemon::delivery::WatchedAccount;
+use crate::daemon::gaps::GapsByPbx;
 use crate::intake::task::Link;
 use crate::intake::task::pulse::Pulse;
 use crate::ops::status::{
@@ -33,6 +34,7 @@ pub struct Overview {
     pub accounts: BTreeMap<AccountId, WatchedAccount>,
     /// How far this host's clock is ahead of each PBX's, in microseconds.
     pub offsets: watch::Receiver<Arc<BTreeMap<PbxName, i64>>>,
+    pub gaps: watch::Receiver<GapsByPbx>,
     pub store: Handle,
 }
 
@@ -85,6 +87,7 @@ impl Overview {
             lag_ms: offset.and(beat.last_event).map(|_| beat.lag / 1000),
             host_ahead_ms: offset.map(|micros| micros / 1000),
             backlog: beat.backlog,
+            gaps: self.gaps.borrow().get(name).cloned().unwrap_or_default(),
         }
     }
 
@@ -101,6 +104,7 @@ impl Overview {
             last_sent_at: lately.sent_at,
             last_error: lately.error,
             token_ends_at: seen.as_ref().and_then(|seen| seen.client.token_ends_at()),
+            late_links: seen.as_ref().map(|seen| *seen.late_links.borrow()).unwrap_or_default(),
             paused: known.and_then(|known| known.pauses.get(name).cloned()),
             mixed_batches: known.and_then(|known| known.manners.get(name).copied()).map(MixedBatches::from),
         }

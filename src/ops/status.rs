@@ -9,10 +9,11 @@ use serde::{Deserialize, Serialize};
 use crate::call::id::{AccountId, PbxName};
 use crate::ops::status::problem::{Problem, Severity};
 use crate::outbox::courier::manner::{Known, Manner};
+use crate::outbox::courier::sound::LateLinks;
 use crate::outbox::courier::standing::Standing;
 use crate::outbox::queue::{Phase, Stats};
 use crate::outbox::schedule::person::Pause;
-use crate::time::HostTime;
+use crate::time::{HostTime, PbxTime};
 
 pub mod metrics;
 pub mod page;
@@ -58,6 +59,32 @@ pub struct PbxStatus {
     pub host_ahead_ms: Option<i64>,
     /// Ended calls that wait in memory, because the store takes none.
     pub backlog: u64,
+    /// Times in which nobody watched it, since the start.
+    #[serde(default)]
+    pub gaps: GapsStatus,
+}
+
+/// Times in which nobody watched a PBX, since the start.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Deserialize, Serialize)]
+pub struct GapsStatus {
+    pub count: u64,
+    /// How long they were together.
+    pub seconds: u64,
+    /// Calls that the PBX's records had of them and nobody knew.
+    pub found: u64,
+    /// Gaps whose calls are still looked for.
+    pub waiting: u64,
+    /// Gaps of which nothing says which calls were in them: no records are configured, or none could be read.
+    pub unseen: u64,
+    pub last: Option<Span>,
+    pub last_unseen: Option<Span>,
+}
+
+/// A stretch of time by the PBX's clock.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Deserialize, Serialize)]
+pub struct Span {
+    pub from: PbxTime,
+    pub to: PbxTime,
 }
 
 /// Where the connection to a PBX stands.
@@ -92,6 +119,9 @@ pub struct AccountStatus {
     pub token_ends_at: Option<HostTime>,
     /// A person has stopped delivery.
     pub paused: Option<Pause>,
+    /// Links to recordings that were set later, and those that were given up, since the start.
+    #[serde(default)]
+    pub late_links: LateLinks,
     /// How it answers a batch in which it refuses some calls, as far as that is known.
     #[serde(default)]
     pub mixed_batches: Option<MixedBatches>,

@@ -6,6 +6,7 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::clock;
+use crate::daemon::gaps::GapsByPbx;
 use crate::outbox::store::Store;
 use tokio::sync::watch;
 
@@ -28,6 +29,7 @@ impl Running {
             pbxs: Vec::new(),
             accounts: std::collections::BTreeMap::new(),
             offsets: watch::channel(Arc::default()).1,
+            gaps: watch::channel(GapsByPbx::new()).1,
             store: store.spawn(clock::host).unwrap(),
         };
         let mut admin = Admin::bind(&dir.path().join("ctl")).unwrap();

@@ -4,6 +4,7 @@ use crate::ami::connection::{Secret, Security, Settings};
 use crate::ami::session;
 use crate::captured_log::Log;
 use crate::cdr::source::{Error, Source};
+use crate::ops::status::{GapsStatus, Span};
 use crate::outbox::store::{self, Store, rest};
 
 use super::*;
@@ -113,4 +114,38 @@ fn what_is_told_as_missing_is_what_no_try_could_read() {
         missing.contains("are missing") && missing.contains("00:01:50") && missing.contains("00:02:10"),
         "{last}"
     );
+}
+
+#[tokio::test]
+async fn gaps_are_counted_with_what_is_known_of_their_calls() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), clock::host()).unwrap().spawn(clock::host).unwrap();
+    let mut repair = repair(&store, dir.path());
+    repair.recall().await;
+    let told = repair.told();
+    let name = PbxName::default();
+    repair.take(gap(100)).await;
+    let span = |from: i64| {
+        let Gap { from, to, .. } = gap(from);
+        Some(Span { from, to })
+    };
+    let waits = GapsStatus { count: 1, seconds: 1, waiting: 1, last: span(100), ..GapsStatus::default() };
+    assert_eq!(told.borrow()[&name], waits);
+    // No try can read the file that is not there.
+    while !repair.waiting.is_empty() {
+        repair.waiting[0].due = clock::mono();
+        repair.begin();
+        let ended = repair.searches.join_next_with_id().await.unwrap();
+        repair.ended(ended).await;
+    }
+    let whole = Some(Span { from: gap(100).from, to: gap(100).to.after(ROUNDING) });
+    let unseen = GapsStatus { waiting: 0, unseen: 1, last_unseen: whole, ..waits };
+    assert_eq!(told.borrow()[&name], unseen);
+    // Without records nothing says it at all.
+    repair.sources[0].1 = None;
+    repair.take(gap(200)).await;
+    let more =
+        GapsStatus { count: 2, seconds: 2, unseen: 2, last: span(200), last_unseen: span(200), ..unseen };
+    assert_eq!(told.borrow()[&name], more);
+    store.close().await.unwrap();
 }

@@ -3,7 +3,8 @@
 
 use std::fmt::{Display, Write as _};
 
-use crate::ops::status::{LinkStatus, Status};
+use crate::ops::status::{GapsStatus, LinkStatus, Status};
+use crate::outbox::courier::sound::LateLinks;
 use crate::outbox::courier::standing::Standing;
 use crate::time::HostTime;
 
@@ -20,6 +21,7 @@ pub fn text(status: &Status) -> String {
     page.gauge("info", "The program", &[("version", &status.version)], 1);
     page.gauge("uptime_seconds", "Since the start", &[], status.uptime().as_secs());
     pbxs(&mut page, status);
+    gaps(&mut page, status);
     accounts(&mut page, status);
     outbox(&mut page, status);
     page.gauge("store_up", "Whether the store takes calls", &[], u8::from(status.store.failure.is_none()));
@@ -63,6 +65,26 @@ fn pbxs(page: &mut Page, status: &Status) {
     }
 }
 
+type Count = fn(&GapsStatus) -> u64;
+
+fn gaps(page: &mut Page, status: &Status) {
+    let counts: [(_, _, _, Count); 5] = [
+        ("gaps_total", "counter", "Times in which nobody watched the PBX", |gaps| gaps.count),
+        ("gap_seconds_total", "counter", "How long nobody watched the PBX", |gaps| gaps.seconds),
+        ("gap_calls_found_total", "counter", "Calls of such times that the PBX's records had", |gaps| {
+            gaps.found
+        }),
+        ("gaps_unseen_total", "counter", "Such times of which no records could be read", |gaps| gaps.unseen),
+        ("gaps_waiting", "gauge", "Such times whose calls are still looked for", |gaps| gaps.waiting),
+    ];
+    for (name, kind, help, count) in counts {
+        page.head(name, kind, help);
+        for pbx in &status.pbxs {
+            page.row(name, &[("pbx", pbx.name.as_str())], count(&pbx.gaps));
+        }
+    }
+}
+
 fn accounts(page: &mut Page, status: &Status) {
     page.head("account_up", "gauge", "Whether the amoCRM account takes calls");
     for account in &status.accounts {
@@ -77,6 +99,18 @@ fn accounts(page: &mut Page, status: &Status) {
     for account in status.accounts.iter().filter(|account| account.last_sent_at.is_some()) {
         let age = age(account.last_sent_at, status.now);
         page.row("account_last_sent_seconds", &[("account", account.name.as_str())], age);
+    }
+    page.head(
+        "late_links_total",
+        "counter",
+        "Links to recordings set after the call was posted, or given up",
+    );
+    for account in &status.accounts {
+        let LateLinks { added, given_up } = account.late_links;
+        for (outcome, count) in [("added", added), ("given-up", given_up)] {
+            let labels = [("account", account.name.as_str()), ("outcome", outcome)];
+            page.row("late_links_total", &labels, count);
+        }
     }
     page.head("account_token_seconds", "gauge", "How long the token works that only a person can renew");
     for account in &status.accounts {

@@ -3,7 +3,7 @@
 use crate::ops::screen::table::{Cell, table};
 use crate::ops::screen::{Line, Style, WIDTH, clean};
 use crate::ops::status::problem::Severity;
-use crate::ops::status::{AccountStatus, LinkStatus, PbxStatus, Status};
+use crate::ops::status::{AccountStatus, GapsStatus, LinkStatus, PbxStatus, Span, Status};
 use crate::ops::words::Language;
 use crate::ops::words::sending::batches;
 use crate::outbox::courier::manner::Manner;
@@ -61,7 +61,37 @@ fn pbxs(status: &Status, language: Language) -> Vec<Line> {
         ["АТС", "связь", "идёт", "завершено", "в памяти", "событие"],
     );
     let rows = status.pbxs.iter().map(|pbx| of_pbx(pbx, status.now, language));
-    table(&std::iter::once(heading(names)).chain(rows).collect::<Vec<_>>(), WIDTH)
+    let mut lines = table(&std::iter::once(heading(names)).chain(rows).collect::<Vec<_>>(), WIDTH);
+    lines.extend(status.pbxs.iter().filter_map(|pbx| gaps(pbx, language)));
+    lines
+}
+
+/// Times in which nobody watched the PBX, and what became of their calls.
+fn gaps(pbx: &PbxStatus, language: Language) -> Option<Line> {
+    let GapsStatus { count, seconds, found, waiting, unseen, ref last, .. } = pbx.gaps;
+    let Span { from, to } = (*last)?;
+    let (name, time) = (&pbx.name, span(seconds, language));
+    let mut text = language.pick(
+        format!(
+            "  {name}: not watched {count} times since the start, {time} in all, last from {from} to {to}"
+        ),
+        format!(
+            "  {name}: без наблюдения с запуска {count} раз, всего {time}, последний раз с {from} до {to}"
+        ),
+    );
+    text += &language.pick(
+        format!("; {found} calls taken from its records"),
+        format!("; из записей АТС взято звонков: {found}"),
+    );
+    if waiting > 0 {
+        text +=
+            &language.pick(format!("; still looked for: {waiting}"), format!("; ещё проверяется: {waiting}"));
+    }
+    if unseen > 0 {
+        text += &language.pick(format!("; without records: {unseen}"), format!("; без записей: {unseen}"));
+    }
+    let style = if unseen > 0 { Style::Waiting } else { Style::Faint };
+    Some(Line::new(style, text))
 }
 
 fn of_pbx(pbx: &PbxStatus, now: HostTime, language: Language) -> Vec<Cell> {

@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::call::id::{AccountId, PbxName};
 use crate::ops::status::page::span;
-use crate::ops::status::{AccountStatus, LinkStatus, PbxStatus, Status};
+use crate::ops::status::{AccountStatus, LinkStatus, PbxStatus, Span, Status};
 use crate::ops::words::{Language, remedy};
 use crate::outbox::courier::standing::{Hold, Standing};
 use crate::outbox::queue::Phase;
 use crate::outbox::schedule::person::Pause;
 use crate::outbox::store::space;
-use crate::time::HostTime;
+use crate::time::{HostTime, PbxTime};
 
 /// Something that a person must act on, or should know.
 #[derive(Clone, Debug, Eq, PartialEq, Deserialize, Serialize)]
@@ -47,6 +47,12 @@ pub enum Problem {
     Lag {
         pbx: PbxName,
         seconds: i64,
+    },
+    /// The PBX was not watched, and nothing says which calls it had.
+    Unseen {
+        pbx: PbxName,
+        from: PbxTime,
+        to: PbxTime,
     },
     AccountHeld {
         account: AccountId,
@@ -100,6 +106,12 @@ const OLD: Duration = Duration::from_mins(15);
 /// A person has so long to make another token.
 const TOKEN_LEFT: Duration = Duration::from_hours(14 * 24);
 
+/// Nobody compares the records with the CRM for less.
+const UNSEEN_MIN: Duration = Duration::from_mins(1);
+
+/// A gap is told for a day.
+const UNSEEN_TOLD: Duration = Duration::from_hours(24);
+
 /// How long a connection may take after a start.
 const CONNECTING_MAX: Duration = Duration::from_secs(30);
 
@@ -115,6 +127,7 @@ pub fn problems(status: &Status) -> Vec<Problem> {
     for pbx in &status.pbxs {
         found.extend(of_link(pbx, status.uptime()));
         found.extend(of_clock(pbx));
+        found.extend(of_gaps(pbx, status.now));
     }
     for account in &status.accounts {
         found.extend(of_account(account, status.now));
@@ -143,6 +156,13 @@ fn of_clock(pbx: &PbxStatus) -> Option<Problem> {
     }
     let lag = pbx.lag_ms.filter(|lag| is_up && *lag > LAG_MAX_MS)?;
     Some(Problem::Lag { pbx: name, seconds: lag / 1000 })
+}
+
+fn of_gaps(pbx: &PbxStatus, now: HostTime) -> Option<Problem> {
+    let Span { from, to } = pbx.gaps.last_unseen?;
+    let age = PbxTime::from_micros(now.micros()).since(to);
+    let is_told = to.since(from) >= UNSEEN_MIN && age < UNSEEN_TOLD;
+    is_told.then(|| Problem::Unseen { pbx: pbx.name.clone(), from, to })
 }
 
 fn of_account(account: &AccountStatus, now: HostTime) -> Option<Problem> {
@@ -184,6 +204,7 @@ impl Problem {
             Self::DiskLow { .. }
             | Self::ClockOff { .. }
             | Self::Lag { .. }
+            | Self::Unseen { .. }
             | Self::AccountTroubled { .. }
             | Self::Dead { .. }
             | Self::TokenEnds { .. }
@@ -227,6 +248,7 @@ impl Problem {
                 format!("events of PBX {pbx} come {seconds} s late"),
                 format!("события АТС {pbx} приходят с опозданием {seconds} с"),
             ),
+            Self::Unseen { pbx, from, to } => unseen(pbx, *from, *to, language),
             Self::AccountHeld { account, why, words } => language.pick(
                 format!("amoCRM account {account} takes nothing ({why}): {words}"),
                 format!("аккаунт amoCRM {account} ничего не принимает ({why}): {words}"),
@@ -287,6 +309,10 @@ impl Problem {
                 "see the load of this host and of the PBX (top); calls are not lost, they come late".to_owned(),
                 "посмотрите нагрузку этого сервера и АТС (top); звонки не теряются, но опаздывают".to_owned(),
             ),
+            Self::Unseen { pbx, from, to } => language.pick(
+                format!("with a table [pbx.cdr] (docs/cdr.md): ami2amo repair --pbx {pbx} --from {from} --to {to} --enqueue"),
+                format!("при таблице [pbx.cdr] (docs/cdr.md): ami2amo repair --pbx {pbx} --from {from} --to {to} --enqueue"),
+            ),
             Self::AccountHeld { why, .. } => remedy::hold(*why, language).to_owned(),
             Self::AccountTroubled { .. } => language.pick(
                 "nothing, if it passes: calls wait on the disk and are sent later; else see the network, proxy and base-url".to_owned(),
@@ -311,6 +337,17 @@ impl Problem {
             ),
         }
     }
+}
+
+fn unseen(pbx: &PbxName, from: PbxTime, to: PbxTime, language: Language) -> String {
+    language.pick(
+        format!(
+            "PBX {pbx} was not watched from {from} to {to}, and no records of it were read: calls may be missing"
+        ),
+        format!(
+            "за АТС {pbx} не следили с {from} до {to}, и её записи не прочитаны: звонков может не хватать"
+        ),
+    )
 }
 
 fn paused(account: &AccountId, minutes: u64, by: &str, why: Option<&str>, language: Language) -> String {

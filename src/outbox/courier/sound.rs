@@ -3,6 +3,8 @@
 use std::mem;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::amo::calls::Entry;
 use crate::amo::late_link::{self, Changed, FORMS, Fate, Form, Request, Target};
 use crate::amo::recording::{self, Search};
@@ -37,7 +39,7 @@ pub(super) struct Amendment {
 }
 
 /// Links that were added later, and those that were not, since the process began.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Deserialize, Serialize)]
 pub struct LateLinks {
     pub added: u64,
     pub given_up: u64,

@@ -1,6 +1,7 @@
 use super::*;
 use crate::ops::screen::WIDTH;
-use crate::ops::status::{Mishap, OutboxStatus, StoreStatus, VERSION, page};
+use crate::ops::status::{GapsStatus, Mishap, OutboxStatus, StoreStatus, VERSION, page};
+use crate::outbox::courier::sound::LateLinks;
 
 /// A daemon with which all is well, an hour old.
 fn well() -> Status {
@@ -20,6 +21,7 @@ fn well() -> Status {
             lag_ms: Some(12),
             host_ahead_ms: Some(-40),
             backlog: 0,
+            gaps: GapsStatus::default(),
         }],
         accounts: vec![AccountStatus {
             name: AccountId::default(),
@@ -31,6 +33,7 @@ fn well() -> Status {
             last_error: None,
             token_ends_at: None,
             paused: None,
+            late_links: LateLinks::default(),
             mixed_batches: None,
         }],
         outbox: OutboxStatus {
@@ -115,7 +118,8 @@ fn every_trouble_is_told_with_what_to_do() {
     check(just_started, &[]);
     let off = Problem::ClockOff { pbx: pbx.clone(), seconds: -300 };
     check(|s| s.pbxs[0].host_ahead_ms = Some(-300_000), &[off]);
-    check(|s| s.pbxs[0].lag_ms = Some(12_000), &[Problem::Lag { pbx, seconds: 12 }]);
+    check(|s| s.pbxs[0].lag_ms = Some(12_000), &[Problem::Lag { pbx: pbx.clone(), seconds: 12 }]);
+    gaps_are_told(&pbx);
     let since = well().now;
     let held = Standing::Held { why: Hold::Unauthorized, since, words: "401".to_owned() };
     let expected =
@@ -147,6 +151,30 @@ fn every_trouble_is_told_with_what_to_do() {
     check(|s| s.accounts[0].paused = Some(pause()), &[expected()]);
     let both = |s: &mut Status| (s.accounts[0].paused, s.accounts[0].oldest_at) = (Some(pause()), Some(old));
     check(both, &[expected()]);
+}
+
+fn gaps_are_told(pbx: &PbxName) {
+    let now = PbxTime::from_micros(well().now.micros());
+    let unseen = |seconds: i64, hours_ago: i64| {
+        let to = PbxTime::from_micros(now.micros() - hours_ago * 3_600_000_000);
+        Span { from: PbxTime::from_micros(to.micros() - seconds * 1_000_000), to }
+    };
+    let gaps = |span| GapsStatus {
+        count: 2,
+        unseen: 1,
+        last: Some(span),
+        last_unseen: Some(span),
+        ..GapsStatus::default()
+    };
+    let span = unseen(90, 3);
+    let expected = Problem::Unseen { pbx: pbx.clone(), from: span.from, to: span.to };
+    check(|s| s.pbxs[0].gaps = gaps(span), &[expected]);
+    check(|s| s.pbxs[0].gaps = gaps(unseen(59, 3)), &[]);
+    check(|s| s.pbxs[0].gaps = gaps(unseen(90, 24)), &[]);
+    let mut status = well();
+    status.pbxs[0].gaps = gaps(unseen(59, 3));
+    let line = page::lines(&status, Language::En).iter().map(|line| line.plain() + " ").collect::<String>();
+    assert!(line.contains("not watched 2 times") && line.contains("without records: 1"), "{line}");
 }
 
 #[test]
