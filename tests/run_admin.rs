@@ -14,6 +14,8 @@ use daemon::{Daemon, Host, LIMIT, missed_call};
 use fake_ami::{Clock, FakeAmi, Script, Step};
 use fake_amo::{FakeAmo, On, Options, What};
 
+#[path = "support/crowd.rs"]
+mod crowd;
 #[path = "support/daemon.rs"]
 mod daemon;
 #[path = "support/fake_ami.rs"]
@@ -161,6 +163,32 @@ async fn a_daemon_with_which_all_is_well_says_so_to_all_who_ask() {
     assert!(russian.out.contains("Всё в порядке."), "{}", russian.out);
     daemon.stopped().await;
     assert!(!world.host.path("ctl.sock").exists());
+}
+
+#[tokio::test]
+async fn links_that_are_given_up_are_counted() {
+    let (mut call, mut end) = (String::new(), String::new());
+    crowd::begin(1, &mut call);
+    call += "Event: VarSet\r\nPrivilege: dialplan,all\r\nTimestamp: 1795000000.000001\r\n\
+             Channel: PJSIP/trunk-msk-00000002\r\nUniqueid: 1795000000.2\r\nLinkedid: 1795000000.2\r\n\
+             Variable: MIXMONITOR_FILENAME\r\nValue: never.wav\r\n\r\n";
+    crowd::end(1, &mut end);
+    let now = clock::host().seconds();
+    call += &end.replace("Timestamp: 1795000000", &format!("Timestamp: {now}"));
+    let call = call.replace("1795000000", &(now - 5).to_string());
+    let world = World::new(vec![Step::Send(call.into_bytes())]).await;
+    let root = world.host.path("");
+    let keys = format!(
+        "[amocrm]\nrecording-url = \"https://pbx.example.org/{{file}}\"\nrecording-root = {root:?}\n\
+         recording-wait = \"60ms\"\nrecording-late = \"400ms\""
+    );
+    world.host.edit("[amocrm]", &keys);
+    let mut daemon = world.host.start();
+    daemon.logs("stays without a link to its recording").await;
+    let given_up = "ami2amo_late_links_total{account=\"default\",outcome=\"given-up\"} 1";
+    let told = async { while !world.raw("/metrics").await.lines().any(|line| line == given_up) {} };
+    assert!(tokio::time::timeout(LIMIT, told).await.is_ok(), "{}", world.raw("/metrics").await);
+    daemon.stopped().await;
 }
 
 #[tokio::test]
