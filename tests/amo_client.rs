@@ -157,6 +157,35 @@ async fn a_post_is_not_made_while_amocrm_wants_quiet() {
 }
 
 #[tokio::test]
+async fn a_page_that_answers_one_question_stops_for_a_minute_and_any_other_for_five() {
+    let minutes = |minutes| Duration::from_mins(minutes);
+    for on in [On::Users, On::Search, On::UnsortedList, On::Account, On::Post, On::Contacts] {
+        let fake = start(Options { token: "very.secret.token".to_owned(), ..Options::default() }).await;
+        let client = client(&fake.base_url(), "5s");
+        fake.fault(on, 1, What::Page(403));
+        let (before, expected) = (
+            clock::mono(),
+            match on {
+                On::Users | On::Search | On::UnsortedList => minutes(1),
+                _ => minutes(5),
+            },
+        );
+        match on {
+            On::Users => drop(client.users().await),
+            On::Search => drop(client.find_contacts("9161234568").await),
+            On::UnsortedList => drop(client.open_unsorted().await),
+            On::Contacts => drop(client.create("/api/v4/contacts", b"[]".to_vec()).await),
+            On::Post => drop(client.post_calls(b"[]".to_vec()).await),
+            _ => drop(client.account().await),
+        }
+        let (open_at, after) = (client.open_at(), clock::mono());
+        assert!((before.after(expected)..=after.after(expected)).contains(&open_at), "{on:?} {open_at:?}");
+        assert_eq!(client.post_calls(b"[]".to_vec()).await, Err(Failure::Quiet), "{on:?}");
+        assert_eq!(fake.requests().last().map(|request| request.status), Some(403), "{on:?}");
+    }
+}
+
+#[tokio::test]
 async fn an_endless_body_is_cut_at_a_megabyte() {
     let mut answer = b"HTTP/1.1 200 OK\r\ncontent-length: 50000000\r\n\r\n".to_vec();
     answer.resize(3 << 20, b'x');

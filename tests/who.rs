@@ -156,7 +156,7 @@ async fn a_page_in_place_of_the_users_may_be_a_ban_and_is_no_hold() {
     users_are_read(&fake).await;
     daemon.wait_for_standing(|standing| *standing == Standing::Delivering).await;
     daemon.enqueue([call(1, NUMBER)]);
-    // Nothing goes out for five minutes, as after any ban, and then a harmless question first.
+    // Nothing goes out for a minute, and then a harmless question first.
     let queue = daemon.stop().await;
     assert_eq!((queue.phases(), asked(&fake, "/api/v4/users")), (vec![Phase::Pending], 1));
 }

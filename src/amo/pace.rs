@@ -9,6 +9,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::amo::notes::ACCOUNT_PATH;
 use crate::time::MonoTime;
 
 /// The pace of one account.
@@ -23,6 +24,26 @@ pub struct Pace {
     too_many: u32,
     /// Bans in a row.
     banned: u32,
+    /// Pages that answered a question and were no ban, as far as is known.
+    pages: Pages,
+}
+
+/// What a request is for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Purpose {
+    /// Something is sent, made or changed, or the account itself is asked for.
+    Account,
+    /// One place of it is read.
+    Question,
+}
+
+/// 403 pages that answered questions.
+#[derive(Clone, Copy, Debug, Default)]
+struct Pages {
+    /// The last one came when, and how many came before it, each soon after the other.
+    last: Option<(MonoTime, u32)>,
+    /// Nothing has passed the gateway since.
+    is_open: bool,
 }
 
 /// What all accounts of a process together may send.
@@ -45,6 +66,11 @@ const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
 /// First pause after a ban. Hammering prolongs it, and only amoCRM's support lifts it.
 const BAN_FIRST: Duration = Duration::from_mins(5);
 const BAN_MAX: Duration = Duration::from_hours(1);
+/// First pause after a ban's page that answers one question: the gateway may have something against that
+/// place alone. As long as a ban's when they go on.
+const PAGE_FIRST: Duration = Duration::from_mins(1);
+/// How soon after another such a page is one of a row.
+const PAGE_ROW: Duration = Duration::from_hours(1);
 /// Added to the spacing, in thousandths: two clocks never agree, and a window that is closed at
 /// both ends would otherwise hold one request more.
 const MARGIN_PER_MILLE: u32 = 10;
@@ -58,6 +84,7 @@ impl Pace {
             open_at: MonoTime::default(),
             too_many: 0,
             banned: 0,
+            pages: Pages::default(),
         }
     }
 
@@ -107,10 +134,15 @@ impl Pace {
         self.pause(now, own.max(asked).mul_f64(1.0 + jitter.clamp(0.0, 1.0) / 2.0));
     }
 
-    /// A request was answered with the gateway's 403 page: the account or address is banned.
-    pub fn banned(&mut self, now: MonoTime) {
+    /// A request was answered with the gateway's 403 page: the account or address is banned. Where that was
+    /// one question alone, the next request tells whether it is; nothing leaves before.
+    pub fn banned(&mut self, now: MonoTime, purpose: Purpose) {
         if now < self.open_at && self.banned > 0 {
             return;
+        }
+        if purpose == Purpose::Question && self.banned == 0 && !self.pages.is_open {
+            let pause = self.pages.come(now);
+            return self.pause(now, pause);
         }
         let pause = doubled(BAN_FIRST, self.banned, BAN_MAX);
         self.banned = self.banned.saturating_add(1);
@@ -124,10 +156,28 @@ impl Pace {
         }
         self.too_many = 0;
         self.banned = 0;
+        self.pages.is_open = false;
     }
 
     fn pause(&mut self, now: MonoTime, pause: Duration) {
         self.open_at = self.open_at.max(now.after(pause));
+    }
+}
+
+impl Purpose {
+    /// That of reading `path`.
+    pub fn of_reading(path: &str) -> Self {
+        if path == ACCOUNT_PATH { Self::Account } else { Self::Question }
+    }
+}
+
+impl Pages {
+    /// One came; returns for how long nothing leaves.
+    fn come(&mut self, now: MonoTime) -> Duration {
+        let row = self.last.filter(|(at, _)| now.since(*at) < PAGE_ROW);
+        let before = row.map_or(0, |(_, before)| before.saturating_add(1));
+        *self = Self { last: Some((now, before)), is_open: true };
+        doubled(PAGE_FIRST, before, BAN_FIRST)
     }
 }
 
@@ -168,151 +218,4 @@ fn doubled(first: Duration, times: u32, max: Duration) -> Duration {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    fn at(millis: u64) -> MonoTime {
-        MonoTime::from_micros(millis * 1000)
-    }
-
-    /// Sends as fast as the pace lets us, asking again when it says so.
-    fn sent(pace: &mut Pace, count: usize) -> Vec<MonoTime> {
-        let mut now = at(1000);
-        let mut sent = Vec::new();
-        while sent.len() < count {
-            match pace.take(now) {
-                Ok(()) => sent.push(now),
-                Err(later) => now = later,
-            }
-        }
-        sent
-    }
-
-    #[test]
-    fn no_second_holds_more_than_the_configured_number() {
-        for per_second in 1..=7 {
-            let sent = sent(&mut Pace::new(per_second), 60);
-            for (index, first) in sent.iter().enumerate() {
-                let within = sent[index..].iter().take_while(|at| at.since(*first) <= SECOND).count();
-                assert!(within <= per_second as usize, "{per_second}: {within}");
-            }
-        }
-    }
-
-    #[test]
-    fn the_configured_number_is_nearly_reached() {
-        let sent = sent(&mut Pace::new(5), 51);
-        assert!(sent[50].since(sent[0]) < Duration::from_millis(10_200));
-    }
-
-    #[test]
-    fn the_process_before_counts() {
-        let mut before = Pace::new(7);
-        assert_eq!(before.take(at(1000)), Ok(()));
-        let mut now = Pace::new(7).within(&Common::begun(7, at(1000))).begun(at(1000));
-        assert_eq!(now.take(at(1000)), before.take(at(1000)), "it goes on as if it were the same");
-    }
-
-    #[test]
-    fn a_stall_is_not_made_up_for() {
-        let mut pace = Pace::new(5);
-        assert_eq!(pace.take(at(0)), Ok(()));
-        assert_eq!(pace.take(at(60_000)), Ok(()));
-        assert_eq!(pace.take(at(60_001)), Err(at(60_202)));
-    }
-
-    #[test]
-    fn accounts_together_keep_the_limit_and_stop_alone() {
-        let common = Common::new(7);
-        let mut paces = [5, 7].map(|per_second| Pace::new(per_second).within(&common));
-        let mut sent = Vec::new();
-        for millis in 0..3000 {
-            for pace in &mut paces {
-                if pace.take(at(millis)).is_ok() {
-                    sent.push(at(millis));
-                }
-            }
-        }
-        for (index, first) in sent.iter().enumerate() {
-            assert!(sent[index..].iter().take_while(|at| at.since(*first) <= SECOND).count() <= 7);
-        }
-        assert!(sent.len() >= 20, "{}", sent.len());
-        paces[0].banned(at(3000));
-        assert!(paces[0].take(at(4000)).is_err());
-        assert_eq!(paces[1].take(at(4000)), Ok(()));
-    }
-
-    #[test]
-    fn a_429_stops_everything_longer_each_time() {
-        let mut pace = Pace::new(5);
-        let mut now = at(0);
-        let mut pauses = Vec::new();
-        for _ in 0..8 {
-            pace.too_many(now, None, 0.0);
-            pauses.push(pace.open_at().since(now).as_secs());
-            assert_eq!(pace.take(now), Err(pace.open_at()));
-            now = pace.open_at();
-        }
-        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60]);
-        pace.passed(now);
-        pace.too_many(now, None, 1.0);
-        assert_eq!(pace.open_at().since(now), Duration::from_millis(1500));
-    }
-
-    #[test]
-    fn answers_of_requests_that_were_under_way_are_one_stop() {
-        let mut pace = Pace::new(5);
-        for _ in 0..4 {
-            pace.too_many(at(0), None, 0.0);
-            pace.passed(at(10));
-        }
-        assert_eq!(pace.open_at(), at(1000));
-        pace.too_many(at(20), Some(Duration::from_secs(9)), 0.0);
-        assert_eq!(pace.open_at(), at(9020));
-        pace.too_many(at(9020), None, 0.0);
-        assert_eq!(pace.open_at(), at(11_020), "the second one, though requests passed while it lasted");
-        let mut pace = Pace::new(5);
-        for _ in 0..4 {
-            pace.banned(at(0));
-        }
-        assert_eq!(pace.open_at(), at(300_000));
-        pace.banned(at(300_000));
-        assert_eq!(pace.open_at(), at(900_000));
-    }
-
-    #[test]
-    fn retry_after_is_honoured_within_reason() {
-        #[track_caller]
-        fn check(asked: u64, expected: u64) {
-            let mut pace = Pace::new(5);
-            pace.too_many(at(0), Some(Duration::from_secs(asked)), 0.0);
-            assert_eq!(pace.open_at().since(at(0)).as_secs(), expected);
-        }
-        check(0, 1);
-        check(300, 300);
-        check(1_000_000, 3600);
-    }
-
-    #[test]
-    fn a_ban_is_probed_slowly() {
-        let mut pace = Pace::new(5);
-        let mut now = at(0);
-        let mut minutes = Vec::new();
-        for _ in 0..6 {
-            pace.banned(now);
-            minutes.push(pace.open_at().since(now).as_secs() / 60);
-            now = pace.open_at();
-        }
-        assert_eq!(minutes, [5, 10, 20, 40, 60, 60]);
-    }
-
-    #[test]
-    fn a_shorter_stop_does_not_end_a_longer_one() {
-        let mut pace = Pace::new(5);
-        pace.banned(at(0));
-        pace.too_many(at(10), None, 0.0);
-        assert_eq!(pace.open_at(), at(300_000));
-    }
-}
+mod tests;

@@ -299,10 +299,6 @@ impl Courier {
             self.step = Step::Adopt;
             return Effect::Adopt;
         }
-        // A call that landed meanwhile speaks for calls, and not for what was refused beside them.
-        if self.asides.brakes.any_doubt() {
-            self.health.ask_first();
-        }
         match self.health.gate(now) {
             Gate::ShutUntil(until) => Effect::Wait { until },
             // What the others in the air met is the same event.

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ami2amo::amo::answer::Reply;
 use ami2amo::amo::client::Failure;
 use ami2amo::amo::notes::{self, KINDS, Kind};
+use ami2amo::amo::pace::Purpose;
 use serde_json::{Value, json};
 
 use crate::answers::{self, Answer, Judged};
@@ -44,6 +45,8 @@ pub struct AmoCrm {
     pub requests: Vec<(u64, u32)>,
     /// Until when it asked the process to be quiet.
     pub quiet: Option<(u64, u32)>,
+    /// It answered this process with the page of a ban, and nothing else since.
+    page_to: Option<u32>,
     /// What no client may send.
     pub faults: Vec<String>,
     posts: u64,
@@ -114,6 +117,7 @@ impl AmoCrm {
             has_customers: dice.chance(500),
             requests: Vec::new(),
             quiet: None,
+            page_to: None,
             faults: Vec::new(),
             posts: 0,
             dice,
@@ -134,7 +138,7 @@ impl AmoCrm {
         };
         self.store(at, took, answer, &entries, &judged);
         let reply = answers::posted(answer, &judged, &mut self.dice);
-        self.heed(at, process, answer, &reply);
+        self.heed(at, process, Purpose::Account, answer, &reply);
         Exchange { answer, reply: self.dated(at, reply), took, post: self.posts }
     }
 
@@ -162,7 +166,7 @@ impl AmoCrm {
             Answer::CutBody => Ok(answers::cut(self.page(at, path))),
             other => answers::read(other, &mut self.dice),
         };
-        self.heed(at, process, answer, &reply);
+        self.heed(at, process, Purpose::of_reading(path), answer, &reply);
         Exchange { answer, reply: self.dated(at, reply), took, post: 0 }
     }
 
@@ -188,13 +192,32 @@ impl AmoCrm {
         self.requests.push((at, process));
     }
 
-    /// Remembers what it asked for.
-    fn heed(&mut self, at: u64, process: u32, answer: Answer, reply: &Result<Reply, Failure>) {
-        if answer == Answer::TooManyAfter
-            && let Ok(Reply { retry_after: Some(wait), .. }) = reply
-        {
-            let until = at + u64::try_from(wait.as_micros()).expect("minutes");
-            self.quiet = Some((until, process));
+    /// Remembers what it asked for. A ban's page that answers one question may be of that place; a second one
+    /// is not.
+    fn heed(
+        &mut self,
+        at: u64,
+        process: u32,
+        purpose: Purpose,
+        answer: Answer,
+        reply: &Result<Reply, Failure>,
+    ) {
+        let Ok(Reply { status, retry_after, .. }) = reply else { return };
+        let wait = match (answer, purpose) {
+            (Answer::TooManyAfter, _) => {
+                retry_after.map(|wait| u64::try_from(wait.as_micros()).expect("minutes"))
+            }
+            (Answer::Banned, Purpose::Question) if self.page_to != Some(process) => Some(MINUTE),
+            (Answer::Banned, _) => Some(5 * MINUTE),
+            _ => None,
+        };
+        if answer == Answer::Banned {
+            self.page_to = Some(process);
+        } else if *status != 429 {
+            self.page_to = None;
+        }
+        if let Some(wait) = wait {
+            self.quiet = Some((at + wait, process));
         }
     }
 

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ami2amo::amo::answer::{self, Account, Fate, Reply, json_object};
 use ami2amo::amo::client::Failure;
 use ami2amo::amo::notes::{self, ACCOUNT_PATH, KINDS, Kind, Note, PAGES_MAX, Page, Window};
+use ami2amo::amo::pace::Purpose;
 use ami2amo::amo::token;
 use ami2amo::call::id::CallId;
 use ami2amo::outbox::courier::aside::Question;
@@ -393,7 +394,7 @@ impl World {
     fn posted(&mut self, reply: Result<Reply, Failure>, request_ids: &[String]) -> Posted {
         match reply {
             Ok(reply) => {
-                self.learn(&reply, self.now);
+                self.learn(&reply, Purpose::Account, self.now);
                 let mut answer = answer::read(&reply, request_ids);
                 let stored = Fate::Stored { note_id: None, entity: None };
                 let any = answer.fates.iter().any(|fate| matches!(fate, Fate::Stored { .. }));
@@ -510,7 +511,7 @@ impl World {
         *at += exchange.took;
         match exchange.reply {
             Ok(reply) => {
-                self.learn(&reply, *at);
+                self.learn(&reply, Purpose::of_reading(path), *at);
                 Ok((reply, exchange.answer))
             }
             Err(failure) => Err((failure, exchange.answer)),
@@ -550,11 +551,12 @@ impl World {
     }
 
     /// What the client learns from every answer.
-    fn learn(&mut self, reply: &Reply, at: u64) {
+    fn learn(&mut self, reply: &Reply, purpose: Purpose, at: u64) {
         let mono = mono_time(at);
         let jitter = self.dice.part();
         let json = json_object(&reply.body);
         let lost = self.mutant == Some(Mutant::RetryAfterLost);
+        let is_heard = self.mutant != Some(Mutant::BanUnheard);
         let process = self.process.as_mut().expect("a client learns in a process");
         match reply.status {
             429 => {
@@ -564,7 +566,8 @@ impl World {
                 };
                 process.pace.too_many(mono, retry_after, jitter);
             }
-            403 if json.is_none() => process.pace.banned(mono),
+            403 if json.is_none() && is_heard => process.pace.banned(mono, purpose),
+            403 if json.is_none() => {}
             _ => process.pace.passed(mono),
         }
         if let Some(token) = process.life.token().cloned() {

@@ -23,6 +23,8 @@ pub enum Mutant {
     TooManyIsDone,
     /// `Retry-After` gets lost.
     RetryAfterLost,
+    /// The page of a ban pauses nothing.
+    BanUnheard,
     /// Requests leave as soon as they are wanted.
     PaceIgnored,
     /// The token's file is read once.
@@ -56,6 +58,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant::RequestIdsIgnored,
     Mutant::TooManyIsDone,
     Mutant::RetryAfterLost,
+    Mutant::BanUnheard,
     Mutant::PaceIgnored,
     Mutant::TokenNotReadAgain,
     Mutant::RefusedCallsDropped,

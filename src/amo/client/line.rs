@@ -10,7 +10,7 @@ use reqwest::{Method, RequestBuilder};
 
 use crate::amo::answer::{self, Account, Reply, json_object};
 use crate::amo::client::{Clock, Failure, http};
-use crate::amo::pace::Pace;
+use crate::amo::pace::{Pace, Purpose};
 use crate::amo::settings::BaseUrl;
 use crate::time::{HostTime, MonoTime};
 
@@ -46,6 +46,12 @@ pub(super) enum Quiet {
     Wait,
     /// It is not made: of many that wait, one is enough to try whether the quiet is over.
     GiveUp,
+}
+
+impl Question {
+    fn purpose(&self) -> Purpose {
+        if self.method == Method::GET { Purpose::of_reading(&self.path) } else { Purpose::Account }
+    }
 }
 
 impl Line {
@@ -89,13 +95,13 @@ impl Line {
     /// As [`ask`](Self::ask), at another address.
     pub(super) async fn ask_at(&self, base_url: &BaseUrl, question: Question) -> Result<Reply, Failure> {
         let path = question.path.clone();
-        let quiet = question.quiet;
+        let (quiet, purpose) = (question.quiet, question.purpose());
         let request = self.request(base_url, question);
         self.turn(quiet).await?;
         let response = request.send().await.map_err(http::failure)?;
         let arrived = self.now();
         let reply = http::reply(response, arrived).await;
-        self.learn(&reply, arrived);
+        self.learn(&reply, purpose, arrived);
         tracing::debug!(
             status = reply.status,
             trace = reply.trace,
@@ -135,7 +141,7 @@ impl Line {
     }
 
     /// `arrived` is when the reply's head came; its body may have been long under way.
-    fn learn(&self, reply: &Reply, arrived: HostTime) {
+    fn learn(&self, reply: &Reply, purpose: Purpose, arrived: HostTime) {
         // What answers otherwise may be a gateway, with a clock of its own.
         if let (200..=299, Some(theirs)) = (reply.status, reply.date) {
             self.ahead.store(theirs.micros().saturating_sub(arrived.micros()), Ordering::Relaxed);
@@ -148,7 +154,14 @@ impl Line {
                 let pause = pace.open_at().since(now);
                 tracing::warn!(?pause, "amoCRM got too many requests: everything pauses");
             }
-            403 if json_object(&reply.body).is_none() => pace.banned(now),
+            403 if json_object(&reply.body).is_none() => {
+                pace.banned(now, purpose);
+                let pause = pace.open_at().since(now);
+                tracing::warn!(
+                    ?pause,
+                    "a 403 page in place of amoCRM's answer may be a ban: everything pauses"
+                );
+            }
             _ => pace.passed(now),
         }
     }

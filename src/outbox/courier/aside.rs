@@ -169,7 +169,7 @@ impl Courier {
         match why {
             Hold::Unauthorized => {
                 if self.asides.brakes.refused(kind) {
-                    self.asides.brakes.doubt(kind, words.clone());
+                    self.doubt_aside(kind, words.clone());
                 }
                 self.learn(Signal::Hold(why, words), now);
             }

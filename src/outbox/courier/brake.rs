@@ -26,7 +26,7 @@ pub enum Kind {
     Links,
 }
 
-/// How long a kind is off: each try costs calls the pause of a ban.
+/// How long a kind is off: each try costs calls a pause, as it may be a ban.
 pub(super) const SHUT: Duration = Duration::from_hours(24);
 
 /// Refusals in a row that are more than a chance, where they cost calls nothing.
@@ -91,11 +91,6 @@ impl Brakes {
     /// It was refused, and the next harmless question tells why.
     pub fn doubt(&mut self, kind: Kind, words: String) {
         self.0.entry(kind).or_default().doubt = Some(words);
-    }
-
-    /// Whether something was refused, and no harmless question has told why.
-    pub fn any_doubt(&self) -> bool {
-        self.0.values().any(|brake| brake.doubt.is_some())
     }
 
     /// A harmless question was answered: what was refused is off. Returns it, and why.

@@ -16,8 +16,7 @@ pub(super) struct Health {
     standing: Standing,
     /// The standing that was announced last.
     announced: Option<Standing>,
-    /// The account answered a harmless question since it last gave trouble.
-    probed: bool,
+    proof: Proof,
     /// A POST met the trouble. Then questions that are answered prove nothing: only a call that
     /// amoCRM took or judged ends it.
     by_post: bool,
@@ -35,6 +34,16 @@ pub(super) struct Health {
     renewals_late: u32,
 }
 
+/// What shows that the account answers.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Proof {
+    /// Nothing since it last gave trouble: a harmless question comes first.
+    Missing,
+    /// Nothing but the answer to that: something was refused that may be of one place, or of the account.
+    Doubted,
+    Given,
+}
+
 /// Whether amoCRM may be asked.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Gate {
@@ -46,12 +55,22 @@ pub(super) enum Gate {
     ShutUntil(MonoTime),
 }
 
+impl Proof {
+    /// `other`, unless a doubt is left.
+    fn or(self, other: Self) -> Self {
+        match self {
+            Self::Doubted => self,
+            Self::Missing | Self::Given => other,
+        }
+    }
+}
+
 impl Health {
     pub(super) fn new() -> Self {
         Self {
             standing: Standing::Starting,
             announced: None,
-            probed: false,
+            proof: Proof::Missing,
             by_post: false,
             troubles: 0,
             paused_until: MonoTime::default(),
@@ -83,7 +102,10 @@ impl Health {
             return if now.mono >= self.renew_at { Gate::Renew } else { Gate::ShutUntil(self.renew_at) };
         }
         if now.mono >= open_at {
-            return if self.probed { Gate::Open } else { Gate::Probe };
+            return match self.proof {
+                Proof::Given => Gate::Open,
+                Proof::Missing | Proof::Doubted => Gate::Probe,
+            };
         }
         match (self.is_unauthorized(), now.mono >= self.renew_at) {
             (true, true) => Gate::Renew,
@@ -95,7 +117,7 @@ impl Health {
     /// A question was answered. That heals a start; other troubles end with a call delivered, or
     /// with [`answered_and_idle`](Self::answered_and_idle).
     pub(super) fn answered(&mut self) {
-        self.probed = true;
+        self.proof = Proof::Given;
         if self.standing == Standing::Starting {
             self.works();
         }
@@ -114,9 +136,9 @@ impl Health {
         self.renewed
     }
 
-    /// A harmless question comes before the next call.
+    /// A harmless question comes before the next call, whatever lands meanwhile.
     pub(super) fn ask_first(&mut self) {
-        self.probed = false;
+        self.proof = Proof::Doubted;
     }
 
     /// A call that a POST left open was found in amoCRM. A hold is not ended by it: the call may be
@@ -190,7 +212,7 @@ impl Health {
 
     fn works(&mut self) {
         self.standing = Standing::Delivering;
-        self.probed = true;
+        self.proof = self.proof.or(Proof::Given);
         self.by_post = false;
         self.troubles = 0;
         self.paused_until = MonoTime::default();
@@ -202,7 +224,7 @@ impl Health {
     fn pause_until(&mut self, until: MonoTime) {
         self.troubles = self.troubles.saturating_add(1);
         self.paused_until = until;
-        self.probed = false;
+        self.proof = self.proof.or(Proof::Missing);
     }
 
     fn is_unauthorized(&self) -> bool {

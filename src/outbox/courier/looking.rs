@@ -45,12 +45,11 @@ impl Courier {
 
     /// What follows for calls from what could not be read for them.
     pub(super) fn not_read(&mut self, kind: Kind, unread: Unread) -> Unread {
-        let was_of_account = matches!(unread.signal, Some(Signal::Hold(..)));
-        let unread = self.reads.unread(kind, unread);
-        if was_of_account && unread.signal.is_none() {
+        // A call that lands meanwhile speaks for calls, and not for what was asked.
+        if matches!(unread.signal, Some(Signal::Hold(..))) {
             self.health.ask_first();
         }
-        unread
+        self.reads.unread(kind, unread)
     }
 
     /// On whom a call was booked whose outcome is unknown, as far as that was kept.

@@ -1,7 +1,7 @@
 //! Pure: what is read for calls that wait, where amoCRM refuses it and answers a harmless question.
 //!
 //! Calls in doubt are looked for before others are sent, so a place that is shut to us would keep all of
-//! them waiting: each look would end in the pause of a ban, and be due again at its end.
+//! them waiting: each look would end in a pause, as that may be a ban, and be due again at its end.
 
 use std::collections::BTreeMap;
 

@@ -47,6 +47,19 @@ fn four_batches_fly_at_once_and_land_in_any_order() {
 }
 
 #[test]
+fn a_call_that_lands_after_a_page_spares_no_question() {
+    let mut script = script();
+    launches(&mut script, 2, &[2]);
+    script.expect(&Effect::Look { limit: LOOK_LIMIT }).give(Outcome::Unknown(vec![unknown(1, START, 0)]));
+    let banned = ReadBack::Refused { account: Account::Banned, words: "HTTP 403".to_owned() };
+    script.reads_back(&["default-1.1"]).give(Outcome::ReadBack(banned)).announces_hold(Hold::Banned);
+    lands(&mut script, 2, all_stored(1));
+    script.announces(|standing| *standing == Standing::Delivering).settles(&[(1, Phase::Unknown)]);
+    script.settles(&[(2, Phase::Sent)]).expect(&Effect::Probe).give(probe(Account::Fine));
+    launches(&mut script, 3, &[3]);
+}
+
+#[test]
 fn what_lands_in_the_middle_of_the_work_is_settled_after_it() {
     let mut script = script();
     launches(&mut script, 1, &[1]);
