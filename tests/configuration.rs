@@ -96,10 +96,8 @@ fn item(table: &Table, entry: &Entry) -> String {
             + "\n";
     }
     let kind = reader::kind(table.path(), &entry.key);
-    let default = match reader::is_default(table, entry) {
-        true => format!("default `{}`", entry.value),
-        false => format!("unset; e.g. `{}`", entry.value),
-    };
+    let is_default = reader::is_default(table, entry);
+    let default = format!("{} `{}`", if is_default { "default" } else { "unset; e.g." }, entry.value);
     let meaning = linked(&entry.meaning);
     wrapped(&format!("- `{}` — {kind}; {default}. {meaning}", entry.key), "  ") + "\n"
 }

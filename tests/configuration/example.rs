@@ -50,7 +50,7 @@ pub fn tables(text: &str) -> Vec<Table> {
     for line in text.lines() {
         let bare = line.trim_start_matches('#');
         if let Some(ruler) = line.strip_prefix("# ---- ") {
-            part = ruler.trim_end_matches(['-', ' ']).to_owned();
+            part = String::from(ruler.trim_end_matches(['-', ' ']));
         } else if line.is_empty() || line == "#" || line.starts_with("#   ") {
             comment.clear();
         } else if bare.starts_with('[') {

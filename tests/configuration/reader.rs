@@ -17,7 +17,7 @@ fn complaint(text: &str) -> String {
 /// A file in which the table `path` begins.
 fn begun(path: &str) -> String {
     let above = REPEATED.iter().filter(|table| path.starts_with(&format!("{table}.")));
-    let above: String = above.map(|table| format!("[[{table}]]\n")).collect();
+    let above = above.fold(String::new(), |above, table| above + "[[" + table + "]]\n");
     match (path, REPEATED.contains(&path)) {
         ("", _) => above,
         (path, true) => format!("{above}[[{path}]]\n"),
@@ -28,10 +28,10 @@ fn begun(path: &str) -> String {
 /// The keys that a table may have; none where it takes any, or is no table.
 fn fields(path: &str) -> Vec<String> {
     let said = complaint(&format!("{}no-such-key = 1\n", begun(path)));
-    match said.contains("unknown field `no-such-key`") {
-        true => said.split('`').skip(3).step_by(2).map(str::to_owned).collect(),
-        false => Vec::new(),
+    if !said.contains("unknown field `no-such-key`") {
+        return Vec::new();
     }
+    said.split('`').skip(3).step_by(2).map(str::to_owned).collect()
 }
 
 pub fn is_table(path: &str) -> bool {
