@@ -1,6 +1,5 @@
-//! The example configuration is right: it parses, it has every key, and its defaults are the defaults.
-
-use std::collections::BTreeSet;
+//! The example configuration is right: it parses, and its defaults are the defaults. That it has every key:
+//! tests/configuration.rs.
 
 use ami2amo::config::check::{self, Grade};
 use ami2amo::config::file::File;
@@ -61,48 +60,6 @@ fn the_defaults_in_the_example_are_the_defaults() {
 #[test]
 fn the_examples_in_the_example_parse() {
     parse(&uncommented("##"));
-}
-
-#[test]
-fn every_key_is_in_the_example() {
-    let tables = [
-        "[[pbx]]",
-        "[pbx.cdr]",
-        "[amocrm]",
-        "[amocrm.unknown]",
-        "[[line]]",
-        "[calls]",
-        "[calls.send]",
-        "[calls.sides]",
-        "[[calls.sides.rule]]",
-        "[calls.numbers]",
-        "[[calls.numbers.rule]]",
-        "[calls.dial-plan]",
-        "[delivery]",
-        "[store]",
-        "[admin]",
-        "[log]",
-        "[daemon]",
-    ];
-    let example = EXAMPLE.replace("\n##[", "\n[");
-    for table in tables {
-        let (_, section) =
-            example.split_once(&format!("\n{table}\n")).unwrap_or_else(|| panic!("no {table}"));
-        let section = section.split("\n[").next().unwrap();
-        let named: BTreeSet<_> = section
-            .lines()
-            .filter_map(|line| line.trim_start_matches('#').split_once(" = "))
-            .map(|(key, _)| key.trim().split('.').next().unwrap_or_default())
-            .collect();
-        let above = if table == "[pbx.cdr]" { "[[pbx]]\n" } else { "" };
-        let error = toml::from_str::<File>(&format!("{above}{table}\nno-such-key = 1\n")).unwrap_err();
-        for key in error.message().split('`').skip(3).step_by(2) {
-            let name = table.trim_matches(['[', ']']);
-            let tables = [format!("\n[{name}.{key}]\n"), format!("\n[[{name}.{key}]]\n")];
-            let has_table = tables.iter().any(|table| example.contains(table.as_str()));
-            assert!(named.contains(key) || has_table, "{table} {key}");
-        }
-    }
 }
 
 #[test]
