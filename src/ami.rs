@@ -6,6 +6,7 @@ pub mod codec;
 #[cfg(feature = "daemon")]
 pub mod connection;
 pub mod event;
+pub mod heard;
 pub mod interest;
 pub mod session;
 pub mod wire;

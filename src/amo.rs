@@ -16,6 +16,7 @@ pub mod limits;
 pub mod made;
 pub mod notes;
 pub mod pace;
+pub mod people;
 pub mod recording;
 pub mod result;
 pub mod settings;

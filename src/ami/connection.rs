@@ -26,6 +26,7 @@ use crate::time::PbxTime;
 
 pub mod backoff;
 pub mod stream;
+pub mod tap;
 pub mod tls;
 
 /// Where a PBX listens and who we are there.

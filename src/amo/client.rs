@@ -12,6 +12,7 @@ pub mod granter;
 mod http;
 pub mod keeper;
 pub mod line;
+mod people;
 mod resolver;
 pub mod safe;
 pub mod tending;

@@ -1,11 +1,16 @@
-//! `ami2amo check`: each check on a line, and what to do. `--number` and `--sides` show what the rules
-//! make of a number and of the endpoints in captures.
+//! `ami2amo check`: each check on a line, and what to do: the configuration by itself, and, without
+//! `--offline`, what it names: PBXs, accounts, records, folders. `--number` and `--sides` show what the rules
+//! make of a number and of the endpoints in captures; `--post` posts one call.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
+use serde::Serialize;
+
+use crate::call::id::AccountId;
 
 use crate::call::policy::Policy;
 use crate::call::record::Direction;
@@ -18,15 +23,32 @@ use crate::ops::screen::{Line, Style};
 use crate::ops::words::Language;
 use crate::ops::{number, screen};
 
+mod account;
 mod certificates;
+mod folders;
+mod online;
+mod pbx;
+mod post;
 mod records;
 mod sides;
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// Ask nobody; without it, PBXs with TLS are asked for their certificate, and nothing else is asked
-    #[arg(long, conflicts_with_all = ["number", "sides"])]
+    /// Ask nobody; without it PBXs, amoCRM and the records are asked questions that change nothing
+    #[arg(long, conflicts_with_all = ["number", "sides", "post"])]
     offline: bool,
+    /// Seconds in which each PBX is listened to for events, at most
+    #[arg(long, value_name = "SECONDS", default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=600))]
+    listen: u64,
+    /// The PBX's manager.conf where it can be read here [default: /etc/asterisk/manager.conf, of a PBX on this host]
+    #[arg(long, value_name = "FILE")]
+    manager_conf: Option<PathBuf>,
+    /// Post one call of zero seconds to the contact with this number, and print amoCRM's answer
+    #[arg(long, value_name = "NUMBER", conflicts_with_all = ["number", "sides", "json"])]
+    post: Option<String>,
+    /// The account that the call is posted to [default: that of \[amocrm\]]
+    #[arg(long, value_name = "NAME", requires = "post", value_parser = |name: &str| AccountId::new(name))]
+    account: Option<AccountId>,
     /// Show what the number rules make of a telephone number
     #[arg(long, value_name = "NUMBER", conflicts_with = "sides")]
     number: Option<String>,
@@ -36,8 +58,8 @@ pub struct Args {
     /// Show which endpoints of captures are trunks and which are phones, with the evidence
     #[arg(long, value_name = "CAPTURE", num_args = 1..)]
     sides: Vec<PathBuf>,
-    /// One JSON object per endpoint, for tools
-    #[arg(long, requires = "sides")]
+    /// One JSON object per check or endpoint, for tools
+    #[arg(long, conflicts_with = "number")]
     json: bool,
     #[command(flatten)]
     language: LanguageArgs,
@@ -63,19 +85,44 @@ pub fn run(args: &Args, named: Option<&Path>, default: &Path) -> anyhow::Result<
         return sides::run(&args.sides, args.json, args.language.language(), Rules::find(named, default)?);
     }
     let path = named.unwrap_or(default);
-    let file = config::read(path, &Host::Look)?;
-    let asked = if args.offline { Vec::new() } else { check::encrypted(&file, &Host::Look) };
-    let (mut findings, config) = check::examine(file, &Host::Look);
-    findings.extend(certificates::look(asked)?);
-    if let Some(config) = config.filter(|_| !args.offline) {
-        findings.extend(records::look(&config.setup.pbxs)?);
+    if let Some(number) = &args.post {
+        return post::run(number, args.account.as_ref(), path, args.language.language());
     }
-    print(&mut io::stdout().lock(), path, &findings).context("cannot print")?;
+    let (findings, asked) = examine(args, path)?;
+    print(&mut io::stdout().lock(), path, &findings, asked, args).context("cannot print")?;
     Ok(match findings.iter().map(|finding| finding.grade).max() {
         Some(Grade::Fail) => ExitCode::from(EX_CONFIG),
         Some(Grade::Down) => ExitCode::FAILURE,
         Some(Grade::Warn | Grade::Ok) | None => ExitCode::SUCCESS,
     })
+}
+
+/// Whether what the configuration names was asked.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Asked {
+    All,
+    /// As it was wanted.
+    Nobody,
+    /// The configuration cannot be used, or a secret is only the service's.
+    Unable,
+}
+
+fn examine(args: &Args, path: &Path) -> anyhow::Result<(Vec<Finding>, Asked)> {
+    let file = config::read(path, &Host::Look)?;
+    let encrypted = if args.offline { Vec::new() } else { check::encrypted(&file, &Host::Look) };
+    let (mut findings, config) = check::examine(file, &Host::Look);
+    findings.extend(certificates::look(encrypted)?);
+    if args.offline {
+        return Ok((findings, Asked::Nobody));
+    }
+    let Some(config) = config else { return Ok((findings, Asked::Unable)) };
+    let language = args.language.language();
+    findings.extend(records::look(&config.setup.pbxs)?);
+    findings.extend(folders::look(&config, language));
+    let listen = Duration::from_secs(args.listen);
+    let manner = online::Manner { listen, manager_conf: args.manager_conf.as_deref(), language };
+    findings.extend(online::look(&config, &manner)?);
+    Ok((findings, Asked::All))
 }
 
 /// The rules for calls, and the file that they come from.
@@ -127,15 +174,51 @@ fn check_number(number: &str, args: &Args, rules: &Rules) -> anyhow::Result<Exit
     Ok(ExitCode::SUCCESS)
 }
 
-fn print(output: &mut impl Write, path: &Path, findings: &[Finding]) -> io::Result<()> {
-    writeln!(output, "{:<4}  {}: the form is right", Grade::Ok, path.display())?;
+/// A finding for tools; keys are only ever added.
+#[derive(Serialize)]
+struct Told<'a> {
+    v: u32,
+    grade: String,
+    place: &'a str,
+    text: &'a str,
+    /// What to do; its lines are lines of a file where it is a map of users.
+    advice: &'a str,
+}
+
+fn print(
+    output: &mut impl Write,
+    path: &Path,
+    findings: &[Finding],
+    asked: Asked,
+    args: &Args,
+) -> io::Result<()> {
+    let language = args.language.language();
+    if args.json {
+        for Finding { grade, place, text, advice } in findings {
+            let told = Told { v: 1, grade: grade.to_string(), place, text, advice };
+            writeln!(output, "{}", screen::escape(&serde_json::to_string(&told)?))?;
+        }
+        return output.flush();
+    }
+    let form = language.pick("the form is right", "форма верна");
+    writeln!(output, "{:<4}  {}: {form}", Grade::Ok, path.display())?;
     for finding in findings {
         writeln!(output, "{:<4}  {}: {}", finding.grade, finding.place, finding.text)?;
-        if !finding.advice.is_empty() {
-            writeln!(output, "      → {}", finding.advice)?;
+        for (at, line) in finding.advice.lines().enumerate() {
+            writeln!(output, "      {} {line}", if at == 0 { "→" } else { " " })?;
         }
     }
-    writeln!(output, "      the rights at the PBX, and amoCRM, were not asked for")?;
+    let unasked = match asked {
+        Asked::All => return output.flush(),
+        Asked::Nobody => language.pick("the PBX and amoCRM were not asked", "АТС и amoCRM не опрашивались"),
+        Asked::Unable => language.pick(
+            "the PBX and amoCRM were not asked: mend the above first; a secret that only the service has can be given \
+             in AMI2AMO_AMI_SECRET",
+            "АТС и amoCRM не опрашивались: сначала исправьте указанное; секрет, который есть только у службы, можно \
+             дать в AMI2AMO_AMI_SECRET",
+        ),
+    };
+    writeln!(output, "      {unasked}")?;
     output.flush()
 }
 
@@ -151,11 +234,20 @@ mod tests {
             text: "text".to_owned(),
             advice: advice.to_owned(),
         };
-        let findings = [finding(Grade::Ok, ""), finding(Grade::Fail, "do it")];
-        let mut output = Vec::new();
-        print(&mut output, Path::new("/a.toml"), &findings).unwrap();
+        let findings = [finding(Grade::Ok, ""), finding(Grade::Fail, "do it\nand this")];
+        let printed = |line: &str| {
+            let line = format!("check --language en {line}");
+            let args = <Args as clap::Args>::augment_args(clap::Command::new("check"))
+                .get_matches_from(line.split_whitespace());
+            let args = <Args as clap::FromArgMatches>::from_arg_matches(&args).unwrap();
+            let mut output = Vec::new();
+            print(&mut output, Path::new("/a.toml"), &findings, Asked::Nobody, &args).unwrap();
+            String::from_utf8(output).unwrap()
+        };
         let expected = "ok    /a.toml: the form is right\nok    [store]: text\nfail  [store]: text\n      → do it\n\
-                        \x20     the rights at the PBX, and amoCRM, were not asked for\n";
-        assert_eq!(String::from_utf8(output).unwrap(), expected);
+                        \x20       and this\n      the PBX and amoCRM were not asked\n";
+        assert_eq!(printed(""), expected);
+        let last = r#"{"v":1,"grade":"fail","place":"[store]","text":"text","advice":"do it\nand this"}"#;
+        assert_eq!(printed("--json").lines().last(), Some(last));
     }
 }

@@ -22,6 +22,8 @@ pub struct Script {
     /// The answer to a right login; `None` accepts it.
     pub refusal: Option<&'static str>,
     pub answers_pings: bool,
+    /// The user may ask for lists, which hold these hints and nothing else; `None`: he may not.
+    pub hints: Option<Vec<(&'static str, &'static str)>>,
     pub clock: Clock,
     /// Sent one after the other when the client has logged in.
     pub steps: Vec<Step>,
@@ -99,6 +101,7 @@ impl Default for Script {
             secret: b"s3cret".to_vec(),
             refusal: None,
             answers_pings: true,
+            hints: None,
             clock: Clock::Sent(1_795_339_565.437_709),
             steps: Vec::new(),
         }
@@ -337,8 +340,35 @@ fn answer(block: &[(String, Vec<u8>)], script: &Script, state: &State) -> (Vec<u
             state.see(|seen| seen.log_offs += 1);
             (reply("Goodbye", "Message: Thanks for all the fish.\r\n"), Verdict::Close)
         }
-        _ => (reply("Error", "Message: Permission denied\r\n"), Verdict::GoOn),
+        _ => match &script.hints {
+            Some(hints) => (list(&action, &id, hints), Verdict::GoOn),
+            None => (reply("Error", "Message: Permission denied\r\n"), Verdict::GoOn),
+        },
     }
+}
+
+fn list(action: &str, id: &str, hints: &[(&str, &str)]) -> Vec<u8> {
+    let end = match action {
+        "Status" => "StatusComplete",
+        "CoreShowChannels" => "CoreShowChannelsComplete",
+        "BridgeList" => "BridgeListComplete",
+        "ExtensionStateList" => "ExtensionStateListComplete",
+        _ => {
+            let start = "CoreStartupDate: 2026-11-22\r\nCoreStartupTime: 09:13:11\r\n";
+            return format!("Response: Success\r\nActionID: {id}\r\n{start}\r\n").into_bytes();
+        }
+    };
+    let hints = if action == "ExtensionStateList" { hints } else { &[] };
+    let mut text = format!("Response: Success\r\nActionID: {id}\r\nEventList: start\r\n\r\n");
+    for (exten, hint) in hints {
+        text += &format!(
+            "Event: ExtensionStatus\r\nActionID: {id}\r\nExten: {exten}\r\nContext: ext-local\r\nHint: {hint}\r\n\
+             Status: 0\r\nStatusText: Idle\r\n\r\n"
+        );
+    }
+    let items = hints.len();
+    text += &format!("Event: {end}\r\nActionID: {id}\r\nEventList: Complete\r\nListItems: {items}\r\n\r\n");
+    text.into_bytes()
 }
 
 fn log_in(reply: &impl Fn(&str, &str) -> Vec<u8>, script: &Script, state: &State) -> (Vec<u8>, Verdict) {

@@ -11,6 +11,9 @@ use crate::config::check::{Finding, Grade};
 use crate::config::{Cdr, Pbx};
 use crate::time::PbxTime;
 
+/// Longest question: a server that is gone answers never.
+const PROBE_MAX: Duration = Duration::from_secs(15);
+
 /// A finding for each PBX that has a table `[pbx.cdr]`. The daemon runs without its records, so none is
 /// a failure.
 ///
@@ -23,9 +26,11 @@ pub(super) fn look(pbxs: &[Pbx]) -> anyhow::Result<Vec<Finding>> {
     let now = PbxTime::from_micros(clock::host().micros());
     let records = |(pbx, Cdr { source, .. }): (&Pbx, &Cdr)| {
         let place = place(pbx);
-        let (grade, text, advice) = match runtime.block_on(source.probe()) {
-            Ok(probe) => of_probe(probe, now),
-            Err(error) => {
+        let probed = runtime.block_on(async { tokio::time::timeout(PROBE_MAX, source.probe()).await });
+        let (grade, text, advice) = match probed {
+            Ok(Ok(probe)) => of_probe(probe, now),
+            Err(_) => late(),
+            Ok(Err(error)) => {
                 let text = format!("records cannot be read: {:#}", anyhow::Error::new(error));
                 (Grade::Warn, text, "calls of gaps are missing until this is mended: docs/cdr.md has recipes")
             }
@@ -33,14 +38,21 @@ pub(super) fn look(pbxs: &[Pbx]) -> anyhow::Result<Vec<Finding>> {
         Finding { grade, place, text, advice: advice.to_owned() }
     };
     let events = |(pbx, cdr): (&Pbx, &Cdr)| {
-        let found = runtime.block_on(cdr.source.probe_events(cdr.cel.as_ref()?));
-        let (grade, text, advice) = of_events(found);
+        let cel = cdr.cel.as_ref()?;
+        let probed =
+            runtime.block_on(async { tokio::time::timeout(PROBE_MAX, cdr.source.probe_events(cel)).await });
+        let (grade, text, advice) = probed.map_or_else(|_| late(), of_events);
         Some(Finding { grade, place: place(pbx), text, advice: advice.to_owned() })
     };
     let findings = sources.flat_map(|each| [Some(records(each)), events(each)]).flatten().collect();
     // A file on a server that is gone is waited for by a thread that nobody can end.
     runtime.shutdown_background();
     Ok(findings)
+}
+
+fn late() -> (Grade, String, &'static str) {
+    let text = format!("no answer within {} s", PROBE_MAX.as_secs());
+    (Grade::Warn, text, "calls of gaps are missing until this is mended: is the database or the disk there?")
 }
 
 fn place(pbx: &Pbx) -> String {

@@ -14,13 +14,15 @@ pub struct Staff {
     pub sees: &'static str,
     /// Whose the contacts and companies with these numbers are.
     pub owners: Vec<(String, u64)>,
+    /// Names and mailboxes of users; others are called by their ids.
+    pub names: Vec<(u64, &'static str, &'static str)>,
     /// A text in place of a user is taken for a name, and nobody has it.
     pub refuses_text: bool,
 }
 
 impl Default for Staff {
     fn default() -> Self {
-        Self { inactive: Vec::new(), sees: "A", owners: Vec::new(), refuses_text: false }
+        Self { inactive: Vec::new(), sees: "A", owners: Vec::new(), names: Vec::new(), refuses_text: false }
     }
 }
 
@@ -68,7 +70,10 @@ pub fn users(state: &State, asked: &Asked) -> Reply {
     let staff = &state.options.staff;
     let user = |id: &u64, is_active: bool| {
         let sees = if *id == ME { staff.sees } else { "A" };
-        json!({"id": id, "name": format!("User {id}"), "email": "u@example.org",
+        let named = staff.names.iter().find(|(named, _, _)| named == id);
+        let name = named.map_or_else(|| format!("User {id}"), |(_, name, _)| (*name).to_owned());
+        let email = named.map_or("u@example.org", |(_, _, email)| *email);
+        json!({"id": id, "name": name, "email": email,
             "rights": {"contacts": {"view": sees, "edit": "A"}, "is_admin": sees == "A", "is_active": is_active}})
     };
     let active = users.iter().filter(|id| !staff.inactive.contains(id)).map(|id| user(id, true));
