@@ -46,6 +46,7 @@ pub mod admin;
 pub mod crew;
 pub mod delivery;
 pub mod gaps;
+mod herald;
 mod memory;
 pub mod outlet;
 pub mod overview;
@@ -91,8 +92,8 @@ pub async fn run(
     };
     let crew = Crew::start(intakes, ways.stop, ways.cut);
     let mut crew = crew.context("cannot start the intake's thread")?;
-    let mut duties = notifier.on_duty(&overview.pbxs, crew.runtime());
-    match Admin::bind(&setup.admin_socket) {
+    let mut duties = notifier.on_duty(&overview, crew.runtime()).await;
+    match Admin::bind(&setup.admin_socket).await {
         Ok(admin) => drop(duties.spawn(admin.run(overview))),
         // Calls are followed and delivered all the same.
         Err(error) => {

@@ -197,10 +197,10 @@ async fn what_is_wrong_is_told_with_what_to_do_and_by_the_exit_code() {
     world.ami.set_script(Script { secret: b"another".to_vec(), ..script(Vec::new()) });
     let mut daemon = world.host.start();
     daemon.logs("refused").await;
-    let said = world.until("status", "! PBX default is not connected").await;
+    let said = world.until("status", "! PBX default answers and does not let ami2amo in").await;
     assert_eq!(said.code, 2, "{}", said.out);
     assert!(
-        said.out.contains("what to do: on the PBX: asterisk -rx 'manager show settings'"),
+        said.words().contains("what to do: the username and secret of [[pbx]] \"default\" must be those"),
         "{}",
         said.out
     );

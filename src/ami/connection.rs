@@ -310,6 +310,11 @@ impl Error {
         matches!(self, Self::Session(session::Error::Closed))
     }
 
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Session(error) if error.is_refusal())
+    }
+
+    /// How soon a new try makes sense.
     pub fn retry(&self) -> Retry {
         match self {
             Self::Session(error) => error.retry(),

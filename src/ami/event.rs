@@ -10,6 +10,7 @@ use crate::ami::wire::Frame;
 use crate::time::PbxTime;
 
 mod fields;
+pub mod kind;
 pub mod text;
 
 use fields::Fields;

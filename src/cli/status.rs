@@ -47,7 +47,7 @@ pub fn run(args: &Args, config: Option<&Path>, default: &Path) -> anyhow::Result
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("cannot print")?;
     Ok(match status.severity() {
-        None => ExitCode::SUCCESS,
+        None | Some(Severity::Notice) => ExitCode::SUCCESS,
         Some(Severity::Warning) => ExitCode::from(WARNING),
         Some(Severity::Critical) => ExitCode::from(CRITICAL),
     })

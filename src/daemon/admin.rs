@@ -10,8 +10,8 @@
 //! POST /v1/retry, /drop   {"calls":[…],"by":"…","why":"…"}
 //! POST /v1/pause, /resume {"account":"…","by":"…","why":"…"}
 //! GET  /metrics           how it fares, for Prometheus
-//! GET  /healthz           200 while the daemon runs
-//! GET  /readyz            200 while calls are taken from every PBX and stored, else 503
+//! GET  /healthz           200 while the daemon makes progress, else 503
+//! GET  /readyz            200 while calls are taken from every PBX and stored, else 503; all problems
 //! ```
 //! What cannot be done is answered by 400 (the question is wrong) or 503 (the store takes nothing), and a
 //! line that says why.
@@ -19,20 +19,22 @@
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
-use std::os::unix::net::UnixStream as Probe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::daemon::admin::gate::{Gate, Limits};
 use crate::daemon::admin::orders::Peer;
+use crate::daemon::herald;
 use crate::daemon::overview::Overview;
 use crate::ops::status::metrics;
 use crate::outbox::schedule::person::Deed;
@@ -43,6 +45,9 @@ mod orders;
 
 /// Who owns the socket, and his group, may ask.
 const MODE: u32 = 0o660;
+
+/// How long it may take to find out whether somebody listens at a socket.
+const PROBE_MAX: Duration = Duration::from_secs(2);
 
 /// Bytes of an order: it names 200 calls at most.
 const ORDER_MAX: usize = 64 << 10;
@@ -63,10 +68,10 @@ impl Admin {
     ///
     /// # Errors
     /// When it cannot be made, or another process listens there.
-    pub fn bind(path: &Path) -> io::Result<Self> {
+    pub async fn bind(path: &Path) -> io::Result<Self> {
         match fs::symlink_metadata(path) {
             Ok(meta) if meta.file_type().is_socket() => {
-                if Probe::connect(path).is_ok() {
+                if !is_deserted(path).await {
                     return Err(io::Error::new(io::ErrorKind::AddrInUse, "another process listens there"));
                 }
                 fs::remove_file(path)?;
@@ -100,6 +105,15 @@ impl Admin {
     }
 }
 
+/// Whether nobody listens there any more. A process that hangs has a queue that may be full: who waits in it is
+/// not answered, or sent away, and both are no refusal.
+async fn is_deserted(path: &Path) -> bool {
+    match timeout(PROBE_MAX, UnixStream::connect(path)).await {
+        Ok(Err(error)) => error.kind() == io::ErrorKind::ConnectionRefused,
+        Ok(Ok(_)) | Err(_) => false,
+    }
+}
+
 impl Drop for SocketFile {
     fn drop(&mut self) {
         // One that stays is replaced by the next start.
@@ -123,7 +137,7 @@ fn router(overview: Arc<Overview>) -> Router {
         .route("/v1/pause", post(async |state, peer, order| orders::pause(true, state, peer, order).await))
         .route("/v1/resume", post(async |state, peer, order| orders::pause(false, state, peer, order).await))
         .route("/metrics", get(metrics_page))
-        .route("/healthz", get(async || "ok\n"))
+        .route("/healthz", get(alive_or_not))
         .route("/readyz", get(ready_or_not))
         .layer(DefaultBodyLimit::max(ORDER_MAX))
         .with_state(overview)
@@ -135,10 +149,19 @@ async fn metrics_page(State(overview): State<Arc<Overview>>) -> impl IntoRespons
 
 async fn ready_or_not(State(overview): State<Arc<Overview>>) -> impl IntoResponse {
     let status = overview.status().await;
-    if status.is_ready() {
+    let (code, word) = if status.is_ready() {
         (StatusCode::OK, "ready\n")
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "not ready\n")
+    };
+    (code, word.to_owned() + &herald::page(&status))
+}
+
+/// That it is answered shows that the main thread lives.
+async fn alive_or_not(State(overview): State<Arc<Overview>>) -> impl IntoResponse {
+    match overview.stuck() {
+        None => (StatusCode::OK, "ok\n".to_owned()),
+        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, reason + "\n"),
     }
 }
 

@@ -47,6 +47,8 @@ pub struct WatchedAccount {
     pub standing: watch::Receiver<Standing>,
     pub address: Option<String>,
     pub seen: Option<Seen>,
+    /// By what its calls are judged now.
+    pub rules: Option<watch::Receiver<Arc<Rules>>>,
 }
 
 /// What else is seen of one.
@@ -95,7 +97,8 @@ impl Delivery {
         let address = |name: &AccountId| policy.account(name)?.base_url.as_ref().map(ToString::to_string);
         let watched = |(name, standing): (&AccountId, &watch::Receiver<Standing>)| {
             let seen = self.seen.get(name).cloned();
-            (name.clone(), WatchedAccount { standing: standing.clone(), address: address(name), seen })
+            let rules = self.rules.get(name).map(watch::Sender::subscribe);
+            (name.clone(), WatchedAccount { standing: standing.clone(), address: address(name), seen, rules })
         };
         self.standings.iter().map(watched).collect()
     }

@@ -1,6 +1,6 @@
 //! The store as the others need it: a door for the intakes, an outbox for the courier.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::outbox::callback;
 use crate::outbox::courier::effect::TaskRow;
 use crate::outbox::courier::task::Outbox;
 use crate::outbox::parcel::Parcel;
-use crate::outbox::queue::{BatchId, Error, Item, Seq, Settlement, State};
+use crate::outbox::queue::{BatchId, Error, Item, Phase, Seq, Settlement, State};
 use crate::outbox::store::Shelf;
 use crate::outbox::store::handle::{Handle, Receipt, Refused};
 use crate::time::HostTime;
@@ -51,6 +51,8 @@ pub struct Outlet {
 pub struct Lately {
     pub sent_at: Option<HostTime>,
     pub error: Option<Mishap>,
+    /// What became of calls that were tried, by the state that followed.
+    pub verdicts: BTreeMap<Phase, u64>,
 }
 
 /// Calls of one PBX that the store may have before it: eight groups. What is more waits in the PBX's own
@@ -155,6 +157,11 @@ impl Lately {
     fn take(&mut self, settlements: &[Settlement], now: HostTime) -> bool {
         let before = self.clone();
         for settlement in settlements {
+            let phase = settlement.state.phase();
+            // A call that waits for something of its own was not judged.
+            if settlement.attempted || phase != Phase::Pending {
+                *self.verdicts.entry(phase).or_default() += 1;
+            }
             match &settlement.state {
                 State::Sent { .. } | State::Unsorted { .. } => self.sent_at = Some(now),
                 State::Pending | State::Unknown { .. } | State::Parked { .. } => {
@@ -251,13 +258,15 @@ mod tests {
     fn the_last_delivery_and_the_last_failure_are_known() {
         let at = HostTime::from_micros;
         let mut lately = Lately::default();
-        assert!(!lately.take(&[settlement(State::Pending, None)], at(1)));
+        let put_off = Settlement { attempted: false, ..settlement(State::Pending, None) };
+        assert!(!lately.take(&[put_off], at(1)));
         assert!(lately.take(&[settlement(State::Pending, Some("502"))], at(2)));
         let sent = State::Sent { note_id: None, entity: None, at: at(3) };
         assert!(lately.take(&[settlement(sent, None)], at(3)));
         let error = |at, words: &str| Some(Mishap { at, words: words.to_owned() });
-        assert_eq!(lately, Lately { sent_at: Some(at(3)), error: error(at(2), "502") });
+        assert_eq!((lately.sent_at, &lately.error), (Some(at(3)), &error(at(2), "502")));
         lately.take(&[settlement(State::Dead { reason: "no user".to_owned(), at: at(4) }, None)], at(4));
-        assert_eq!(lately, Lately { sent_at: Some(at(3)), error: error(at(4), "no user") });
+        assert_eq!((lately.sent_at, &lately.error), (Some(at(3)), &error(at(4), "no user")));
+        assert_eq!(lately.verdicts, [(Phase::Pending, 1), (Phase::Sent, 1), (Phase::Dead, 1)].into());
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use crate::amo::settings::{Settings, Unmapped as Silence};
 use crate::call::id::{AccountId, PbxName};
 use crate::clock;
 use crate::daemon::delivery::WatchedAccount;
@@ -16,7 +17,8 @@ use crate::daemon::gaps::GapsByPbx;
 use crate::intake::task::Link;
 use crate::intake::task::pulse::Pulse;
 use crate::ops::status::{
-    AccountStatus, LinkStatus, MixedBatches, OutboxStatus, PbxStatus, Status, StoreStatus, VERSION, problem,
+    AccountStatus, LinkStatus, MixedBatches, OutboxStatus, PbxStatus, Status, StoreStatus, Unmapped, VERSION,
+    problem,
 };
 use crate::outbox::store::handle::Handle;
 use crate::outbox::store::person::Overall;
@@ -25,6 +27,9 @@ use crate::time::HostTime;
 
 /// How long the store may take to answer before it counts as one that does not.
 const STORE_MAX: Duration = Duration::from_secs(2);
+
+/// An intake without a turn for so long hangs: three of its turns.
+const STUCK: Duration = Duration::from_secs(30);
 
 /// All who know a part of how the daemon fares.
 #[derive(Clone, Debug)]
@@ -72,6 +77,15 @@ impl Overview {
         status
     }
 
+    /// Why the daemon makes no progress and should be begun anew; `None` as long as every intake has its turns.
+    /// A store that hangs is no such reason: it would hang again, and what waits in memory would be lost.
+    pub fn stuck(&self) -> Option<String> {
+        let now = clock::mono();
+        let is_stuck = |pbx: &&Watched| now.since(pbx.pulse.turned()) > STUCK;
+        let stuck = self.pbxs.iter().find(is_stuck)?;
+        Some(format!("the intake of PBX {} had no turn for {} s", stuck.name, STUCK.as_secs()))
+    }
+
     fn pbx(&self, watched: &Watched) -> PbxStatus {
         let Watched { name, link, pulse } = watched;
         let beat = pulse.look();
@@ -87,12 +101,13 @@ impl Overview {
             lag_ms: offset.and(beat.last_event).map(|_| beat.lag / 1000),
             host_ahead_ms: offset.map(|micros| micros / 1000),
             backlog: beat.backlog,
+            timestamps: beat.timestamps,
             gaps: self.gaps.borrow().get(name).cloned().unwrap_or_default(),
         }
     }
 
     fn account(&self, name: &AccountId, known: Option<&Overall>) -> AccountStatus {
-        let WatchedAccount { standing, address, seen } = &self.accounts[name];
+        let WatchedAccount { standing, address, seen, rules } = &self.accounts[name];
         let lately = seen.as_ref().map(|seen| seen.lately.borrow().clone()).unwrap_or_default();
         let waiting = known.and_then(|known| known.waiting.iter().find(|waiting| waiting.account == *name));
         AccountStatus {
@@ -106,9 +121,36 @@ impl Overview {
             token_ends_at: seen.as_ref().and_then(|seen| seen.client.token_ends_at()),
             late_links: seen.as_ref().map(|seen| *seen.late_links.borrow()).unwrap_or_default(),
             paused: known.and_then(|known| known.pauses.get(name).cloned()),
+            parked_since: waiting.and_then(|waiting| waiting.oldest_parked),
+            unmapped: rules
+                .as_ref()
+                .map(|rules| self.unmapped(name, &rules.borrow().amo))
+                .unwrap_or_default(),
+            verdicts: lately.verdicts,
             mixed_batches: known.and_then(|known| known.manners.get(name).copied()).map(MixedBatches::from),
         }
     }
+
+    fn unmapped(&self, account: &AccountId, settings: &Settings) -> Vec<Unmapped> {
+        let mut counted = BTreeMap::new();
+        for ((_, extension), calls) in
+            self.pbxs.iter().flat_map(|pbx| pbx.pulse.tally().extensions).filter(|((of, _), _)| of == account)
+        {
+            *counted.entry(extension).or_default() += calls;
+        }
+        unmapped(counted, settings)
+    }
+}
+
+/// Extensions of calls that `settings` map to nobody, though something shall be said of them.
+fn unmapped(counted: BTreeMap<String, u64>, settings: &Settings) -> Vec<Unmapped> {
+    if settings.unmapped == Silence::Omit {
+        return Vec::new();
+    }
+    let strangers = counted.into_iter().filter(|(extension, _)| !settings.users.contains_key(extension));
+    let mut strangers: Vec<_> = strangers.map(|(extension, calls)| Unmapped { extension, calls }).collect();
+    strangers.sort_by_key(|known| std::cmp::Reverse(known.calls));
+    strangers
 }
 
 impl From<&Link> for LinkStatus {
@@ -117,6 +159,7 @@ impl From<&Link> for LinkStatus {
             Link::Connecting => Self::Connecting,
             Link::Up { asterisk_version } => Self::Up { asterisk: asterisk_version.clone() },
             Link::Down { reason } => Self::Down { reason: reason.clone() },
+            Link::Refused { reason } => Self::Refused { reason: reason.clone() },
             Link::Stopped => Self::NotRead,
         }
     }

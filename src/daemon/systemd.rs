@@ -1,19 +1,20 @@
 //! What systemd is told: ready, status, signs of life, stopping. Without `NOTIFY_SOCKET` nothing is.
 
-use std::fmt::Write as _;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
 use tokio::runtime::Handle;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{debug, error};
 
 use crate::clock;
-use crate::daemon::overview::Watched;
-use crate::intake::task::Link;
+use crate::daemon::herald;
+use crate::daemon::overview::Overview;
+use crate::ops::status::problem::{Problem, Severity};
+use crate::ops::status::{AccountStatus, LinkStatus, PbxStatus, Status};
+use crate::outbox::courier::standing::Standing;
 
 /// How often a long start asks for more time, for three times as much.
 const EXTEND_EVERY: Duration = Duration::from_secs(10);
@@ -44,16 +45,15 @@ impl Notifier {
         patiently(EXTEND_EVERY, |time| tell(&[NotifyState::ExtendTimeoutUsec(micros(time))]), work)
     }
 
-    /// Tells READY, and then, until the returned set is dropped, each change of a link, and signs of
-    /// life for as long as `intake` gives any itself.
-    pub fn on_duty(&self, pbxs: &[Watched], intake: Handle) -> JoinSet<()> {
-        tell(&[NotifyState::Ready, NotifyState::Status(&status_line(pbxs))]);
+    /// Tells READY, and then, until the returned set is dropped, how the daemon fares, and signs of life for as
+    /// long as it makes progress.
+    pub async fn on_duty(&self, overview: &Overview, intake: Handle) -> JoinSet<()> {
+        let line = status_line(&overview.status().await);
+        tell(&[NotifyState::Ready, NotifyState::Status(&line)]);
         let mut duties = JoinSet::new();
-        for pbx in pbxs {
-            duties.spawn(tell_status(pbx.link.clone(), pbxs.to_vec()));
-        }
+        duties.spawn(herald::run(overview.clone()));
         if let Some(watchdog) = self.watchdog {
-            duties.spawn(feed(watchdog, intake));
+            duties.spawn(feed(watchdog, intake, overview.clone()));
         }
         duties
     }
@@ -87,44 +87,65 @@ fn micros(time: Duration) -> u32 {
     u32::try_from(time.as_micros()).unwrap_or(u32::MAX)
 }
 
-async fn tell_status(mut link: watch::Receiver<Link>, pbxs: Vec<Watched>) {
-    while link.changed().await.is_ok() {
-        tell(&[NotifyState::Status(&status_line(&pbxs))]);
-    }
+/// Tells one line of how the daemon fares.
+pub(super) fn tell_status(line: &str) {
+    tell(&[NotifyState::Status(line)]);
 }
 
-/// Feeds the watchdog at half its time. That this task runs shows that the main thread lives; the
-/// intake's thread must have run an empty task within a quarter.
-async fn feed(watchdog: Duration, intake: Handle) {
+/// Feeds the watchdog at half its time. That this task runs shows that the main thread lives; the intake's
+/// thread must have run an empty task within a quarter, and every intake have had its turn.
+async fn feed(watchdog: Duration, intake: Handle, overview: Overview) {
     loop {
         let alive = tokio::time::timeout(watchdog / 4, intake.spawn(async {})).await;
-        match alive {
-            Ok(Ok(())) => tell(&[NotifyState::Watchdog]),
-            Ok(Err(_)) => return, // its runtime is gone: the process is ending
-            Err(_) => error!("the intake's thread gives no sign of life: systemd will restart the daemon"),
+        match (alive, overview.stuck()) {
+            (Ok(Ok(())), None) => tell(&[NotifyState::Watchdog]),
+            (Ok(Ok(())), Some(reason)) => error!(reason, "no progress: systemd will restart the daemon"),
+            (Ok(Err(_)), _) => return, // its runtime is gone: the process is ending
+            (Err(_), _) => {
+                error!("the intake's thread gives no sign of life: systemd will restart the daemon");
+            }
         }
         clock::sleep_until(Some(clock::mono().after(watchdog / 2))).await;
     }
 }
 
-/// `default: up, Asterisk 22.10.1; msk: down, …`
-fn status_line(pbxs: &[Watched]) -> String {
-    let mut line = String::new();
-    for Watched { name, link, .. } in pbxs {
-        let separator = if line.is_empty() { "" } else { "; " };
-        let written = match &*link.borrow() {
-            Link::Connecting => write!(line, "{separator}{name}: connecting"),
-            Link::Up { asterisk_version: None } => write!(line, "{separator}{name}: up"),
-            Link::Up { asterisk_version: Some(version) } => {
-                write!(line, "{separator}{name}: up, Asterisk {version}")
-            }
-            Link::Down { reason } => write!(line, "{separator}{name}: down, {reason}"),
-            Link::Stopped => write!(line, "{separator}{name}: not read, the store takes no calls"),
-        };
-        written.expect("a String takes everything");
+/// `default: up, Asterisk 22.10.1; amoCRM default: delivering; 3 calls wait; wrong: clock-off (ami2amo status)`
+pub(super) fn status_line(status: &Status) -> String {
+    let link = |pbx: &PbxStatus| {
+        let name = &pbx.name;
+        match &pbx.link {
+            LinkStatus::Connecting => format!("{name}: connecting"),
+            LinkStatus::Up { asterisk: None } => format!("{name}: up"),
+            LinkStatus::Up { asterisk: Some(version) } => format!("{name}: up, Asterisk {version}"),
+            LinkStatus::Down { reason } => format!("{name}: down, {reason}"),
+            LinkStatus::Refused { reason } => format!("{name}: refused, {reason}"),
+            LinkStatus::NotRead => format!("{name}: not read, the store takes no calls"),
+        }
+    };
+    let standing = |account: &AccountStatus| {
+        let name = &account.name;
+        match &account.standing {
+            _ if account.paused.is_some() => format!("amoCRM {name}: paused"),
+            Standing::Starting => format!("amoCRM {name}: no answer yet"),
+            Standing::Delivering => format!("amoCRM {name}: delivering"),
+            Standing::Troubled { .. } => format!("amoCRM {name}: in trouble"),
+            Standing::Held { why, .. } => format!("amoCRM {name}: held, {why}"),
+        }
+    };
+    let mut parts: Vec<_> = status.pbxs.iter().map(link).collect();
+    parts.extend(status.accounts.iter().map(standing));
+    match status.accounts.iter().flat_map(|account| account.waiting.values()).sum() {
+        0 => {}
+        1 => parts.push("1 call waits".to_owned()),
+        calls => parts.push(format!("{calls} calls wait")),
+    }
+    let codes: Vec<_> =
+        status.problems.iter().filter(|p| p.severity() > Severity::Notice).map(Problem::code).collect();
+    if !codes.is_empty() {
+        parts.push(format!("wrong: {} (ami2amo status)", codes.join(", ")));
     }
     // The protocol is lines: a reason must not bring a variable of its own.
-    line.replace(|c: char| c.is_control(), " ")
+    parts.join("; ").replace(|c: char| c.is_control(), " ")
 }
 
 fn tell(states: &[NotifyState<'_>]) {
@@ -135,10 +156,7 @@ fn tell(states: &[NotifyState<'_>]) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::call::id::PbxName;
 
     #[test]
     fn a_long_start_asks_for_more_time_until_it_is_over() {
@@ -154,16 +172,34 @@ mod tests {
     }
 
     #[test]
-    fn the_status_line_names_each_pbx() {
-        let link = |name: &str, link| Watched {
-            name: PbxName::new(name).unwrap(),
-            link: watch::channel(link).1,
-            pulse: Arc::default(),
-        };
-        let pbxs = [
-            link("msk", Link::Up { asterisk_version: Some("22.10.1".to_owned()) }),
-            link("spb", Link::Down { reason: "gone\nREADY=1".to_owned() }),
-        ];
-        assert_eq!(status_line(&pbxs), "msk: up, Asterisk 22.10.1; spb: down, gone READY=1");
+    fn the_status_line_names_each_pbx_and_account_and_what_is_wrong() {
+        let text = r#"{"v":1,"version":"0.1.0","started_at":"2026-11-22T09:00:00.000Z",
+            "now":"2026-11-22T09:13:11.389Z","problems":[{"code":"dead","calls":2},
+            {"code":"unmapped","account":"default","extensions":["101"],"more":0,"calls":1}],
+            "outbox":{"ended":0,"by_state":{},"unaccounted":0,"oldest_at":null},
+            "store":{"dir":"/s","failure":null,"bytes":0,"free_bytes":null},
+            "pbxs":[{"name":"msk","link":{"state":"up","asterisk":"22.10.1"}},
+            {"name":"spb","link":{"state":"down","reason":"gone\nREADY=1"}}],
+            "accounts":[{"name":"default","address":null,"standing":"delivering",
+            "waiting":{"parked":2,"pending":1}}]}"#;
+        let mut value: serde_json::Value = serde_json::from_str(text).unwrap();
+        let numbers = ["open", "finished", "events", "backlog"];
+        for pbx in value["pbxs"].as_array_mut().unwrap() {
+            for name in numbers {
+                pbx[name] = 0.into();
+            }
+            for name in ["last_event_at", "lag_ms", "host_ahead_ms"] {
+                pbx[name] = serde_json::Value::Null;
+            }
+        }
+        for name in ["oldest_at", "last_sent_at", "last_error", "token_ends_at", "paused"] {
+            value["accounts"][0][name] = serde_json::Value::Null;
+        }
+        let status: Status = serde_json::from_value(value).unwrap();
+        assert_eq!(
+            status_line(&status),
+            "msk: up, Asterisk 22.10.1; spb: down, gone READY=1; amoCRM default: delivering; 3 calls wait; wrong: \
+             dead (ami2amo status)"
+        );
     }
 }

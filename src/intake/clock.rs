@@ -12,6 +12,8 @@ const DISORDER: Duration = Duration::from_secs(2);
 const TICK: Duration = Duration::from_micros(1);
 /// Events in a row that must agree before a longer step back is taken for a clock that was set.
 const STEP_AFTER: u32 = 3;
+/// Events in a row without a time before those that had one are no measure any more.
+const UNTIMED_AFTER: u32 = 3;
 /// A step ahead of more than this may be one event's mistake, until the next event confirms it.
 const JUMP: Duration = Duration::from_mins(10);
 
@@ -27,6 +29,8 @@ pub struct PbxClock {
     /// Time goes on from here: what was ahead of it was a mistake.
     rewound: Option<PbxTime>,
     source: Option<TimeSource>,
+    /// Events in a row that should have a time and have none.
+    untimed: u32,
 }
 
 impl PbxClock {
@@ -41,7 +45,9 @@ impl PbxClock {
             (Some(at), _) => (Some(at), TimeSource::Event),
             // FullyBooted and list items carry none even where all other events do, so they tell
             // nothing of the others.
-            (None, _) if self.source == Some(TimeSource::Event) => return self.latest,
+            (None, _) if self.source == Some(TimeSource::Event) && !self.is_switched_off(event, arrived) => {
+                return self.latest;
+            }
             (None, _) if matches!(event.what, What::FullyBooted { .. }) => return self.latest,
             (None, Some(arrived)) => (Some(arrived), TimeSource::Arrival),
             (None, None) => (epoch(event), TimeSource::Estimated),
@@ -52,6 +58,13 @@ impl PbxClock {
         // Of what comes between two anchors the order is known.
         self.latest = self.latest.map(|latest| latest.after(TICK));
         self.latest
+    }
+
+    /// Whether `timestampevents` was switched off: channels come and go without a time, again and again.
+    fn is_switched_off(&mut self, event: &Event<'_>, arrived: Option<PbxTime>) -> bool {
+        let should_have_one = matches!(event.what, What::NewChannel(_) | What::Hangup { .. });
+        self.untimed += u32::from(should_have_one && arrived.is_some());
+        self.untimed >= UNTIMED_AFTER
     }
 
     /// What does not come as an event is told at `told` by the PBX's clock, and not before what came
@@ -99,6 +112,9 @@ impl PbxClock {
 
     fn take(&mut self, told: PbxTime, source: TimeSource) -> PbxTime {
         let before = self.source.replace(source);
+        if source == TimeSource::Event {
+            self.untimed = 0;
+        }
         if before.is_some_and(|before| before != source && source == TimeSource::Event) {
             // The other scale was a guess.
             self.shift = 0;
@@ -260,5 +276,17 @@ mod tests {
             clock.time_of(&event(None, b"1.1"), Some(arrived)),
             Some(PbxTime::from_micros(100_000_000))
         );
+    }
+    #[test]
+    fn times_go_on_by_arrival_when_timestamps_are_switched_off() {
+        let mut clock = PbxClock::new();
+        seconds(&mut clock, 100);
+        let mut at = |micros| clock.time_of(&event(None, b"1.1"), Some(PbxTime::from_micros(micros)));
+        let times =
+            [200_000_000, 201_000_000, 202_000_000, 203_000_000].map(|micros| at(micros).unwrap().micros());
+        assert_eq!(times, [100_000_000, 100_000_000, 202_000_000, 203_000_000]);
+        assert_eq!(clock.source(), TimeSource::Arrival);
+        assert_eq!(seconds(&mut clock, 204), 204, "and they may come back");
+        assert_eq!(clock.source(), TimeSource::Event);
     }
 }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::ami::banner;
+use crate::ami::event::kind::KINDS;
 use crate::ami::event::{Event, ListPart, What};
 use crate::ami::wire::{Frame, Kind};
 use crate::call::checkpoint::{Change, Value};
@@ -42,6 +43,10 @@ pub struct Reader {
 pub struct Stats {
     /// Events that were understood.
     pub events: u64,
+    /// The same by their places in [`KINDS`].
+    pub kinds: [u64; KINDS.len()],
+    /// Whether the last event that should have one carried a `Timestamp`.
+    pub timestamps: Option<bool>,
     /// The last event's time.
     pub last: Option<PbxTime>,
     /// Calls in progress.
@@ -123,6 +128,10 @@ impl Reader {
         panic_on(frame.header("UserEvent") == Some(b"panic"));
         let Some(event) = Event::parse(frame) else { return };
         self.stats.events += 1;
+        self.stats.kinds[event.what.kind()] += 1;
+        if matches!(event.what, What::NewChannel(_) | What::Hangup { .. }) {
+            self.stats.timestamps = Some(event.at.is_some());
+        }
         if let What::List(part) = &event.what {
             return self.take_list(part, arrived);
         }

@@ -53,6 +53,7 @@ mod news;
 mod outgoing;
 pub mod pbx_now;
 pub mod pulse;
+pub mod tally;
 
 pub use guard::Kept;
 pub use outgoing::Sink;
@@ -108,6 +109,8 @@ pub enum Link {
     Up { asterisk_version: Option<String> },
     /// Not connected, and why not.
     Down { reason: String },
+    /// The PBX is there and lets the user not in.
+    Refused { reason: String },
     /// Connected but not read: calls wait for the store in vain.
     Stopped,
 }
@@ -117,6 +120,9 @@ const DRAIN_AGAIN: Duration = Duration::from_millis(10);
 
 /// amoCRM's times are whole seconds: a tenth of one, in microseconds, is news enough.
 const OFFSET_STEP: u64 = 100_000;
+
+/// How long an intake waits at most before it shows that it lives.
+pub const TURN_EVERY: Duration = Duration::from_secs(10);
 
 /// A connection that lasted this long was a good one: its end starts a new row of tries.
 const GOOD_CONNECTION: Duration = Duration::from_mins(1);
@@ -282,7 +288,8 @@ impl Intake {
         let mut work = pin!(work);
         let stop = self.way.stop.clone();
         loop {
-            let deadline = self.deadline();
+            let turn = clock::mono().after(TURN_EVERY);
+            let deadline = Some(self.deadline().map_or(turn, |due| due.min(turn)));
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return None,
@@ -325,6 +332,11 @@ impl Intake {
             }
             out.collect(reader);
         });
+        let tally = out.take_tally();
+        if !tally.is_empty() {
+            self.way.pulse.count(tally);
+        }
+        let Self { guard, reader, out, .. } = self;
         out.offer(now);
         guard.run(&[], || out.keep(reader, now));
         self.way.pulse.beat(&self.reader.stats(), None, self.out.len());

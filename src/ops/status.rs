@@ -16,6 +16,7 @@ use crate::outbox::schedule::person::Pause;
 use crate::time::{HostTime, PbxTime};
 
 pub mod metrics;
+pub mod news;
 pub mod page;
 pub mod problem;
 
@@ -59,6 +60,9 @@ pub struct PbxStatus {
     pub host_ahead_ms: Option<i64>,
     /// Ended calls that wait in memory, because the store takes none.
     pub backlog: u64,
+    /// Whether events carry the PBX's own time; not known before the first.
+    #[serde(default)]
+    pub timestamps: Option<bool>,
     /// Times in which nobody watched it, since the start.
     #[serde(default)]
     pub gaps: GapsStatus,
@@ -92,8 +96,16 @@ pub struct Span {
 #[serde(rename_all = "kebab-case", tag = "state")]
 pub enum LinkStatus {
     Connecting,
-    Up { asterisk: Option<String> },
-    Down { reason: String },
+    Up {
+        asterisk: Option<String>,
+    },
+    Down {
+        reason: String,
+    },
+    /// The PBX is there and lets the user not in.
+    Refused {
+        reason: String,
+    },
     NotRead,
 }
 
@@ -125,6 +137,22 @@ pub struct AccountStatus {
     /// How it answers a batch in which it refuses some calls, as far as that is known.
     #[serde(default)]
     pub mixed_batches: Option<MixedBatches>,
+    /// When the oldest parked call came.
+    #[serde(default, with = "utc::maybe")]
+    pub parked_since: Option<HostTime>,
+    /// Extensions of calls since the start that have no user there, those with the most calls first.
+    #[serde(default)]
+    pub unmapped: Vec<Unmapped>,
+    /// What became of tries to deliver since the start, by the state that followed.
+    #[serde(default)]
+    pub verdicts: BTreeMap<Phase, u64>,
+}
+
+/// An extension that the configuration maps to nobody.
+#[derive(Clone, Debug, Eq, PartialEq, Deserialize, Serialize)]
+pub struct Unmapped {
+    pub extension: String,
+    pub calls: u64,
 }
 
 /// How an account answers a batch in which it refuses some calls.

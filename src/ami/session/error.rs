@@ -43,6 +43,20 @@ pub enum Retry {
 }
 
 impl Error {
+    /// Whether the PBX is there and does not let the user in.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::AuthenticationFailed { .. } | Self::Rejected { .. } => true,
+            Self::Refused
+            | Self::NoBanner
+            | Self::OldAsterisk { .. }
+            | Self::InUse { .. }
+            | Self::Unanswered { .. }
+            | Self::Silent(_)
+            | Self::Closed => false,
+        }
+    }
+
     pub fn retry(&self) -> Retry {
         match self {
             Self::OldAsterisk { .. } | Self::AuthenticationFailed { .. } | Self::Rejected { .. } => {

@@ -21,7 +21,7 @@ struct Running {
 }
 
 impl Running {
-    fn start(limits: Limits) -> Self {
+    async fn start(limits: Limits) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&dir.path().join("store"), clock::host()).unwrap();
         let overview = Overview {
@@ -32,7 +32,7 @@ impl Running {
             gaps: watch::channel(GapsByPbx::new()).1,
             store: store.spawn(clock::host).unwrap(),
         };
-        let mut admin = Admin::bind(&dir.path().join("ctl")).unwrap();
+        let mut admin = Admin::bind(&dir.path().join("ctl")).await.unwrap();
         admin.limits = limits;
         Self { task: tokio::spawn(admin.run(overview)), dir }
     }
@@ -61,12 +61,12 @@ async fn served(admin: &Running) {
             }
         }
     };
-    tokio::time::timeout(PATIENCE, asking).await.expect("somebody is answered");
+    timeout(PATIENCE, asking).await.expect("somebody is answered");
 }
 
 #[tokio::test]
 async fn only_so_many_are_let_in_and_the_next_gets_his_turn() {
-    let admin = Running::start(Limits { connections: 1, lifetime: Duration::from_millis(200) });
+    let admin = Running::start(Limits { connections: 1, lifetime: Duration::from_millis(200) }).await;
     // It says nothing, and has the only place until its time is over.
     let mut silent = admin.connect().await;
     served(&admin).await;
@@ -75,7 +75,7 @@ async fn only_so_many_are_let_in_and_the_next_gets_his_turn() {
 
 #[tokio::test]
 async fn who_never_reads_is_put_out_and_keeps_nobody_waiting() {
-    let admin = Running::start(Limits { connections: 2, lifetime: Duration::from_millis(200) });
+    let admin = Running::start(Limits { connections: 2, lifetime: Duration::from_millis(200) }).await;
     let mut deaf = admin.connect().await;
     let put_out = async {
         // Answers fill what the system buffers; then nothing is taken any more, until the end.
@@ -86,7 +86,7 @@ async fn who_never_reads_is_put_out_and_keeps_nobody_waiting() {
             }
         }
     };
-    let put_out = tokio::time::timeout(PATIENCE, put_out);
+    let put_out = timeout(PATIENCE, put_out);
     let (put_out, ()) = tokio::join!(put_out, served(&admin));
     assert!(put_out.is_ok(), "its time ends");
 }
@@ -95,16 +95,37 @@ async fn who_never_reads_is_put_out_and_keeps_nobody_waiting() {
 async fn a_socket_that_nobody_listens_on_is_replaced_and_another_s_is_left() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("new").join("ctl");
-    let first = Admin::bind(&path).unwrap();
+    let first = Admin::bind(&path).await.unwrap();
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
-    let refused = Admin::bind(&path).unwrap_err();
+    let refused = Admin::bind(&path).await.unwrap_err();
     assert_eq!(refused.kind(), io::ErrorKind::AddrInUse, "{refused}");
     drop(first);
     assert!(!path.exists());
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
     assert!(path.exists(), "what a killed process leaves");
-    drop(Admin::bind(&path).unwrap());
+    drop(Admin::bind(&path).await.unwrap());
     fs::write(&path, "a file").unwrap();
-    assert_eq!(Admin::bind(&path).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+    assert_eq!(Admin::bind(&path).await.unwrap_err().kind(), io::ErrorKind::AlreadyExists);
     assert_eq!(fs::read_to_string(&path).unwrap(), "a file");
+}
+
+#[tokio::test]
+async fn a_process_that_hangs_on_the_socket_holds_no_start_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ctl");
+    // It listens and takes nobody in, until its queue is full.
+    let socket = tokio::net::UnixSocket::new_stream().unwrap();
+    socket.bind(&path).unwrap();
+    let _hanging = socket.listen(1).unwrap();
+    let mut queue = Vec::new();
+    let fill = async {
+        while let Ok(guest) = UnixStream::connect(&path).await {
+            queue.push(guest);
+        }
+    };
+    let full = timeout(PATIENCE, fill).await;
+    assert!(full.is_ok(), "its queue has an end");
+    let refused = timeout(PATIENCE, Admin::bind(&path)).await.expect("it ends").unwrap_err();
+    assert_eq!(refused.kind(), io::ErrorKind::AddrInUse, "{refused}");
+    assert!(path.exists());
 }

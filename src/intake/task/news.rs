@@ -101,7 +101,7 @@ impl Intake {
     /// Tells a loss once; the same reason again is told every hour, but a failed login, which needs
     /// a person, each time.
     pub(super) fn tell_loss(&mut self, error: connection::Error, pause: Duration) {
-        let late = error.retry() == Retry::Late;
+        let (late, is_refusal) = (error.retry() == Retry::Late, error.is_refusal());
         let reason = format!("{:#}", anyhow::Error::new(error));
         let pause_s = pause.as_secs();
         let now = clock::mono();
@@ -114,7 +114,7 @@ impl Intake {
         } else {
             debug!(pause_s, "still cannot follow the PBX: {reason}");
         }
-        self.way.link.send_replace(Link::Down { reason });
+        self.way.link.send_replace(if is_refusal { Link::Refused { reason } } else { Link::Down { reason } });
     }
 }
 

@@ -13,6 +13,7 @@ use crate::call::record::FinishedCall;
 use crate::intake::reader::Reader;
 use crate::intake::task::backlog::{self, Backlog};
 use crate::intake::task::guard::Kept;
+use crate::intake::task::tally::Tally;
 use crate::outbox::parcel::Parcel;
 use crate::time::MonoTime;
 
@@ -73,6 +74,8 @@ pub(super) struct Outgoing {
     more: bool,
     /// Values that were handed over came back: newer ones are to be written.
     lost: bool,
+    /// Calls that nobody counted yet.
+    tally: Tally,
 }
 
 impl Outgoing {
@@ -90,6 +93,7 @@ impl Outgoing {
             kept: now,
             more: false,
             lost: false,
+            tally: Tally::default(),
         }
     }
 
@@ -98,11 +102,17 @@ impl Outgoing {
         let before = self.backlog.len();
         while let Some(call) = reader.poll_finished() {
             debug!(call = %call.record.call_id, outcome = ?call.record.outcome, "call ended");
+            self.tally.add(&call.record);
             self.push(call);
         }
         if self.backlog.len() > before {
             self.changes.extend(reader.take_ended());
         }
+    }
+
+    /// What is to be counted of the calls that ended.
+    pub fn take_tally(&mut self) -> Tally {
+        std::mem::take(&mut self.tally)
     }
 
     /// What the store keeps of the calls in progress.

@@ -26,15 +26,17 @@ pub fn lines(status: &Status, language: Language) -> Vec<Line> {
     lines.push(of_outbox(status, language));
     lines.push(of_store(status, language));
     lines.push(Line::default());
-    if status.problems.is_empty() {
+    if status.severity() <= Some(Severity::Notice) {
         lines.push(Line::new(Style::Good, language.pick("All is well.", "Всё в порядке.")));
     }
     for problem in &status.problems {
         let style = match problem.severity() {
             Severity::Critical => Style::Bad,
             Severity::Warning => Style::Waiting,
+            Severity::Notice => Style::Plain,
         };
-        lines.push(Line::new(style, format!("! {}", clean(&problem.text(language)))));
+        let mark = if problem.severity() == Severity::Notice { '-' } else { '!' };
+        lines.push(Line::new(style, format!("{mark} {}", clean(&problem.text(language)))));
         let what = language.pick("what to do:", "что делать:");
         lines.push(Line::new(Style::Plain, format!("  {what} {}", clean(&problem.remedy(language)))));
     }
@@ -102,6 +104,7 @@ fn of_pbx(pbx: &PbxStatus, now: HostTime, language: Language) -> Vec<Cell> {
         LinkStatus::Up { asterisk: None } => (Style::Good, language.pick("up", "есть").to_owned()),
         LinkStatus::Connecting => (Style::Waiting, language.pick("connecting", "подключение").to_owned()),
         LinkStatus::Down { .. } => (Style::Bad, language.pick("down", "нет").to_owned()),
+        LinkStatus::Refused { .. } => (Style::Bad, language.pick("refused", "не пускает").to_owned()),
         LinkStatus::NotRead => (Style::Bad, language.pick("not read", "не читается").to_owned()),
     };
     let none = || language.pick("none yet", "не было").to_owned();

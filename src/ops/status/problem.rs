@@ -1,18 +1,20 @@
 //! Pure: what is wrong, said so that whoever is woken by it can mend it.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::call::id::{AccountId, PbxName};
-use crate::ops::status::page::span;
 use crate::ops::status::{AccountStatus, LinkStatus, PbxStatus, Span, Status};
-use crate::ops::words::{Language, remedy};
 use crate::outbox::courier::standing::{Hold, Standing};
 use crate::outbox::queue::Phase;
 use crate::outbox::schedule::person::Pause;
 use crate::outbox::store::space;
 use crate::time::{HostTime, PbxTime};
+
+mod about;
+mod words;
 
 /// Something that a person must act on, or should know.
 #[derive(Clone, Debug, Eq, PartialEq, Deserialize, Serialize)]
@@ -36,6 +38,11 @@ pub enum Problem {
         pbx: PbxName,
         reason: String,
     },
+    /// The PBX is there and lets the user not in.
+    PbxRefused {
+        pbx: PbxName,
+        reason: String,
+    },
     /// A connection that was never made.
     PbxConnecting {
         pbx: PbxName,
@@ -47,6 +54,10 @@ pub enum Problem {
     Lag {
         pbx: PbxName,
         seconds: i64,
+    },
+    /// Events carry no time: the PBX has `timestampevents` off.
+    NoTimestamps {
+        pbx: PbxName,
     },
     /// The PBX was not watched, and nothing says which calls it had.
     Unseen {
@@ -83,15 +94,43 @@ pub enum Problem {
         by: String,
         why: Option<String>,
     },
+    /// Calls of numbers that amoCRM does not know wait for somebody to make a contact.
+    UnknownNumbers {
+        account: AccountId,
+        calls: u64,
+        /// How long the oldest waits.
+        hours: u64,
+    },
+    /// Calls of extensions that no line of the configuration maps to a user.
+    Unmapped {
+        account: AccountId,
+        /// Those with the most calls first, [`EXTENSIONS_TOLD`] at most.
+        extensions: Vec<String>,
+        /// More of them than are told.
+        more: u64,
+        calls: u64,
+    },
 }
 
 /// What monitoring makes of a problem.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Severity {
+    /// A person may want to know: everything works as it is set up.
+    Notice,
     /// A person should see to it in working hours.
     Warning,
     /// Calls are not taken, not stored or not delivered: now.
     Critical,
+}
+
+impl Severity {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Notice => "notice",
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        }
+    }
 }
 
 /// Clocks further apart than this make a mess of whoever compares the CRM with the PBX.
@@ -112,6 +151,9 @@ const UNSEEN_MIN: Duration = Duration::from_mins(1);
 /// A gap is told for a day.
 const UNSEEN_TOLD: Duration = Duration::from_hours(24);
 
+/// Extensions that a line names; more are counted.
+const EXTENSIONS_TOLD: usize = 5;
+
 /// How long a connection may take after a start.
 const CONNECTING_MAX: Duration = Duration::from_secs(30);
 
@@ -127,6 +169,7 @@ pub fn problems(status: &Status) -> Vec<Problem> {
     for pbx in &status.pbxs {
         found.extend(of_link(pbx, status.uptime()));
         found.extend(of_clock(pbx));
+        found.extend(of_timestamps(pbx));
         found.extend(of_gaps(pbx, status.now));
     }
     for account in &status.accounts {
@@ -135,6 +178,11 @@ pub fn problems(status: &Status) -> Vec<Problem> {
     }
     let dead = status.outbox.by_state.get(&Phase::Dead).copied().filter(|calls| *calls > 0);
     found.extend(dead.map(|calls| Problem::Dead { calls }));
+    for account in &status.accounts {
+        found.extend(unmapped(account));
+        found.extend(unknown_numbers(account, status.now));
+    }
+    found.sort_by_key(|problem| Reverse(problem.severity()));
     found
 }
 
@@ -145,6 +193,7 @@ fn of_link(pbx: &PbxStatus, uptime: Duration) -> Option<Problem> {
         LinkStatus::Connecting if uptime < CONNECTING_MAX => None,
         LinkStatus::Connecting => Some(Problem::PbxConnecting { pbx: name }),
         LinkStatus::Down { reason } => Some(Problem::PbxDown { pbx: name, reason: reason.clone() }),
+        LinkStatus::Refused { reason } => Some(Problem::PbxRefused { pbx: name, reason: reason.clone() }),
         LinkStatus::NotRead => Some(Problem::PbxNotRead { pbx: name }),
     }
 }
@@ -156,6 +205,10 @@ fn of_clock(pbx: &PbxStatus) -> Option<Problem> {
     }
     let lag = pbx.lag_ms.filter(|lag| is_up && *lag > LAG_MAX_MS)?;
     Some(Problem::Lag { pbx: name, seconds: lag / 1000 })
+}
+
+fn of_timestamps(pbx: &PbxStatus) -> Option<Problem> {
+    (pbx.timestamps == Some(false)).then(|| Problem::NoTimestamps { pbx: pbx.name.clone() })
 }
 
 fn of_gaps(pbx: &PbxStatus, now: HostTime) -> Option<Problem> {
@@ -191,6 +244,20 @@ fn of_token(account: &AccountStatus, now: HostTime) -> Option<Problem> {
     (left < TOKEN_LEFT).then(|| Problem::TokenEnds { account: account.name.clone(), hours })
 }
 
+fn unmapped(account: &AccountStatus) -> Option<Problem> {
+    let known = &account.unmapped;
+    let calls = known.iter().map(|known| known.calls).sum();
+    let extensions = known.iter().take(EXTENSIONS_TOLD).map(|known| known.extension.clone()).collect();
+    let more = known.len().saturating_sub(EXTENSIONS_TOLD) as u64;
+    (!known.is_empty()).then(|| Problem::Unmapped { account: account.name.clone(), extensions, more, calls })
+}
+
+fn unknown_numbers(account: &AccountStatus, now: HostTime) -> Option<Problem> {
+    let calls = account.waiting.get(&Phase::Parked).copied().filter(|calls| *calls > 0)?;
+    let hours = account.parked_since.map_or(0, |since| now.since(since).as_secs() / 3600);
+    Some(Problem::UnknownNumbers { account: account.name.clone(), calls, hours })
+}
+
 impl Problem {
     pub fn severity(&self) -> Severity {
         match self {
@@ -198,165 +265,22 @@ impl Problem {
             | Self::StoreFailed { .. }
             | Self::PbxNotRead { .. }
             | Self::PbxDown { .. }
+            | Self::PbxRefused { .. }
             | Self::PbxConnecting { .. }
             | Self::AccountHeld { .. }
             | Self::Old { .. } => Severity::Critical,
             Self::DiskLow { .. }
             | Self::ClockOff { .. }
             | Self::Lag { .. }
+            | Self::NoTimestamps { .. }
             | Self::Unseen { .. }
             | Self::AccountTroubled { .. }
             | Self::Dead { .. }
             | Self::TokenEnds { .. }
             | Self::Paused { .. } => Severity::Warning,
+            Self::UnknownNumbers { .. } | Self::Unmapped { .. } => Severity::Notice,
         }
     }
-
-    /// What is wrong.
-    pub fn text(&self, language: Language) -> String {
-        match self {
-            Self::Unaccounted { calls } => language.pick(
-                format!("{calls} calls came and are nowhere: database and journal have lost them"),
-                format!("потеряно звонков: {calls}: их нет ни в базе, ни в журнале"),
-            ),
-            Self::StoreFailed { reason } => language.pick(
-                format!("the store takes no calls, they wait in memory: {reason}"),
-                format!("хранилище не принимает звонки, они ждут в памяти: {reason}"),
-            ),
-            Self::DiskLow { free_bytes } => language.pick(
-                format!("{} MiB are left on the store's disk", free_bytes >> 20),
-                format!("на диске хранилища осталось {} МиБ", free_bytes >> 20),
-            ),
-            Self::PbxNotRead { pbx } => language.pick(
-                format!("PBX {pbx} is connected and not read: the store takes no calls, and memory is full"),
-                format!(
-                    "АТС {pbx} подключена, но не читается: хранилище не принимает звонки, память заполнена"
-                ),
-            ),
-            Self::PbxDown { pbx, reason } => language.pick(
-                format!("PBX {pbx} is not connected: {reason}"),
-                format!("нет связи с АТС {pbx}: {reason}"),
-            ),
-            Self::PbxConnecting { pbx } => {
-                language.pick(format!("PBX {pbx} does not answer yet"), format!("АТС {pbx} пока не отвечает"))
-            }
-            Self::ClockOff { pbx, seconds } => language.pick(
-                format!("the clocks differ: this host is {seconds} s ahead of PBX {pbx}"),
-                format!("часы расходятся: этот сервер впереди АТС {pbx} на {seconds} с"),
-            ),
-            Self::Lag { pbx, seconds } => language.pick(
-                format!("events of PBX {pbx} come {seconds} s late"),
-                format!("события АТС {pbx} приходят с опозданием {seconds} с"),
-            ),
-            Self::Unseen { pbx, from, to } => unseen(pbx, *from, *to, language),
-            Self::AccountHeld { account, why, words } => language.pick(
-                format!("amoCRM account {account} takes nothing ({why}): {words}"),
-                format!("аккаунт amoCRM {account} ничего не принимает ({why}): {words}"),
-            ),
-            Self::AccountTroubled { account, words } => language.pick(
-                format!("amoCRM account {account} does not answer well; it is tried again: {words}"),
-                format!("аккаунт amoCRM {account} не отвечает как надо; попытки продолжаются: {words}"),
-            ),
-            Self::Old { account, minutes } => language.pick(
-                format!("a call for account {account} waits for {minutes} min"),
-                format!("звонок для аккаунта {account} ждёт уже {minutes} мин"),
-            ),
-            Self::Dead { calls } => language.pick(
-                format!("{calls} calls cannot be delivered and wait for a person"),
-                format!("не могут быть доставлены и ждут человека, звонков: {calls}"),
-            ),
-            Self::TokenEnds { account, hours } => language.pick(
-                format!("the token of account {account} ends in {}", span(hours * 3600, language)),
-                format!("токен аккаунта {account} истекает через {}", span(hours * 3600, language)),
-            ),
-            Self::Paused { account, minutes, by, why } => {
-                paused(account, *minutes, by, why.as_deref(), language)
-            }
-        }
-    }
-
-    /// What to do.
-    pub fn remedy(&self, language: Language) -> String {
-        match self {
-            Self::Unaccounted { .. } => language.pick(
-                "compare the PBX's records with what is stored: ami2amo repair --from TIME --to TIME".to_owned(),
-                "сравните записи АТС с сохранённым: ami2amo repair --from TIME --to TIME".to_owned(),
-            ),
-            Self::StoreFailed { reason } => remedy::store(reason, language).to_owned(),
-            Self::DiskLow { .. } => language.pick(
-                "make room on it: du -xh / | sort -h | tail".to_owned(),
-                "освободите место: du -xh / | sort -h | tail".to_owned(),
-            ),
-            Self::PbxNotRead { .. } => language.pick(
-                "mend the store first: the other problems say how".to_owned(),
-                "сначала почините хранилище: как — в других строках".to_owned(),
-            ),
-            Self::PbxDown { pbx, .. } | Self::PbxConnecting { pbx } => language.pick(
-                format!(
-                    "on the PBX: asterisk -rx 'manager show settings'; the secret and permit= of the user in \
-                     manager.conf must be those of [[pbx]] \"{pbx}\"; docs/ami.md"
-                ),
-                format!(
-                    "на АТС: asterisk -rx 'manager show settings'; секрет и permit= пользователя в manager.conf \
-                     должны совпадать с [[pbx]] \"{pbx}\"; docs/ami.ru.md"
-                ),
-            ),
-            Self::ClockOff { .. } => language.pick(
-                "set both clocks by NTP: timedatectl set-ntp true; call times in amoCRM are corrected meanwhile".to_owned(),
-                "выставьте часы по NTP: timedatectl set-ntp true; время звонков в amoCRM пока исправляется".to_owned(),
-            ),
-            Self::Lag { .. } => language.pick(
-                "see the load of this host and of the PBX (top); calls are not lost, they come late".to_owned(),
-                "посмотрите нагрузку этого сервера и АТС (top); звонки не теряются, но опаздывают".to_owned(),
-            ),
-            Self::Unseen { pbx, from, to } => language.pick(
-                format!("with a table [pbx.cdr] (docs/cdr.md): ami2amo repair --pbx {pbx} --from {from} --to {to} --enqueue"),
-                format!("при таблице [pbx.cdr] (docs/cdr.md): ami2amo repair --pbx {pbx} --from {from} --to {to} --enqueue"),
-            ),
-            Self::AccountHeld { why, .. } => remedy::hold(*why, language).to_owned(),
-            Self::AccountTroubled { .. } => language.pick(
-                "nothing, if it passes: calls wait on the disk and are sent later; else see the network, proxy and base-url".to_owned(),
-                "ничего, если пройдёт: звонки ждут на диске и уйдут позже; иначе проверьте сеть, proxy и base-url".to_owned(),
-            ),
-            Self::TokenEnds { .. } => language.pick(
-                "make a new long-lived token in the integration's keys and scopes, put it into token-file, restart".to_owned(),
-                "создайте новый долгосрочный токен в ключах и доступах интеграции, положите в token-file, перезапустите"
-                    .to_owned(),
-            ),
-            Self::Paused { account, .. } => language.pick(
-                format!("when the reason is gone: ami2amo resume --account {account}"),
-                format!("когда причина исчезнет: ami2amo resume --account {account}"),
-            ),
-            Self::Old { account, .. } => language.pick(
-                format!("see why: ami2amo queue list --account {account}"),
-                format!("узнайте почему: ami2amo queue list --account {account}"),
-            ),
-            Self::Dead { .. } => language.pick(
-                "ami2amo queue list --state dead says why of each; then ami2amo queue retry or drop".to_owned(),
-                "ami2amo queue list --state dead скажет почему; затем ami2amo queue retry или drop".to_owned(),
-            ),
-        }
-    }
-}
-
-fn unseen(pbx: &PbxName, from: PbxTime, to: PbxTime, language: Language) -> String {
-    language.pick(
-        format!(
-            "PBX {pbx} was not watched from {from} to {to}, and no records of it were read: calls may be missing"
-        ),
-        format!(
-            "за АТС {pbx} не следили с {from} до {to}, и её записи не прочитаны: звонков может не хватать"
-        ),
-    )
-}
-
-fn paused(account: &AccountId, minutes: u64, by: &str, why: Option<&str>, language: Language) -> String {
-    let why = why.map(|why| format!(": {why}")).unwrap_or_default();
-    let ago = span(minutes * 60, language);
-    language.pick(
-        format!("delivery to account {account} was paused by {by} {ago} ago{why}"),
-        format!("доставку в аккаунт {account} {ago} назад остановил {by}{why}"),
-    )
 }
 
 #[cfg(test)]

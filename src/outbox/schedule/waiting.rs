@@ -14,6 +14,8 @@ pub struct AccountWaiting {
     pub by_phase: BTreeMap<Phase, u64>,
     /// When the oldest came, parked ones apart: those wait for a person.
     pub oldest: Option<HostTime>,
+    /// When the oldest parked one came.
+    pub oldest_parked: Option<HostTime>,
 }
 
 impl Schedule {
@@ -22,15 +24,19 @@ impl Schedule {
     pub fn waiting(&self) -> Vec<AccountWaiting> {
         let accounts = self.accounts.iter().map(|account| account.id.clone());
         let mut waiting: Vec<_> = accounts
-            .map(|account| AccountWaiting { account, by_phase: BTreeMap::new(), oldest: None })
+            .map(|account| AccountWaiting {
+                account,
+                by_phase: BTreeMap::new(),
+                oldest: None,
+                oldest_parked: None,
+            })
             .collect();
         for entry in self.entries.values() {
             let account = &mut waiting[entry.account];
             *account.by_phase.entry(entry.phase).or_default() += 1;
-            if entry.phase != Phase::Parked {
-                let oldest = account.oldest.map_or(entry.enqueued_at, |oldest| oldest.min(entry.enqueued_at));
-                account.oldest = Some(oldest);
-            }
+            let is_parked = entry.phase == Phase::Parked;
+            let oldest = if is_parked { &mut account.oldest_parked } else { &mut account.oldest };
+            *oldest = Some(oldest.map_or(entry.enqueued_at, |oldest| oldest.min(entry.enqueued_at)));
         }
         waiting
     }

@@ -1,6 +1,9 @@
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::ops::screen::WIDTH;
-use crate::ops::status::{GapsStatus, Mishap, OutboxStatus, StoreStatus, VERSION, page};
+use crate::ops::status::{GapsStatus, Mishap, OutboxStatus, StoreStatus, Unmapped, VERSION, page};
+use crate::ops::words::Language;
 use crate::outbox::courier::sound::LateLinks;
 
 /// A daemon with which all is well, an hour old.
@@ -21,13 +24,14 @@ fn well() -> Status {
             lag_ms: Some(12),
             host_ahead_ms: Some(-40),
             backlog: 0,
+            timestamps: Some(true),
             gaps: GapsStatus::default(),
         }],
         accounts: vec![AccountStatus {
             name: AccountId::default(),
             address: Some("https://example.amocrm.ru".to_owned()),
             standing: Standing::Delivering,
-            waiting: [(Phase::Parked, 1)].into(),
+            waiting: BTreeMap::new(),
             oldest_at: None,
             last_sent_at: Some(now.before(Duration::from_secs(5))),
             last_error: None,
@@ -35,10 +39,13 @@ fn well() -> Status {
             paused: None,
             late_links: LateLinks::default(),
             mixed_batches: None,
+            parked_since: None,
+            unmapped: Vec::new(),
+            verdicts: [(Phase::Sent, 10)].into(),
         }],
         outbox: OutboxStatus {
             ended: 10,
-            by_state: [(Phase::Sent, 9), (Phase::Parked, 1)].into(),
+            by_state: [(Phase::Sent, 10)].into(),
             unaccounted: 0,
             oldest_at: Some(now.before(Duration::from_hours(1))),
         },
@@ -65,10 +72,10 @@ fn a_daemon_with_which_all_is_well_says_so() {
     PBX      connection            calls now  ended  in memory  last event
     default  up, Asterisk 22.10.1  2          10     0          3 s ago
 
-    amoCRM   delivery    last sent  waiting   oldest  address
-    default  delivering  5 s ago    1 parked  -       https://example.amocrm.ru
+    amoCRM   delivery    last sent  waiting  oldest  address
+    default  delivering  5 s ago    -        -       https://example.amocrm.ru
 
-    calls: 10 ended = 9 sent + 1 parked
+    calls: 10 ended = 10 sent
     store /var/lib/ami2amo: open, 512 KiB; 1024 MiB free
 
     All is well.
@@ -109,6 +116,10 @@ fn every_trouble_is_told_with_what_to_do() {
     check(|s| s.store.free_bytes = None, &[]);
     let down = LinkStatus::Down { reason: reason() };
     check(|s| s.pbxs[0].link = down, &[Problem::PbxDown { pbx: pbx.clone(), reason: reason() }]);
+    let refused = LinkStatus::Refused { reason: reason() };
+    check(|s| s.pbxs[0].link = refused, &[Problem::PbxRefused { pbx: pbx.clone(), reason: reason() }]);
+    check(|s| s.pbxs[0].timestamps = Some(false), &[Problem::NoTimestamps { pbx: pbx.clone() }]);
+    check(|s| s.pbxs[0].timestamps = None, &[]);
     check(|s| s.pbxs[0].link = LinkStatus::NotRead, &[Problem::PbxNotRead { pbx: pbx.clone() }]);
     check(|s| s.pbxs[0].link = LinkStatus::Connecting, &[Problem::PbxConnecting { pbx: pbx.clone() }]);
     let just_started = |s: &mut Status| {
@@ -151,6 +162,34 @@ fn every_trouble_is_told_with_what_to_do() {
     check(|s| s.accounts[0].paused = Some(pause()), &[expected()]);
     let both = |s: &mut Status| (s.accounts[0].paused, s.accounts[0].oldest_at) = (Some(pause()), Some(old));
     check(both, &[expected()]);
+}
+
+#[test]
+fn what_works_as_it_is_set_up_is_told_and_calls_nobody() {
+    let account = AccountId::default;
+    let parked = |s: &mut Status| {
+        s.accounts[0].waiting = [(Phase::Parked, 12)].into();
+        s.accounts[0].parked_since = Some(s.now.before(Duration::from_hours(30)));
+    };
+    check(parked, &[Problem::UnknownNumbers { account: account(), calls: 12, hours: 30 }]);
+    let unmapped = |s: &mut Status| {
+        let known = |n: u64| Unmapped { extension: n.to_string(), calls: 200 - n };
+        s.accounts[0].unmapped = (101..=107).map(known).collect();
+    };
+    let extensions = (101..=105).map(|n| n.to_string()).collect();
+    let expected = || Problem::Unmapped { account: account(), extensions, more: 2, calls: (93..=99).sum() };
+    let expected = expected();
+    check(unmapped, std::slice::from_ref(&expected));
+    let mut status = well();
+    unmapped(&mut status);
+    assert!(text(status.clone(), Language::En).contains("All is well.\n- 672 calls"));
+    status.problems = problems(&status);
+    assert_eq!(status.severity(), Some(Severity::Notice));
+    status.accounts[0].name = AccountId::new("msk").unwrap();
+    assert!(text(status.clone(), Language::En).contains("[[account]]"));
+    status.pbxs[0].link = LinkStatus::NotRead;
+    let text = text(status, Language::En);
+    assert!(!text.contains("All is well") && text.find("! PBX") < text.find("- 672"), "{text}");
 }
 
 fn gaps_are_told(pbx: &PbxName) {

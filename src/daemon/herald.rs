@@ -1,0 +1,82 @@
+//! What the daemon says by itself of how it fares: every problem with its remedy to the log, once and then once
+//! an hour; one line to systemd, for `systemctl status`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tracing::{error, info, warn};
+
+use crate::clock;
+use crate::daemon::overview::Overview;
+use crate::daemon::systemd;
+use crate::ops::status::Status;
+use crate::ops::status::news::{News, Tidings};
+use crate::ops::status::problem::{Problem, Severity};
+use crate::ops::words::Language;
+
+/// How often it is looked, where no connection says before that something has changed.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// Tells until it is dropped.
+pub async fn run(overview: Overview) {
+    let changed = Arc::new(Notify::new());
+    let mut watching = JoinSet::new();
+    for pbx in &overview.pbxs {
+        watching.spawn(announce(pbx.link.clone(), Arc::clone(&changed)));
+    }
+    for account in overview.accounts.values() {
+        watching.spawn(announce(account.standing.clone(), Arc::clone(&changed)));
+    }
+    let (mut news, mut line) = (News::default(), String::new());
+    loop {
+        let status = overview.status().await;
+        let now = systemd::status_line(&status);
+        if now != line {
+            systemd::tell_status(&now);
+            line = now;
+        }
+        news.take(&status.problems, clock::mono()).iter().for_each(tell);
+        // What comes first; that the time is over is no failure.
+        let _ = timeout(LOOK_EVERY, changed.notified()).await;
+    }
+}
+
+/// Ends with whoever changes it.
+async fn announce<T>(mut value: watch::Receiver<T>, changed: Arc<Notify>) {
+    while value.changed().await.is_ok() {
+        changed.notify_one();
+    }
+}
+
+fn tell(tidings: &Tidings) {
+    match tidings {
+        Tidings::Wrong(problem) => tell_problem(problem),
+        Tidings::Mended(problem) => {
+            let (code, pbx, account) = (problem.code(), problem.pbx(), problem.account());
+            info!(code, pbx, account, "over: {}", problem.text(Language::En));
+        }
+    }
+}
+
+fn tell_problem(problem: &Problem) {
+    let (code, pbx, account) = (problem.code(), problem.pbx(), problem.account());
+    let (text, what_to_do) = (problem.text(Language::En), problem.remedy(Language::En));
+    match problem.severity() {
+        Severity::Notice => info!(code, pbx, account, what_to_do, "{text}"),
+        Severity::Warning => warn!(code, pbx, account, what_to_do, "{text}"),
+        Severity::Critical => error!(code, pbx, account, what_to_do, "{text}"),
+    }
+}
+
+/// How it fares, for health checks: the problems with what to do, a line each.
+pub fn page(status: &Status) -> String {
+    let line = |problem: &Problem| {
+        let severity = problem.severity().name();
+        let (code, text, remedy) = (problem.code(), problem.text(Language::En), problem.remedy(Language::En));
+        format!("{severity} {code}: {text}; what to do: {remedy}\n")
+    };
+    status.problems.iter().map(line).collect()
+}
