@@ -13,6 +13,7 @@ use crate::call::id::{AccountId, PbxName};
 use crate::clock;
 use crate::daemon::delivery::WatchedAccount;
 use crate::intake::task::Link;
+use crate::intake::task::inquiry::Inquiry;
 use crate::intake::task::pulse::Pulse;
 use crate::ops::status::{
     AccountStatus, LinkStatus, MixedBatches, OutboxStatus, PbxStatus, Status, StoreStatus, VERSION, problem,
@@ -42,6 +43,7 @@ pub struct Watched {
     pub name: PbxName,
     pub link: watch::Receiver<Link>,
     pub pulse: Arc<Pulse>,
+    pub inquiry: Inquiry,
 }
 
 impl Overview {
@@ -71,7 +73,7 @@ impl Overview {
     }
 
     fn pbx(&self, watched: &Watched) -> PbxStatus {
-        let Watched { name, link, pulse } = watched;
+        let Watched { name, link, pulse, .. } = watched;
         let beat = pulse.look();
         let offset = self.offsets.borrow().get(name).copied();
         PbxStatus {

@@ -139,6 +139,7 @@ mod tests {
 
     use super::*;
     use crate::call::id::PbxName;
+    use crate::intake::task::inquiry;
 
     #[test]
     fn a_long_start_asks_for_more_time_until_it_is_over() {
@@ -159,6 +160,7 @@ mod tests {
             name: PbxName::new(name).unwrap(),
             link: watch::channel(link).1,
             pulse: Arc::default(),
+            inquiry: inquiry::channel().0,
         };
         let pbxs = [
             link("msk", Link::Up { asterisk_version: Some("22.10.1".to_owned()) }),
