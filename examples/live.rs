@@ -244,6 +244,7 @@ fn intake(
         poison: dir.join("poison"),
         gaps: tokio::sync::mpsc::channel(1).0,
         pulse: Arc::default(),
+        asks: ami2amo::intake::task::inquiry::channel().1,
     };
     let sink = Timed {
         store: store.clone(),

@@ -17,6 +17,7 @@ use crate::ops::log::{self, Format};
 use crate::outbox::store::pbxs;
 
 mod auth;
+mod calls;
 mod check;
 mod explain;
 mod filters;
@@ -31,6 +32,7 @@ mod run;
 mod socket;
 mod status;
 mod store;
+mod terminal;
 
 /// Delivers the calls of an Asterisk PBX to amoCRM / Kommo.
 #[derive(Clone, Debug, Parser)]
@@ -69,6 +71,8 @@ enum Command {
     Check(check::Args),
     /// Show how the running daemon fares, what is wrong and what to do
     Status(status::Args),
+    /// Show the calls in progress: who rings, who talks, since when
+    Calls(calls::Args),
     /// List calls that wait or cannot be delivered, try them again, or give them up
     Queue(queue::Args),
     /// List stored calls, whatever became of them
@@ -117,6 +121,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Status(args) => {
             quiet_log().and_then(|()| status::run(&args, cli.config.as_deref(), Path::new(CONFIG)))
         }
+        Command::Calls(args) => quiet_log().and_then(|()| calls::run(&args, asked)),
         Command::Queue(args) => quiet_log().and_then(|()| queue::run(&args, asked)),
         Command::History(list) => quiet_log().and_then(|()| queue::history(&list, asked)),
         Command::Pause(args) => quiet_log().and_then(|()| pause::run(true, &args, asked)),

@@ -36,7 +36,7 @@ use crate::daemon::systemd::Notifier;
 use crate::intake::gap::Gap;
 use crate::intake::revive;
 use crate::intake::task::pulse::Pulse;
-use crate::intake::task::{Intake, Kept, Link, Way};
+use crate::intake::task::{Intake, Kept, Link, Way, inquiry};
 use crate::outbox::courier::Rules;
 use crate::outbox::queue;
 use crate::outbox::store::error;
@@ -161,6 +161,7 @@ impl Ways {
         let sink = Box::new(Door::new(self.store.clone(), pbx.name.clone(), hold));
         let (link, links) = watch::channel(Link::Connecting);
         let pulse: Arc<Pulse> = Arc::default();
+        let (inquiry, asks) = inquiry::channel();
         let way = Way {
             link,
             policy: self.policy.clone(),
@@ -170,9 +171,10 @@ impl Ways {
             poison: self.poison.clone(),
             gaps: self.gaps.clone(),
             pulse: Arc::clone(&pulse),
+            asks,
         };
         let intake = Intake::new(pbx.name.clone(), pbx.connection.clone(), reader, way, sink);
-        Ok((intake, Watched { name: pbx.name.clone(), link: links, pulse }))
+        Ok((intake, Watched { name: pbx.name.clone(), link: links, pulse, inquiry }))
     }
 }
 

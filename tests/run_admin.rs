@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use ami2amo::clock;
 use serde_json::Value;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
 use daemon::{Daemon, Host, LIMIT, missed_call};
@@ -130,6 +130,23 @@ async fn with_dead_call() -> (World, Daemon, String) {
     (world, daemon, format!("default-{uniqueid}"))
 }
 
+/// As [`with_dead_call`]; another call has begun.
+async fn with_dead_call_and_another() -> (World, Daemon, String) {
+    let ((uniqueid, call), (_, begun)) = (call_now(1), begun_call());
+    let world = World::new(vec![Step::Send([call, begun].concat())]).await;
+    world.amo.fault(On::Post, 1, What::Validation(0));
+    let mut daemon = world.host.start();
+    daemon.logs("a person must look at it").await;
+    (world, daemon, format!("default-{uniqueid}"))
+}
+
+/// The first half of a call of this moment, and its uniqueid.
+fn begun_call() -> (String, Vec<u8>) {
+    let (uniqueid, call) = call_now(2);
+    let text = String::from_utf8(call).unwrap();
+    (uniqueid, text[..text.find("Event: Hangup").unwrap()].to_owned().into_bytes())
+}
+
 #[tokio::test]
 async fn a_daemon_with_which_all_is_well_says_so_to_all_who_ask() {
     let (_, call) = call_now(1);
@@ -188,6 +205,56 @@ async fn links_that_are_given_up_are_counted() {
     let given_up = "ami2amo_late_links_total{account=\"default\",outcome=\"given-up\"} 1";
     let told = async { while !world.raw("/metrics").await.lines().any(|line| line == given_up) {} };
     assert!(tokio::time::timeout(LIMIT, told).await.is_ok(), "{}", world.raw("/metrics").await);
+    daemon.stopped().await;
+}
+
+#[tokio::test]
+async fn calls_in_progress_are_shown_until_they_end() {
+    let (uniqueid, begun) = begun_call();
+    let end = call_now(2).1;
+    let end = end[begun.len()..].to_vec();
+    let world = World::new(vec![Step::Send(begun), Step::Hold, Step::Send(end)]).await;
+    let daemon = world.host.start();
+    let said = world.until("calls", "+79161234568").await;
+    let words = said.words();
+    assert!(words.contains("PBX default: calls in progress: 1 ") && words.contains("dial plan"), "{words}");
+    assert_eq!((said.code, said.err.as_str()), (0, ""));
+    let live: Value = serde_json::from_str(&world.run("calls --json --pbx default").await.out).unwrap();
+    let call = &live["pbxs"][0]["calls"][0];
+    assert_eq!(call["call_id"], format!("default-{uniqueid}"), "{live}");
+    assert_eq!((&call["state"], &call["direction"]), (&"dial-plan".into(), &"inbound".into()));
+    assert!(world.run("calls --language ru").await.out.contains("идёт звонков: 1"));
+    let other = world.run("calls --pbx other").await;
+    assert!(
+        other.code == 1 && other.err.contains("there is no PBX other; there are default"),
+        "{}",
+        other.err
+    );
+    let drawn = world.run("calls -f").await;
+    assert!(drawn.code == 2 && drawn.err.contains("add --json"), "{}", drawn.err);
+    world.ami.wait_for(LIMIT, |seen| seen.pings > 0).await;
+    world.ami.go_on();
+    world.until("calls", "calls in progress: 0").await;
+    daemon.stopped().await;
+    let away = world.run("calls").await;
+    assert!(away.code == 1 && away.err.contains("the daemon does not run"), "{}", away.err);
+}
+
+#[tokio::test]
+async fn calls_in_progress_are_followed_as_a_line_of_json_each_second() {
+    let world = World::new(vec![Step::Send(begun_call().1)]).await;
+    let daemon = world.host.start();
+    world.until("calls", "+79161234568").await;
+    let mut command = world.host.command();
+    command.args(["calls", "--follow", "--json"]).stdout(std::process::Stdio::piped());
+    let mut following = command.spawn().unwrap();
+    let mut lines = tokio::io::BufReader::new(following.stdout.take().unwrap()).lines();
+    for _ in 0..2 {
+        let line = tokio::time::timeout(LIMIT, lines.next_line()).await.expect("another line comes");
+        let live: Value = serde_json::from_str(&line.unwrap().expect("it goes on")).unwrap();
+        assert_eq!(live["pbxs"][0]["open"], 1, "{live}");
+    }
+    following.kill().await.unwrap();
     daemon.stopped().await;
 }
 
@@ -360,12 +427,13 @@ async fn a_call_is_explained_with_its_state_while_the_daemon_runs() {
 #[tokio::test]
 async fn every_answer_is_as_the_description_says() {
     let description: Value = serde_json::from_str(include_str!("../docs/openapi.json")).unwrap();
-    let (world, daemon, id) = with_dead_call().await;
+    let (world, daemon, id) = with_dead_call_and_another().await;
     let order = serde_json::json!({"calls": [id, "default-9.9"], "by": "anna", "why": "a test"}).to_string();
     let pause = r#"{"account":"default","by":"anna","why":null}"#;
     let mut asked = BTreeSet::new();
     for (method, place, body) in [
         ("get", "/v1/status", ""),
+        ("get", "/v1/live?pbx=default", ""),
         ("get", "/v1/calls?state=dead,pending&phone=4568&limit=5", ""),
         ("get", "/v1/calls", ""),
         ("get", &format!("/v1/explain?call={id}"), ""),

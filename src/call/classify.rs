@@ -19,6 +19,7 @@ use crate::time::PbxTime;
 mod agents;
 mod internal;
 mod lines;
+pub mod live;
 mod outcome;
 mod people;
 mod recording;

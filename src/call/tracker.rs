@@ -30,6 +30,7 @@ mod connection;
 mod dials;
 mod extract;
 mod fold;
+pub mod glimpse;
 mod groups;
 mod index;
 mod keep;

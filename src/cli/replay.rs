@@ -9,6 +9,7 @@ use anyhow::Context as _;
 
 use crate::call::record::CallRecord;
 use crate::cli::replay::requests::Requests;
+use crate::cli::terminal;
 use crate::clock;
 use crate::config;
 use crate::config::file::File;
@@ -34,7 +35,7 @@ pub fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<ExitCode> {
     let mut request = |records: &[CallRecord]| requests.lines(records);
     let (mut input, mut output, mut messages) = (io::stdin(), io::stdout(), io::stderr());
     let around = Surroundings {
-        columns: output.is_terminal().then(columns).flatten(),
+        columns: output.is_terminal().then(terminal::size).flatten().map(|(columns, _)| columns),
         progress: messages.is_terminal(),
         input: &mut input,
         output: &mut output,
@@ -53,13 +54,4 @@ pub fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<ExitCode> {
         End::AllRead => ExitCode::SUCCESS,
         End::SomeFailed => ExitCode::FAILURE,
     })
-}
-
-/// The width of the terminal behind standard output.
-#[expect(unsafe_code, reason = "the size of a terminal is an ioctl")]
-fn columns() -> Option<usize> {
-    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
-    // SAFETY: TIOCGWINSZ writes one `winsize`, which lives through the call.
-    let asked = unsafe { libc::ioctl(libc::STDOUT_FILENO, libc::TIOCGWINSZ, &raw mut size) };
-    (asked == 0 && size.ws_col > 0).then(|| usize::from(size.ws_col))
 }

@@ -6,6 +6,7 @@
 //! ```text
 //! GET  /v1/status         the whole of it, as JSON
 //! GET  /v1/calls          calls by state, account, pbx, phone, extension, line, from, to; limit
+//! GET  /v1/live           the calls in progress; pbx
 //! GET  /v1/explain?call=  whole calls by id, uniqueid or number
 //! POST /v1/retry, /drop   {"calls":[…],"by":"…","why":"…"}
 //! POST /v1/pause, /resume {"account":"…","by":"…","why":"…"}
@@ -40,6 +41,7 @@ use crate::ops::status::metrics;
 use crate::outbox::schedule::person::Deed;
 
 mod gate;
+mod live;
 mod looks;
 mod orders;
 
@@ -125,6 +127,7 @@ fn router(overview: Arc<Overview>) -> Router {
     Router::new()
         .route("/v1/status", get(async |State(overview): State<Arc<Overview>>| Json(overview.status().await)))
         .route("/v1/calls", get(looks::calls))
+        .route("/v1/live", get(live::live))
         .route("/v1/explain", get(looks::explain))
         .route(
             "/v1/retry",

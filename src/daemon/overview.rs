@@ -15,6 +15,7 @@ use crate::clock;
 use crate::daemon::delivery::WatchedAccount;
 use crate::daemon::gaps::GapsByPbx;
 use crate::intake::task::Link;
+use crate::intake::task::inquiry::Inquiry;
 use crate::intake::task::pulse::Pulse;
 use crate::ops::status::{
     AccountStatus, LinkStatus, MixedBatches, OutboxStatus, PbxStatus, Status, StoreStatus, Unmapped, VERSION,
@@ -49,6 +50,7 @@ pub struct Watched {
     pub name: PbxName,
     pub link: watch::Receiver<Link>,
     pub pulse: Arc<Pulse>,
+    pub inquiry: Inquiry,
 }
 
 impl Overview {
@@ -87,7 +89,7 @@ impl Overview {
     }
 
     fn pbx(&self, watched: &Watched) -> PbxStatus {
-        let Watched { name, link, pulse } = watched;
+        let Watched { name, link, pulse, .. } = watched;
         let beat = pulse.look();
         let offset = self.offsets.borrow().get(name).copied();
         PbxStatus {

@@ -8,12 +8,14 @@ use crate::ami::event::kind::KINDS;
 use crate::ami::event::{Event, ListPart, What};
 use crate::ami::wire::{Frame, Kind};
 use crate::call::checkpoint::{Change, Value};
+use crate::call::classify::live::{self, LiveCall};
 use crate::call::classify::{self, Setting};
 use crate::call::facts::CallFacts;
 use crate::call::id::PbxName;
 use crate::call::policy::Policy;
 use crate::call::record::{FinishedCall, Source, TimeSource};
 use crate::call::side::Portrait;
+use crate::call::tracker::glimpse::Glimpse;
 use crate::call::tracker::{Findings, Tracker};
 use crate::intake::clock::PbxClock;
 use crate::time::PbxTime;
@@ -290,6 +292,14 @@ impl Reader {
     /// How far the calls' times are ahead of the PBX's clock, in microseconds.
     pub fn shift(&self) -> i64 {
         self.clock.shift()
+    }
+
+    /// At most `limit` groups of calls in progress at `now`, the newest first, from where the look before
+    /// stopped on; and where the next one goes on. It changes nothing.
+    pub fn glimpse(&self, before: Option<u64>, limit: usize, now: PbxTime) -> (Vec<LiveCall>, Option<u64>) {
+        let setting = Setting { pbx: &self.pbx, source: self.source, policy: &self.policy };
+        let Glimpse { calls, next } = self.tracker.glimpse(before, limit, now);
+        (calls.iter().flat_map(|facts| live::live(facts, setting)).collect(), next)
     }
 
     /// The input is at its end: what is open is closed and marked partial.

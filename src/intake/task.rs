@@ -17,6 +17,7 @@
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
@@ -39,14 +40,17 @@ use crate::clock;
 use crate::intake::gap::Gap;
 use crate::intake::reader::Reader;
 use crate::intake::task::guard::Guard;
+use crate::intake::task::inquiry::{Ask, Part};
 use crate::intake::task::lookout::Lookout;
 use crate::intake::task::outgoing::{OFFER_AGAIN, Outgoing};
 use crate::intake::task::pbx_now::PbxNow;
 use crate::intake::task::pulse::Pulse;
+use crate::panics;
 use crate::time::{MonoTime, PbxTime};
 
 pub mod backlog;
 mod guard;
+pub mod inquiry;
 mod lookout;
 mod mend;
 mod news;
@@ -98,6 +102,8 @@ pub struct Way {
     pub gaps: mpsc::Sender<Gap>,
     /// What others see of the work.
     pub pulse: Arc<Pulse>,
+    /// Who wants to know of the calls in progress.
+    pub asks: mpsc::Receiver<Ask>,
 }
 
 /// Where the connection to a PBX stands.
@@ -233,6 +239,10 @@ impl Intake {
                 self.end(error.is_end());
                 return Some(error);
             }
+            // Where there is always something to read, one question is answered between two reads.
+            if let Ok(ask) = self.way.asks.try_recv() {
+                self.answer(ask);
+            }
         }
     }
 
@@ -295,7 +305,24 @@ impl Intake {
                 () = stop.cancelled() => return None,
                 output = &mut work => return Some(output),
                 () = clock::sleep_until(deadline) => self.collect(),
+                // Cancel safe, as what comes before it.
+                Some(ask) = self.way.asks.recv() => self.answer(ask),
             }
+        }
+    }
+
+    /// Tells of calls in progress. Whoever asks gets no answer while the core is in trouble; a panic here
+    /// has changed nothing, and costs nobody else anything.
+    fn answer(&self, Ask { before, limit, reply }: Ask) {
+        if self.guard.has_caught() {
+            return;
+        }
+        let now = self.clock.map(|clock| clock.now(clock::mono()));
+        let look = || now.map(|now| self.reader.glimpse(before, limit, now)).unwrap_or_default();
+        match panic::catch_unwind(AssertUnwindSafe(look)) {
+            // Whoever asked may have gone.
+            Ok((calls, next)) => drop(reply.send(Part { calls, next, now })),
+            Err(panic) => warn!(panic = panics::text(&*panic), "calls in progress cannot be shown"),
         }
     }
 

@@ -16,16 +16,22 @@ use crate::call::{name, phone};
 
 /// The record of a call among ourselves; `None` when only helpers or reported channels were left.
 pub(super) fn classify(facts: &CallFacts, setting: Setting<'_>) -> Option<FinishedCall> {
+    let (first, talks, mut record) = understood(facts, setting)?;
+    sending::decide(&mut record, setting.policy, said::says_no_sending(facts));
+    let findings = Findings { conversation: None, talks: &talks, party: &[first] };
+    Some(FinishedCall { record, timeline: timeline::timeline(facts, findings) })
+}
+
+/// Whose call it is, with whom he talked, and the record, before it is decided whether it is sent.
+pub(super) fn understood(facts: &CallFacts, setting: Setting<'_>) -> Option<(usize, Vec<Talk>, CallRecord)> {
     let (first, opener) = own(facts).find(|(_, channel)| channel.side != Side::Helper)?;
     if facts.channels.iter().any(|channel| channel.reported) {
         return None;
     }
     let is_other = |channel: usize| channel != first && facts.channels[channel].side != Side::Helper;
     let talks = talk::talks(facts, &[first], is_other);
-    let mut record = record(facts, opener, &talks, setting);
-    sending::decide(&mut record, setting.policy, said::says_no_sending(facts));
-    let findings = Findings { conversation: None, talks: &talks, party: &[first] };
-    Some(FinishedCall { record, timeline: timeline::timeline(facts, findings) })
+    let record = record(facts, opener, &talks, setting);
+    Some((first, talks, record))
 }
 
 fn record(facts: &CallFacts, opener: &Channel, talks: &[Talk], setting: Setting<'_>) -> CallRecord {

@@ -20,11 +20,7 @@ impl Tracker {
     /// The facts of a group, with guests of its conferences behind its own channels; `None` when
     /// all of it has been reported. A group that is `over` is forgotten.
     pub(super) fn extract(&mut self, index: GroupIndex, at: PbxTime, end: GroupEnd) -> Option<CallFacts> {
-        let mut members = self.groups[index].members.clone();
-        members.sort_unstable_by(|a, b| {
-            let (a, b) = (&self.channels[*a as usize].facts, &self.channels[*b as usize].facts);
-            a.born.cmp(&b.born).then_with(|| counted(&a.uniqueid).cmp(&counted(&b.uniqueid)))
-        });
+        let members = self.in_order(index);
         self.complete_stubs(&members);
         let guests = self.guests(&members);
         let (reported, cut) = (self.groups[index].reported, self.groups[index].cut || end == GroupEnd::Cut);
@@ -35,13 +31,19 @@ impl Tracker {
         if reported && channels.iter().all(|c| c.reported || c.side != Side::Outside) {
             return None;
         }
-        let mut places: Vec<_> = members.iter().copied().zip(0..).collect();
-        places.sort_unstable();
-        for channel in &mut channels {
-            renumber(channel, &places);
-        }
+        renumber_all(&mut channels, &members);
         channels.extend(guests);
         Some(CallFacts { channels, ended: at, time: self.time, cut })
+    }
+
+    /// The members of a group in the order in which they came to be.
+    pub(super) fn in_order(&self, index: GroupIndex) -> Vec<ChannelIndex> {
+        let mut members = self.groups[index].members.clone();
+        members.sort_unstable_by(|a, b| {
+            let (a, b) = (&self.channels[*a as usize].facts, &self.channels[*b as usize].facts);
+            a.born.cmp(&b.born).then_with(|| counted(&a.uniqueid).cmp(&counted(&b.uniqueid)))
+        });
+        members
     }
 
     /// Forgets a group; returns the facts of its channels.
@@ -71,7 +73,7 @@ impl Tracker {
     }
 
     /// Who else was in the conferences of these channels.
-    fn guests(&self, members: &[ChannelIndex]) -> Vec<Channel> {
+    pub(super) fn guests(&self, members: &[ChannelIndex]) -> Vec<Channel> {
         let mut numbers: Vec<u32> = members
             .iter()
             .flat_map(|member| &self.channels[*member as usize].facts.stays)
@@ -101,7 +103,7 @@ impl Tracker {
         guest
     }
 
-    fn judged(&self, index: ChannelIndex) -> Channel {
+    pub(super) fn judged(&self, index: ChannelIndex) -> Channel {
         let tracked = &self.channels[index as usize];
         judged(tracked.facts.clone(), self.judgement(tracked))
     }
@@ -160,7 +162,16 @@ fn counted(uniqueid: &str) -> (&str, Option<u64>, &str) {
     }
 }
 
-/// Turns the tracker's indexes into positions; `places` is sorted.
+/// Turns the tracker's indexes into positions among `members`.
+pub(super) fn renumber_all(channels: &mut [Channel], members: &[ChannelIndex]) {
+    let mut places: Vec<_> = members.iter().copied().zip(0..).collect();
+    places.sort_unstable();
+    for channel in channels {
+        renumber(channel, &places);
+    }
+}
+
+/// `places` is sorted.
 fn renumber(channel: &mut Channel, places: &[(ChannelIndex, ChannelIndex)]) {
     let place = |index: ChannelIndex| {
         let found = places.binary_search_by_key(&index, |(member, _)| *member).ok()?;

@@ -14,8 +14,10 @@ use crate::call::id::{AccountId, CallId};
 use crate::call::line::Terms;
 use crate::call::record::{Direction, Outcome, Seconds, Source, TimeSource, Timeline, VERSION};
 use crate::captured_log::Log;
+use crate::intake::task::inquiry::Inquiry;
 use crate::outbox::parcel::Parcel;
 
+mod inquiry;
 mod outgoing;
 mod restart;
 
@@ -147,6 +149,7 @@ struct Office {
     policy: watch::Sender<Arc<Policy>>,
     stop: CancellationToken,
     cut: CancellationToken,
+    inquiry: Inquiry,
 }
 
 fn settings() -> connection::Settings {
@@ -177,6 +180,7 @@ fn office(shelf: Shelf) -> Office {
     let offsets = watch::channel(Arc::default()).0;
     let (policy, policies) = watch::channel(Arc::default());
     let cut = CancellationToken::new();
+    let (inquiry, asks) = super::inquiry::channel();
     let way = Way {
         link: sender,
         policy: policies,
@@ -186,9 +190,10 @@ fn office(shelf: Shelf) -> Office {
         poison: shelf.2.path().to_owned(),
         gaps: mpsc::channel(1).0,
         pulse: Arc::default(),
+        asks,
     };
     let intake = Intake::new(pbx, settings(), reader, way, Box::new(shelf.clone()));
-    Office { intake, shelf, link, policy, stop, cut }
+    Office { intake, shelf, link, policy, stop, cut, inquiry }
 }
 
 fn pipe() -> (Connection<DuplexStream>, DuplexStream) {

@@ -1,8 +1,8 @@
 //! Pure: lists of calls as tables that fit a terminal, and what became of an order, in words.
 
 use crate::call::id::{AccountId, CallId};
-use crate::call::record::Direction;
 use crate::ops::calls::{Listing, Row};
+use crate::ops::live::page::way;
 use crate::ops::screen::table::{Cell, table};
 use crate::ops::screen::{Line, Style, WIDTH, chop, clean, columns, wrap};
 use crate::ops::words::{Language, why};
@@ -53,15 +53,10 @@ pub fn lines(listing: &Listing, language: Language) -> Vec<Line> {
 
 fn cells(row: &Row, language: Language) -> Vec<Cell> {
     let began = row.started_at.to_string();
-    let way = match row.direction {
-        Direction::Inbound => language.pick("in", "вх"),
-        Direction::Outbound => language.pick("out", "исх"),
-        Direction::Internal => language.pick("int", "вн"),
-    };
     let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
     vec![
         (Style::Plain, began.get(5..19).unwrap_or(&began).replace('T', " ")),
-        (Style::Plain, way.to_owned()),
+        (Style::Plain, way(row.direction, language).to_owned()),
         (Style::Plain, or_none(&row.phone)),
         (Style::Plain, or_none(&row.extension)),
         (style(row.state), row.state.name().to_owned()),
@@ -189,7 +184,7 @@ pub fn without_daemon(language: Language) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::call::record::{Skip, sample};
+    use crate::call::record::{Direction, Skip, sample};
     use crate::ops::calls::VERSION;
     use crate::outbox::queue::Seq;
     use crate::outbox::schedule::Slip;
