@@ -34,6 +34,7 @@ use crate::outbox::store::Shelf;
 use crate::outbox::store::handle::Handle;
 use crate::time::PbxTime;
 
+mod late;
 mod ledger;
 mod search;
 mod waiting;
@@ -72,6 +73,12 @@ pub struct GapRepair {
     /// Whether those that an earlier process left were taken up: nothing is delivered, and what is kept of gaps is not
     /// written, before.
     is_recalled: watch::Sender<bool>,
+    /// Whether the store told nothing when the intakes began.
+    is_late: bool,
+    /// Until when an earlier process watched PBXs, where their intakes could not know.
+    last_words: BTreeMap<PbxName, PbxTime>,
+    /// How far the host's clock is ahead of each PBX's, in microseconds, once that is known.
+    offsets: watch::Receiver<Arc<BTreeMap<PbxName, i64>>>,
 }
 
 impl GapRepair {
@@ -80,6 +87,7 @@ impl GapRepair {
         pbxs: &[Pbx],
         policy: watch::Receiver<Arc<Policy>>,
         gaps: mpsc::Receiver<Gap>,
+        offsets: watch::Receiver<Arc<BTreeMap<PbxName, i64>>>,
     ) -> Self {
         let sources = pbxs.iter().map(|pbx| (pbx.name.clone(), pbx.cdr.clone())).collect();
         let (searches, searched) = (JoinSet::new(), BTreeMap::new());
@@ -93,6 +101,9 @@ impl GapRepair {
             searched,
             ledger: Ledger::new(),
             is_recalled: watch::channel(false).0,
+            is_late: false,
+            last_words: BTreeMap::new(),
+            offsets,
         }
     }
 
@@ -110,6 +121,7 @@ impl GapRepair {
     pub async fn run(mut self) {
         loop {
             self.recall().await;
+            self.take_late().await;
             let idle = self.waiting.iter().filter(|waiting| !self.is_busy(&waiting.gap.pbx));
             let again = (!*self.is_recalled.borrow()).then(|| clock::mono().after(RECALL_EVERY));
             let due = idle.map(|waiting| waiting.due).chain(again).min();
@@ -120,6 +132,7 @@ impl GapRepair {
                     None => return,
                 },
                 Some(ended) = self.searches.join_next_with_id() => self.ended(ended).await,
+                Ok(()) = self.offsets.changed(), if !self.last_words.is_empty() => {}
                 () = clock::sleep_until(due) => self.begin(),
             }
         }
@@ -247,7 +260,13 @@ impl GapRepair {
         if *self.is_recalled.borrow() {
             return;
         }
-        let Ok(kept) = self.kept().await else { return };
+        let Ok(kept) = self.kept().await else {
+            self.is_late = true;
+            return;
+        };
+        if self.is_late && !self.read_last_words().await {
+            return;
+        }
         let mut gaps = Vec::new();
         if let Some(kept) = kept {
             match serde_json::from_slice(&kept) {
