@@ -168,6 +168,33 @@ fn what_is_told_as_missing_is_what_no_try_could_read() {
 }
 
 #[tokio::test]
+async fn gaps_outlive_a_start_without_the_table_of_their_pbx() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), clock::host()).unwrap().spawn(clock::host).unwrap();
+    let mut before = repair(&store, dir.path());
+    before.recall().await;
+    let from = clock::host().seconds() - 100;
+    for from in [100, from] {
+        before.waiting.push(Waiting::new(gap(from), Pauses::of(Duration::ZERO), now()));
+    }
+    before.keep().await;
+    let mut without = repair(&store, dir.path());
+    let (_, cdr) = &mut without.sources[0];
+    let cdr = cdr.take();
+    without.recall().await;
+    assert_eq!(without.told().borrow()[&PbxName::default()].unseen, 2);
+    // One of another PBX is looked at meanwhile.
+    let other = PbxName::new("other").unwrap();
+    without.sources.push((other.clone(), cdr));
+    without.take(Gap { pbx: other, ..gap(200) }).await;
+    assert_eq!(kept(&store).await, [(200, 201), (from, from + 1)], "an old one is forgotten");
+    let mut after = repair(&store, dir.path());
+    after.recall().await;
+    assert_eq!(after.waiting.iter().map(|waiting| waiting.gap.clone()).collect::<Vec<_>>(), [gap(from)]);
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
 async fn gaps_are_counted_with_what_is_known_of_their_calls() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path(), clock::host()).unwrap().spawn(clock::host).unwrap();
