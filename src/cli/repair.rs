@@ -83,7 +83,8 @@ pub fn run(args: &Args, config: &Path) -> anyhow::Result<ExitCode> {
     let policy = Arc::new(file.judgement());
     let sources = sources(&file, args, config)?;
     let purpose = if args.enqueue { Purpose::Enqueue } else { Purpose::Look };
-    let stock = Stock::find(&file.store.dir, purpose, now)?;
+    let renamed = file.pbx.iter().filter_map(|pbx| Some((pbx.name.clone(), pbx.renamed_from.clone()?)));
+    let stock = Stock::find(&file.store.dir, purpose, now, renamed.collect())?;
     if let Some(obstacle) = stock.obstacle() {
         if args.enqueue {
             bail!(repair::cannot_enqueue(obstacle, language));
