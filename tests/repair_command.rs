@@ -358,6 +358,19 @@ fn calls_that_a_pbx_had_under_another_name_are_not_stored_again() {
 }
 
 #[test]
+fn records_that_cannot_be_read_keep_no_other_pbx_from_being_repaired() {
+    let desk = Desk::new();
+    let config = std::fs::read_to_string(desk.path("ami2amo.toml")).unwrap();
+    let absent = config[..config.find("[amocrm]").unwrap()].replace("Master.csv", "absent.csv");
+    let absent = absent.replace("host = ", "name = \"spb\"\nport = 5039\nhost = ");
+    std::fs::write(desk.path("ami2amo.toml"), absent + &config).unwrap();
+    let (code, page, told) = desk.repair(&["--enqueue"]);
+    assert_eq!(code, Some(1), "{page}");
+    assert!(page.contains("put into the outbox: 1"), "{page}");
+    assert!(told.contains("cannot read the records of \"spb\"") && told.contains("absent.csv"), "{told}");
+}
+
+#[test]
 fn calls_without_ids_are_told_and_not_stored() {
     let (records, id) = group(3600);
     let without: Vec<_> = records
