@@ -71,14 +71,16 @@ pub async fn run(
     let calls = watch::channel(Arc::clone(&start.calls)).0;
     let (gaps, gaps_reader) = mpsc::channel(gaps::WAITING_MAX);
     let ways = Ways::new(store.clone(), calls.subscribe(), setup.store_dir.join("poison"), gaps);
-    let mut repair = GapRepair::new(store.clone(), &setup.pbxs, calls.subscribe(), gaps_reader);
+    let offsets = ways.offsets.subscribe();
+    let mut repair = GapRepair::new(store.clone(), &setup.pbxs, calls.subscribe(), gaps_reader, offsets);
     // Before anything is delivered: it may have to wait for a record.
     repair.recall().await;
     let outlet = Outlet::new(store.clone(), repair.recalled());
     let mut couriers = Delivery::start(&start, &setup.store_dir, &outlet, &ways.offsets)?;
     let (mut intakes, mut pbxs) = (Vec::new(), Vec::new());
     for pbx in &setup.pbxs {
-        let (intake, watched) = ways.intake(pbx).await.context("cannot read the calls in progress")?;
+        let (intake, watched) =
+            ways.intake(pbx, repair.recalled()).await.context("cannot read the calls in progress")?;
         intakes.push(intake);
         pbxs.push(watched);
     }
@@ -146,7 +148,11 @@ impl Ways {
     }
 
     /// The intake of one PBX, and what is seen of it.
-    async fn intake(&self, pbx: &Pbx) -> Result<(Intake, Watched), queue::Error> {
+    async fn intake(
+        &self,
+        pbx: &Pbx,
+        is_open: watch::Receiver<bool>,
+    ) -> Result<(Intake, Watched), queue::Error> {
         let kept = match self.store.failure() {
             None => self.store.checkpoints(&pbx.name).await?,
             // The calls are followed all the same: those of now must not wait for those of before.
@@ -158,7 +164,7 @@ impl Ways {
         let policy = Arc::clone(&self.policy.borrow());
         let reader = revive::reader(&pbx.name, &policy, &kept);
         let hold = pbx.cdr.as_ref().map_or(Duration::ZERO, gaps::hold);
-        let sink = Box::new(Door::new(self.store.clone(), pbx.name.clone(), hold));
+        let sink = Box::new(Door::new(self.store.clone(), pbx.name.clone(), hold, is_open));
         let (link, links) = watch::channel(Link::Connecting);
         let pulse: Arc<Pulse> = Arc::default();
         let (inquiry, asks) = inquiry::channel();
@@ -258,9 +264,12 @@ mod tests {
         let connection =
             Settings { host: "127.0.0.1".to_owned(), port: 9, security: Security::Loopback, secret, session };
         assert!(
-            ways.intake(&Pbx { name: PbxName::default(), renamed_from: None, connection, cdr: None })
-                .await
-                .is_ok()
+            ways.intake(
+                &Pbx { name: PbxName::default(), renamed_from: None, connection, cdr: None },
+                watch::channel(false).1
+            )
+            .await
+            .is_ok()
         );
         // Closed while it waits: it says so.
         assert!(handle.close().await.is_err());

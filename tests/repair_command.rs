@@ -340,6 +340,37 @@ fn a_call_that_ended_otherwise_for_the_store_is_known_by_its_channels() {
 }
 
 #[test]
+fn calls_that_a_pbx_had_under_another_name_are_not_stored_again() {
+    let desk = Desk::new();
+    desk.repair(&["--enqueue"]);
+    let config = std::fs::read_to_string(desk.path("ami2amo.toml")).unwrap();
+    let renamed = config.replace("host = ", "name = \"msk\"\nrenamed-from = \"default\"\nhost = ");
+    std::fs::write(desk.path("ami2amo.toml"), renamed).unwrap();
+    for line in [&["--enqueue"][..], &[]] {
+        let (code, page, _) = desk.repair(line);
+        assert_eq!(code, Some(0), "{page}");
+        assert!(page.contains("missing 0, extra 0, different 0, the same 1"), "{page}");
+    }
+    // Another process holds the store.
+    let _store = desk.store();
+    let (_, page, _) = desk.repair(&[]);
+    assert!(page.contains("missing 0, extra 0, different 0, the same 1"), "{page}");
+}
+
+#[test]
+fn records_that_cannot_be_read_keep_no_other_pbx_from_being_repaired() {
+    let desk = Desk::new();
+    let config = std::fs::read_to_string(desk.path("ami2amo.toml")).unwrap();
+    let absent = config[..config.find("[amocrm]").unwrap()].replace("Master.csv", "absent.csv");
+    let absent = absent.replace("host = ", "name = \"spb\"\nport = 5039\nhost = ");
+    std::fs::write(desk.path("ami2amo.toml"), absent + &config).unwrap();
+    let (code, page, told) = desk.repair(&["--enqueue"]);
+    assert_eq!(code, Some(1), "{page}");
+    assert!(page.contains("put into the outbox: 1"), "{page}");
+    assert!(told.contains("cannot read the records of \"spb\"") && told.contains("absent.csv"), "{told}");
+}
+
+#[test]
 fn calls_without_ids_are_told_and_not_stored() {
     let (records, id) = group(3600);
     let without: Vec<_> = records

@@ -90,7 +90,7 @@ pub fn compare(
 pub struct Sum {
     found: Comparison,
     unrecorded: Vec<CallId>,
-    /// Stored calls that the records of one part have, and that ended in another for the store.
+    /// Calls that the records of one part have, and that ended in another for the store.
     elsewhere: BTreeSet<CallId>,
 }
 
@@ -122,7 +122,11 @@ impl Sum {
                 // Another one's id: the live stream knows better where one call ends and the next begins.
                 None if call.ids.iter().any(|id| known.contains(id.as_str())) => self.found.same += 1,
                 None if call.ids.iter().any(|id| open.contains(id)) => self.found.open += 1,
-                None => self.found.missing.push(call),
+                None => {
+                    // Stored before the next part is looked at, it may lie in that one by its end.
+                    self.elsewhere.insert(record.call_id.clone());
+                    self.found.missing.push(call);
+                }
             }
         }
         &mut self.found.missing[before..]
@@ -274,6 +278,19 @@ mod tests {
             sum.add(of_part.collect(), &stored, &none(), part);
         }
         assert_eq!(sum.finish(), whole);
+    }
+
+    #[test]
+    fn a_call_that_was_stored_as_missing_is_not_extra_in_the_next_part() {
+        let at = |micros: i64| PbxTime::from_micros(micros);
+        let (edge, end) = (at(10_000_000), at(20_000_000));
+        let stored = CallRecord { ended_at: at(10_000_250), ..record("1.1") };
+        let mut sum = Sum::default();
+        let call = CdrCall { to: edge, ..cdr("1.1") };
+        assert_eq!(sum.add(vec![call], &[], &none(), Range { from: at(0), to: edge }).len(), 1);
+        sum.add(vec![], &[stored], &none(), Range { from: at(10_000_001), to: end });
+        let found = sum.finish();
+        assert_eq!((found.missing.len(), found.extra.len()), (1, 0));
     }
 
     #[test]

@@ -83,7 +83,8 @@ pub fn run(args: &Args, config: &Path) -> anyhow::Result<ExitCode> {
     let policy = Arc::new(file.judgement());
     let sources = sources(&file, args, config)?;
     let purpose = if args.enqueue { Purpose::Enqueue } else { Purpose::Look };
-    let stock = Stock::find(&file.store.dir, purpose, now)?;
+    let renamed = file.pbx.iter().filter_map(|pbx| Some((pbx.name.clone(), pbx.renamed_from.clone()?)));
+    let stock = Stock::find(&file.store.dir, purpose, now, renamed.collect())?;
     if let Some(obstacle) = stock.obstacle() {
         if args.enqueue {
             bail!(repair::cannot_enqueue(obstacle, language));
@@ -92,7 +93,16 @@ pub fn run(args: &Args, config: &Path) -> anyhow::Result<ExitCode> {
     }
     let mut clean = true;
     for (pbx, cdr) in sources {
-        let (range, mut found, stored) = compare_one(&pbx, &cdr, &stock, &policy, range, args)?;
+        let (range, mut found, stored) = match compare_one(&pbx, &cdr, &stock, &policy, range, args) {
+            Ok(compared) => compared,
+            Err(error) if error.is::<Usage>() => return Err(error),
+            // The records of the other PBXs may be there.
+            Err(error) => {
+                tell(&format!("{error:#}"))?;
+                clean = false;
+                continue;
+            }
+        };
         let stored = args.enqueue.then_some(stored);
         let mut output = io::stdout().lock();
         let text = if args.json {
@@ -162,7 +172,8 @@ fn compare_one(
     let mut reading = Reading::new(&cdr.source, cdr.cel.as_ref(), known, read);
     let (mut sum, mut lacking, mut enqueued) = (Sum::default(), Lacking::default(), 0);
     while let Some((part, fetched)) = runtime.block_on(reading.next(PART)) {
-        let fetched = fetched.whole().with_context(unreadable).with_context(|| stored_before(enqueued))?;
+        let fetched =
+            fetched.whole().with_context(|| format!("{}{}", stored_before(enqueued), unreadable()))?;
         let calls = lacking.of(fetched, language)?;
         let stored = stock.stored(pbx, part, &calls)?;
         let part = part.meet(range).unwrap_or(NOTHING);
@@ -188,8 +199,8 @@ const NOTHING: Range = Range { from: PbxTime::from_micros(i64::MAX), to: PbxTime
 
 fn stored_before(calls: usize) -> String {
     match calls {
-        0 => "nothing was stored".to_owned(),
-        calls => format!("{calls} missing calls of the time before were put into the outbox"),
+        0 => String::new(),
+        calls => format!("{calls} missing calls of the time before were put into the outbox: "),
     }
 }
 

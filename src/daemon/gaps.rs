@@ -27,13 +27,14 @@ use crate::clock;
 use crate::config::{Cdr, Pbx};
 use crate::daemon::gaps::ledger::Ledger;
 use crate::daemon::gaps::search::{Repaired, Search};
-use crate::daemon::gaps::waiting::{GapsV1, Now, Pauses, Waiting};
+use crate::daemon::gaps::waiting::{GapsV1, KeptGap, Now, Pauses, Waiting};
 use crate::intake::gap::Gap;
 use crate::outbox::queue;
 use crate::outbox::store::Shelf;
 use crate::outbox::store::handle::Handle;
 use crate::time::PbxTime;
 
+mod late;
 mod ledger;
 mod search;
 mod waiting;
@@ -51,6 +52,9 @@ pub fn hold(cdr: &Cdr) -> Duration {
 /// While the store takes nothing, it is asked so often for the gaps that it has.
 const RECALL_EVERY: Duration = Duration::from_secs(1);
 
+/// Gaps of a PBX that has no records any more are kept so long after their end: as `look-back` is at most.
+const LEFT_MAX: Duration = Duration::from_hours(168);
+
 /// Records have whole seconds.
 const ROUNDING: Duration = Duration::from_secs(2);
 
@@ -64,6 +68,8 @@ pub struct GapRepair {
     policy: watch::Receiver<Arc<Policy>>,
     gaps: mpsc::Receiver<Gap>,
     waiting: Vec<Waiting>,
+    /// Kept, of PBXs without records.
+    left: Vec<KeptGap>,
     /// Searches that run, one of a PBX at most, and the gap of each.
     searches: JoinSet<anyhow::Result<Repaired>>,
     searched: BTreeMap<Id, Gap>,
@@ -72,6 +78,12 @@ pub struct GapRepair {
     /// Whether those that an earlier process left were taken up: nothing is delivered, and what is kept of gaps is not
     /// written, before.
     is_recalled: watch::Sender<bool>,
+    /// Whether the store told nothing when the intakes began.
+    is_late: bool,
+    /// Until when an earlier process watched PBXs, where their intakes could not know.
+    last_words: BTreeMap<PbxName, PbxTime>,
+    /// How far the host's clock is ahead of each PBX's, in microseconds, once that is known.
+    offsets: watch::Receiver<Arc<BTreeMap<PbxName, i64>>>,
 }
 
 impl GapRepair {
@@ -80,6 +92,7 @@ impl GapRepair {
         pbxs: &[Pbx],
         policy: watch::Receiver<Arc<Policy>>,
         gaps: mpsc::Receiver<Gap>,
+        offsets: watch::Receiver<Arc<BTreeMap<PbxName, i64>>>,
     ) -> Self {
         let sources = pbxs.iter().map(|pbx| (pbx.name.clone(), pbx.cdr.clone())).collect();
         let (searches, searched) = (JoinSet::new(), BTreeMap::new());
@@ -89,10 +102,14 @@ impl GapRepair {
             policy,
             gaps,
             waiting: Vec::new(),
+            left: Vec::new(),
             searches,
             searched,
             ledger: Ledger::new(),
             is_recalled: watch::channel(false).0,
+            is_late: false,
+            last_words: BTreeMap::new(),
+            offsets,
         }
     }
 
@@ -110,6 +127,7 @@ impl GapRepair {
     pub async fn run(mut self) {
         loop {
             self.recall().await;
+            self.take_late().await;
             let idle = self.waiting.iter().filter(|waiting| !self.is_busy(&waiting.gap.pbx));
             let again = (!*self.is_recalled.borrow()).then(|| clock::mono().after(RECALL_EVERY));
             let due = idle.map(|waiting| waiting.due).chain(again).min();
@@ -120,6 +138,7 @@ impl GapRepair {
                     None => return,
                 },
                 Some(ended) = self.searches.join_next_with_id() => self.ended(ended).await,
+                Ok(()) = self.offsets.changed(), if !self.last_words.is_empty() => {}
                 () = clock::sleep_until(due) => self.begin(),
             }
         }
@@ -156,7 +175,10 @@ impl GapRepair {
         } else {
             gap
         };
-        let of_pbx = |waiting: &Waiting| waiting.gap.pbx == gap.pbx;
+        let mut waiting = Waiting::new(gap, pauses, now());
+        let is_searched = |gap: &Gap| self.searched.values().any(|searched| searched == gap);
+        self.waiting.retain(|older| is_searched(&older.gap) || !waiting.replaces(older));
+        let of_pbx = |other: &Waiting| other.gap.pbx == waiting.gap.pbx;
         if self.waiting.iter().filter(|waiting| of_pbx(waiting)).count() >= WAITING_MAX
             && let Some(oldest) = self.waiting.iter().position(of_pbx)
         {
@@ -164,7 +186,7 @@ impl GapRepair {
             self.unseen(&oldest.pbx, &unread);
             error!(pbx = %oldest.pbx, from = %oldest.from, to = %oldest.to, "too many gaps wait: this one is not looked at any more; ami2amo repair does it");
         }
-        self.waiting.push(Waiting::new(gap, pauses, now()));
+        self.waiting.push(waiting);
         self.keep().await;
     }
 
@@ -247,7 +269,13 @@ impl GapRepair {
         if *self.is_recalled.borrow() {
             return;
         }
-        let Ok(kept) = self.kept().await else { return };
+        let Ok(kept) = self.kept().await else {
+            self.is_late = true;
+            return;
+        };
+        if self.is_late && !self.read_last_words().await {
+            return;
+        }
         let mut gaps = Vec::new();
         if let Some(kept) = kept {
             match serde_json::from_slice(&kept) {
@@ -255,21 +283,33 @@ impl GapRepair {
                 Err(error) => tell_lost(&error),
             }
         }
+        let is_nothing_kept = gaps.is_empty();
         for kept in gaps {
             if let Some(cdr) = self.source(&kept.pbx) {
                 let pauses = Pauses::of(cdr.batch_time);
                 self.waiting.push(Waiting::recalled(kept, pauses, now()));
             } else {
-                let (pbx, from, to) = (kept.pbx, kept.from, kept.to);
-                warn!(%pbx, %from, %to, "a gap waited whose PBX has no records any more, or another name: its calls are not looked for; ami2amo repair does it");
+                self.leave(kept);
             }
         }
         self.ledger.wait(&self.waiting);
         self.hold_again().await;
         self.is_recalled.send_replace(true);
-        if !self.waiting.is_empty() {
+        if !(self.waiting.is_empty() && is_nothing_kept) {
             // Those that came meanwhile, and how often each was recalled.
             self.keep().await;
+        }
+    }
+
+    /// The table may be missing by mistake: the gap is kept for when it is there again, as long as a search may look back.
+    fn leave(&mut self, kept: KeptGap) {
+        let (pbx, from, to) = (&kept.pbx, kept.from, kept.to);
+        warn!(%pbx, %from, %to, "a gap waits whose PBX has no records any more, or another name: its calls are not looked for before there is a table [pbx.cdr] of it again; ami2amo repair needs one, too");
+        if kept.is_unread() {
+            self.ledger.unseen(pbx, Range { from, to });
+        }
+        if to.after(LEFT_MAX) > PbxTime::from_micros(clock::host().micros()) {
+            self.left.push(kept);
         }
     }
 
@@ -316,7 +356,8 @@ impl GapRepair {
             );
         }
         let now = now();
-        let kept = GapsV1 { v: 1, gaps: self.waiting.iter().map(|waiting| waiting.kept(now)).collect() };
+        let waiting = self.waiting.iter().map(|waiting| waiting.kept(now));
+        let kept = GapsV1 { v: 1, gaps: waiting.chain(self.left.iter().cloned()).collect() };
         let done = if kept.gaps.is_empty() {
             self.store.remove(Shelf::Inflight, KEY).await
         } else {

@@ -33,6 +33,8 @@ pub struct Door {
     doubts: Doubts,
     /// How long calls that a gap cut short wait for what the PBX's records have of them.
     hold: Duration,
+    /// False until what an earlier process left is read, which this one's would be written over.
+    is_open: watch::Receiver<bool>,
 }
 
 /// The store as the courier asks it. While a person has stopped delivery to an account, no call of it is
@@ -61,8 +63,9 @@ pub struct Lately {
 const CALLS_MAX: usize = 2048;
 
 impl Door {
-    pub fn new(store: Handle, pbx: PbxName, hold: Duration) -> Self {
-        Self { store, pbx, receipts: VecDeque::new(), doubts: Doubts::default(), hold }
+    /// `is_open` is false until what an earlier process left of gaps is read.
+    pub fn new(store: Handle, pbx: PbxName, hold: Duration, is_open: watch::Receiver<bool>) -> Self {
+        Self { store, pbx, receipts: VecDeque::new(), doubts: Doubts::default(), hold, is_open }
     }
 }
 
@@ -81,6 +84,9 @@ impl Door {
 
 impl Sink for Door {
     fn offer(&mut self, parcel: Parcel) -> Result<(), Parcel> {
+        if !*self.is_open.borrow() {
+            return Err(parcel);
+        }
         let count = parcel.calls.len();
         let under_way: usize = self.receipts.iter().map(|(_, calls)| calls).sum();
         if count > 0 && under_way >= CALLS_MAX {
@@ -120,7 +126,7 @@ impl Sink for Door {
     }
 
     fn is_dead(&self) -> bool {
-        self.store.is_over() || self.store.failure().is_some()
+        !*self.is_open.borrow() || self.store.is_over() || self.store.failure().is_some()
     }
 
     fn spill(&mut self, calls: Vec<FinishedCall>) -> Result<(), Vec<FinishedCall>> {

@@ -3,7 +3,7 @@
 //! Root may open the store of the service's user, whom the system may not even know while the service is
 //! stopped (`DynamicUser=`). What root makes in it is given to that user before this process ends.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -37,6 +37,8 @@ pub(super) struct Stock<'d> {
     dir: &'d Path,
     access: Access,
     now: HostTime,
+    /// The names that PBXs had before, by those of now.
+    renamed: BTreeMap<PbxName, PbxName>,
     /// Gives files back when all is done.
     _lent: Option<Lent>,
 }
@@ -61,7 +63,12 @@ const AROUND: Duration = Duration::from_hours(24);
 
 impl<'d> Stock<'d> {
     /// `now` is the moment by which times are told that are so long ago.
-    pub(super) fn find(dir: &'d Path, purpose: Purpose, now: HostTime) -> anyhow::Result<Self> {
+    pub(super) fn find(
+        dir: &'d Path,
+        purpose: Purpose,
+        now: HostTime,
+        renamed: BTreeMap<PbxName, PbxName>,
+    ) -> anyhow::Result<Self> {
         let owner = match fs::metadata(dir.join("queue")) {
             Ok(meta) => Some(meta.uid()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -79,7 +86,7 @@ impl<'d> Stock<'d> {
             (None, Some(_)) => Access::Store,
         };
         let lent = (may_lend && held.is_none()).then(|| Lent::of(dir)).flatten();
-        let mut stock = Self { dir, access, now, _lent: lent };
+        let mut stock = Self { dir, access, now, renamed, _lent: lent };
         if matches!(stock.access, Access::Store)
             && let Err(error) = stock.open()
         {
@@ -116,19 +123,27 @@ impl<'d> Stock<'d> {
     /// What is stored of `range`, and of `calls` whenever they ended.
     pub(super) fn stored(&self, pbx: &PbxName, range: Range, calls: &[CdrCall]) -> anyhow::Result<Stored> {
         let wide = range.widened(AROUND);
-        let wanted = Wanted::Ended { pbx: pbx.clone(), from: wide.from, to: wide.to };
+        // Calls keep the ids that they have from the PBX's name of before.
+        let names: Vec<_> = [Some(pbx), self.renamed.get(pbx)].into_iter().flatten().collect();
+        let wanted = |pbx: &PbxName| Wanted::Ended { pbx: pbx.clone(), from: wide.from, to: wide.to };
         let (mut records, mut open) = (Vec::new(), BTreeSet::new());
         let mut add =
             |search: Search| records.extend(search.found.into_iter().map(|found| found.call.record));
         match self.access {
             Access::None => {}
             Access::Journal(_) => {
-                add(search_journal(self.dir, &wanted).with_context(|| unreadable(self.dir))?);
+                for name in names {
+                    add(search_journal(self.dir, &wanted(name)).with_context(|| unreadable(self.dir))?);
+                }
             }
             Access::Store => {
                 let mut store = self.open()?;
-                add(store.search(&wanted).context("cannot read the store")?);
-                add_by_ids(&mut store, pbx, calls, &mut records).context("cannot read the store")?;
+                for name in &names {
+                    add(store.search(&wanted(name)).context("cannot read the store")?);
+                }
+                for name in names {
+                    add_by_ids(&mut store, name, calls, &mut records).context("cannot read the store")?;
+                }
                 open = Live::read(&store.checkpoints(pbx)?).open;
             }
         }

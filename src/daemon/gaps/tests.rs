@@ -4,7 +4,10 @@ use crate::ami::connection::{Secret, Security, Settings};
 use crate::ami::session;
 use crate::captured_log::Log;
 use crate::cdr::source::{Error, Source};
+use crate::daemon::outlet::Door;
+use crate::intake::task::Sink as _;
 use crate::ops::status::{GapsStatus, Span};
+use crate::outbox::parcel::Parcel;
 use crate::outbox::store::{self, Store, rest};
 
 use super::*;
@@ -28,8 +31,17 @@ fn gap(from: i64) -> Gap {
 }
 
 fn repair(store: &Handle, dir: &std::path::Path) -> GapRepair {
+    repair_with(store, dir, watch::channel(Arc::default()).1)
+}
+
+fn repair_with(
+    store: &Handle,
+    dir: &std::path::Path,
+    offsets: watch::Receiver<Arc<BTreeMap<PbxName, i64>>>,
+) -> GapRepair {
     let gaps = mpsc::channel(1).1;
-    GapRepair::new(store.clone(), &[pbx(&dir.join("Master.csv"))], watch::channel(Arc::default()).1, gaps)
+    let policy = watch::channel(Arc::default()).1;
+    GapRepair::new(store.clone(), &[pbx(&dir.join("Master.csv"))], policy, gaps, offsets)
 }
 
 async fn kept(store: &Handle) -> Vec<(i64, i64)> {
@@ -65,6 +77,45 @@ async fn gaps_that_waited_outlive_a_start_without_the_store() {
     let mut all = kept(&store).await;
     all.sort_unstable();
     assert_eq!(all, [(100, 101), (200, 201)]);
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_time_before_a_start_without_the_store_is_a_gap() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), clock::host()).unwrap().spawn(clock::host).unwrap();
+    let (now, host) = (clock::host().micros(), clock::host().seconds());
+    let [event, alive] = [now - 120_000_000, now - 100_000_000];
+    let word = format!(r#"{{"v":1,"now":{event},"alive":{alive},"shift":3000000,"time":"event"}}"#);
+    store.put(Shelf::Inflight, "default/s", word.into_bytes()).await.unwrap();
+    store.close().await.unwrap();
+
+    let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+    let full = store::Error::Full { path: dir.path().to_owned(), source: full };
+    let store = Store::spawn_waiting(dir.path(), &full, clock::host, rest::IDLE).unwrap();
+    let (offsets, reader) = watch::channel(Arc::default());
+    let mut repair = repair_with(&store, dir.path(), reader);
+    repair.recall().await;
+    let mut door = Door::new(store.clone(), PbxName::default(), Duration::ZERO, repair.recalled());
+    while store.failure().is_some() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(
+        door.is_dead() && door.offer(Parcel::default()).is_err(),
+        "what is not read yet is not written over"
+    );
+    repair.recall().await;
+    assert!(!door.is_dead() && door.offer(Parcel::default()).is_ok());
+    repair.take_late().await;
+    assert_eq!(repair.waiting, [], "where the PBX is not there yet, it is not watched yet");
+    let name = PbxName::default();
+    offsets.send_replace(Arc::new(BTreeMap::from([(name.clone(), 5_000_000)])));
+    for _ in 0..2 {
+        repair.take_late().await;
+        let [(from, to)] = kept(&store).await[..] else { unreachable!("one gap") };
+        assert!(from == host - 103 && to >= host - 5, "{from} {to}");
+    }
+    assert_eq!(repair.told().borrow()[&name].count, 1);
     store.close().await.unwrap();
 }
 
@@ -114,6 +165,33 @@ fn what_is_told_as_missing_is_what_no_try_could_read() {
         missing.contains("are missing") && missing.contains("00:01:50") && missing.contains("00:02:10"),
         "{last}"
     );
+}
+
+#[tokio::test]
+async fn gaps_outlive_a_start_without_the_table_of_their_pbx() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), clock::host()).unwrap().spawn(clock::host).unwrap();
+    let mut before = repair(&store, dir.path());
+    before.recall().await;
+    let from = clock::host().seconds() - 100;
+    for from in [100, from] {
+        before.waiting.push(Waiting::new(gap(from), Pauses::of(Duration::ZERO), now()));
+    }
+    before.keep().await;
+    let mut without = repair(&store, dir.path());
+    let (_, cdr) = &mut without.sources[0];
+    let cdr = cdr.take();
+    without.recall().await;
+    assert_eq!(without.told().borrow()[&PbxName::default()].unseen, 2);
+    // One of another PBX is looked at meanwhile.
+    let other = PbxName::new("other").unwrap();
+    without.sources.push((other.clone(), cdr));
+    without.take(Gap { pbx: other, ..gap(200) }).await;
+    assert_eq!(kept(&store).await, [(200, 201), (from, from + 1)], "an old one is forgotten");
+    let mut after = repair(&store, dir.path());
+    after.recall().await;
+    assert_eq!(after.waiting.iter().map(|waiting| waiting.gap.clone()).collect::<Vec<_>>(), [gap(from)]);
+    store.close().await.unwrap();
 }
 
 #[tokio::test]

@@ -59,7 +59,7 @@ pub(super) struct GapsV1 {
     pub gaps: Vec<KeptGap>,
 }
 
-#[derive(Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct KeptGap {
     pub pbx: PbxName,
     #[serde(with = "micros")]
@@ -86,10 +86,30 @@ pub(super) struct Now {
     pub mono: MonoTime,
 }
 
+impl KeptGap {
+    /// Whether there is a stretch of it whose records no try could read.
+    pub fn is_unread(&self) -> bool {
+        self.unread.as_ref().is_none_or(|unread| !unread.is_empty())
+    }
+}
+
 impl Waiting {
     pub fn new(gap: Gap, pauses: Pauses, now: Now) -> Self {
         let (due, unread) = (now.mono.after(pauses.0[0]), vec![whole(&gap)]);
         Self { gap, tries: 0, due, added: 0, restarts: 0, holds: false, unread, pauses }
+    }
+
+    /// Whether `older`, at which nobody looked yet, lies in this one: then there is no need to look at both. A daemon that
+    /// ends again and again, soon after its start, has the same gap each time, and a longer one.
+    pub fn replaces(&mut self, older: &Self) -> bool {
+        let (gap, inner) = (&self.gap, &older.gap);
+        let is_within = gap.pbx == inner.pbx && gap.from <= inner.from && gap.to >= inner.to;
+        let replaces = is_within && older.tries == 0;
+        if replaces {
+            self.holds |= older.holds;
+            self.restarts = self.restarts.max(older.restarts);
+        }
+        replaces
     }
 
     /// After a try: when the next one is due, unless that was the last. A try that took long, or had to wait for
@@ -271,6 +291,26 @@ mod tests {
         assert_eq!(waiting.unread, [range(20, 30), range(50, 55)]);
         waiting.read_all_but(&[]);
         assert_eq!(waiting.unread, []);
+    }
+
+    #[test]
+    fn a_longer_gap_replaces_one_that_nobody_looked_at() {
+        let gap = |from, to| Gap {
+            from: PbxTime::from_micros(from),
+            to: PbxTime::from_micros(to),
+            pbx: PbxName::default(),
+        };
+        let new = |gap| Waiting::new(gap, pauses(), now(0));
+        let recalled = |gap| Waiting::recalled(kept(&new(gap), now(0)), pauses(), restarted(0));
+        let mut longer = new(gap(10, 40));
+        assert!(longer.replaces(&recalled(gap(10, 30))));
+        assert!(longer.holds && longer.restarts == 1, "calls are let go once it is looked at");
+        let mut tried = recalled(gap(10, 30));
+        assert!(tried.tried(now(5)));
+        let other = Gap { pbx: PbxName::new("other").unwrap(), ..gap(10, 30) };
+        for older in [tried, recalled(gap(9, 30)), recalled(gap(20, 41)), recalled(other)] {
+            assert!(!longer.replaces(&older), "{older:?}");
+        }
     }
 
     #[test]
