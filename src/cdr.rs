@@ -16,6 +16,7 @@ mod events;
 #[cfg(feature = "daemon")]
 pub mod fetch;
 mod group;
+mod leg;
 pub mod range;
 pub mod row;
 #[cfg(feature = "daemon")]

@@ -3,11 +3,12 @@
 //! A row tells of one channel, and of another that it reached. It does not tell the other's uniqueid, so
 //! channels that have no row of their own get names for ids, which [`is_made_up`] knows again.
 
-use crate::ami::event::{Bridge, Channel, What};
+use crate::ami::event::{Bridge, What};
 use crate::call::name;
 use crate::call::side::dialled::{Dialled, dialled};
 use crate::call::side::{OUTSIDE_DIGITS_MIN, digits, is_short};
 use crate::cdr::group::Group;
+use crate::cdr::leg::Face;
 use crate::cdr::row::{Disposition, Row};
 use crate::time::PbxTime;
 
@@ -23,15 +24,7 @@ pub struct Step {
 /// A channel of the rows.
 #[derive(Clone, Debug)]
 pub struct Leg {
-    name: String,
-    id: String,
-    linkedid: String,
-    number: String,
-    exten: String,
-    context: String,
-    account: String,
-    /// The PBX made it.
-    called: bool,
+    face: Face,
     born: PbxTime,
     gone: PbxTime,
     cause: Option<u16>,
@@ -127,7 +120,7 @@ impl Told {
     }
 
     fn leg(&self, name: &str) -> Option<usize> {
-        self.legs.iter().position(|leg| leg.name == name)
+        self.legs.iter().position(|leg| leg.face.name == name)
     }
 
     fn find_legs(&mut self, group: &Group<'_>) {
@@ -143,10 +136,10 @@ impl Told {
                     self.legs.len() - 1
                 });
                 let leg = &mut self.legs[at];
-                if is_own && is_made_up(&leg.id) && !row.uniqueid.is_empty() {
-                    leg.id.clone_from(&row.uniqueid);
+                if is_own && is_made_up(&leg.face.id) && !row.uniqueid.is_empty() {
+                    leg.face.id.clone_from(&row.uniqueid);
                 }
-                if is_own && !called && leg.exten.is_empty() {
+                if is_own && !called && leg.face.exten.is_empty() {
                     leg.dials_as(row);
                 }
                 // In a conference the rows of others begin before a caller came.
@@ -190,7 +183,7 @@ impl Told {
             && row.lastapp.eq_ignore_ascii_case("Dial")
             && self.legs[caller].is_phone()
         {
-            self.legs[caller].called = true;
+            self.legs[caller].face.called = true;
             let by = None;
             self.push(row.start, Phase::Begin, caller, Act::Dial { by, string: String::new() });
             self.push(up, Phase::End, caller, Act::DialEnd { by, status: "ANSWER" });
@@ -239,10 +232,10 @@ impl Told {
         let mut cause = group.rows.iter().filter(|row| row.lastapp.eq_ignore_ascii_case("Hangup"));
         let cause: Option<u16> = cause.find_map(|row| row.lastdata.trim().parse().ok());
         for leg in 0..self.legs.len() {
-            if self.legs[leg].called {
+            if self.legs[leg].face.called {
                 self.legs[leg].cause = self.legs[leg].cause.or(cause);
             }
-            let own = group.rows.iter().filter(|row| row.channel == self.legs[leg].name);
+            let own = group.rows.iter().filter(|row| row.channel == self.legs[leg].face.name);
             let Some(last) = own.max_by_key(|row| (row.end, row.start)) else { continue };
             let end = last.end;
             match last.lastapp.to_ascii_lowercase().as_str() {
@@ -270,14 +263,13 @@ impl Leg {
     fn new(name: &str, discriminator: &str, row: &Row, called: bool) -> Self {
         let linkedid = if row.linkedid.is_empty() { &row.uniqueid } else { &row.linkedid };
         Self {
-            name: name.to_owned(),
-            id: format!("{name}@{discriminator}"),
-            linkedid: linkedid.clone(),
-            number: String::new(),
-            exten: String::new(),
-            context: String::new(),
-            account: String::new(),
-            called,
+            face: Face {
+                name: name.to_owned(),
+                id: format!("{name}@{discriminator}"),
+                linkedid: linkedid.clone(),
+                called,
+                ..Face::default()
+            },
             born: row.start,
             gone: row.end,
             cause: None,
@@ -286,31 +278,15 @@ impl Leg {
 
     /// It called the PBX, as the first of its own rows tells.
     fn dials_as(&mut self, row: &Row) {
-        self.number.clone_from(&row.src);
-        self.exten.clone_from(if row.did.is_empty() { &row.dst } else { &row.did });
-        self.context.clone_from(&row.context);
-        self.account.clone_from(&row.account);
-        self.linkedid.clone_from(if row.linkedid.is_empty() { &row.uniqueid } else { &row.linkedid });
+        self.face.number.clone_from(&row.src);
+        self.face.exten.clone_from(if row.did.is_empty() { &row.dst } else { &row.did });
+        self.face.context.clone_from(&row.context);
+        self.face.account.clone_from(&row.account);
+        self.face.linkedid.clone_from(if row.linkedid.is_empty() { &row.uniqueid } else { &row.linkedid });
     }
 
     fn is_phone(&self) -> bool {
-        is_short(name::bare(name::endpoint(&self.name)))
-    }
-
-    fn snapshot(&self) -> Channel<'_> {
-        const DOWN: u8 = 0;
-        const RING: u8 = 4;
-        Channel {
-            name: self.name.as_bytes(),
-            uniqueid: self.id.as_bytes(),
-            linkedid: self.linkedid.as_bytes(),
-            state: Some(if self.called { DOWN } else { RING }),
-            number: self.number.as_bytes(),
-            context: self.context.as_bytes(),
-            exten: self.exten.as_bytes(),
-            account: self.account.as_bytes(),
-            priority: b"",
-        }
+        is_short(name::bare(name::endpoint(&self.face.name)))
     }
 }
 
@@ -318,8 +294,8 @@ impl Step {
     /// The event that tells it.
     pub fn event<'l>(&'l self, legs: &'l [Leg]) -> What<'l> {
         let leg = &legs[self.leg];
-        let channel = leg.snapshot();
-        let caller = |by: Option<usize>| by.map(|by| legs[by].snapshot());
+        let channel = leg.face.snapshot();
+        let caller = |by: Option<usize>| by.map(|by| legs[by].face.snapshot());
         match &self.act {
             Act::New => What::NewChannel(channel),
             Act::Dial { by, string } => {
@@ -329,7 +305,7 @@ impl Step {
                 What::DialEnd { caller: caller(*by), dest: channel, status: status.as_bytes(), forward: b"" }
             }
             Act::Member { by } => {
-                let interface = name::endpoint(&leg.name).as_bytes();
+                let interface = name::endpoint(&leg.face.name).as_bytes();
                 What::Agent { caller: caller(Some(*by)), dest: Some(channel), interface }
             }
             Act::QueueJoin { queue } => What::QueueJoin { channel, queue: queue.as_bytes() },

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::ami::event::{Channel, Event};
+use crate::ami::event::Event;
 use crate::call::name::{self, Kind as NameKind};
 use crate::cdr::cel::Call;
 use crate::cdr::cel::entry::{Entry, Kind};
 use crate::cdr::cel::tell::act::{Act, Room};
 use crate::cdr::cel::tell::dial::Dial;
+use crate::cdr::leg::Face;
 use crate::time::PbxTime;
 
 mod act;
@@ -34,15 +35,7 @@ struct Step {
 /// A channel as it was when it began.
 #[derive(Clone, Debug)]
 struct Leg {
-    name: String,
-    id: String,
-    linkedid: String,
-    number: String,
-    exten: String,
-    context: String,
-    account: String,
-    /// The PBX made it.
-    called: bool,
+    face: Face,
     dial: Option<Dial>,
     answered: bool,
     gone: bool,
@@ -54,7 +47,7 @@ pub fn tell(call: &Call<'_>) -> Told {
     let starts = call.entries.iter().filter(|entry| entry.kind == Kind::Start);
     told.legs = starts.map(|start| Leg::new(call, start)).collect();
     for (place, leg) in told.legs.iter().enumerate() {
-        told.places.entry(leg.id.clone()).or_insert(place);
+        told.places.entry(leg.face.id.clone()).or_insert(place);
     }
     for entry in &call.entries {
         if let Some(leg) = told.leg(&entry.uniqueid) {
@@ -74,33 +67,19 @@ fn is_exact(call: &Call<'_>) -> bool {
 impl Leg {
     fn new(call: &Call<'_>, start: &Entry) -> Self {
         Self {
-            name: start.channel.clone(),
-            id: start.uniqueid.clone(),
-            linkedid: start.linkedid.clone(),
-            number: start.number.clone(),
-            exten: start.exten.clone(),
-            context: start.context.clone(),
-            account: start.account.clone(),
-            called: dial::is_called(call, start),
+            face: Face {
+                name: start.channel.clone(),
+                id: start.uniqueid.clone(),
+                linkedid: start.linkedid.clone(),
+                number: start.number.clone(),
+                exten: start.exten.clone(),
+                context: start.context.clone(),
+                account: start.account.clone(),
+                called: dial::is_called(call, start),
+            },
             dial: None,
             answered: false,
             gone: false,
-        }
-    }
-
-    fn snapshot(&self) -> Channel<'_> {
-        const DOWN: u8 = 0;
-        const RING: u8 = 4;
-        Channel {
-            name: self.name.as_bytes(),
-            uniqueid: self.id.as_bytes(),
-            linkedid: self.linkedid.as_bytes(),
-            state: Some(if self.called { DOWN } else { RING }),
-            number: self.number.as_bytes(),
-            context: self.context.as_bytes(),
-            exten: self.exten.as_bytes(),
-            account: self.account.as_bytes(),
-            priority: b"",
         }
     }
 }
@@ -131,7 +110,7 @@ impl Told {
 
     /// The last channel of this name that had begun.
     fn named(&self, name: &str) -> Option<usize> {
-        self.legs.iter().rposition(|leg| leg.name == name)
+        self.legs.iter().rposition(|leg| leg.face.name == name)
     }
 
     fn push(&mut self, entry: &Entry, leg: usize, act: Act) {
@@ -181,7 +160,7 @@ impl Told {
 
     fn began(&mut self, call: &Call<'_>, entry: &Entry, leg: usize) {
         self.push(entry, leg, Act::New);
-        if !self.legs[leg].called {
+        if !self.legs[leg].face.called {
             return;
         }
         let Some(dial) = dial::of(call, entry) else { return };
@@ -260,7 +239,7 @@ impl Told {
             self.push(entry, leg, Act::Message);
         }
         self.last_words(call, entry, leg);
-        if entry.extra("hangupsource") == Some(&*self.legs[leg].name) {
+        if entry.extra("hangupsource") == Some(&*self.legs[leg].face.name) {
             self.push(entry, leg, Act::HangupRequest { cause });
         }
         self.push(entry, leg, Act::Hangup { cause });
@@ -269,7 +248,7 @@ impl Told {
     /// Of a caller for whom no phone could be made to ring.
     fn last_words(&mut self, call: &Call<'_>, entry: &Entry, leg: usize) {
         let tried = dial::last_tried(call, &entry.uniqueid);
-        let Some(status) = entry.extra("dialstatus").filter(|_| !self.legs[leg].called) else { return };
+        let Some(status) = entry.extra("dialstatus").filter(|_| !self.legs[leg].face.called) else { return };
         let value = status.to_owned();
         self.push(entry, leg, Act::Variable { name: "DIALSTATUS", value });
         if let Some(value) = tried.filter(|_| self.legs.iter().all(|other| other.dial.is_none())) {

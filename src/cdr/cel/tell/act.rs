@@ -74,8 +74,8 @@ pub(super) enum Room {
 impl Act {
     /// The event that tells it of `leg`.
     pub(super) fn what<'t>(&'t self, leg: &'t Leg, legs: &'t [Leg]) -> What<'t> {
-        let channel = leg.snapshot();
-        let other = |at: usize| legs[at].snapshot();
+        let channel = leg.face.snapshot();
+        let other = |at: usize| legs[at].face.snapshot();
         match self {
             Act::New => What::NewChannel(channel),
             Act::Dial { by, string } => {
@@ -90,7 +90,7 @@ impl Act {
             Act::Member { by } => What::Agent {
                 caller: Some(other(*by)),
                 dest: Some(channel),
-                interface: name::endpoint(&leg.name).as_bytes(),
+                interface: name::endpoint(&leg.face.name).as_bytes(),
             },
             Act::Enter { bridge, room } => {
                 What::BridgeEnter { bridge: room.bridge(bridge), channel, swap: b"" }
