@@ -83,13 +83,29 @@ fn links_between_the_pages_lead_somewhere() {
     for (path, text) in pages() {
         let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
         for target in targets.filter(|target| !target.contains("://") && target.contains(['.', '#'])) {
-            let file = target.split('#').next().unwrap_or_default();
-            if !file.is_empty() && !path.with_file_name("").join(file).exists() {
+            let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+            let file = if file.is_empty() { path.clone() } else { path.with_file_name("").join(file) };
+            let has_anchor = || {
+                std::fs::read_to_string(&file).is_ok_and(|page| anchors(&page).contains(&anchor.to_owned()))
+            };
+            if !file.exists() || !(anchor.is_empty() || has_anchor()) {
                 broken.push(format!("{}: {target}", name(&path)));
             }
         }
     }
-    assert!(broken.is_empty(), "no such file: {broken:#?}");
+    assert!(broken.is_empty(), "no such place: {broken:#?}");
+}
+
+/// The headings of a page as links name them.
+fn anchors(page: &str) -> Vec<String> {
+    let headings =
+        page.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#').trim());
+    let letter = |c: char| c.is_alphanumeric() || " -_".contains(c);
+    headings
+        .map(|heading| {
+            heading.to_lowercase().chars().filter(|&c| letter(c)).collect::<String>().replace(' ', "-")
+        })
+        .collect()
 }
 
 #[test]
@@ -115,6 +131,49 @@ fn what_the_docs_show_of_captures_is_what_is_printed() {
         hold(&path, &text, &now);
     }
     assert!(shown > 1, "{shown} commands are shown");
+}
+
+/// What Asterisk prints, or the configuration says, and not the program.
+const OF_OTHERS: &[&str] = &["read perm", "Timestamp events: No", "missed = \"entity-owner\""];
+
+/// The text of the program's source, without the breaks in its literals.
+fn source() -> String {
+    let mut folders = vec![root().join("src")];
+    let mut text = String::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder of the source") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let file = std::fs::read_to_string(path).expect("source is text");
+                file.split("\\\n").for_each(|part| text.push_str(part.trim_start()));
+            }
+        }
+    }
+    text
+}
+
+#[test]
+fn what_the_pages_of_troubles_quote_is_said_by_the_program() {
+    let source = source();
+    let (mut quoted, mut unsaid) = (0, Vec::new());
+    for (path, text) in pages().into_iter().filter(|(path, _)| name(path).contains("troubleshoot")) {
+        let cells =
+            text.lines().filter(|line| line.starts_with("| ")).filter_map(|line| line.split(" | ").next());
+        let quotes = cells
+            .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+            .filter(|quote| !OF_OTHERS.contains(quote));
+        for quote in quotes {
+            quoted += 1;
+            let said = quote.split('…').map(str::trim).all(|part| source.contains(part));
+            if !said {
+                unsaid.push(format!("{}: {quote}", name(&path)));
+            }
+        }
+    }
+    assert!(quoted > 40, "{quoted} quotes");
+    assert!(unsaid.is_empty(), "not in the source: {unsaid:#?}");
 }
 
 /// A daemon that cannot deliver the one call that there was, which amoCRM refused.
