@@ -12,9 +12,13 @@ pub enum Place {
 }
 
 pub struct Command {
+    /// As it stands there.
+    pub line: String,
     pub words: Vec<String>,
     pub place: Place,
     pub runs: bool,
+    /// Whether what it prints stands below it.
+    pub shows: bool,
 }
 
 /// The fenced blocks of text.
@@ -33,10 +37,18 @@ pub fn commands(page: &str) -> Vec<Command> {
             runs = true;
         } else if is_block && !fence {
             let words = in_block(line.trim()).into_iter();
-            found.extend(words.map(|words| Command { words, place: Place::Block, runs }));
+            let shows = line.starts_with("$ ");
+            let line = line.trim().trim_start_matches("$ ");
+            found.extend(words.map(|words| {
+                let (line, place) = (line.to_owned(), Place::Block);
+                Command { line, words, place, runs, shows }
+            }));
         } else if !fence && !line.is_empty() {
             let spans = line.split('`').skip(1).step_by(2).filter(|span| span.starts_with("ami2amo "));
-            found.extend(spans.map(|span| Command { words: words(span), place: Place::Text, runs: false }));
+            found.extend(spans.map(|span| {
+                let line = span.to_owned();
+                Command { line, words: words(span), place: Place::Text, runs: false, shows: false }
+            }));
         }
         runs &= is_block || fence || line.is_empty() || line == RUNS;
     }
