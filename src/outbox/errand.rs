@@ -130,6 +130,9 @@ pub enum Kind {
     Search,
 }
 
+/// Refused users that a call remembers, the last ones: more than may stand for one another.
+const REFUSED_MAX: usize = 4;
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
 fn is_zero(count: &u32) -> bool {
     *count == 0
@@ -177,19 +180,30 @@ impl Errand {
     pub fn without(&self, blame: Blame) -> Self {
         let mut errand = self.clone();
         match blame {
-            Blame::User(user) => errand.refused_users.push(user),
+            Blame::User(user) => {
+                errand.refused_users.retain(|refused| *refused != user);
+                errand.refused_users.push(user);
+                let more = errand.refused_users.len().saturating_sub(REFUSED_MAX);
+                errand.refused_users.drain(..more);
+            }
             Blame::Text => errand.refused_text = true,
         }
         errand
     }
 
-    /// The texts of what was said of the call, and of whom it was booked on.
+    /// The texts of what was said of the call, of whom it was booked on, and why it has no link.
     pub fn texts(&mut self) -> impl Iterator<Item = &mut String> {
-        let Self { said, booked, .. } = self;
+        let Self { said, booked, sound, .. } = self;
+        let reason = match sound {
+            Some(Sound::GivenUp { reason }) => Some(reason),
+            Some(Sound::Found { .. } | Sound::Missing { .. } | Sound::Added { .. } | Sound::Other) | None => {
+                None
+            }
+        };
         let said = said.iter_mut().flat_map(|Said { who, result, source, duration: _ }| {
             std::iter::once(source).chain(result).chain(who.texts())
         });
-        said.chain(booked.iter_mut().flat_map(Who::texts))
+        said.chain(booked.iter_mut().flat_map(Who::texts)).chain(reason)
     }
 
     /// Whether the call is simply posted, as every call is at first.
@@ -201,6 +215,13 @@ impl Errand {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_call_remembers_the_last_users_that_were_refused() {
+        let refused = [7].into_iter().chain(0..20).chain([19]);
+        let errand = refused.fold(Errand::default(), |errand, user| errand.without(Blame::User(user)));
+        assert_eq!(errand.refused_users, [16, 17, 18, 19]);
+    }
 
     #[test]
     fn what_was_said_is_read_as_it_was_kept_and_was_not_kept_earlier() {

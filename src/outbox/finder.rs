@@ -39,6 +39,9 @@ const ENTRIES_MAX: usize = 50_000;
 /// Folders that a pattern may lead through, and files that may fit it.
 const FOLDERS_MAX: usize = 64;
 
+/// Longest path below the folder, in bytes: what is found is kept beside its call, which has 8 KB for all.
+pub const FILE_MAX: usize = 288;
+
 /// It is told once: every call would tell it again.
 static CUT_TOLD: Once = Once::new();
 
@@ -157,8 +160,9 @@ fn within(root: &Path, path: &Path) -> Option<String> {
     let real = fs::canonicalize(path).ok()?;
     let below = real.strip_prefix(root).ok()?;
     let facts = fs::metadata(&real).ok()?;
-    let is_plain = below.components().all(|part| matches!(part, Component::Normal(_)));
-    (facts.is_file() && facts.len() > 0 && is_plain).then(|| below.to_str().map(str::to_owned))?
+    let below = below.to_str().filter(|below| below.len() <= FILE_MAX)?;
+    let is_plain = Path::new(below).components().all(|part| matches!(part, Component::Normal(_)));
+    (facts.is_file() && facts.len() > 0 && is_plain).then(|| below.to_owned())
 }
 
 /// The files that a pattern fits, folder by folder, and whether there were more than are looked at.

@@ -48,7 +48,7 @@ pub enum OnUnknown {
     /// It is sent again: a duplicate is possible where amoCRM's lists lag longer than `note-lag`.
     #[default]
     Resend,
-    /// It is looked for again and again and never sent, until a person decides.
+    /// It is looked for again and again and never sent; after a day it is a dead letter, for a person.
     Hold,
 }
 
@@ -101,6 +101,8 @@ const PARKED_GAP_MAX: Duration = Duration::from_mins(1);
 pub const PARKED_GAP_MIN: Duration = Duration::from_millis(10);
 /// How often a call is looked for that is held by `on-unknown = "hold"`.
 pub const HELD_LOOK: Duration = Duration::from_hours(1);
+/// How long it is looked for: no list lags by a day, and each look reads more of what came since.
+pub const HELD_MAX: Span = Span::from_hours(24);
 
 /// What amoCRM made of one posted call. `words` is what it said about the request.
 pub fn after_answer(
@@ -366,8 +368,20 @@ fn absent(policy: &Policy, item: &Item, refusals: u32, now: HostTime, jitter: f6
             let pause = policy.retry_delay(item.attempts.saturating_sub(1), jitter);
             (State::Pending, now.after(if item.attempts > 1 { pause } else { Duration::ZERO }))
         }
+        OnUnknown::Hold if is_held_up(item, now) => {
+            let reason = format!(
+                "amoCRM gave no clear answer and has not listed the call for {HELD_MAX}: it may be there, so it is \
+                 not sent again (on-unknown = \"hold\")"
+            );
+            (State::Dead { reason, at: now }, now)
+        }
         OnUnknown::Hold => (look_again(item, looked(item) + 1, now), now.after(HELD_LOOK)),
     }
+}
+
+/// Whether a call that is held was looked for long enough.
+pub fn is_held_up(item: &Item, now: HostTime) -> bool {
+    now.since(unknown_since(item, now)) >= HELD_MAX.duration()
 }
 
 pub fn judged_at(policy: &Policy, since: HostTime, request_timeout: Duration) -> HostTime {

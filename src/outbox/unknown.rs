@@ -404,15 +404,17 @@ fn absent(grounds: Grounds<'_>, item: &Item, request_timeout: Duration, now: Hos
         // Without its lead the call still has its contact.
         (true, Some(Make::Lead), _) => post_now(item, now),
         (true, Some(Make::Contact) | None, _) => leave(grounds, item, now),
+        (false, _, OnUnknown::Hold) if !policy::is_held_up(item, now) => again(now.after(policy::HELD_LOOK)),
         // A person may have accepted it meanwhile: it is listed no more, and its call is a note of somebody.
-        (false, Some(Make::Unsorted), OnUnknown::Resend) => {
+        (false, Some(Make::Unsorted), _) => {
             let errand = Errand { make: None, ..item.errand.clone() };
             settlement(item, policy::look_again(item, 0, now), now, said, false, errand)
         }
         (false, _, OnUnknown::Resend) => {
             settlement(item, parked(item, now), now, said, false, item.errand.clone())
         }
-        (false, _, OnUnknown::Hold) => again(now.after(policy::HELD_LOOK)),
+        (false, Some(Make::Lead), OnUnknown::Hold) => post_now(item, now),
+        (false, Some(Make::Contact) | None, OnUnknown::Hold) => leave(grounds, item, now),
     }
 }
 

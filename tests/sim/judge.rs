@@ -115,6 +115,9 @@ fn end(world: &World, item: &Item, stored: usize, lags: bool) -> Option<&'static
         State::Skipped { .. } if record.skip.is_none() => Some("skipped without a reason"),
         State::Skipped { .. } => None,
         State::Dead { reason, .. } if is_poison || reason.contains("refuses this call alone") => None,
+        State::Dead { reason, .. } if reason.contains("it may be there") => {
+            (world.rules.delivery.on_unknown != OnUnknown::Hold).then_some("held without an order")
+        }
         State::Dead { .. } => Some("dead without a reason"),
         State::Expired { .. } if world.rules.delivery.max_age.is_some() => None,
         State::Expired { .. } if known.is_none_or(|from| *from > 0) => None,

@@ -68,6 +68,16 @@ fn an_empty_file_is_not_there_yet() {
 }
 
 #[test]
+fn a_path_that_has_no_room_beside_its_call_is_not_found() {
+    let folders = format!("{}/", "f".repeat(FILE_MAX - 200));
+    let name = |length: usize| format!("{folders}{}.wav", "n".repeat(length - folders.len() - 4));
+    let (longest, longer) = (name(FILE_MAX), name(FILE_MAX + 1));
+    let dir = folder(&[&longest, &longer]);
+    check(dir.path(), &[&longest], &[], Some(&longest));
+    check(dir.path(), &[&longer], &[], None);
+}
+
+#[test]
 fn a_pattern_finds_the_longest_that_fits() {
     let dir = folder(&[
         "2026/11/22/q-1795337591.4-part.wav",

@@ -2,7 +2,7 @@ use super::*;
 use crate::call::id::AccountId;
 use crate::call::record::sample;
 use crate::outbox::errand::Errand;
-use crate::outbox::queue::Seq;
+use crate::outbox::queue::{Phase, Seq};
 
 /// The moment at which these tests begin.
 pub(crate) const START: HostTime = HostTime::from_micros(1_795_338_791_000_000);
@@ -161,6 +161,15 @@ fn a_held_call_is_looked_for_and_never_sent() {
     let settled = after_look(&policy, &unknown(1, START, 5), None, 0, TIMEOUT, now, 0.0);
     assert_eq!(settled.state, State::Unknown { batch: BatchId(1), since: START, looked: 6 });
     assert_eq!(settled.next_at, now.after(HOUR));
+    // Nobody would hear of it, and each look reads more: after a day it is a person's.
+    let look = |looked, hours| {
+        after_look(&policy, &unknown(1, START, looked), None, 0, TIMEOUT, START.after(HOUR * hours), 0.0)
+            .state
+    };
+    assert_eq!(look(29, 23).phase(), Phase::Unknown);
+    let State::Dead { reason, .. } = look(30, 24) else { panic!("it is looked for for ever") };
+    assert!(reason.contains("for 24h") && reason.contains("may be there"), "{reason}");
+    assert_eq!(look(0, 1000).phase(), Phase::Unknown, "it is missing twice at least");
 }
 
 #[test]
@@ -190,7 +199,7 @@ fn the_time_of_a_parked_call_does_not_begin_anew_after_an_unclear_post() {
     let settled = judged(&item, &Fate::NotFound, START.after(HOUR * 20));
     assert_eq!(settled.state, State::Parked { since: START });
     let settled = judged(&item, &Fate::NotFound, START.after(HOUR * 96));
-    assert_eq!(settled.state.phase(), crate::outbox::queue::Phase::Expired);
+    assert_eq!(settled.state.phase(), Phase::Expired);
 }
 
 #[test]
@@ -242,7 +251,7 @@ fn a_call_that_waited_too_long_expires_only_when_the_policy_says_so() {
     let policy = Policy { max_age: Some(Span::from_hours(720)), ..Policy::default() };
     assert_eq!(over_age(&policy, &item(1), START.after(HOUR)), None);
     let expired = over_age(&policy, &item(1), now).unwrap();
-    assert_eq!(expired.state.phase(), crate::outbox::queue::Phase::Expired);
+    assert_eq!(expired.state.phase(), Phase::Expired);
 }
 
 #[test]

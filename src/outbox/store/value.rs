@@ -10,6 +10,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::call::record::{FinishedCall, Timeline};
+use crate::outbox::errand::Sound;
 use crate::outbox::queue::{Item, State};
 use crate::outbox::schedule::Slip;
 use crate::outbox::store::fit::{self, Fitted};
@@ -128,6 +129,9 @@ impl Stored {
         if let State::Dead { reason, .. } | State::Expired { reason, .. } = &mut slip.state {
             fit::cut_text(reason, fit::TEXT_MAX);
         }
+        if let Some(Sound::GivenUp { reason }) = &mut slip.errand.sound {
+            fit::cut_text(reason, fit::TEXT_MAX);
+        }
         self.head.slip = slip;
         self.cut_said();
     }
@@ -188,8 +192,9 @@ fn lines(payload: &[u8]) -> (&[u8], Option<&[u8]>) {
 mod tests {
     use super::*;
     use crate::amo::calls::Responsible;
-    use crate::amo::who::Who;
+    use crate::amo::who::{Blame, Who};
     use crate::outbox::errand::{Errand, Said};
+    use crate::outbox::finder::FILE_MAX;
     use crate::outbox::queue::contract::{at, call};
     use crate::outbox::queue::{BatchId, Seq};
 
@@ -278,17 +283,24 @@ mod tests {
         long.record.message = Some("x".repeat(rest));
         let fitted = fit::fit(&long).unwrap();
         assert_eq!((fitted.json.len(), fitted.trimmed.len()), (fit::CALL_MAX, 0));
-        let slip = Slip::new(Seq(u64::MAX), &long.record, at(0));
-        let mut stored = Stored::new(slip.clone(), fitted);
-        let errand = Errand { said: Some(said()), booked: Some(said().who), ..Errand::default() };
-        let state = State::Unknown { batch: BatchId(u64::MAX), since: at(0), looked: u32::MAX };
-        stored.set_slip(Slip { last_error: Some("\"".repeat(10_000)), state, errand, ..slip });
-        let bytes = stored.encode().unwrap();
-        assert!(bytes.len() <= fit::VALUE_MAX, "{} bytes", bytes.len());
-        let back = Stored::decode(&bytes).unwrap().into_item().unwrap();
-        let kept = back.errand.said.unwrap();
-        assert!(said().result.unwrap().starts_with(&kept.result.unwrap()) && !kept.source.is_empty());
-        assert_eq!((kept.duration, kept.who.user, back.call), (u64::MAX, Some(u64::MAX), long));
+        let file = "x".repeat(FILE_MAX);
+        for sound in [Sound::GivenUp { reason: "\"".repeat(10_000) }, Sound::Found { file }] {
+            let slip = Slip::new(Seq(u64::MAX), &long.record, at(0));
+            let mut stored = Stored::new(slip.clone(), fitted.clone());
+            let mut errand = Errand { said: Some(said()), booked: Some(said().who), ..Errand::default() };
+            errand.sound = Some(sound);
+            errand = (0..99).fold(errand, |errand, user| errand.without(Blame::User(u64::MAX - user)));
+            let file = errand.file().map(str::to_owned);
+            let state = State::Unknown { batch: BatchId(u64::MAX), since: at(0), looked: u32::MAX };
+            stored.set_slip(Slip { last_error: Some("\"".repeat(10_000)), state, errand, ..slip });
+            let bytes = stored.encode().unwrap();
+            assert!(bytes.len() <= fit::VALUE_MAX, "{} bytes", bytes.len());
+            let back = Stored::decode(&bytes).unwrap().into_item().unwrap();
+            assert_eq!(back.errand.file(), file.as_deref(), "a part of it is another file");
+            let kept = back.errand.said.unwrap();
+            assert!(said().result.unwrap().starts_with(&kept.result.unwrap()) && !kept.source.is_empty());
+            assert_eq!((kept.duration, kept.who.user, back.call), (u64::MAX, Some(u64::MAX), long.clone()));
+        }
     }
 
     #[test]

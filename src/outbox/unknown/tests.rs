@@ -386,6 +386,22 @@ fn hold_means_that_nothing_is_made_again() {
     let late = START.after(HOUR);
     let settled = after_search_look(grounds, &doubt, &[], TIMEOUT, late);
     assert_eq!((settled.state.phase(), settled.next_at), (Phase::Unknown, late.after(HOUR)));
+    // After a day the call goes on without it, and where that may be in the item, it is looked for itself.
+    let day = START.after(HOUR * 24);
+    let gone = |make| {
+        let settled = match make {
+            Make::Unsorted => {
+                after_list_look(grounds, &unknown_of(making(make), 9), &list(&[]), TIMEOUT, day)
+            }
+            Make::Contact | Make::Lead => {
+                after_search_look(grounds, &unknown_of(making(make), 9), &[], TIMEOUT, day)
+            }
+        };
+        (settled.state.phase(), settled.errand.make, settled.errand.done, settled.next_at == day)
+    };
+    assert_eq!(gone(Make::Contact), (Phase::Parked, None, true, false));
+    assert_eq!(gone(Make::Lead), (Phase::Parked, None, true, true));
+    assert_eq!(gone(Make::Unsorted), (Phase::Unknown, None, false, true));
 }
 
 #[test]
