@@ -33,6 +33,7 @@ mod socket;
 mod status;
 mod store;
 mod terminal;
+mod transfer;
 
 /// Delivers the calls of an Asterisk PBX to amoCRM / Kommo.
 #[derive(Clone, Debug, Parser)]
@@ -73,7 +74,7 @@ enum Command {
     Status(status::Args),
     /// Show the calls in progress: who rings, who talks, since when
     Calls(calls::Args),
-    /// List calls that wait or cannot be delivered, try them again, or give them up
+    /// List calls that wait or cannot be delivered, try them again, give them up, move them to another store
     Queue(queue::Args),
     /// List stored calls, whatever became of them
     History(queue::List),
