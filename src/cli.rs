@@ -19,6 +19,7 @@ use crate::outbox::store::pbxs;
 mod auth;
 mod calls;
 mod check;
+mod completions;
 mod explain;
 mod filters;
 mod language;
@@ -33,6 +34,7 @@ mod socket;
 mod status;
 mod store;
 mod terminal;
+mod transfer;
 
 /// Delivers the calls of an Asterisk PBX to amoCRM / Kommo.
 #[derive(Clone, Debug, Parser)]
@@ -73,7 +75,7 @@ enum Command {
     Status(status::Args),
     /// Show the calls in progress: who rings, who talks, since when
     Calls(calls::Args),
-    /// List calls that wait or cannot be delivered, try them again, or give them up
+    /// List calls that wait or cannot be delivered, try them again, give them up, move them to another store
     Queue(queue::Args),
     /// List stored calls, whatever became of them
     History(queue::List),
@@ -81,6 +83,8 @@ enum Command {
     Pause(pause::Args),
     /// Go on with delivery
     Resume(pause::Args),
+    /// Print what a shell needs to complete command lines
+    Completions(completions::Args),
     /// Exchange an integration's code for tokens, or show which token there is and until when
     Auth(auth::Args),
 }
@@ -126,6 +130,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::History(list) => quiet_log().and_then(|()| queue::history(&list, asked)),
         Command::Pause(args) => quiet_log().and_then(|()| pause::run(true, &args, asked)),
         Command::Resume(args) => quiet_log().and_then(|()| pause::run(false, &args, asked)),
+        Command::Completions(args) => completions::run(&args),
         Command::Auth(args) => quiet_log().and_then(|()| auth::run(&args, config)),
     };
     outcome.unwrap_or_else(|error| failure(&error))

@@ -9,4 +9,5 @@ pub mod repair;
 pub mod screen;
 pub mod sides;
 pub mod status;
+pub mod transfer;
 pub mod words;

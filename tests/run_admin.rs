@@ -437,6 +437,8 @@ async fn every_answer_is_as_the_description_says() {
         ("get", "/v1/calls?state=dead,pending&phone=4568&limit=5", ""),
         ("get", "/v1/calls", ""),
         ("get", &format!("/v1/explain?call={id}"), ""),
+        ("get", "/v1/export?state=dead&phone=4568", ""),
+        ("post", "/v1/import", r#"{"calls":[],"by":"anna"}"#),
         ("post", "/v1/pause", pause),
         ("get", "/v1/status", ""),
         ("post", "/v1/resume", pause),

@@ -73,6 +73,7 @@ impl Filters {
             from: time(&self.from)?,
             to: time(&self.to)?,
             limit: Some(limit),
+            after: None,
         };
         question.filter().map_err(|error| Usage(error.to_string()))?;
         Ok(question)

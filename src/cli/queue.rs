@@ -13,6 +13,7 @@ use crate::cli::explain;
 use crate::cli::filters::{Filters, Limit};
 use crate::cli::language::{LanguageArgs, paint};
 use crate::cli::reach::{Reach, who};
+use crate::cli::transfer;
 use crate::clock;
 use crate::ops::calls::page::{self, lines};
 use crate::ops::calls::{CALLS_MAX, LIMIT_MAX, Listing, Order, Question};
@@ -36,6 +37,10 @@ enum Command {
     Retry(Retry),
     /// Give calls up: they are not sent any more
     Drop(Drop),
+    /// Write whole calls as JSON lines, for `queue import` at another store
+    Export(transfer::Export),
+    /// Take exported calls in; those that are known are left alone
+    Import(transfer::Import),
 }
 
 /// Stored calls, whatever became of them.
@@ -103,14 +108,14 @@ struct Form {
 }
 
 /// What waits, and what waits for a person.
-const QUEUED: &[&str] = &["pending", "sending", "unknown", "parked", "dead"];
+pub const QUEUED: &[&str] = &["pending", "sending", "unknown", "parked", "dead"];
 
 /// Where a configuration is: one that was named, and the usual one.
 #[derive(Clone, Copy, Debug)]
 pub struct Config<'c>(pub Option<&'c Path>, pub &'c Path);
 
 impl Config<'_> {
-    fn reach(self, language: Language) -> anyhow::Result<Reach> {
+    pub(super) fn reach(self, language: Language) -> anyhow::Result<Reach> {
         Reach::find(self.0, self.1, language)
     }
 }
@@ -129,6 +134,8 @@ pub fn run(args: &Args, config: Config<'_>) -> anyhow::Result<ExitCode> {
         Command::Drop(Drop { which, why, form }) => {
             step_in(Deed::Drop, which, Some(why.as_str()), form, config)
         }
+        Command::Export(export) => transfer::export(export, config),
+        Command::Import(import) => transfer::import(import, config),
     }
 }
 

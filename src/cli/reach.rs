@@ -16,12 +16,14 @@ use crate::ops::calls::{
     Changed, Explained, Listing, Order, PauseOrder, Question, Row, VERSION, Verdicts, page,
 };
 use crate::ops::status::Status;
+use crate::ops::transfer::{self, Arrived, Coming, PIECE, Shipped};
 use crate::ops::words::Language;
 use crate::outbox::schedule::person::Deed;
 use crate::outbox::search::Wanted;
 use crate::outbox::store::Store;
 use crate::outbox::store::listing::Look;
 use crate::outbox::store::search::holder;
+use crate::outbox::store::transfer::Shipment;
 
 /// The one who answers.
 pub(super) enum Reach {
@@ -98,6 +100,31 @@ impl Reach {
                 what.by = signed(&what.by);
                 let verdicts = own.store.intervene(&what, &order.calls, clock::host())?;
                 Ok(Verdicts { v: VERSION, verdicts: order.calls.into_iter().zip(verdicts).collect() })
+            }
+        }
+    }
+
+    /// The next calls behind [`Question::after`], the oldest first.
+    pub fn export(&self, question: &Question) -> anyhow::Result<Shipped> {
+        match self {
+            Self::Daemon(socket) => Ok(socket::get(socket, "/v1/export", &values(question)?)?),
+            Self::Store(own) => {
+                let Shipment { items, next } =
+                    own.store.export(&question.filter()?.0, question.after, PIECE)?;
+                Ok(Shipped { v: transfer::VERSION, calls: items, next })
+            }
+        }
+    }
+
+    /// Takes calls of another store in.
+    pub fn import(&mut self, coming: Coming) -> anyhow::Result<Arrived> {
+        match self {
+            Self::Daemon(socket) => Ok(socket::post(socket, "/v1/import", &coming)?),
+            Self::Store(own) => {
+                let Coming { calls, by } = coming;
+                let arrivals = own.store.import(&calls, &signed(&by), clock::host())?;
+                let ids = calls.into_iter().map(|item| item.call.record.call_id);
+                Ok(Arrived { v: transfer::VERSION, arrivals: ids.zip(arrivals).collect() })
             }
         }
     }

@@ -8,6 +8,8 @@
 //! GET  /v1/calls          calls by state, account, pbx, phone, extension, line, from, to; limit
 //! GET  /v1/live           the calls in progress; pbx
 //! GET  /v1/explain?call=  whole calls by id, uniqueid or number
+//! GET  /v1/export         whole calls with their slips, as /v1/calls chooses; after
+//! POST /v1/import         {"calls":[…],"by":"…"}
 //! POST /v1/retry, /drop   {"calls":[…],"by":"…","why":"…"}
 //! POST /v1/pause, /resume {"account":"…","by":"…","why":"…"}
 //! GET  /metrics           how it fares, for Prometheus
@@ -44,6 +46,7 @@ mod gate;
 mod live;
 mod looks;
 mod orders;
+mod transfer;
 
 /// Who owns the socket, and his group, may ask.
 const MODE: u32 = 0o660;
@@ -129,6 +132,8 @@ fn router(overview: Arc<Overview>) -> Router {
         .route("/v1/calls", get(looks::calls))
         .route("/v1/live", get(live::live))
         .route("/v1/explain", get(looks::explain))
+        .route("/v1/export", get(transfer::export))
+        .route("/v1/import", post(transfer::import).layer(DefaultBodyLimit::max(transfer::PIECE_MAX)))
         .route(
             "/v1/retry",
             post(async |state, peer, order| orders::deed(Deed::Retry, state, peer, order).await),

@@ -8,7 +8,7 @@ use crate::call::id::{AccountId, CallId, PbxName};
 use crate::call::record::{Direction, Outcome, Seconds, Skip};
 use crate::ops::status::{MixedBatches, utc};
 use crate::outbox::filter::Filter;
-use crate::outbox::queue::{Item, Phase, State};
+use crate::outbox::queue::{Item, Phase, Seq, State};
 use crate::outbox::schedule::person::{Deed, Intervention, Pause, Verdict};
 use crate::outbox::search::Found;
 use crate::outbox::store::listing;
@@ -51,6 +51,9 @@ pub struct Question {
     pub to: Option<PbxTime>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
+    /// Behind this one, where calls leave for another store.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<Seq>,
 }
 
 /// A word that is no state.

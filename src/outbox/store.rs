@@ -46,6 +46,7 @@ pub mod search;
 mod shelf;
 pub(crate) mod space;
 mod swap;
+pub mod transfer;
 mod trees;
 pub(crate) mod value;
 mod worker;

@@ -191,6 +191,12 @@ impl Daemon {
         (status, self.log.join("\n"))
     }
 
+    /// As [`Self::stopped`], once it runs.
+    pub async fn stopped_when_ready(mut self) -> String {
+        self.logs("ready").await;
+        self.stopped().await
+    }
+
     pub async fn stopped(self) -> String {
         self.signal("-TERM");
         let (status, log) = self.ended().await;

@@ -32,6 +32,10 @@ pub async fn calls(
 ) -> Result<Json<Listing>, Sorry> {
     let (filter, limit) =
         question.filter().map_err(|error| Sorry(StatusCode::BAD_REQUEST, error.to_string()))?;
+    if question.after.is_some() {
+        let text = "`after` goes with /v1/export; here `to` asks for older calls".to_owned();
+        return Err(Sorry(StatusCode::BAD_REQUEST, text));
+    }
     let looked = overview.store.look_through(Look::new(filter, limit, Row::from));
     Ok(Json(timeout(LOOK_MAX, looked).await.map_err(|_| too_long())??.into()))
 }

@@ -65,7 +65,7 @@ pub async fn pause(
 }
 
 /// `anna (uid 1000)`, and why.
-fn signed(peer: Peer, by: &str, why: Option<&str>) -> (String, Option<String>) {
+pub(super) fn signed(peer: Peer, by: &str, why: Option<&str>) -> (String, Option<String>) {
     let name = fit(by, NAME_MAX);
     let by = match peer.0 {
         Some(user) => format!("{name} (uid {user})"),

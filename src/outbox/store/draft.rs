@@ -86,7 +86,8 @@ impl Store {
         self.note_enter(&stored)?;
         self.note_intent(&stored)?;
         let phase = stored.slip().state.phase();
-        if !waits(phase) {
+        // A dead call stays open there: it waits for a person.
+        if !waits(phase) && phase != Phase::Dead {
             self.note_done(&stored.id)?;
         }
         draft.kept += u64::from(Tree::of(phase) == Tree::History);

@@ -199,7 +199,7 @@ impl Store {
     }
 
     /// The call, if it is meant. What could not be read once lies among the dead in the state that it had.
-    fn listed(&self, tree: Tree, seq: Seq, bytes: &[u8], filter: &Filter) -> Option<Item> {
+    pub(super) fn listed(&self, tree: Tree, seq: Seq, bytes: &[u8], filter: &Filter) -> Option<Item> {
         let stored = match tree {
             Tree::Dead => self.load(seq).ok().flatten().map(|(_, stored)| stored)?,
             Tree::Outbox | Tree::History | Tree::Meta | Tree::Inflight | Tree::Ids | Tree::Tokens => {

@@ -102,6 +102,12 @@ impl Trees {
         self.tree(tree).range((Bound::Unbounded, end)).rev()
     }
 
+    /// Calls of a tree, the oldest first, from behind `seq` on.
+    pub fn oldest(&self, tree: Tree, after: Option<Seq>) -> impl Iterator<Item = sled::Result<(IVec, IVec)>> {
+        let begin = after.map_or(Bound::Unbounded, |seq| Bound::Excluded(seq_key(seq)));
+        self.tree(tree).range((begin, Bound::Unbounded))
+    }
+
     pub fn keys_from(&self, tree: Tree, prefix: &[u8]) -> impl Iterator<Item = sled::Result<IVec>> {
         self.tree(tree).scan_prefix(prefix).keys()
     }

@@ -1,0 +1,133 @@
+//! Calls that move from one machine to another: the real program on both, with and without its daemon.
+
+use std::process::Stdio;
+
+use ami2amo::clock;
+use serde_json::Value;
+use tokio::io::AsyncWriteExt as _;
+
+use daemon::{Host, LIMIT, missed_call};
+use fake_ami::{Clock, FakeAmi, Script, Step};
+use fake_amo::{FakeAmo, On, Options, What};
+
+#[path = "support/daemon.rs"]
+mod daemon;
+#[path = "support/fake_ami.rs"]
+mod fake_ami;
+#[path = "support/fake_amo.rs"]
+mod fake_amo;
+
+/// What a command printed and how it ended.
+struct Said {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+async fn run(host: &Host, line: &str, input: &str) -> Said {
+    let mut command = host.command();
+    command.env_remove("AMI2AMO_LOG").env("USER", "anna").args(line.split_whitespace());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // It need not read it.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes()).await;
+    let output = tokio::time::timeout(LIMIT, child.wait_with_output()).await.expect("it ends").unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    Said { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
+}
+
+/// Calls of this moment from `first` on, from begin to end.
+fn calls_now(first: u32, count: u32) -> (Vec<String>, Vec<u8>) {
+    let now = clock::host().seconds();
+    let ids = (first..first + count).map(|n| format!("{now}.{n}")).collect::<Vec<_>>();
+    let text: Vec<u8> = ids.iter().flat_map(|id| missed_call(id)).collect();
+    let text = String::from_utf8(text).unwrap().replace("1795339565.000001", &format!("{}.000001", now - 2));
+    (ids, text.replace("1795339575.000001", &format!("{}.000001", now - 1)).into_bytes())
+}
+
+/// A machine whose PBX sends these steps.
+async fn machine(amo: &FakeAmo, steps: Vec<Step>) -> (Host, FakeAmi) {
+    let ami = FakeAmi::start(Script { clock: Clock::Host, steps, ..Script::default() }).await;
+    (Host::with_amo(ami.port(), "", &amo.base_url(), &Options::default().token), ami)
+}
+
+async fn delivered(amo: &FakeAmo, count: usize) {
+    let waited = tokio::time::timeout(LIMIT, amo.wait_for(|state| state.notes.len() >= count)).await;
+    assert!(waited.is_ok(), "{count} calls should be delivered: {:?}", amo.calls());
+}
+
+#[tokio::test]
+async fn calls_that_wait_here_are_delivered_from_there_and_once() {
+    let amo = fake_amo::start(Options::default()).await;
+    let (ids, text) = calls_now(1, 3);
+    let (here, ami) = machine(&amo, vec![Step::Hold, Step::Send(text)]).await;
+    let mut daemon = here.start();
+    daemon.logs("amoCRM answers").await;
+    assert_eq!(run(&here, "pause", "").await.code, 0);
+    ami.wait_for(LIMIT, |seen| seen.pings > 0).await;
+    ami.go_on();
+    let mut exported = run(&here, "queue export", "").await;
+    while exported.out.lines().count() < 3 {
+        exported = run(&here, "queue export", "").await;
+    }
+    assert_eq!((exported.code, exported.err.as_str()), (0, "ami2amo: calls written: 3\n"));
+    let lines: Vec<Value> = exported.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for (line, id) in lines.iter().zip(&ids) {
+        assert_eq!((&line["v"], &line["item"]["state"]["state"]), (&1.into(), &"pending".into()));
+        assert_eq!(line["item"]["call"]["record"]["call_id"], format!("default-{id}"));
+    }
+    daemon.stopped().await;
+    assert_eq!(run(&here, "queue export --phone 4568", "").await.out, exported.out, "without a daemon");
+    assert_eq!(run(&here, "queue export --phone 4567", "").await.out, "");
+
+    let (there, _ami) = machine(&amo, Vec::new()).await;
+    let mut daemon = there.start();
+    daemon.logs("amoCRM answers").await;
+    let imported = run(&there, "queue import -", &exported.out).await;
+    let expected = "calls: 3; taken in: 3; known before and left alone: 0\n";
+    assert_eq!((imported.code, imported.out.as_str(), imported.err.as_str()), (0, expected, ""));
+    delivered(&amo, 3).await;
+    // What is delivered by now is not taken for new.
+    let again = run(&there, "queue import - --json", &exported.out).await;
+    assert_eq!(again.out.lines().count(), 3);
+    assert!(again.out.lines().all(|line| line.contains("\"verdict\":\"known\"")), "{}", again.out);
+    let log = daemon.stopped().await;
+    let line = log.lines().find(|line| line.contains("calls of another store came in")).unwrap();
+    assert!(line.contains("anna (uid ") && line.contains("new=3"), "{line}");
+    assert_eq!(amo.calls().len(), 3);
+}
+
+#[tokio::test]
+async fn a_wrong_line_is_named_before_anything_is_stored() {
+    let amo = fake_amo::start(Options::default()).await;
+    amo.fault(On::Post, 1, What::Validation(0));
+    let (here, _ami) = machine(&amo, vec![Step::Send(calls_now(1, 1).1)]).await;
+    let mut daemon = here.start();
+    daemon.logs("a person must look at it").await;
+    daemon.stopped().await;
+    let exported = run(&here, "queue export --state dead", "").await.out;
+    assert_eq!(exported.lines().count(), 1);
+
+    let (there, _ami) = machine(&amo, Vec::new()).await;
+    let unknown = run(&there, "queue import -", &exported).await;
+    assert!(unknown.code == 1 && unknown.err.contains("there is no store"), "{}", unknown.err);
+    there.start().stopped_when_ready().await;
+    let file = there.path("calls.jsonl");
+    for (second, expected) in [
+        ("{}\n".to_owned(), "line 2: it is no exported call: missing field `v`"),
+        (exported.replacen("\"v\":1", "\"v\":9", 1), "line 2: it is of version 9"),
+        (exported.replace("\"account\":\"default\"", "\"account\":\"spb\""), "of account spb"),
+        (exported[..40].to_owned(), "line 2: it is no exported call: EOF"),
+    ] {
+        std::fs::write(&file, exported.clone() + &second).unwrap();
+        let said = run(&there, &format!("queue import {}", file.display()), "").await;
+        assert_eq!((said.code, said.out.as_str()), (1, ""), "{}", said.err);
+        assert!(said.err.contains(expected) && said.err.contains("calls.jsonl, line 2"), "{}", said.err);
+        assert_eq!(there.stored().ended, 0, "nothing was stored");
+    }
+    std::fs::write(&file, &exported).unwrap();
+    let said = run(&there, &format!("queue import {} --language ru", file.display()), "").await;
+    assert_eq!(said.out, "звонков: 1; принято: 1; уже известны и не тронуты: 0\n");
+    let list = run(&there, "queue list", "").await;
+    assert!(list.out.contains(" dead "), "{}", list.out);
+}
