@@ -61,7 +61,9 @@ fn in_block(line: &str) -> Vec<Vec<String>> {
     // What it does is told behind a gap.
     let line = line.split("  ").next().unwrap_or_default();
     let commands = line.split("; ").flat_map(|part| part.split(" | ")).filter_map(|part| {
-        let part = part.split_once("/usr/bin/").map_or(part, |(_, rest)| rest).trim();
+        let part = part.split_once("/usr/bin/").map_or(part, |(_, rest)| rest);
+        // Where its output goes is the shell's business.
+        let part = part.split_once(" > ").map_or(part, |(command, _)| command).trim();
         let rest = part.strip_prefix("ami2amo ")?;
         // What the program prints begins with its name, too.
         rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '-').then(|| words(part))
