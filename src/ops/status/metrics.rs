@@ -1,7 +1,6 @@
 //! Pure: the status in Prometheus's text form, version 0.0.4
 //! (<https://prometheus.io/docs/instrumenting/exposition_formats/>).
 
-use std::env::consts::{ARCH, OS};
 use std::fmt::{Display, Write as _};
 
 use serde::Serialize;
@@ -23,8 +22,7 @@ struct Page(String);
 /// The page of metrics. Times are ages in seconds, so that an alarm needs no clock of its own.
 pub fn text(status: &Status) -> String {
     let mut page = Page(String::new());
-    let build = [("version", status.version.as_str()), ("arch", ARCH), ("os", OS)];
-    page.gauge("build_info", "The program", &build, 1);
+    page.gauge("build_info", "The program", &[("version", &status.version)], 1);
     page.gauge("uptime_seconds", "Since the start", &[], status.uptime().as_secs());
     pbxs(&mut page, status);
     traffic(&mut page, status);
