@@ -3,12 +3,14 @@
 //! `docs/operate.md` says. The real binary, a scripted Asterisk in front of it, a strict amoCRM behind.
 #![expect(clippy::panic, clippy::unwrap_used, reason = "what fails here fails the test")]
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
 use ami2amo::clock;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::UnixStream;
+use ami2amo::ops::status::problem::Problem;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpStream, UnixStream};
 
 use daemon::{Daemon, Host, LIMIT, missed_call};
 use fake_ami::{Clock, FakeAmi, Script, Step};
@@ -134,13 +136,16 @@ impl Drill {
     }
 
     async fn get(&self, place: &str) -> String {
-        let mut stream = UnixStream::connect(self.host.path("ctl.sock")).await.unwrap();
-        let request = format!("GET {place} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        answer
+        ask(UnixStream::connect(self.host.path("ctl.sock")).await.unwrap(), place).await
     }
+}
+
+async fn ask(mut stream: impl AsyncRead + AsyncWrite + Unpin, place: &str) -> String {
+    let request = format!("GET {place} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
 }
 
 /// A missed call that ends now.
@@ -365,4 +370,54 @@ async fn the_disk_is_nearly_full() {
     };
     let edit = Some(store_at(&disk.0.path().join("store")));
     Plan { edit, ..Plan::default() }.start().await.tells(told).await;
+}
+
+/// Names of metrics in a text.
+fn metrics_in(text: &str) -> BTreeSet<String> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    words.filter(|word| word.starts_with("ami2amo_")).map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn alerts_dashboard_and_documents_know_the_metrics_that_there_are() {
+    let edit = Some(("[admin]\n".to_owned(), "[admin]\nlisten = \"127.0.0.1:0\"\n".to_owned()));
+    let mut drill = Plan { script: script(answered_now()), edit, ..Plan::default() }.start().await;
+    let line = drill.daemon.logs("metrics and health checks are served").await;
+    let address = line.split("address=").nth(1).unwrap().split_whitespace().next().unwrap();
+    drill.amo.wait_for(|state| state.notes.len() == 1).await;
+    drill.until_status("1 sent").await;
+    let stream = || async { TcpStream::connect(address).await.unwrap() };
+    // What gives orders or names calls is not there.
+    for place in ["/v1/status", "/v1/calls", "/v1/explain?call=1.1"] {
+        let answer = ask(stream().await, place).await;
+        assert!(answer.starts_with("HTTP/1.1 404 "), "{place}: {answer}");
+    }
+    assert!(ask(stream().await, "/readyz").await.starts_with("HTTP/1.1 200 "));
+    assert!(ask(stream().await, "/healthz").await.starts_with("HTTP/1.1 200 "));
+    let answer = ask(stream().await, "/metrics").await;
+    let (_, page) = answer.split_once("\r\n\r\n").unwrap();
+    // For Prometheus's own tool, where there is one.
+    if let Some(file) = std::env::var_os("AMI2AMO_METRICS_PAGE") {
+        std::fs::write(file, page).unwrap();
+    }
+    let typed = |line: &str| Some(line.strip_prefix("# TYPE ")?.split(' ').next()?.to_owned());
+    let exported: BTreeSet<String> = page.lines().filter_map(typed).collect();
+    assert!(exported.len() > 30, "{exported:?}");
+    for (file, text) in [
+        ("rules", include_str!("../config/prometheus/ami2amo.rules.yml")),
+        ("dashboard", include_str!("../config/grafana/ami2amo.json")),
+    ] {
+        let used = metrics_in(text);
+        assert!(used.len() > 10, "{file}: {used:?}");
+        let unknown: Vec<_> = used.difference(&exported).collect();
+        assert!(unknown.is_empty(), "{file}: no such metrics: {unknown:?}");
+    }
+    let docs = [include_str!("../docs/operate.md"), include_str!("../docs/operate.ru.md")];
+    for text in docs {
+        assert_eq!(metrics_in(text), exported);
+    }
+    let codes = Problem::CODES.map(|code| format!("| `{code}` |"));
+    let missing: Vec<_> = codes.iter().filter(|code| docs.iter().any(|text| !text.contains(*code))).collect();
+    assert!(missing.is_empty(), "not in the documents: {missing:?}");
+    drill.daemon.stopped().await;
 }
