@@ -6,6 +6,7 @@
 //! and can be swapped while the daemon runs.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +42,8 @@ pub struct Setup {
     pub pbxs: Vec<Pbx>,
     pub store_dir: PathBuf,
     pub admin_socket: PathBuf,
+    /// Where metrics and health checks are served over TCP; always of this host alone.
+    pub admin_listen: Option<SocketAddr>,
     pub log: Log,
     /// Longest orderly shutdown.
     pub stop_timeout: Duration,

@@ -95,6 +95,9 @@ pub async fn run(
     let crew = Crew::start(intakes, ways.stop, ways.cut);
     let mut crew = crew.context("cannot start the intake's thread")?;
     let mut duties = notifier.on_duty(&overview, crew.runtime()).await;
+    if let Some(address) = setup.admin_listen {
+        duties.spawn(admin::watch_port(address, overview.clone()));
+    }
     match Admin::bind(&setup.admin_socket).await {
         Ok(admin) => drop(duties.spawn(admin.run(overview))),
         // Calls are followed and delivered all the same.

@@ -3,10 +3,11 @@
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::ami::connection::Security;
+use crate::ami::connection::{Security, is_loopback};
 use crate::config::file::{File, TlsWord};
 use crate::config::surroundings::{Folder, Surroundings};
 use crate::config::{Config, Log, Policy, Setup};
@@ -59,7 +60,7 @@ pub fn examine(file: File, surroundings: &impl Surroundings) -> (Vec<Finding>, O
     line::all(&file.line, &line::Names::of(&file), &mut report);
     amocrm::all(&file.amocrm, &file.account, surroundings, &mut report);
     store(&file.store.dir, surroundings, &mut report);
-    admin(&file.admin.socket, &mut report);
+    admin(&file.admin.socket, file.admin.listen, &mut report);
     level("[log] level", &file.log.level, &mut report);
     if let Some(filter) = surroundings.variable(log::VARIABLE) {
         level(log::VARIABLE, &filter, &mut report);
@@ -77,6 +78,7 @@ pub fn examine(file: File, surroundings: &impl Surroundings) -> (Vec<Finding>, O
         pbxs,
         store_dir: file.store.dir,
         admin_socket: file.admin.socket,
+        admin_listen: file.admin.listen,
         log: Log { filter: file.log.level, format: file.log.format },
         stop_timeout: file.daemon.stop_timeout.duration(),
     };
@@ -152,11 +154,16 @@ fn store(dir: &Path, surroundings: &impl Surroundings, report: &mut Report) {
     }
 }
 
-fn admin(socket: &Path, report: &mut Report) {
+fn admin(socket: &Path, listen: Option<SocketAddr>, report: &mut Report) {
     const PLACE: &str = "[admin]";
     if is_absolute(PLACE, "socket", socket, report) && socket.as_os_str().len() > SOCKET_PATH_MAX {
         let text = format!("socket is longer than {SOCKET_PATH_MAX} bytes");
         report.fail(PLACE, text, "the system allows no more: choose a shorter path");
+    }
+    if let Some(listen) = listen.filter(|listen| !is_loopback(listen.ip())) {
+        let advice = "take 127.0.0.1:9095: whoever reaches it is asked for no password; let a proxy with one, or a \
+                      tunnel, stand before it for others";
+        report.fail(PLACE, format!("listen {listen} can be reached from other hosts"), advice);
     }
 }
 

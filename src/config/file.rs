@@ -2,6 +2,7 @@
 //! the comments of `config/ami2amo.toml` explain each.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::de::value::SeqAccessDeserializer;
@@ -118,6 +119,8 @@ pub struct StoreTable {
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct AdminTable {
     pub socket: PathBuf,
+    /// Where metrics and health checks are served, too.
+    pub listen: Option<SocketAddr>,
 }
 
 /// `[log]`
@@ -186,7 +189,7 @@ impl Default for StoreTable {
 
 impl Default for AdminTable {
     fn default() -> Self {
-        Self { socket: PathBuf::from("/run/ami2amo/ctl.sock") }
+        Self { socket: PathBuf::from("/run/ami2amo/ctl.sock"), listen: None }
     }
 }
 

@@ -47,6 +47,7 @@ fn setup_differences(old: &Setup, new: &Setup) -> Vec<String> {
     let keys = [
         ("[store] dir", old.store_dir != new.store_dir),
         ("[admin] socket", old.admin_socket != new.admin_socket),
+        ("[admin] listen", old.admin_listen != new.admin_listen),
         ("[log] level", old.log.filter != new.log.filter),
         ("[log] format", old.log.format != new.log.format),
         ("[daemon] stop-timeout", old.stop_timeout != new.stop_timeout),

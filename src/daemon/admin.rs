@@ -21,6 +21,7 @@
 
 use std::fs::{self, Permissions};
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,9 +32,9 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::time::timeout;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::daemon::admin::gate::{Gate, Limits};
 use crate::daemon::admin::orders::Peer;
@@ -126,8 +127,35 @@ impl Drop for SocketFile {
     }
 }
 
-fn router(overview: Arc<Overview>) -> Router {
+/// Answers monitoring, and nobody else, at `address` until it is dropped. Where that cannot be, calls go on.
+pub async fn watch_port(address: SocketAddr, overview: Overview) {
+    let listener = match TcpListener::bind(address).await {
+        Ok(listener) => listener,
+        Err(error) => {
+            error!(%address, %error, "metrics cannot be served there: another process has the port; see [admin] listen");
+            return;
+        }
+    };
+    // Port 0 is whichever is free.
+    let address = listener.local_addr().unwrap_or(address);
+    info!(%address, "metrics and health checks are served");
+    let router = monitoring().with_state(Arc::new(overview));
+    // It ends with its task only.
+    if let Err(error) = axum::serve(Gate::new(listener, Limits::default()), router).await {
+        warn!(%error, "metrics are served no more");
+    }
+}
+
+/// What changes nothing and names no call.
+fn monitoring() -> Router<Arc<Overview>> {
     Router::new()
+        .route("/metrics", get(metrics_page))
+        .route("/healthz", get(alive_or_not))
+        .route("/readyz", get(ready_or_not))
+}
+
+fn router(overview: Arc<Overview>) -> Router {
+    monitoring()
         .route("/v1/status", get(async |State(overview): State<Arc<Overview>>| Json(overview.status().await)))
         .route("/v1/calls", get(looks::calls))
         .route("/v1/live", get(live::live))
@@ -144,9 +172,6 @@ fn router(overview: Arc<Overview>) -> Router {
         )
         .route("/v1/pause", post(async |state, peer, order| orders::pause(true, state, peer, order).await))
         .route("/v1/resume", post(async |state, peer, order| orders::pause(false, state, peer, order).await))
-        .route("/metrics", get(metrics_page))
-        .route("/healthz", get(alive_or_not))
-        .route("/readyz", get(ready_or_not))
         .layer(DefaultBodyLimit::max(ORDER_MAX))
         .with_state(overview)
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use crate::ami::event::kind::KINDS;
 use crate::amo::settings::{Settings, Unmapped as Silence};
 use crate::call::id::{AccountId, PbxName};
 use crate::clock;
@@ -18,8 +19,8 @@ use crate::intake::task::Link;
 use crate::intake::task::inquiry::Inquiry;
 use crate::intake::task::pulse::Pulse;
 use crate::ops::status::{
-    AccountStatus, LinkStatus, MixedBatches, OutboxStatus, PbxStatus, Status, StoreStatus, Unmapped, VERSION,
-    problem,
+    AccountStatus, CallsOf, LinkStatus, MixedBatches, OutboxStatus, PbxStatus, Status, StoreStatus, Unmapped,
+    VERSION, problem,
 };
 use crate::outbox::store::handle::Handle;
 use crate::outbox::store::person::Overall;
@@ -83,7 +84,7 @@ impl Overview {
     /// A store that hangs is no such reason: it would hang again, and what waits in memory would be lost.
     pub fn stuck(&self) -> Option<String> {
         let now = clock::mono();
-        let is_stuck = |pbx: &&Watched| now.since(pbx.pulse.turned()) > STUCK;
+        let is_stuck = |pbx: &&Watched| pbx.pulse.turned().is_some_and(|turned| now.since(turned) > STUCK);
         let stuck = self.pbxs.iter().find(is_stuck)?;
         Some(format!("the intake of PBX {} had no turn for {} s", stuck.name, STUCK.as_secs()))
     }
@@ -103,6 +104,18 @@ impl Overview {
             lag_ms: offset.and(beat.last_event).map(|_| beat.lag / 1000),
             host_ahead_ms: offset.map(|micros| micros / 1000),
             backlog: beat.backlog,
+            events_by_kind: KINDS
+                .iter()
+                .zip(beat.kinds)
+                .filter(|(_, count)| *count > 0)
+                .map(|(kind, count)| ((*kind).to_owned(), count))
+                .collect(),
+            calls: pulse
+                .tally()
+                .calls
+                .into_iter()
+                .map(|((direction, outcome), calls)| CallsOf { direction, outcome, calls })
+                .collect(),
             timestamps: beat.timestamps,
             gaps: self.gaps.borrow().get(name).cloned().unwrap_or_default(),
         }

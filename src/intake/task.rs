@@ -298,6 +298,7 @@ impl Intake {
         let mut work = pin!(work);
         let stop = self.way.stop.clone();
         loop {
+            self.way.pulse.turn();
             let turn = clock::mono().after(TURN_EVERY);
             let deadline = Some(self.deadline().map_or(turn, |due| due.min(turn)));
             tokio::select! {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::call::id::{AccountId, PbxName};
+use crate::call::record::{Direction, Outcome};
 use crate::ops::status::problem::{Problem, Severity};
 use crate::outbox::courier::manner::{Known, Manner};
 use crate::outbox::courier::sound::LateLinks;
@@ -60,12 +61,26 @@ pub struct PbxStatus {
     pub host_ahead_ms: Option<i64>,
     /// Ended calls that wait in memory, because the store takes none.
     pub backlog: u64,
+    /// The events by kind, those that came.
+    #[serde(default)]
+    pub events_by_kind: BTreeMap<String, u64>,
+    /// The calls that ended, by direction and outcome.
+    #[serde(default)]
+    pub calls: Vec<CallsOf>,
     /// Whether events carry the PBX's own time; not known before the first.
     #[serde(default)]
     pub timestamps: Option<bool>,
     /// Times in which nobody watched it, since the start.
     #[serde(default)]
     pub gaps: GapsStatus,
+}
+
+/// How many calls of a PBX went one way and ended one way, since the start.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Deserialize, Serialize)]
+pub struct CallsOf {
+    pub direction: Direction,
+    pub outcome: Outcome,
+    pub calls: u64,
 }
 
 /// Times in which nobody watched a PBX, since the start.

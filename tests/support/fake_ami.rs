@@ -34,6 +34,8 @@ pub struct Script {
 pub enum Clock {
     /// This host's time.
     Host,
+    /// This host's time and so many seconds.
+    Off(f64),
     /// The latest `Timestamp` that was sent; at first this one, in seconds, or none where it is 0.
     Sent(f64),
 }
@@ -186,6 +188,7 @@ impl State {
         let host = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         match script.clock {
             Clock::Host => host().as_secs_f64(),
+            Clock::Off(seconds) => host().as_secs_f64() + seconds,
             Clock::Sent(dawn) => self.sent.lock().expect("no holder panics").max(dawn),
         }
     }

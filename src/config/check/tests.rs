@@ -116,6 +116,18 @@ fn every_problem_is_told_at_once() {
 }
 
 #[test]
+fn metrics_are_for_this_host_alone() {
+    for (address, failures) in [
+        ("127.0.0.1:9095", &[][..]),
+        ("[::1]:9095", &[]),
+        ("0.0.0.0:9095", &["listen 0.0.0.0:9095 can be reached from other hosts"]),
+        ("10.0.0.1:9095", &["can be reached from other hosts"]),
+    ] {
+        check(&format!("{}[admin]\nlisten = \"{address}\"\n", pbx(GOOD)), failures);
+    }
+}
+
+#[test]
 fn no_pbx_is_no_configuration() {
     check(AMO, &["there is no PBX"]);
 }

@@ -2,6 +2,7 @@
 //! with them, and one more waits until there is a place.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use axum::serve::Listener;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{UnixListener, UnixStream, unix};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream, unix};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Sleep, sleep};
 use tracing::warn;
@@ -33,26 +34,64 @@ impl Default for Limits {
 
 /// Lets in as many connections as there are places, each for its time.
 #[derive(Debug)]
-pub struct Gate {
-    listener: UnixListener,
+pub struct Gate<L> {
+    listener: L,
     places: Arc<Semaphore>,
     lifetime: Duration,
 }
 
-impl Gate {
-    pub fn new(listener: UnixListener, Limits { connections, lifetime }: Limits) -> Self {
+/// Where guests come from.
+pub trait Entrance: Send + 'static {
+    type Io: AsyncRead + AsyncWrite + Send + Unpin + 'static;
+    type Addr: Send;
+
+    fn next(&self) -> impl Future<Output = io::Result<(Self::Io, Self::Addr)>> + Send;
+
+    /// # Errors
+    /// When the system does not say.
+    fn address(&self) -> io::Result<Self::Addr>;
+}
+
+impl Entrance for UnixListener {
+    type Io = UnixStream;
+    type Addr = unix::SocketAddr;
+
+    async fn next(&self) -> io::Result<(UnixStream, unix::SocketAddr)> {
+        self.accept().await
+    }
+
+    fn address(&self) -> io::Result<unix::SocketAddr> {
+        self.local_addr()
+    }
+}
+
+impl Entrance for TcpListener {
+    type Io = TcpStream;
+    type Addr = SocketAddr;
+
+    async fn next(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        self.accept().await
+    }
+
+    fn address(&self) -> io::Result<SocketAddr> {
+        self.local_addr()
+    }
+}
+
+impl<L> Gate<L> {
+    pub fn new(listener: L, Limits { connections, lifetime }: Limits) -> Self {
         Self { listener, places: Arc::new(Semaphore::new(connections)), lifetime }
     }
 }
 
-impl Listener for Gate {
-    type Io = Guest;
-    type Addr = unix::SocketAddr;
+impl<L: Entrance> Listener for Gate<L> {
+    type Io = Guest<L::Io>;
+    type Addr = L::Addr;
 
-    async fn accept(&mut self) -> (Guest, unix::SocketAddr) {
+    async fn accept(&mut self) -> (Guest<L::Io>, L::Addr) {
         loop {
             let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { continue };
-            match self.listener.accept().await {
+            match self.listener.next().await {
                 Ok((stream, address)) => {
                     let guest = Guest { stream, until: Box::pin(sleep(self.lifetime)), _place: place };
                     return (guest, address);
@@ -66,25 +105,27 @@ impl Listener for Gate {
         }
     }
 
-    fn local_addr(&self) -> io::Result<unix::SocketAddr> {
-        self.listener.local_addr()
+    fn local_addr(&self) -> io::Result<L::Addr> {
+        self.listener.address()
     }
 }
 
 /// A connection that ends when its time is over.
 #[derive(Debug)]
-pub struct Guest {
-    stream: UnixStream,
+pub struct Guest<S> {
+    stream: S,
     until: Pin<Box<Sleep>>,
     _place: OwnedSemaphorePermit,
 }
 
-impl Guest {
+impl Guest<UnixStream> {
     /// The user at the other end, as the system knows him.
     pub fn user(&self) -> Option<u32> {
         self.stream.peer_cred().ok().map(|peer| peer.uid())
     }
+}
 
+impl<S> Guest<S> {
     fn poll_over(&mut self, context: &mut Context<'_>) -> io::Result<()> {
         match self.until.as_mut().poll(context) {
             Poll::Ready(()) => Err(io::ErrorKind::TimedOut.into()),
@@ -93,7 +134,7 @@ impl Guest {
     }
 }
 
-impl AsyncRead for Guest {
+impl<S: AsyncRead + Unpin> AsyncRead for Guest<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -104,7 +145,7 @@ impl AsyncRead for Guest {
     }
 }
 
-impl AsyncWrite for Guest {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Guest<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -8,6 +8,7 @@ use axum::extract::State;
 use axum::extract::connect_info::{ConnectInfo, Connected};
 use axum::http::StatusCode;
 use axum::serve::IncomingStream;
+use tokio::net::UnixListener;
 
 use crate::clock;
 use crate::daemon::admin::Sorry;
@@ -25,8 +26,8 @@ const WHY_MAX: usize = 200;
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(Option<u32>);
 
-impl Connected<IncomingStream<'_, Gate>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, Gate>) -> Self {
+impl Connected<IncomingStream<'_, Gate<UnixListener>>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, Gate<UnixListener>>) -> Self {
         Self(stream.io().user())
     }
 }

@@ -72,7 +72,6 @@ impl Pulse {
     /// Notes what the reader has done by now; `arrived` is the PBX's time at which its last bytes came.
     pub(super) fn beat(&self, stats: &Stats, arrived: Option<PbxTime>, backlog: usize) {
         let is_news = self.events.swap(stats.events, Relaxed) != stats.events;
-        self.turned.store(clock::mono().micros(), Relaxed);
         self.open.store(stats.open as u64, Relaxed);
         self.finished.store(stats.finished, Relaxed);
         self.backlog.store(backlog as u64, Relaxed);
@@ -88,9 +87,15 @@ impl Pulse {
         }
     }
 
-    /// When the intake last had a turn: it has one every [`TURN_EVERY`](super::TURN_EVERY) at least.
-    pub fn turned(&self) -> MonoTime {
-        MonoTime::from_micros(self.turned.load(Relaxed))
+    /// When the intake last had a turn, `None` before the first: it has one every [`TURN_EVERY`](super::TURN_EVERY) at least.
+    pub fn turned(&self) -> Option<MonoTime> {
+        let turned = self.turned.load(Relaxed);
+        (turned != 0).then(|| MonoTime::from_micros(turned))
+    }
+
+    /// Notes that the intake has a turn.
+    pub(super) fn turn(&self) {
+        self.turned.store(clock::mono().micros(), Relaxed);
     }
 
     pub fn look(&self) -> Beat {

@@ -3,9 +3,13 @@
 
 use std::fmt::{Display, Write as _};
 
-use crate::ops::status::{GapsStatus, LinkStatus, Status};
+use serde::Serialize;
+
+use crate::ops::status::problem::{Problem, Severity};
+use crate::ops::status::{CallsOf, GapsStatus, LinkStatus, Status};
 use crate::outbox::courier::sound::LateLinks;
 use crate::outbox::courier::standing::Standing;
+use crate::outbox::queue::Phase;
 use crate::time::HostTime;
 
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -18,18 +22,21 @@ struct Page(String);
 /// The page of metrics. Times are ages in seconds, so that an alarm needs no clock of its own.
 pub fn text(status: &Status) -> String {
     let mut page = Page(String::new());
-    page.gauge("info", "The program", &[("version", &status.version)], 1);
+    page.gauge("build_info", "The program", &[("version", &status.version)], 1);
     page.gauge("uptime_seconds", "Since the start", &[], status.uptime().as_secs());
     pbxs(&mut page, status);
+    traffic(&mut page, status);
     gaps(&mut page, status);
     accounts(&mut page, status);
+    verdicts(&mut page, status);
+    users(&mut page, status);
     outbox(&mut page, status);
     page.gauge("store_up", "Whether the store takes calls", &[], u8::from(status.store.failure.is_none()));
     page.gauge("store_bytes", "Size of the database", &[], status.store.bytes);
     if let Some(free) = status.store.free_bytes {
         page.gauge("store_free_bytes", "Room on the store's disk", &[], free);
     }
-    page.gauge("problems", "Lines that `ami2amo status` has for a person", &[], status.problems.len());
+    problems(&mut page, status);
     page.0
 }
 
@@ -39,9 +46,19 @@ fn pbxs(page: &mut Page, status: &Status) {
     for (pbx, name) in rows() {
         page.row("pbx_up", &[("pbx", name)], u8::from(matches!(pbx.link, LinkStatus::Up { .. })));
     }
-    page.head("events_total", "counter", "Events of the PBX that calls depend on");
+    page.head("pbx_login_refused", "gauge", "Whether the PBX does not let the user in");
     for (pbx, name) in rows() {
-        page.row("events_total", &[("pbx", name)], pbx.events);
+        page.row(
+            "pbx_login_refused",
+            &[("pbx", name)],
+            u8::from(matches!(pbx.link, LinkStatus::Refused { .. })),
+        );
+    }
+    page.head("pbx_timestamps", "gauge", "Whether events carry the PBX's own time");
+    for (pbx, name) in rows() {
+        if let Some(carried) = pbx.timestamps {
+            page.row("pbx_timestamps", &[("pbx", name)], u8::from(carried));
+        }
     }
     page.head("calls_finished_total", "counter", "Calls that ended, internal ones among them");
     for (pbx, name) in rows() {
@@ -62,6 +79,84 @@ fn pbxs(page: &mut Page, status: &Status) {
     page.head("clock_ahead_seconds", "gauge", "How far this host's clock is ahead of the PBX's");
     for (pbx, name) in rows() {
         page.seconds("clock_ahead_seconds", &[("pbx", name)], pbx.host_ahead_ms);
+    }
+}
+
+/// What came from the PBXs, and which calls it made.
+fn traffic(page: &mut Page, status: &Status) {
+    page.head("events_total", "counter", "Events of the PBX that calls depend on, by kind");
+    for pbx in &status.pbxs {
+        for (kind, count) in &pbx.events_by_kind {
+            page.row("events_total", &[("pbx", pbx.name.as_str()), ("kind", kind)], count);
+        }
+    }
+    page.head("call_outcomes_total", "counter", "Calls that ended, by direction and outcome");
+    for pbx in &status.pbxs {
+        for CallsOf { direction, outcome, calls } in &pbx.calls {
+            let (direction, outcome) = (word(direction), word(outcome));
+            let labels = [
+                ("pbx", pbx.name.as_str()),
+                ("direction", direction.as_str()),
+                ("outcome", outcome.as_str()),
+            ];
+            page.row("call_outcomes_total", &labels, calls);
+        }
+    }
+}
+
+/// A word as JSON has it.
+fn word(value: &impl Serialize) -> String {
+    let json = serde_json::to_value(value).ok();
+    json.and_then(|json| json.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+/// What amoCRM made of calls.
+fn verdicts(page: &mut Page, status: &Status) {
+    page.head("account_held", "gauge", "What only a person can mend keeps the account from taking calls");
+    for account in &status.accounts {
+        if let Standing::Held { why, .. } = &account.standing {
+            let labels = [("account", account.name.as_str()), ("why", &why.to_string())];
+            page.row("account_held", &labels, 1);
+        }
+    }
+    page.head("verdicts_total", "counter", "Tries to deliver calls, by the state that followed");
+    for account in &status.accounts {
+        for (phase, count) in &account.verdicts {
+            let labels = [("account", account.name.as_str()), ("verdict", phase.name())];
+            page.row("verdicts_total", &labels, count);
+        }
+    }
+}
+
+/// Who is not known: numbers in amoCRM, extensions in the configuration.
+fn users(page: &mut Page, status: &Status) {
+    let rows = || status.accounts.iter().map(|account| (account, [("account", account.name.as_str())]));
+    page.head("account_oldest_parked_seconds", "gauge", "Age of the oldest call whose number nobody has");
+    for (account, labels) in rows() {
+        page.row("account_oldest_parked_seconds", &labels, age(account.parked_since, status.now));
+    }
+    page.head("unmapped_extensions", "gauge", "Extensions of calls since the start that have no user");
+    for (account, labels) in rows() {
+        page.row("unmapped_extensions", &labels, account.unmapped.len());
+    }
+    page.head("unmapped_calls", "gauge", "Calls of these extensions");
+    for (account, labels) in rows() {
+        page.row("unmapped_calls", &labels, account.unmapped.iter().map(|known| known.calls).sum::<u64>());
+    }
+}
+
+fn problems(page: &mut Page, status: &Status) {
+    let of_a_person = status.problems.iter().filter(|problem| problem.severity() > Severity::Notice);
+    page.gauge(
+        "problems",
+        "Lines that `ami2amo status` has for a person to act on",
+        &[],
+        of_a_person.count(),
+    );
+    page.head("problem", "gauge", "Lines that `ami2amo status` has, by code");
+    for code in Problem::CODES {
+        let count = status.problems.iter().filter(|problem| problem.code() == code).count();
+        page.row("problem", &[("code", code)], count);
     }
 }
 
@@ -138,7 +233,8 @@ fn accounts(page: &mut Page, status: &Status) {
 
 fn outbox(page: &mut Page, status: &Status) {
     page.head("calls", "gauge", "Ended calls by state; final ones count for ever");
-    for (phase, count) in &status.outbox.by_state {
+    for phase in Phase::ALL {
+        let count = status.outbox.by_state.get(&phase).copied().unwrap_or_default();
         page.row("calls", &[("state", phase.name())], count);
     }
     page.head("calls_ended_total", "counter", "Calls that were ever stored");

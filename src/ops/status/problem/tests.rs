@@ -1,8 +1,11 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::call::record::{Direction, Outcome};
 use crate::ops::screen::WIDTH;
-use crate::ops::status::{GapsStatus, Mishap, OutboxStatus, StoreStatus, Unmapped, VERSION, page};
+use crate::ops::status::{
+    CallsOf, GapsStatus, Mishap, OutboxStatus, StoreStatus, Unmapped, VERSION, metrics, page,
+};
 use crate::ops::words::Language;
 use crate::outbox::courier::sound::LateLinks;
 
@@ -24,6 +27,8 @@ fn well() -> Status {
             lag_ms: Some(12),
             host_ahead_ms: Some(-40),
             backlog: 0,
+            events_by_kind: [("hangup".to_owned(), 400), ("new-channel".to_owned(), 600)].into(),
+            calls: vec![CallsOf { direction: Direction::Inbound, outcome: Outcome::NoAnswer, calls: 10 }],
             timestamps: Some(true),
             gaps: GapsStatus::default(),
         }],
@@ -182,14 +187,17 @@ fn what_works_as_it_is_set_up_is_told_and_calls_nobody() {
     check(unmapped, std::slice::from_ref(&expected));
     let mut status = well();
     unmapped(&mut status);
-    assert!(text(status.clone(), Language::En).contains("All is well.\n- 672 calls"));
+    assert!(
+        text(status.clone(), Language::En)
+            .contains("All is well.\n- extensions without a user in account default: 101, 102")
+    );
     status.problems = problems(&status);
     assert_eq!(status.severity(), Some(Severity::Notice));
     status.accounts[0].name = AccountId::new("msk").unwrap();
     assert!(text(status.clone(), Language::En).contains("[[account]]"));
     status.pbxs[0].link = LinkStatus::NotRead;
     let text = text(status, Language::En);
-    assert!(!text.contains("All is well") && text.find("! PBX") < text.find("- 672"), "{text}");
+    assert!(!text.contains("All is well") && text.find("! PBX") < text.find("- extensions"), "{text}");
 }
 
 fn gaps_are_told(pbx: &PbxName) {
@@ -264,4 +272,31 @@ fn what_the_network_said_cannot_play_with_the_terminal() {
     let mut status = well();
     status.pbxs[0].link = LinkStatus::Down { reason: "gone\u{1b}[2J".to_owned() };
     assert!(!text(status, Language::En).contains('\u{1b}'));
+}
+
+#[test]
+fn metrics_tell_every_problem_and_every_count() {
+    let mut status = well();
+    status.pbxs[0].link = LinkStatus::Refused { reason: "no".to_owned() };
+    status.accounts[0].standing =
+        Standing::Held { why: Hold::Banned, since: status.now, words: "403".to_owned() };
+    status.accounts[0].unmapped = vec![Unmapped { extension: "105".to_owned(), calls: 7 }];
+    status.problems = problems(&status);
+    let page = metrics::text(&status);
+    for line in [
+        "ami2amo_pbx_login_refused{pbx=\"default\"} 1",
+        "ami2amo_pbx_timestamps{pbx=\"default\"} 1",
+        "ami2amo_events_total{pbx=\"default\",kind=\"hangup\"} 400",
+        "ami2amo_call_outcomes_total{pbx=\"default\",direction=\"inbound\",outcome=\"no-answer\"} 10",
+        "ami2amo_account_held{account=\"default\",why=\"banned\"} 1",
+        "ami2amo_verdicts_total{account=\"default\",verdict=\"sent\"} 10",
+        "ami2amo_unmapped_extensions{account=\"default\"} 1",
+        "ami2amo_unmapped_calls{account=\"default\"} 7",
+        "ami2amo_problem{code=\"pbx-refused\"} 1",
+        "ami2amo_problem{code=\"dead\"} 0",
+        "ami2amo_problems 2",
+        "ami2amo_calls{state=\"dead\"} 0",
+    ] {
+        assert!(page.lines().any(|known| known == line), "{line}: {page}");
+    }
 }

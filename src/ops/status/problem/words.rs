@@ -177,8 +177,8 @@ fn unmapped(account: &AccountId, extensions: &[String], more: u64, calls: u64, l
     };
     language.pick(
         format!(
-            "{calls} calls for account {account} were of extensions without a user there: {names}{more}; they are \
-             booked on default-user, or on nobody"
+            "extensions without a user in account {account}: {names}{more}; calls that are booked on default-user, or \
+             on nobody, for it: {calls}"
         ),
         format!(
             "звонков для аккаунта {account} с внутренних номеров без пользователя в amoCRM: {calls} ({names}{more}); \
@@ -257,8 +257,8 @@ fn troubled(account: &AccountId, words: &str, language: Language) -> String {
 fn unknown_numbers(account: &AccountId, calls: u64, hours: u64, language: Language) -> String {
     language.pick(
         format!(
-            "{calls} calls for account {account} wait, because amoCRM does not know the number; the oldest \
-                     for {hours} h"
+            "calls for account {account} that wait, because amoCRM does not know the number: {calls}; the oldest for \
+             {hours} h"
         ),
         format!(
             "звонков для аккаунта {account} с номерами, которых amoCRM не знает, ждёт: {calls}; старейший \
