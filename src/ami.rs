@@ -1,5 +1,6 @@
 //! The Asterisk Manager Interface: bytes, frames, events, the session. Knows no call.
 
+pub mod arrival;
 pub mod banner;
 #[cfg(feature = "daemon")]
 pub mod codec;

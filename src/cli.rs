@@ -18,6 +18,7 @@ use crate::outbox::store::pbxs;
 
 mod auth;
 mod calls;
+mod capture;
 mod check;
 mod completions;
 mod explain;
@@ -65,6 +66,8 @@ enum Command {
     Run,
     /// Print the calls in captures of the manager port
     Replay(crate::replay::Args),
+    /// Record what a PBX sends, for replay, or take the people out of such a capture
+    Capture(capture::Args),
     /// Show what happened in a call, why, and whether it is in amoCRM
     Explain(explain::Args),
     /// Compare the PBX's call detail records with the stored calls, and store those that are missing
@@ -115,6 +118,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let outcome = match command {
         Command::Run => run::run(config, cli.log_format).map(|()| ExitCode::SUCCESS),
         Command::Replay(args) => quiet_log().and_then(|()| replay::run(&args, cli.config.as_deref())),
+        Command::Capture(args) => {
+            quiet_log().and_then(|()| capture::run(&args, cli.config.as_deref(), Path::new(CONFIG)))
+        }
         Command::Explain(args) => {
             quiet_log().and_then(|()| explain::run(&args, cli.config.as_deref(), Path::new(CONFIG)))
         }

@@ -22,6 +22,8 @@
 pub mod ami;
 pub mod amo;
 pub mod call;
+#[cfg(feature = "daemon")]
+pub mod capture;
 pub mod cdr;
 #[cfg(feature = "daemon")]
 pub mod cli;

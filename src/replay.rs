@@ -5,12 +5,14 @@
 //! grow with the length of the input.
 
 mod bar;
+mod expect;
 mod separate;
 mod sink;
 mod source;
 mod stream;
 mod table;
 
+use std::fs;
 use std::io::{self, LineWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,6 +24,7 @@ use crate::call::policy::Policy;
 use crate::call::record::{CallRecord, FinishedCall, Source};
 use crate::call::side::Portrait;
 use crate::intake::reader::Reader;
+use crate::replay::expect::Comparison;
 use crate::replay::sink::{Requests, Sink};
 use crate::replay::source::Fault;
 use crate::replay::stream::{Receiver, Stream, Yield};
@@ -42,6 +45,10 @@ pub struct Args {
     /// With --format amocrm: print too what would be posted if amoCRM knew none of the numbers
     #[arg(long)]
     pub unknown_numbers: bool,
+    /// Compare the calls with those in a file that --format jsonl wrote, and show what differs: then the exit
+    /// code is 1
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["format", "unknown_numbers"])]
+    pub expect: Option<PathBuf>,
     /// Take each file alone, not as parts of one stream; uses all cores
     #[arg(long)]
     pub separate: bool,
@@ -88,7 +95,8 @@ pub struct Surroundings<'a> {
 pub enum End {
     /// Every file was read to its end.
     AllRead,
-    /// At least one file gave nothing, or could not be read to its end: exit code 1.
+    /// At least one file gave nothing, or could not be read to its end, or the calls are not those that
+    /// were expected: exit code 1.
     SomeFailed,
 }
 
@@ -96,6 +104,10 @@ pub enum End {
 pub enum Error {
     #[error("cannot write the output")]
     Output(#[source] io::Error),
+    #[error("cannot read the expected calls in {}", path.display())]
+    Expected { path: PathBuf, source: io::Error },
+    #[error("the expected calls in {}", path.display())]
+    NoExpectation { path: PathBuf, source: expect::Error },
 }
 
 /// Prints the calls of `args.files`, judged by `policy`.
@@ -104,7 +116,7 @@ pub enum Error {
 /// reader of `output` that went away (`| head`) ends the replay without an error.
 ///
 /// # Errors
-/// When the output cannot be written.
+/// When the output cannot be written, or the expected calls cannot be read.
 pub fn run(args: &Args, policy: Arc<Policy>, around: Surroundings<'_>) -> Result<End, Error> {
     let Surroundings { input, output, messages, columns, progress, batch_max, request } = around;
     let bar = if progress && !args.quiet { bar::over(&args.files) } else { ProgressBar::hidden() };
@@ -114,7 +126,11 @@ pub fn run(args: &Args, policy: Arc<Policy>, around: Surroundings<'_>) -> Result
     if args.dry_run {
         writeln!(messages, "dry run: nothing is posted, nothing is stored").map_err(Error::Output)?;
     }
-    let sink = Sink::new(args.format, &mut output, columns, Requests { most: batch_max, write: request });
+    let comparison = args.expect.as_deref().map(expected).transpose()?;
+    let sink = match comparison {
+        Some(comparison) => Sink::comparing(comparison, &mut output),
+        None => Sink::new(args.format, &mut output, columns, Requests { most: batch_max, write: request }),
+    };
     let files = Files { pbx: &args.pbx, policy, paths: &args.files, bar: &bar };
     let read = if args.separate { separate::read } else { read_as_one };
     let end = read(&files, input, sink, &mut messages);
@@ -123,6 +139,12 @@ pub fn run(args: &Args, policy: Arc<Policy>, around: Surroundings<'_>) -> Result
         Err(err) if err.kind() == io::ErrorKind::BrokenPipe => Ok(End::AllRead),
         end => end.map_err(Error::Output),
     }
+}
+
+fn expected(path: &Path) -> Result<Comparison, Error> {
+    let text = fs::read_to_string(path);
+    let text = text.map_err(|source| Error::Expected { path: path.to_owned(), source })?;
+    Comparison::read(&text).map_err(|source| Error::NoExpectation { path: path.to_owned(), source })
 }
 
 /// The input of one run.
@@ -229,10 +251,8 @@ impl Tally {
 
     /// Ends the output; where nothing at all was read, totals of nothing would only mislead.
     fn end(&self, sink: Sink<'_>, messages: &mut (dyn Write + Send)) -> io::Result<End> {
-        if self.useful {
-            sink.finish(messages)?;
-        }
-        Ok(self.verdict())
+        let is_fine = !self.useful || sink.finish(messages)?;
+        Ok(if is_fine { self.verdict() } else { End::SomeFailed })
     }
 
     fn verdict(&self) -> End {

@@ -408,3 +408,32 @@ fn foreign_captures_are_read_without_a_panic() {
         assert_eq!(printed.end, End::AllRead, "{}: {}", path.display(), printed.messages);
     }
 }
+
+#[test]
+fn calls_that_are_as_expected_are_counted() {
+    let folder = Folder::new();
+    let lines = jsonl(&[&capture(ANSWERED)]).output;
+    let expected = folder.file("expected.jsonl", format!("# a case\n{lines}").as_bytes());
+    for separate in [&[][..], &["--separate"]] {
+        let line = ["--expect", &expected].into_iter().chain(separate.iter().copied());
+        let printed = replay(&args(line.chain([capture(ANSWERED).as_str()])));
+        assert_eq!(printed.output, "1 calls as expected, 0 differ, 0 missing, 0 extra\n");
+        assert_eq!(printed.end, End::AllRead);
+    }
+}
+
+#[test]
+fn a_call_that_is_not_as_expected_is_shown_and_fails() {
+    let folder = Folder::new();
+    let lines = jsonl(&[&capture(ANSWERED)]).output;
+    let changed = lines.replace("\"answered\":true", "\"answered\":false");
+    assert_ne!(lines, changed);
+    let expected = folder.file("expected.jsonl", changed.as_bytes());
+    let printed = replay(&args(["--expect", &expected, &capture(ANSWERED)]));
+    assert!(printed.output.contains("answered: expected false, got true\n"), "{}", printed.output);
+    assert_eq!(printed.end, End::SomeFailed);
+    let nothing = folder.file("empty.jsonl", b"");
+    let printed = replay(&args(["--expect", &nothing, &capture(ANSWERED)]));
+    assert!(printed.output.starts_with("extra    default-"), "{}", printed.output);
+    assert_eq!(printed.end, End::SomeFailed);
+}

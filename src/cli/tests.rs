@@ -47,7 +47,7 @@ fn the_short_form_takes_every_option_of_a_replay() {
 #[test]
 fn wrong_usage_says_what_is_possible() {
     for (line, expected) in [
-        ("follow", "there are run, replay, explain, repair, check, status, calls, queue, "),
+        ("follow", "there are run, replay, capture, explain, repair, check, status, calls, queue, "),
         ("--dry-run", "<FILE>..."),
         ("--dry-run --format loud a", "possible values: table, jsonl"),
         ("--dry-run --offline a", "unexpected argument '--offline'"),

@@ -100,7 +100,7 @@ impl Reader {
 
     /// Takes one frame of the stream; replies to actions are not for here. `arrived` is the PBX
     /// time of arrival as the shell estimates it (live), used where events carry no `Timestamp`;
-    /// `None` in a replay.
+    /// `None` in a replay of a capture that does not tell it.
     pub fn handle_frame(&mut self, frame: &Frame<'_>, arrived: Option<PbxTime>) {
         match frame.kind {
             Kind::Event => {}

@@ -1,4 +1,4 @@
-//! Where the calls go: the four formats.
+//! Where the calls go: the four formats, and the comparison with calls that are expected.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -13,6 +13,7 @@ use crate::ops::sides::Doubts;
 use crate::ops::words::Language;
 use crate::ops::words::sides::Doubt;
 use crate::replay::Format;
+use crate::replay::expect::Comparison;
 use crate::replay::stream::Receiver;
 use crate::replay::table::Table;
 
@@ -34,6 +35,7 @@ enum Form<'a> {
     Jsonl,
     Amocrm { batches: BTreeMap<AccountId, Vec<CallRecord>>, requests: Requests<'a> },
     None { calls: u64, digest: Sha256 },
+    Expect(Comparison),
 }
 
 /// How requests to amoCRM are made.
@@ -63,16 +65,27 @@ impl<'a> Sink<'a> {
             Format::Amocrm => Form::Amocrm { batches: BTreeMap::new(), requests },
             Format::None => Form::None { calls: 0, digest: Sha256::new() },
         };
-        let output = BufWriter::with_capacity(OUTPUT_PIECE, output);
-        let (doubts, told) = (Vec::new(), Doubts::default());
-        Self { output, form, line: Vec::new(), watched: columns.is_some(), doubts, told }
+        Self::of(form, output, columns.is_some())
     }
 
-    /// Prints what belongs at the end; doubts and totals of [`Format::None`] go to `messages`.
+    /// Holds the calls against others and prints what differs.
+    pub fn comparing(comparison: Comparison, output: &'a mut (dyn Write + Send)) -> Self {
+        Self::of(Form::Expect(comparison), output, false)
+    }
+
+    fn of(form: Form<'a>, output: &'a mut (dyn Write + Send), watched: bool) -> Self {
+        let output = BufWriter::with_capacity(OUTPUT_PIECE, output);
+        let (doubts, told) = (Vec::new(), Doubts::default());
+        Self { output, form, line: Vec::new(), watched, doubts, told }
+    }
+
+    /// Prints what belongs at the end; doubts and totals of [`Format::None`] go to `messages`. Returns whether
+    /// the calls are as expected, where some were.
     ///
     /// # Errors
     /// When one of both cannot be written.
-    pub fn finish(mut self, messages: &mut (dyn Write + Send)) -> io::Result<()> {
+    pub fn finish(mut self, messages: &mut (dyn Write + Send)) -> io::Result<bool> {
+        let mut is_fine = true;
         write_doubts(messages, &self.doubts)?;
         match self.form {
             Form::Table(table) => self.output.write_all(table.totals().as_bytes())?,
@@ -83,8 +96,13 @@ impl<'a> Sink<'a> {
                 }
             }
             Form::None { calls, digest } => writeln!(messages, "calls={calls} digest={}", hex(digest))?,
+            Form::Expect(comparison) => {
+                let (text, is_same) = comparison.finish();
+                is_fine = is_same;
+                self.output.write_all(text.as_bytes())?;
+            }
         }
-        self.output.flush()
+        self.output.flush().map(|()| is_fine)
     }
 }
 
@@ -112,6 +130,7 @@ impl Receiver for Sink<'_> {
                 digest.update(&self.line);
                 *calls += 1;
             }
+            Form::Expect(comparison) => comparison.take(&serde_json::to_value(&call)?),
         }
         if self.watched { self.output.flush() } else { Ok(()) }
     }

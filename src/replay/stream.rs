@@ -7,11 +7,13 @@ use std::io::{self, Read};
 
 use memchr::memmem;
 
-use crate::ami::wire::{Damage, Kind, Splitter, Step};
+use crate::ami::arrival;
+use crate::ami::wire::{Damage, Frame, Kind, Splitter, Step};
 use crate::call::record::FinishedCall;
 use crate::call::side::Portrait;
 use crate::intake::reader::Reader;
 use crate::replay::source::{Fault, Opened};
+use crate::time::{HostTime, PbxTime};
 
 /// Follows one PBX through one or more captures.
 pub struct Stream {
@@ -23,6 +25,32 @@ pub struct Stream {
     end: usize,
     /// Something in the current file looked like AMI.
     ami_seen: bool,
+    arrivals: Arrivals,
+}
+
+/// When the bytes came, where the capture tells it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Arrivals {
+    /// By the clock of the host that recorded it.
+    at: Option<HostTime>,
+    /// How far that was ahead of the PBX's clock, in microseconds, by the last answer to a ping.
+    host_ahead: i64,
+}
+
+impl Arrivals {
+    fn reply(&mut self, frame: &Frame<'_>) {
+        if let Some(at) = arrival::read(frame) {
+            self.at = Some(at);
+        } else if let (Some(at), Some(_), Some(pong)) =
+            (self.at, frame.header("Ping"), frame.header("Timestamp").and_then(PbxTime::parse))
+        {
+            self.host_ahead = at.micros().saturating_sub(pong.micros());
+        }
+    }
+
+    fn by_the_pbx(self) -> Option<PbxTime> {
+        self.at.map(|at| PbxTime::from_micros(at.micros().saturating_sub(self.host_ahead)))
+    }
 }
 
 /// Where finished calls go, in order of finish. An error ends the replay.
@@ -65,7 +93,7 @@ impl Stream {
     pub fn new(reader: Reader) -> Self {
         let buffer = vec![0; PIECE];
         let splitter = splitter_for(&reader);
-        Self { reader, splitter, buffer, start: 0, end: 0, ami_seen: false }
+        Self { reader, splitter, buffer, start: 0, end: 0, ami_seen: false, arrivals: Arrivals::default() }
     }
 
     /// What was seen of every endpoint so far.
@@ -76,6 +104,7 @@ impl Stream {
     /// Forgets everything but the memory it has: a new PBX begins.
     pub fn restart(&mut self, reader: Reader) {
         self.reader = reader;
+        self.arrivals = Arrivals::default();
         self.forget_tail();
     }
 
@@ -190,8 +219,10 @@ impl Stream {
                 Step::Frame { frame, used } => {
                     self.ami_seen = true;
                     match frame.kind {
-                        Kind::Banner | Kind::Event => self.reader.handle_frame(&frame, None),
-                        Kind::Response => {}
+                        Kind::Banner | Kind::Event => {
+                            self.reader.handle_frame(&frame, self.arrivals.by_the_pbx());
+                        }
+                        Kind::Response => self.arrivals.reply(&frame),
                     }
                     self.start += used;
                     self.hand_out(receiver)?;
