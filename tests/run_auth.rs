@@ -83,6 +83,28 @@ async fn a_code_becomes_tokens_that_the_daemon_renews_and_auth_shows() {
 }
 
 #[tokio::test]
+async fn each_account_has_tokens_of_its_own() {
+    let oauth = start().await;
+    let (_ami, host) = host(&oauth).await;
+    let text = std::fs::read_to_string(host.config()).expect("there is a configuration");
+    let own = text.lines().filter(|line| line.starts_with("base-url") || line.starts_with("oauth"));
+    let own = own.collect::<Vec<_>>().join("\n");
+    host.edit("[store]", &format!("[[account]]\nname = \"spb\"\n{own}\ndefault-user = 1\n[store]"));
+    let output = auth(&host.config(), &["--code", "-"], "c0de\n").await;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("--account NAME"), "{}", said(&output));
+    let output = auth(&host.config(), &["--account", "spb", "--code", "-"], "c0de\n").await;
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let output = auth(&host.config(), &["--account", "spb"], "").await;
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let output = auth(&host.config(), &["--account", "default"], "").await;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("has no tokens"), "{}", said(&output));
+    let output = auth(&host.config(), &["--account", "ekb"], "").await;
+    assert!(said(&output).contains("no account ekb"), "{}", said(&output));
+}
+
+#[tokio::test]
 async fn a_daemon_without_access_takes_the_tokens_that_auth_brings_while_it_runs() {
     let oauth = start().await;
     let (_ami, host) = host(&oauth).await;

@@ -72,9 +72,11 @@ pub fn run(args: &Args, path: &Path) -> anyhow::Result<ExitCode> {
 
 /// The accounts that are meant.
 fn accounts(file: File, wanted: Option<&AccountId>) -> anyhow::Result<Vec<Account>> {
-    let all = vec![Account { id: AccountId::default(), amo: file.amocrm }];
-    let meant: Vec<Account> =
-        all.into_iter().filter(|account| wanted.is_none_or(|wanted| account.id == *wanted)).collect();
+    let all = std::iter::once(file.amocrm).chain(file.account);
+    let meant: Vec<Account> = all
+        .map(|amo| Account { id: amo.name.clone(), amo })
+        .filter(|account| wanted.is_none_or(|wanted| account.id == *wanted))
+        .collect();
     match (wanted, meant.is_empty()) {
         (Some(wanted), true) => bail!("the configuration has no account {}", wanted.as_str()),
         (Some(_) | None, _) => Ok(meant),
