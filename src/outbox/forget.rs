@@ -88,6 +88,8 @@ fn without(text: &str, number: &str) -> String {
         let (before, run) = rest.split_at(begin);
         clean.push_str(before);
         let end = run.find(|c| !is_part(c)).unwrap_or(run.len());
+        // A word may follow.
+        let end = run.split_at(end).0.trim_end().len();
         let (run, after) = run.split_at(end);
         let run_digits = digits(run);
         let wanted = digits(number);
@@ -126,6 +128,7 @@ mod tests {
         for (text, expected) in [
             ("no contact with 79161234568", "no contact with [forgotten]"),
             ("phone +7 (916) 123-45-68: unknown", "phone [forgotten]: unknown"),
+            ("79161234568 is no contact", "[forgotten] is no contact"),
             ("SIP/79161234568-0000001a", "SIP/[forgotten]a"),
             ("batch 12 of 2026-11-22", "batch 12 of 2026-11-22"),
             ("call to 79161234567", "call to 79161234567"),
