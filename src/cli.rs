@@ -23,6 +23,7 @@ mod check;
 mod completions;
 mod explain;
 mod filters;
+mod forget;
 mod language;
 mod moment;
 mod pause;
@@ -86,6 +87,8 @@ enum Command {
     Pause(pause::Args),
     /// Go on with delivery
     Resume(pause::Args),
+    /// Take a person's number out of all that is stored
+    Forget(forget::Args),
     /// Print what a shell needs to complete command lines
     Completions(completions::Args),
     /// Exchange an integration's code for tokens, or show which token there is and until when
@@ -136,6 +139,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::History(list) => quiet_log().and_then(|()| queue::history(&list, asked)),
         Command::Pause(args) => quiet_log().and_then(|()| pause::run(true, &args, asked)),
         Command::Resume(args) => quiet_log().and_then(|()| pause::run(false, &args, asked)),
+        Command::Forget(args) => quiet_log().and_then(|()| forget::run(&args, asked)),
         Command::Completions(args) => completions::run(&args),
         Command::Auth(args) => quiet_log().and_then(|()| auth::run(&args, config)),
     };

@@ -2,6 +2,7 @@
 
 pub mod calls;
 pub mod explain;
+pub mod forget;
 pub mod live;
 pub mod log;
 pub mod number;

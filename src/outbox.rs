@@ -6,6 +6,7 @@ pub mod errand;
 pub mod filter;
 #[cfg(feature = "daemon")]
 pub mod finder;
+pub mod forget;
 pub mod memory;
 pub mod parcel;
 pub mod policy;

@@ -442,6 +442,7 @@ async fn every_answer_is_as_the_description_says() {
         ("post", "/v1/pause", pause),
         ("get", "/v1/status", ""),
         ("post", "/v1/resume", pause),
+        ("post", "/v1/forget", r#"{"number":"79161234568","by":"anna"}"#),
         ("post", "/v1/drop", order.as_str()),
         ("get", "/v1/calls?state=expired", ""),
         ("post", "/v1/retry", order.as_str()),

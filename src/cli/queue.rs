@@ -243,7 +243,7 @@ fn meant(reach: &Reach, question: &Question) -> anyhow::Result<Vec<CallId>> {
     Ok(listing.calls.into_iter().map(|row| row.call_id).collect())
 }
 
-fn agreed(question: &str, language: Language) -> anyhow::Result<()> {
+pub(super) fn agreed(question: &str, language: Language) -> anyhow::Result<()> {
     if !io::stdin().is_terminal() {
         bail!(Usage(format!("{question} Nobody is there to answer: say --yes")));
     }

@@ -15,6 +15,7 @@ use crate::config::{self, file::File};
 use crate::ops::calls::{
     Changed, Explained, Listing, Order, PauseOrder, Question, Row, VERSION, Verdicts, page,
 };
+use crate::ops::forget::{self, Oblivion};
 use crate::ops::status::Status;
 use crate::ops::transfer::{self, Arrived, Coming, PIECE, Shipped};
 use crate::ops::words::Language;
@@ -126,6 +127,18 @@ impl Reach {
                 let ids = calls.into_iter().map(|item| item.call.record.call_id);
                 Ok(Arrived { v: transfer::VERSION, arrivals: ids.zip(arrivals).collect() })
             }
+        }
+    }
+
+    /// Forgets a number, or says what there is of it.
+    pub fn forget(&mut self, mut order: forget::Order) -> anyhow::Result<Oblivion> {
+        match self {
+            Self::Daemon(socket) => Ok(socket::post(socket, "/v1/forget", &order)?),
+            Self::Store(own) if order.really => {
+                order.by = signed(&order.by);
+                Ok(own.store.forget_number(&order.into(), clock::host())?.into())
+            }
+            Self::Store(own) => Ok(own.store.traces(&order.number)?.into()),
         }
     }
 

@@ -11,6 +11,7 @@
 //! GET  /v1/export         whole calls with their slips, as /v1/calls chooses; after
 //! POST /v1/import         {"calls":[…],"by":"…"}
 //! POST /v1/retry, /drop   {"calls":[…],"by":"…","why":"…"}
+//! POST /v1/forget         {"number":"…","by":"…","drop_waiting":false,"really":false}
 //! POST /v1/pause, /resume {"account":"…","by":"…","why":"…"}
 //! GET  /metrics           how it fares, for Prometheus
 //! GET  /healthz           200 while the daemon makes progress, else 503
@@ -43,6 +44,7 @@ use crate::daemon::overview::Overview;
 use crate::ops::status::metrics;
 use crate::outbox::schedule::person::Deed;
 
+mod forget;
 mod gate;
 mod live;
 mod looks;
@@ -170,6 +172,7 @@ fn router(overview: Arc<Overview>) -> Router {
             "/v1/drop",
             post(async |state, peer, order| orders::deed(Deed::Drop, state, peer, order).await),
         )
+        .route("/v1/forget", post(forget::forget))
         .route("/v1/pause", post(async |state, peer, order| orders::pause(true, state, peer, order).await))
         .route("/v1/resume", post(async |state, peer, order| orders::pause(false, state, peer, order).await))
         .layer(DefaultBodyLimit::max(ORDER_MAX))

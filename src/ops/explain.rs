@@ -161,8 +161,16 @@ fn heading(record: &CallRecord, language: Language) -> Vec<Line> {
 
 fn story(record: &CallRecord, timeline: &Timeline, language: Language) -> Vec<Line> {
     if timeline.is_empty() {
-        let text = language
-            .pick("Its story was too long to be kept.", "Ход звонка был слишком длинным и не сохранён.");
+        let has_number = [&record.phone, &record.phone_e164, &record.phone_raw].iter().any(|n| n.is_some());
+        let text = if has_number || !record.why.is_empty() {
+            language
+                .pick("Its story was too long to be kept.", "Ход звонка был слишком длинным и не сохранён.")
+        } else {
+            language.pick(
+                "Its number was forgotten, and its story with it.",
+                "Его номер забыт, и ход звонка тоже.",
+            )
+        };
         return under(text, Style::Faint);
     }
     let mut lines = ladder::ladder(record, timeline, language);

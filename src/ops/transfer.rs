@@ -10,8 +10,8 @@ use crate::outbox::store::transfer::Arrival;
 /// The version of a line; keys are only ever added within one.
 pub const VERSION: u32 = 1;
 
-/// Longest line that is read, in bytes: a stored call has 8 KiB.
-pub const LINE_MAX: usize = 64 << 10;
+/// Longest line that is read, in bytes: twice a stored call.
+pub const LINE_MAX: usize = 16 << 10;
 
 /// Calls in one piece, in either direction: a megabyte at most.
 pub const PIECE: usize = 100;
@@ -124,6 +124,6 @@ mod tests {
         check(&text.replacen("\"v\":1", "\"v\":2", 1), "it is of version 2, and this program knows 1 only");
         check(text.trim_end_matches('}'), "it is no exported call: EOF");
         check("{\"v\":1}", "missing field `item`");
-        check(&" ".repeat(LINE_MAX + 1), "longer than 65536 bytes");
+        check(&" ".repeat(LINE_MAX + 1), "longer than 16384 bytes");
     }
 }

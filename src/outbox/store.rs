@@ -34,6 +34,7 @@ pub(crate) mod journal;
 pub mod listing;
 mod load;
 mod lock;
+pub mod oblivion;
 mod open;
 pub mod pbxs;
 pub mod person;

@@ -134,6 +134,10 @@ fn verdict_words(deed: Deed, verdict: Verdict, language: Language) -> &'static s
             "policy says that it is not sent; `ami2amo explain` says which",
             "его не отправляет политика; какая — скажет `ami2amo explain`",
         ),
+        (Verdict::Forgotten, _) => language.pick(
+            "its number was forgotten: there is nobody to tell of it",
+            "его номер забыт: сообщать не о ком",
+        ),
         (Verdict::GivenUp, _) => language.pick("it was given up before", "он уже снят"),
     }
 }

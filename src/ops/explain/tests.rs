@@ -175,5 +175,7 @@ fn the_state_of_a_stored_call_is_told() {
     assert!(text(&waiting, Language::En).contains("as of the journal"));
     let mut trimmed = call;
     trimmed.timeline = Timeline::default();
-    assert!(text(&found(trimmed), Language::En).contains("too long to be kept"));
+    assert!(text(&found(trimmed.clone()), Language::En).contains("too long to be kept"));
+    crate::outbox::forget::anonymize(&mut trimmed, "79161234568");
+    assert!(text(&found(trimmed), Language::En).contains("Its number was forgotten"));
 }

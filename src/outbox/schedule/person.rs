@@ -45,6 +45,8 @@ pub enum Verdict {
     Skipped,
     /// It was given up before.
     GivenUp,
+    /// Its number was forgotten: nobody knows any more whom to tell of it.
+    Forgotten,
 }
 
 /// Delivery to an account stands still.

@@ -30,7 +30,11 @@ impl Store {
             (Tree::History, State::Skipped { .. }) => call.record.skip.is_none(),
             _ => false,
         };
-        if !is_meant || slip.attempts > 0 || stored.id != call.record.call_id.as_str() {
+        if !is_meant
+            || stored.is_forgotten()
+            || slip.attempts > 0
+            || stored.id != call.record.call_id.as_str()
+        {
             return Ok(false);
         }
         (slip.state, slip.next_at) = (State::Pending, now);

@@ -82,7 +82,9 @@ impl Store {
             draft.change.put(Tree::Ids, key, value);
         }
         draft.ids.insert(id);
-        let stored = Stored::new(slip, call);
+        let mut stored = Stored::new(slip.clone(), call);
+        // One from another store has texts.
+        stored.set_slip(slip);
         self.note_enter(&stored)?;
         self.note_intent(&stored)?;
         let phase = stored.slip().state.phase();

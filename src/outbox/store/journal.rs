@@ -13,6 +13,7 @@
 //! the journal is never behind: where the two differ, the database has lost something. Times are microseconds since the Unix epoch by the host's
 //! clock, `crc` is the CRC-32 of the call's JSON as it stands in the line.
 
+pub(super) mod forget;
 pub(super) mod past;
 pub(crate) mod read;
 

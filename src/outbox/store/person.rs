@@ -8,7 +8,7 @@ use crate::call::id::{AccountId, CallId};
 use crate::outbox::courier::manner::Known;
 use crate::outbox::queue::{Error, Phase, Stats};
 use crate::outbox::schedule::Turn;
-use crate::outbox::schedule::person::{Intervention, Pause, Verdict};
+use crate::outbox::schedule::person::{Deed, Intervention, Pause, Verdict};
 use crate::outbox::schedule::waiting::AccountWaiting;
 use crate::outbox::search::Wanted;
 use crate::outbox::store::handle::Handle;
@@ -100,6 +100,9 @@ impl Store {
         };
         let mut slip = stored.slip().clone();
         let from = slip.state.phase();
+        if what.deed == Deed::Retry && stored.is_forgotten() && from == Phase::Expired {
+            return Ok(Verdict::Forgotten);
+        }
         let verdict = slip.intervene(what, now)?;
         if verdict != Verdict::Done {
             return Ok(verdict);
@@ -198,7 +201,6 @@ mod tests {
     use super::*;
     use crate::outbox::queue::contract::{account, at, balances, call, settlement};
     use crate::outbox::queue::{Queue as _, Seq, State};
-    use crate::outbox::schedule::person::Deed;
 
     fn what(deed: Deed) -> Intervention {
         Intervention { deed, by: "anna (uid 7)".to_owned(), why: None }

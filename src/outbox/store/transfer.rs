@@ -139,7 +139,7 @@ fn arriving(item: &Item, seq: Seq, now: HostTime) -> Slip {
         pbx: item.call.record.pbx.clone(),
         enqueued_at: item.enqueued_at.min(now),
         state,
-        attempts: item.attempts + u32::from(was_on_its_way),
+        attempts: item.attempts.saturating_add(u32::from(was_on_its_way)),
         next_at: if was_on_its_way { now } else { item.next_at },
         last_error: item.last_error.clone(),
         parked_since: item.parked_since,
@@ -267,6 +267,23 @@ mod tests {
         assert_eq!(first.state.phase(), Phase::Sent, "it is not sent again");
         assert!(balances(&other.stats().unwrap()), "{:?}", other.stats());
         assert_eq!(other.enqueue(vec![call(3)], at(7)).unwrap(), [Enqueued::Known]);
+    }
+
+    #[test]
+    fn what_comes_with_long_texts_fits_all_the_same() {
+        let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (mut store, mut other) = (open(&here), open(&there));
+        every_state(&mut store);
+        let mut items = all(&store, &Filter::default(), 9);
+        for item in &mut items {
+            (item.last_error, item.attempts) = (Some("x".repeat(50_000)), u32::MAX);
+        }
+        items[4].state = State::Dead { reason: "y".repeat(50_000), at: at(2) };
+        other.import(&items, "anna", at(5)).unwrap();
+        for item in all(&other, &Filter::default(), 9) {
+            let text = serde_json::to_string(&item).unwrap();
+            assert!(text.len() <= fit::VALUE_MAX, "{} bytes", text.len());
+        }
     }
 
     #[test]

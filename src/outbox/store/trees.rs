@@ -118,6 +118,10 @@ impl Trees {
     }
 
     pub fn commit(&self, change: &Change) -> sled::Result<()> {
+        if change.0.is_empty() {
+            // sled panics on a transaction over no tree.
+            return Ok(());
+        }
         let trees: Vec<&sled::Tree> = change.0.keys().map(|tree| self.tree(*tree)).collect();
         // sled may run this again after a conflict, so it does nothing but write.
         let outcome = trees[..].transaction(|views| {

@@ -30,6 +30,9 @@ pub struct Stored {
 /// How long the texts may be that were said of a call, in bytes, where longer ones find no room.
 const SAID_MAX: [usize; 4] = [256, 128, 64, 16];
 
+/// What was cut of a call whose party is forgotten.
+const FORGOTTEN: &str = "number";
+
 /// The first line.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Head {
@@ -148,6 +151,23 @@ impl Stored {
                 fit::cut_text(text, limit);
             }
         }
+    }
+
+    /// Takes in what is left of a call whose party is forgotten.
+    ///
+    /// # Errors
+    /// When it has no JSON, which no call of ours lacks.
+    pub fn forget(&mut self, call: &FinishedCall) -> serde_json::Result<()> {
+        self.call = serde_json::to_string(call)?;
+        self.head.trimmed = vec![FORGOTTEN.to_owned()];
+        // A later program may have written it there.
+        self.head.extra.clear();
+        Ok(())
+    }
+
+    /// Whether nobody knows any more whose call it is.
+    pub fn is_forgotten(&self) -> bool {
+        self.head.trimmed.iter().any(|name| name == FORGOTTEN)
     }
 
     /// Takes what explains the call away; one in other words stays as it is.

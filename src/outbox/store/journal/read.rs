@@ -215,6 +215,11 @@ impl Lines {
         }
     }
 
+    /// Where the next line begins.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
     /// Another process found the line torn.
     pub fn is_marked(&self) -> bool {
         let end = &self.line[self.line.len().saturating_sub(TORN.len())..];
