@@ -51,6 +51,7 @@ use crate::time::{MonoTime, PbxTime};
 pub mod backlog;
 mod guard;
 pub mod inquiry;
+mod link;
 mod lookout;
 mod mend;
 mod news;
@@ -60,6 +61,7 @@ pub mod pulse;
 pub mod tally;
 
 pub use guard::Kept;
+pub use link::Link;
 pub use outgoing::Sink;
 
 /// Follows one PBX until it is told to stop.
@@ -104,21 +106,6 @@ pub struct Way {
     pub pulse: Arc<Pulse>,
     /// Who wants to know of the calls in progress.
     pub asks: mpsc::Receiver<Ask>,
-}
-
-/// Where the connection to a PBX stands.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Link {
-    /// Not connected yet.
-    Connecting,
-    /// Logged in; events flow.
-    Up { asterisk_version: Option<String> },
-    /// Not connected, and why not.
-    Down { reason: String },
-    /// The PBX is there and lets the user not in.
-    Refused { reason: String },
-    /// Connected but not read: calls wait for the store in vain.
-    Stopped,
 }
 
 /// At the end it is asked this often what became of what the sink took.
