@@ -252,6 +252,7 @@ mod tests {
 
     use super::*;
     use crate::call::record::FinishedCall;
+    use crate::outbox::errand::Sound;
     use crate::outbox::queue::contract::{account, at, balances, call, sent, settlement};
     use crate::outbox::queue::{BatchId, Enqueued, Queue as _};
     use crate::outbox::schedule::person::{Deed, Intervention, Verdict};
@@ -349,6 +350,21 @@ mod tests {
         assert_eq!(store.traces(OWN).unwrap().found, BTreeMap::new());
         let waiting = store.find(&id(6)).unwrap().unwrap();
         assert_eq!(waiting.call.record.phone.as_deref(), Some("79990001122"), "others are whole");
+    }
+
+    #[test]
+    fn a_link_that_comes_late_brings_nothing_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = store(&dir);
+        store.forget_number(&order(false), at(3)).unwrap();
+        let mut late = settlement(Seq(0), sent(at(2)), at(4));
+        late.last_error = Some(format!("in-{OWN}.wav is not there"));
+        late.errand.sound = Some(Sound::Found { file: format!("in-{OWN}.wav") });
+        store.settle(vec![late], at(4)).unwrap();
+        let item = store.find(&id(1)).unwrap().unwrap();
+        assert_eq!(item.state, State::Sent { note_id: None, entity: None, at: at(2) });
+        let text = serde_json::to_string(&item).unwrap();
+        assert!(!text.contains("9031112233"), "{text}");
     }
 
     #[tokio::test]
