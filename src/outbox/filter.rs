@@ -51,7 +51,7 @@ impl Filter {
         is_account && is_pbx && self.has_phase(slip.state.phase())
     }
 
-    /// Whether calls that came no later than this one began too early: a call comes after its beginning.
+    /// Whether the call began too early, whatever its record says: it came after its beginning.
     pub fn is_past(&self, slip: &Slip) -> bool {
         let from = self.from.map(|from| from.to_host(0).before(CLOCKS));
         from.is_some_and(|from| slip.enqueued_at < from)

@@ -215,7 +215,8 @@ pub trait Queue {
     /// Records what became of calls.
     ///
     /// # Errors
-    /// When the store failed or a step is not in [`TRANSITIONS`]; then nothing has changed.
+    /// When the store failed, a step is not in [`TRANSITIONS`], or a call is at an end from which only a person
+    /// takes it up again; then nothing has changed.
     fn settle(&mut self, settlements: Vec<Settlement>, now: HostTime) -> Result<(), Error>;
 
     /// Turns every [`State::Sending`] of `account` into [`State::Unknown`] (at start: the process

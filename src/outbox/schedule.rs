@@ -222,7 +222,13 @@ impl Slip {
         }
     }
 
+    /// Whoever settles had the call in his hands when it waited: he does not revive one that a person gave
+    /// up meanwhile.
     fn settle(&mut self, settlement: Settlement) -> Result<(), Error> {
+        let (from, to) = (self.state.phase(), settlement.state.phase());
+        if matches!(from, Phase::Dead | Phase::Expired) {
+            return Err(Error::Transition { seq: self.seq, from, to });
+        }
         self.step(settlement.state)?;
         self.attempts += u32::from(settlement.attempted);
         self.next_at = settlement.next_at;

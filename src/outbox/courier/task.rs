@@ -206,7 +206,14 @@ impl<O: Outbox> Task<O> {
             Effect::Post { .. } | Effect::Wait { .. } | Effect::Ask(_) => return None,
         };
         Some(done.unwrap_or_else(|error| {
-            error!(account = %self.account, %error, "the outbox failed: delivery pauses");
+            match &error {
+                queue::Error::Store(_) => {
+                    error!(account = %self.account, %error, "the outbox failed: delivery pauses");
+                }
+                queue::Error::Absent(_) | queue::Error::Transition { .. } => {
+                    info!(account = %self.account, reason = %error, "a call was changed meanwhile: what was found out about it is not kept");
+                }
+            }
             Outcome::StoreFailed(error)
         }))
     }

@@ -46,8 +46,8 @@ macro_rules! tests {
                 two_settlements_of_one_call_follow_one_another,
                 an_absent_call_is_refused_by_its_number,
                 intents_of_a_process_that_is_gone_become_unknown,
-                the_moment_of_parking_is_kept_until_a_person_revives_the_call,
-                a_dead_call_that_is_revived_is_delivered_again,
+                the_moment_of_parking_is_kept,
+                whoever_settles_revives_no_call,
             }
             owing {
                 what_is_owed_is_taken_up_when_it_is_due,

@@ -10,6 +10,7 @@ use crate::call::checkpoint;
 use crate::call::id::{AccountId, CallId, PbxName};
 use crate::call::phone;
 use crate::call::record::{CallRecord, FinishedCall, Skip};
+use crate::outbox::forget;
 use crate::outbox::queue::{BatchId, Enqueued, Error, Item, Seq, Settlement, State, Stats};
 use crate::outbox::schedule::{self, Slip};
 use crate::outbox::store::Store;
@@ -121,7 +122,14 @@ impl Store {
     pub(super) fn apply(&mut self, settlements: Vec<Settlement>, now: HostTime) -> Result<(), Error> {
         self.begin(now)?;
         let mut stored = BTreeMap::new();
-        let turns = schedule::settle(settlements, |seq| self.load_into(&mut stored, seq))?;
+        let mut turns = schedule::settle(settlements, |seq| self.load_into(&mut stored, seq))?;
+        for turn in &mut turns {
+            if stored.get(&turn.slip.seq).is_some_and(|(_, stored)| stored.is_forgotten()) {
+                // Whoever settles had it in his hands before its number was forgotten; a reason may have that.
+                forget::anonymize_slip(&mut turn.slip, "");
+                turn.slip.last_error = None;
+            }
+        }
         self.turn(self.draft(), turns, stored)
     }
 

@@ -37,6 +37,9 @@ pub const FILES_MAX: usize = 14;
 /// Longest line that is read, in bytes: eight times what is ever written. Longer ones are damage.
 const LINE_MAX: usize = 64 << 10;
 
+/// What the name of a day file that is being written anew ends with.
+const UNFINISHED: &str = "new";
+
 /// The mark behind a line that a crash tore.
 const TORN: &[u8] = b"#torn";
 
@@ -85,6 +88,17 @@ impl Journal {
     /// The journal in the folder `dir`, which exists.
     pub fn new(dir: PathBuf) -> Self {
         Self { dir, lines: Vec::new(), file: None, is_new: false }
+    }
+
+    /// Deletes files that a crash left half written anew; the old ones are still there.
+    pub fn clear(&self) {
+        let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten().map(|entry| entry.path());
+        for path in entries.filter(|path| path.extension().is_some_and(|end| end == UNFINISHED)) {
+            // One that stays is written over, or looked for at the next start.
+            if let Err(error) = fs::remove_file(&path) {
+                warn!(file = %path.display(), %error, "a half-written journal cannot be deleted");
+            }
+        }
     }
 
     pub fn dir(&self) -> &Path {
@@ -181,7 +195,7 @@ impl Journal {
     /// When the disk is full or fails.
     pub fn rewrite_last(dir: &Path, fsync: &mut dyn Fsync) -> io::Result<()> {
         let Some(last) = day_files(dir)?.pop() else { return Ok(()) };
-        let new = last.with_extension("new");
+        let new = last.with_extension(UNFINISHED);
         fs::copy(&last, &new)?;
         fsync.sync(Target::Copy, &File::open(&new)?)?;
         fs::rename(&new, &last)?;

@@ -137,9 +137,9 @@ impl Store {
                 look.unreadable += u64::from(tree == Tree::Dead);
                 continue;
             };
+            // The older ones behind it may be newer calls: an import and the journal bring them in later.
             if look.filter.is_past(&head.slip) {
-                look.leave_tree();
-                return Ok(());
+                continue;
             }
             let may_be = tree == Tree::Dead || look.filter.fits_slip(&head.slip);
             if !may_be || mark.as_ref().is_some_and(|mark| mark.find(&bytes).is_none()) {
@@ -184,9 +184,7 @@ impl Store {
             let Some(seq) = look.numbered.pop() else { break };
             // A key may outlive its call where an older program forgot it.
             let Ok(Some((_, stored))) = self.load(seq) else { continue };
-            if look.filter.is_past(stored.slip()) {
-                look.numbered.clear();
-            } else if look.filter.fits_slip(stored.slip()) {
+            if !look.filter.is_past(stored.slip()) && look.filter.fits_slip(stored.slip()) {
                 let item = stored.into_item().ok().filter(|item| look.filter.fits(&item.call.record));
                 if item.is_some_and(|item| !look.take(seq, item)) {
                     look.numbered.clear();
@@ -317,6 +315,25 @@ mod tests {
         let none =
             store.look_through(Look::new(Filter { states: [Phase::Dead].into(), ..phone(own) }, 9, keep));
         assert_eq!(ids(&none.unwrap()), [""; 0]);
+    }
+
+    #[test]
+    fn a_call_that_came_in_late_hides_no_newer_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Store::open(dir.path(), at(0)).unwrap();
+        let own = "79031112233";
+        let mut new = with_phone(1, own);
+        let old_at = new.record.started_at.to_host(0);
+        new.record.started_at = new.record.started_at.after(Duration::from_hours(72));
+        let from = new.record.started_at;
+        store.enqueue(vec![new], from.to_host(0)).unwrap();
+        // As one of another store, or of the journal.
+        store.enqueue(vec![with_phone(2, own)], old_at).unwrap();
+        for phone in [None, Some(own.to_owned())] {
+            let filter = Filter { from: Some(from), phone, ..Filter::default() };
+            let listing = store.look_through(Look::new(filter.clone(), 9, keep)).unwrap();
+            assert_eq!(ids(&listing), ["default-1.1"], "{filter:?}");
+        }
     }
 
     #[test]

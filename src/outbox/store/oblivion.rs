@@ -3,8 +3,8 @@
 //! again where it was broken off.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
 use tracing::info;
@@ -156,8 +156,12 @@ impl Store {
             return Ok(0);
         }
         self.journal.let_go();
-        let changed = journal::forget::rewrite(file, number, &meant, &mut self.fsync);
-        changed.map_err(|error| self.fail_unsynced("the journal cannot be written anew", error))
+        let written = journal::forget::write_anew(file, number, &meant, &mut self.fsync);
+        // The old file is as it was, and the store goes on with it.
+        let (new, changed) = written.map_err(|error| Error::Store(unwritten(file, &error)))?;
+        let moved = journal::forget::put_in_place(&new, file, &mut self.fsync);
+        moved.map_err(|error| self.fail_unsynced("the journal cannot be written anew", error))?;
+        Ok(changed)
     }
 }
 
@@ -239,6 +243,13 @@ fn is_full_folder(path: &Path, name: &str) -> bool {
     name == "poison" && fs::read_dir(path).is_ok_and(|mut files| files.next().is_some())
 }
 
+fn unwritten(file: &Path, error: &io::Error) -> String {
+    let file = file.display();
+    format!(
+        "{file} cannot be written anew without the number: {error}; make room for as much on its disk, and give the same order again"
+    )
+}
+
 /// Who did it is in the log, and whom he forgot is not.
 fn tell(what: &Forget, done: &Forgotten) {
     let (by, digits) = (&what.by, digits(&what.number).len());
@@ -252,10 +263,12 @@ mod tests {
 
     use super::*;
     use crate::call::record::FinishedCall;
+    use crate::outbox::errand::Sound;
     use crate::outbox::queue::contract::{account, at, balances, call, sent, settlement};
     use crate::outbox::queue::{BatchId, Enqueued, Queue as _};
     use crate::outbox::schedule::person::{Deed, Intervention, Verdict};
     use crate::outbox::store::Opened;
+    use crate::outbox::store::fsync::{Fsync, Target};
 
     const OWN: &str = "79031112233";
 
@@ -351,6 +364,21 @@ mod tests {
         assert_eq!(waiting.call.record.phone.as_deref(), Some("79990001122"), "others are whole");
     }
 
+    #[test]
+    fn a_link_that_comes_late_brings_nothing_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = store(&dir);
+        store.forget_number(&order(false), at(3)).unwrap();
+        let mut late = settlement(Seq(0), sent(at(2)), at(4));
+        late.last_error = Some(format!("in-{OWN}.wav is not there"));
+        late.errand.sound = Some(Sound::Found { file: format!("in-{OWN}.wav") });
+        store.settle(vec![late], at(4)).unwrap();
+        let item = store.find(&id(1)).unwrap().unwrap();
+        assert_eq!(item.state, State::Sent { note_id: None, entity: None, at: at(2) });
+        let text = serde_json::to_string(&item).unwrap();
+        assert!(!text.contains("9031112233"), "{text}");
+    }
+
     #[tokio::test]
     async fn it_is_the_same_while_the_store_works() {
         let dir = tempfile::tempdir().unwrap();
@@ -364,6 +392,42 @@ mod tests {
         let mut store = open(&dir);
         assert_eq!(store.opened(), Opened::default());
         assert!(store.find(&id(9)).unwrap().is_some());
+    }
+
+    /// A disk that has no room for another file.
+    struct Full;
+
+    impl Fsync for Full {
+        fn sync(&mut self, target: Target, _file: &fs::File) -> io::Result<()> {
+            let is_full = target == Target::Copy;
+            if is_full { Err(io::Error::from(io::ErrorKind::StorageFull)) } else { Ok(()) }
+        }
+    }
+
+    #[test]
+    fn a_full_disk_leaves_the_journal_as_it_was_and_the_store_at_work() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(store(&dir));
+        let mut store = Store::open_with(dir.path(), at(9), Box::new(Full)).unwrap();
+        let error = store.forget_number(&order(false), at(3)).unwrap_err().to_string();
+        assert!(error.contains(".jsonl cannot be written anew") && error.contains("make room"), "{error}");
+        assert_eq!(fs::read_dir(dir.path().join("journal")).unwrap().count(), 1, "no other file is left");
+        store.enqueue(vec![with_phone(9, "79990001122")], at(4)).unwrap();
+        drop(store);
+        let mut store = open(&dir);
+        assert_eq!(store.opened(), Opened::default());
+        assert_eq!(store.forget_number(&order(false), at(5)).unwrap().lines, 2);
+        assert!(store.find(&id(9)).unwrap().is_some());
+    }
+
+    #[test]
+    fn what_a_crash_left_of_a_new_file_goes_when_the_store_is_opened() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(store(&dir));
+        let before = journal(&dir);
+        fs::write(dir.path().join("journal/2026-11-22.new"), format!("+{OWN}")).unwrap();
+        drop(open(&dir));
+        assert_eq!(journal(&dir), before);
     }
 
     #[test]

@@ -96,6 +96,9 @@ impl Ground {
         make_dir(&self.journal())?;
         swap::settle(&self.dir, &mut self.fsync.clone())?;
         make_dir(&self.queue())?;
+        if care == Care::Repair {
+            Journal::new(self.journal()).clear();
+        }
         if trust == Trust::Unsynced {
             self.rewrite()?;
         }

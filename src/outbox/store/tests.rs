@@ -11,6 +11,7 @@ use crate::captured_log::Log;
 use crate::outbox::errand::{Errand, Sound};
 use crate::outbox::queue::contract::{self, account, at, balances, call, enqueue, sent, settlement};
 use crate::outbox::queue::{Phase, State};
+use crate::outbox::schedule::person::{Deed, Intervention, Verdict};
 use crate::outbox::store::history::Limits;
 use crate::outbox::store::trees::{Change, seq_key};
 
@@ -46,6 +47,12 @@ fn send(store: &mut Store, seq: Seq, now: HostTime) {
 
 fn leased(store: &mut Store, now: HostTime) -> Vec<Seq> {
     store.lease(&account(), 50, now).unwrap().iter().map(|item| item.seq).collect()
+}
+
+/// A person takes call `n` up again.
+fn revive(store: &mut Store, n: u32, now: HostTime) {
+    let retry = Intervention { deed: Deed::Retry, by: "anna (uid 7)".to_owned(), why: None };
+    assert_eq!(store.intervene(&retry, &[call(n).record.call_id], now).unwrap(), [Verdict::Done]);
 }
 
 /// Changes the database behind the store's back.
@@ -96,6 +103,29 @@ fn everything_is_there_after_a_restart() {
     assert_ne!(store.intend(&[seqs[2]], at(3)).unwrap(), batch);
     assert!(enqueue(&mut store, vec![call(5)], at(4))[0] > seqs[3]);
     assert_eq!(store.adopt(&account(), at(5)).unwrap(), 2);
+}
+
+#[test]
+fn a_call_that_a_person_revives_is_delivered_and_has_all_its_time() {
+    let (mut store, _dir) = new();
+    let seqs = enqueue(&mut store, vec![call(1), call(2)], at(0));
+    store.intend(&seqs, at(1)).unwrap();
+    let parked = seqs.iter().map(|seq| settlement(*seq, State::Parked { since: at(1) }, at(1))).collect();
+    store.settle(parked, at(1)).unwrap();
+    let dead = State::Dead { reason: "no".into(), at: at(2) };
+    let expired = State::Expired { reason: "old".into(), at: at(2) };
+    let ended = [settlement(seqs[0], dead, at(2)), settlement(seqs[1], expired, at(2))];
+    store.settle(ended.to_vec(), at(2)).unwrap();
+    for (n, seq) in [(1, seqs[0]), (2, seqs[1])] {
+        assert_eq!(find(&mut store, n).parked_since, Some(at(1)));
+        revive(&mut store, n, at(100));
+        assert_eq!(find(&mut store, n).parked_since, None);
+        assert_eq!(leased(&mut store, at(100)), [seq]);
+        assert!(balances(&store.stats().unwrap()));
+        send(&mut store, seq, at(101));
+    }
+    let stats = store.stats().unwrap();
+    assert_eq!((stats.ended, stats.by_phase.len(), stats.by_phase[&Phase::Sent]), (2, 1, 2));
 }
 
 #[test]

@@ -172,6 +172,9 @@ impl Stored {
 
     /// Takes what explains the call away; one in other words stays as it is.
     pub fn strip(&mut self) {
+        if self.is_forgotten() {
+            return; // nothing explains it any more, and the mark stays
+        }
         let Ok(mut call) = self.call() else { return };
         call.timeline = Timeline::default();
         call.record.why.clear();
@@ -321,6 +324,15 @@ mod tests {
             assert!(said().result.unwrap().starts_with(&kept.result.unwrap()) && !kept.source.is_empty());
             assert_eq!((kept.duration, kept.who.user, back.call), (u64::MAX, Some(u64::MAX), long.clone()));
         }
+    }
+
+    #[test]
+    fn a_forgotten_call_stays_one_when_it_is_stripped() {
+        let (mut stored, mut call) = (stored(), call(1));
+        crate::outbox::forget::anonymize(&mut call, "79031112233");
+        stored.forget(&call).unwrap();
+        stored.strip();
+        assert!(Stored::decode(&stored.encode().unwrap()).unwrap().is_forgotten());
     }
 
     #[test]

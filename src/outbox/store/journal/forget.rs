@@ -15,7 +15,7 @@ use crate::outbox::forget;
 use crate::outbox::search::digits;
 use crate::outbox::store::fsync::{Fsync, Target};
 use crate::outbox::store::journal::read::{Line, Lines, entry, line};
-use crate::outbox::store::journal::{Journal, day_files, entry_line};
+use crate::outbox::store::journal::{Journal, UNFINISHED, day_files, entry_line};
 
 /// Digits that every form of a number has in common.
 const TAIL: usize = 10;
@@ -55,18 +55,33 @@ pub fn traces(path: &Path, number: &str) -> io::Result<(BTreeSet<CallId>, bool)>
     Ok(found)
 }
 
-/// Writes a day file anew, without the number in the lines of `calls`, and without damaged lines that have it;
-/// returns how many lines changed.
-pub fn rewrite(
+/// Writes beside a day file what it is without the number in the lines of `calls`, and without damaged lines
+/// that have it; returns where that is, and how many lines changed. After an error nothing of it is left.
+pub fn write_anew(
     path: &Path,
+    number: &str,
+    calls: &BTreeSet<CallId>,
+    fsync: &mut dyn Fsync,
+) -> io::Result<(PathBuf, u64)> {
+    let new = path.with_extension(UNFINISHED);
+    let written = write(path, &new, number, calls, fsync);
+    if written.is_err() {
+        // It holds numbers, and perhaps the room that there is; what stays goes at the next start.
+        let _ = fs::remove_file(&new);
+    }
+    Ok((new, written?))
+}
+
+fn write(
+    path: &Path,
+    new: &Path,
     number: &str,
     calls: &BTreeSet<CallId>,
     fsync: &mut dyn Fsync,
 ) -> io::Result<u64> {
     let tail = tail(number);
     let mark = Finder::new(&tail);
-    let new = path.with_extension("new");
-    let file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&new)?;
+    let file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(new)?;
     let mut out = BufWriter::new(file);
     let (mut source, mut copied, mut changed) = (File::open(path)?, 0, 0);
     let mut lines = Lines::new(File::open(path)?);
@@ -83,10 +98,14 @@ pub fn rewrite(
     copy(&mut source, copied, lines.offset(), &mut out)?;
     let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
     fsync.sync(Target::Copy, &file)?;
-    fs::rename(&new, path)?;
-    let folder = path.parent().ok_or(io::ErrorKind::NotFound)?;
-    fsync.sync(Target::Folder, &File::open(folder)?)?;
     Ok(changed)
+}
+
+/// Puts what was written anew in the place of the day file, durably.
+pub fn put_in_place(new: &Path, path: &Path, fsync: &mut dyn Fsync) -> io::Result<()> {
+    fs::rename(new, path)?;
+    let folder = path.parent().ok_or(io::ErrorKind::NotFound)?;
+    fsync.sync(Target::Folder, &File::open(folder)?)
 }
 
 fn tail(number: &str) -> Vec<u8> {

@@ -65,7 +65,7 @@ fn a_revived_call_is_in_the_journal_again() {
     let seqs = enqueue(&mut store, vec![call(1)], at(0));
     let expired = State::Expired { reason: "old".into(), at: at(1) };
     store.settle(vec![settlement(seqs[0], expired, at(1))], at(1)).unwrap();
-    store.settle(vec![settlement(seqs[0], State::Pending, at(2))], at(2)).unwrap();
+    revive(&mut store, 1, at(2));
     drop(store);
     tamper(dir.path(), |trees| erase(trees, Tree::Outbox, seqs[0]));
     let mut store = open(dir.path());
@@ -168,7 +168,7 @@ fn a_call_in_unknown_words_holds_nobody_up_and_can_be_revived() {
     tamper(dir.path(), |trees| overwrite(trees, Tree::Dead, seqs[0], outcome("answered")));
     let mut store = open(dir.path());
     assert_eq!(find(&mut store, 1).state.phase(), Phase::Dead);
-    store.settle(vec![settlement(seqs[0], State::Pending, at(2))], at(2)).unwrap();
+    revive(&mut store, 1, at(2));
     assert_eq!(leased(&mut store, at(2)), seqs);
     assert!(balances(&store.stats().unwrap()));
 }

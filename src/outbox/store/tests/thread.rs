@@ -9,6 +9,7 @@ use crate::call::id::PbxName;
 use crate::call::record::FinishedCall;
 use crate::outbox::queue::contract::{account, at, call, sent, settlement};
 use crate::outbox::queue::{Enqueued, Error, Queue, Seq, State};
+use crate::outbox::schedule::person::{Deed, Intervention};
 use crate::outbox::store::fsync::{Fsync, Target};
 use crate::outbox::store::handle::{Handle, Receipt};
 use crate::outbox::store::{Shelf, Store};
@@ -188,7 +189,8 @@ fn couriers_hear_of_every_call_that_comes_to_wait_and_of_nothing_else() {
         let dead = State::Dead { reason: "no".into(), at: at(1) };
         handle.settle(vec![settlement(seq, dead, at(1))], at(1)).await.unwrap();
         assert!(!news.has_changed().unwrap());
-        handle.settle(vec![settlement(seq, State::Pending, at(2))], at(2)).await.unwrap();
+        let retry = Intervention { deed: Deed::Retry, by: "anna".to_owned(), why: None };
+        handle.intervene(retry, vec![call(1).record.call_id], at(2)).await.unwrap();
         assert!(news.has_changed().unwrap());
     });
 }
