@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::pin::Pin;
 use std::time::Duration;
 
+use tokio::sync::mpsc::Receiver;
 use tokio::sync::watch;
 use tracing::{error, warn};
 
@@ -237,6 +238,10 @@ impl Outbox for Outlet {
     async fn keep_tasks(&self, rows: Vec<TaskRow>) -> Result<(), Error> {
         let values = rows.into_iter().map(|TaskRow { key, value }| (key, value)).collect();
         self.store.put_all(Shelf::Tasks, values).await
+    }
+
+    fn forgotten(&self) -> Receiver<String> {
+        self.store.forgotten()
     }
 
     async fn remember(&self, account: &AccountId, manner: Vec<u8>) -> Result<(), Error> {

@@ -28,6 +28,7 @@ pub(crate) mod fit;
 pub(crate) mod frame;
 pub mod fsync;
 pub mod handle;
+mod hearers;
 mod history;
 mod inflight;
 pub(crate) mod journal;

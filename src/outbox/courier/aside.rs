@@ -94,6 +94,11 @@ impl Courier {
         self.callbacks.recall(kept)
     }
 
+    /// A person had a number forgotten: nothing that is noted of it here comes back.
+    pub fn forget_number(&mut self, number: &str) {
+        self.callbacks.forget_number(number);
+    }
+
     /// What people are to be told of users, owners and tasks; each is told once.
     pub fn complaints(&mut self) -> Vec<Complaint> {
         self.bookings.complaints()

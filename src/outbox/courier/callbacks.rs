@@ -20,6 +20,7 @@ use crate::outbox::courier::complaint::Complaint;
 use crate::outbox::courier::effect::{Created, Now, ReadBack, TaskRow};
 use crate::outbox::courier::standing::{Hold, Signal};
 use crate::outbox::courier::{REST_MIN, Rules};
+use crate::outbox::forget;
 use crate::outbox::policy;
 use crate::outbox::queue::{Item, Settlement, State};
 use crate::outbox::unknown;
@@ -343,6 +344,15 @@ impl Callbacks {
         let live = self.rows.get_mut(number)?;
         live.asked = false;
         Some(live)
+    }
+
+    /// Forgets what is noted of a number, as the store did: a task that is made stays in amoCRM.
+    pub fn forget_number(&mut self, number: &str) {
+        let meant = self.rows.keys().filter(|known| forget::is_same(known, number));
+        let meant: Vec<String> = meant.cloned().collect();
+        for number in meant {
+            self.forget(number);
+        }
     }
 
     fn forget(&mut self, number: String) {

@@ -76,6 +76,7 @@ impl<O: Outbox> Task<O> {
     async fn deliver(&mut self) {
         let rules = Arc::clone(&self.rules.borrow_and_update());
         let mut courier = Courier::new(self.account.clone(), rules, fastrand::u64(..));
+        let mut forgotten = self.outbox.forgotten();
         self.recall(&mut courier).await;
         if !self.recall_tasks(&mut courier).await {
             return;
@@ -89,6 +90,9 @@ impl<O: Outbox> Task<O> {
                 }
             }
             self.refresh(&mut courier);
+            while let Ok(number) = forgotten.try_recv() {
+                courier.forget_number(&number);
+            }
             let effect = courier.poll(self.now());
             if self.stop.is_cancelled() && air.is_empty() && matches!(effect, Effect::Wait { .. }) {
                 return; // for a store that failed: what it does not hear of is looked up at the next start

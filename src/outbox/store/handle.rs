@@ -19,6 +19,7 @@ use crate::outbox::parcel::Parcel;
 use crate::outbox::queue::{BatchId, Enqueued, Error, Item, Seq, Settlement, Stats};
 use crate::outbox::store::down::Down;
 use crate::outbox::store::fsync::Kernel;
+use crate::outbox::store::hearers::Hearers;
 use crate::outbox::store::open::Ground;
 use crate::outbox::store::worker::{Command, Intake, Job, Life, Order, Trouble, Worker};
 use crate::outbox::store::{Shelf, Store, emergency};
@@ -35,6 +36,7 @@ pub struct Handle {
     news: watch::Receiver<u64>,
     trouble: watch::Receiver<Option<Trouble>>,
     dir: PathBuf,
+    pub(super) hearers: Hearers,
     thread: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
@@ -107,7 +109,8 @@ fn spawn(
     let dir = ground.dir.clone();
     let worker = Worker::new(life, ground, commands, Box::new(clock), news_sender, trouble_sender, idle);
     let thread = thread::Builder::new().name("store".into()).spawn(|| worker.run())?;
-    Ok(Handle { commands: sender, news, trouble, dir, thread: Arc::new(Mutex::new(Some(thread))) })
+    let hearers = Hearers::default();
+    Ok(Handle { commands: sender, news, trouble, dir, hearers, thread: Arc::new(Mutex::new(Some(thread))) })
 }
 
 impl Handle {

@@ -136,6 +136,7 @@ impl Store {
         let rows: Vec<_> =
             rows.into_iter().map(|(key, _)| key).filter(meant).map(|key| (key, None)).collect();
         self.place_all(Shelf::Tasks, &rows)?;
+        self.news |= !rows.is_empty();
         Ok(rows.len() as u64)
     }
 
@@ -191,6 +192,8 @@ impl Handle {
                 })
                 .await?;
         }
+        // Before the notes go: what a courier writes until it hears of it, it takes back then.
+        self.hearers.tell(&what.number).await;
         let number = what.number.clone();
         done.tasks = self.ask(move |store| store.forget_tasks(&number)).await?;
         let files = self.ask(|store| {
@@ -384,8 +387,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let handle = store(&dir).spawn(|| at(9)).unwrap();
         assert_eq!(handle.traces(OWN).await.unwrap().found.values().sum::<u64>(), 4);
+        let mut hearer = handle.forgotten();
         let done = handle.forget_number(order(true), at(3)).await.unwrap();
         assert_eq!((done.calls, done.left, done.lines), (3, vec![id(4)], 3));
+        assert_eq!(hearer.try_recv().unwrap(), OWN);
         // Its file was written anew; what comes is written there.
         handle.enqueue(vec![with_phone(9, "79990001122")], at(4)).await.unwrap();
         handle.close().await.unwrap();

@@ -337,7 +337,8 @@ impl Store {
         let entry = entry.map_err(|error| self.fail("the journal cannot be read", error))?;
         let Some(entry) = entry else { return Ok(None) };
         let is_old = self.now.since(entry.enqueued_at) >= history::KEPT_FOR;
-        if is_old || self.is_known(&entry.id)? {
+        // One that is open again was taken up since.
+        if is_old || journal.has(entry.id.as_str()) || self.is_known(&entry.id)? {
             return Ok(None);
         }
         Ok(with_call(entry))

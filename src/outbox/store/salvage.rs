@@ -183,7 +183,7 @@ fn keep(finds: &mut BTreeMap<Vec<u8>, Find>, key: &[u8], find: Find) {
 
 /// Whether no step leads out of this state, so that no other value can be newer.
 fn is_final(state: &State) -> bool {
-    matches!(state.phase(), Phase::Sent | Phase::Unsorted | Phase::Skipped)
+    matches!(state.phase(), Phase::Sent | Phase::Unsorted)
 }
 
 /// Where frames lie in `bytes` that are sound: offset and length.

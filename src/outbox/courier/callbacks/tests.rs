@@ -4,6 +4,7 @@ use super::*;
 use crate::outbox::policy::tests::{START, item};
 use crate::outbox::queue::EntityRef;
 
+mod forgotten;
 mod room;
 
 const MONO: MonoTime = MonoTime::from_micros(1_000_000_000);

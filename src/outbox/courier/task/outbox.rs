@@ -2,6 +2,8 @@
 
 use std::future::Future;
 
+use tokio::sync::mpsc::{Receiver, channel};
+
 use crate::call::id::AccountId;
 use crate::outbox::courier::effect::TaskRow;
 use crate::outbox::queue::{self, BatchId, Item, Seq, Settlement};
@@ -82,5 +84,11 @@ pub trait Outbox: Send + Sync {
     /// Keeps what changed of tasks. An outbox without a place for it keeps them in the process only.
     fn keep_tasks(&self, _rows: Vec<TaskRow>) -> impl Future<Output = Result<(), queue::Error>> + Send {
         async { Ok(()) }
+    }
+
+    /// The digits of each number that a person has forgotten from here on. An outbox of which nobody can
+    /// ask that tells of none.
+    fn forgotten(&self) -> Receiver<String> {
+        channel(1).1
     }
 }

@@ -97,6 +97,11 @@ impl Open {
         self.calls.remove(&CallId::from_text(id)).map(|place| place.intent)
     }
 
+    /// Whether a call that the store has is open there.
+    pub fn has(&self, id: &str) -> bool {
+        self.calls.contains_key(&CallId::from_text(id))
+    }
+
     /// The calls that are left, in the order in which they were taken in.
     pub fn ids(&self) -> Vec<CallId> {
         let mut calls: Vec<_> = self.calls.iter().map(|(id, place)| (*place, id.clone())).collect();

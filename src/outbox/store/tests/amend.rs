@@ -4,6 +4,9 @@ use std::fs;
 use std::time::Duration;
 
 use super::*;
+use crate::outbox::store::fsync::Kernel;
+use crate::outbox::store::open::{Care, Ground, Trust};
+use crate::outbox::store::swap;
 
 /// A call whose end nobody saw, held back for a minute and a half at 0.
 fn held(store: &mut Store, n: u32) -> FinishedCall {
@@ -128,4 +131,63 @@ fn a_call_that_was_tried_or_is_another_pbx_s_is_not_held_again() {
     store.settle(vec![tried], at(101)).unwrap();
     assert_eq!(store.hold_again(&PbxName::default(), at(600), at(102)).unwrap(), 0);
     assert_eq!(leased(&mut store, 130).len(), 2);
+}
+
+/// A call that was not to be sent, at 0, and is since it was told anew, at 2; and what was told.
+fn skipped_and_told(dir: &Path, between: impl FnOnce()) -> FinishedCall {
+    let mut told = call(1);
+    told.record.skip = Some(Skip::Policy);
+    let mut store = open(dir);
+    let seq = enqueue(&mut store, vec![told.clone()], at(0))[0];
+    drop(store);
+    between();
+    let mut store = open(dir);
+    told.record.skip = None;
+    told.record.uniqueids.push("1.77".to_owned());
+    assert!(store.amend(seq, &told, at(2)).unwrap());
+    store.persist().unwrap();
+    told
+}
+
+/// The database is made anew of what is found in its bytes.
+fn rebuilt(dir: &Path) -> Store {
+    let ground = Ground::take(dir, Box::new(Kernel)).unwrap();
+    ground.open(at(3), Trust::Ruined, Care::Repair).unwrap()
+}
+
+#[test]
+fn bytes_of_a_time_when_it_was_not_to_be_sent_do_not_hold_a_call_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let told = skipped_and_told(dir.path(), || {});
+    let mut store = rebuilt(dir.path());
+    assert_eq!(leased(&mut store, 4), [told]);
+    assert!(balances(&store.stats().unwrap()), "{:?}", store.stats());
+}
+
+#[test]
+fn a_database_that_knows_only_that_a_call_was_not_to_be_sent_gets_it_from_the_journal() {
+    let dir = tempfile::tempdir().unwrap();
+    let (queue, before) = (dir.path().join("queue"), dir.path().join("before"));
+    let copy = || {
+        fs::create_dir(&before).unwrap();
+        swap::copy(&queue, &before).unwrap();
+    };
+    let told = skipped_and_told(dir.path(), copy);
+    fs::remove_dir_all(&queue).unwrap();
+    fs::rename(&before, &queue).unwrap();
+    let mut store = rebuilt(dir.path());
+    assert_eq!(leased(&mut store, 4), [told]);
+    assert!(balances(&store.stats().unwrap()), "{:?}", store.stats());
+}
+
+#[test]
+fn a_call_that_was_never_to_be_sent_stays_so_in_a_new_database() {
+    let (mut store, dir) = new();
+    let mut skipped = call(1);
+    skipped.record.skip = Some(Skip::Policy);
+    enqueue(&mut store, vec![skipped], at(0));
+    drop(store);
+    let mut store = rebuilt(dir.path());
+    assert_eq!(leased(&mut store, 4), []);
+    assert_eq!(store.stats().unwrap().by_phase, [(Phase::Skipped, 1)].into());
 }
