@@ -91,6 +91,7 @@ pub async fn run(
         offsets: ways.offsets.subscribe(),
         gaps: repair.told(),
         store: store.clone(),
+        disk: overview::Disk::default(),
     };
     let crew = Crew::start(intakes, ways.stop, ways.cut);
     let mut crew = crew.context("cannot start the intake's thread")?;

@@ -131,3 +131,107 @@ async fn a_wrong_line_is_named_before_anything_is_stored() {
     let list = run(&there, "queue list", "").await;
     assert!(list.out.contains(" dead "), "{}", list.out);
 }
+
+/// A machine whose store has `count` dead calls, and no daemon.
+async fn with_dead_calls(count: usize) -> (Host, FakeAmi) {
+    let amo = fake_amo::start(Options::default()).await;
+    amo.fault(On::Post, 1, What::Validation(0));
+    let (host, ami) = machine(&amo, vec![Step::Send(calls_now(1, 1).1)]).await;
+    let mut daemon = host.start();
+    daemon.logs("a person must look at it").await;
+    daemon.stopped().await;
+    let line = run(&host, "queue export --state dead", "").await.out;
+    let call: Value = serde_json::from_str(&line).unwrap();
+    let id = call["item"]["call"]["record"]["call_id"].as_str().unwrap();
+    let more: String = (1..count).map(|n| line.replace(id, &format!("{id}{n:03}"))).collect();
+    assert_eq!(run(&host, "queue import -", &more).await.code, 0);
+    (host, ami)
+}
+
+/// Nobody holds the store any more, or does not yet.
+fn is_free(host: &Host) -> bool {
+    std::fs::File::open(host.path("store/LOCK")).is_ok_and(|file| file.try_lock().is_ok())
+}
+
+#[tokio::test]
+async fn the_store_is_nobodys_while_a_person_is_asked_and_while_nobody_reads() {
+    use tokio::io::AsyncReadExt as _;
+    // More than a pipe holds.
+    let (host, _ami) = with_dead_calls(200).await;
+    let mut command = host.command();
+    command.env_remove("AMI2AMO_LOG").args(["queue", "export"]);
+    let mut export = command.stdout(Stdio::piped()).spawn().unwrap();
+    let (mut out, mut text) = (export.stdout.take().unwrap(), vec![0; 1]);
+    out.read_exact(&mut text).await.unwrap();
+    assert!(is_free(&host), "it has begun to write");
+    out.read_to_end(&mut text).await.unwrap();
+    assert_eq!(String::from_utf8(text).unwrap().lines().count(), 200);
+    assert!(export.wait().await.unwrap().success());
+
+    for words in ["forget 74951234567", "queue retry --state dead"] {
+        let mut command = tokio::process::Command::new("script");
+        let line = format!("{} --config {} {words}", env!("CARGO_BIN_EXE_ami2amo"), host.config().display());
+        command.args(["-qefc", &line, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut asked = command.kill_on_drop(true).spawn().unwrap();
+        let (mut input, mut out) = (asked.stdin.take().unwrap(), asked.stdout.take().unwrap());
+        let mut said = Vec::new();
+        while !said.ends_with(b"[y/N] ") {
+            assert_ne!(out.read_buf(&mut said).await.unwrap(), 0, "{}", String::from_utf8_lossy(&said));
+        }
+        assert!(is_free(&host), "{words}");
+        input.write_all(b"n\n").await.unwrap();
+        out.read_to_end(&mut said).await.unwrap();
+        assert!(String::from_utf8_lossy(&said).contains("nothing was changed"), "{words}");
+    }
+}
+
+#[tokio::test]
+async fn a_command_that_is_ended_gives_back_what_root_made() {
+    use std::os::unix::fs::{MetadataExt as _, chown};
+    let (host, _ami) = with_dead_calls(1).await;
+    let store = host.path("store");
+    let own = std::fs::metadata(&store).unwrap().uid();
+    // Only root may give files away, and only its files are given back.
+    let owner = if chown(&store, Some(4321), Some(4321)).is_ok() { 4321 } else { own };
+    let file = host.path("calls.jsonl");
+    assert!(std::process::Command::new("mkfifo").arg(&file).status().unwrap().success());
+    let mut command = host.command();
+    let mut import = command.args(["queue", "import"]).arg(&file).spawn().unwrap();
+    let waiting = async {
+        while is_free(&host) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(LIMIT, waiting).await.expect("it opens the store");
+    let made = store.join("queue/made");
+    std::fs::write(&made, "").unwrap();
+    let id = import.id().unwrap().to_string();
+    assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    assert!(!import.wait().await.unwrap().success());
+    assert_eq!(std::fs::metadata(&made).unwrap().uid(), owner);
+}
+
+#[tokio::test]
+async fn calls_in_doubt_are_tried_again_by_name_only() {
+    let (host, _ami) = with_dead_calls(1).await;
+    let line = run(&host, "queue export --state dead", "").await.out;
+    let call: Value = serde_json::from_str(&line).unwrap();
+    let id = call["item"]["call"]["record"]["call_id"].as_str().unwrap();
+    let reason = call["item"]["state"]["reason"].as_str().unwrap();
+    let doubt = format!("no answer: {}", ami2amo::outbox::policy::MAY_BE_THERE);
+    let doubted = line
+        .replace(id, "default-1.9")
+        .replace(&serde_json::to_string(reason).unwrap(), &serde_json::to_string(&doubt).unwrap());
+    assert_eq!(run(&host, "queue import -", &doubted).await.code, 0);
+    let said = run(&host, "queue retry --state dead --yes", "").await;
+    assert_eq!(said.code, 1, "{}", said.err);
+    assert!(
+        said.out.contains("default-1.9: amoCRM may have it")
+            && said.out.contains(&format!("{id}: it is tried again")),
+        "{}",
+        said.out
+    );
+    let said = run(&host, "queue retry --state dead --yes --json", "").await;
+    assert_eq!(said.out, "{\"call_id\":\"default-1.9\",\"verdict\":\"in-doubt\"}\n");
+    assert_eq!(run(&host, "queue retry default-1.9", "").await.out, "default-1.9: it is tried again now\n");
+}

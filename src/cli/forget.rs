@@ -56,7 +56,10 @@ pub fn run(args: &Args, config: Config<'_>) -> anyhow::Result<ExitCode> {
         bail!(forget::waiting(waiting, language));
     }
     if !args.yes {
+        // A daemon may be started meanwhile.
+        drop(reach);
         agreed(&forget::question(language), language)?;
+        reach = config.reach_again()?;
     }
     order.really = true;
     let done = reach.forget(order)?;

@@ -30,7 +30,7 @@ pub struct Args {
 /// When nobody answers, there is no such account, or the output cannot be used.
 pub fn run(stop: bool, args: &Args, Config(named, default): Config<'_>) -> anyhow::Result<ExitCode> {
     let language = args.language.language();
-    let mut reach = Reach::find(named, default, language)?;
+    let mut reach = Reach::find(named, default, Some(language))?;
     let accounts = match &args.account {
         Some(account) => vec![account.clone()],
         None => reach.accounts()?,

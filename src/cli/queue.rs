@@ -16,9 +16,11 @@ use crate::cli::reach::{Reach, who};
 use crate::cli::transfer;
 use crate::clock;
 use crate::ops::calls::page::{self, lines};
-use crate::ops::calls::{CALLS_MAX, LIMIT_MAX, Listing, Order, Question};
+use crate::ops::calls::{CALLS_MAX, LIMIT_MAX, Listing, Order, Question, Row};
 use crate::ops::screen::{self, escape};
 use crate::ops::words::Language;
+use crate::outbox::policy::MAY_BE_THERE;
+use crate::outbox::queue::Phase;
 use crate::outbox::schedule::person::{Deed, Verdict};
 
 #[derive(Clone, Debug, clap::Args)]
@@ -116,7 +118,12 @@ pub struct Config<'c>(pub Option<&'c Path>, pub &'c Path);
 
 impl Config<'_> {
     pub(super) fn reach(self, language: Language) -> anyhow::Result<Reach> {
-        Reach::find(self.0, self.1, language)
+        Reach::find(self.0, self.1, Some(language))
+    }
+
+    /// As [`Self::reach`], after a while in which the store was left to a daemon that may have been started.
+    pub(super) fn reach_again(self) -> anyhow::Result<Reach> {
+        Reach::find(self.0, self.1, None)
     }
 }
 
@@ -200,47 +207,70 @@ fn step_in(
     }
     let language = form.language.language();
     let mut reach = config.reach(language)?;
-    let calls = if which.calls.is_empty() {
+    let Meant { calls, doubted } = if which.calls.is_empty() {
         let states: &[&str] = match deed {
             Deed::Retry => &["pending", "parked", "dead"],
             Deed::Drop => QUEUED,
         };
-        let calls = meant(&reach, &which.filters.question(states, LIMIT_MAX, clock::host())?)?;
-        if !calls.is_empty() && !which.yes {
-            agreed(&page::question(calls.len(), deed, language), language)?;
+        let meant = meant(&reach, deed, &which.filters.question(states, LIMIT_MAX, clock::host())?)?;
+        if !meant.calls.is_empty() && !which.yes {
+            // A daemon may be started meanwhile.
+            drop(reach);
+            agreed(&page::question(meant.calls.len(), deed, language), language)?;
+            reach = config.reach_again()?;
         }
-        calls
+        meant
     } else {
-        which.calls.iter().map(CallId::from_text).collect()
+        Meant { calls: which.calls.iter().map(CallId::from_text).collect(), doubted: Vec::new() }
     };
-    let mut all_done = true;
+    if calls.is_empty() && doubted.is_empty() && !form.json {
+        print(language.pick("No calls.\n", "Звонков нет.\n"))?;
+    }
+    let mut all_done = doubted.is_empty();
+    for call in doubted {
+        tell(&call, deed, Verdict::InDoubt, form)?;
+    }
     for calls in calls.chunks(CALLS_MAX) {
         let order = Order { calls: calls.to_vec(), by: who(), why: why.map(str::to_owned) };
         for (call, verdict) in reach.intervene(deed, order)?.verdicts {
             all_done &= verdict == Verdict::Done;
-            let text = if form.json {
-                let object = serde_json::json!({"call_id": call, "verdict": verdict});
-                escape(&object.to_string()) + "\n"
-            } else {
-                screen::page(&[page::verdict(&call, deed, verdict, language)], paint(&io::stdout()))
-            };
-            print(&text)?;
+            tell(&call, deed, verdict, form)?;
         }
-    }
-    if calls.is_empty() && !form.json {
-        print(language.pick("No calls.\n", "Звонков нет.\n"))?;
     }
     Ok(if all_done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+fn tell(call: &CallId, deed: Deed, verdict: Verdict, form: &Form) -> anyhow::Result<()> {
+    print(&if form.json {
+        let object = serde_json::json!({"call_id": call, "verdict": verdict});
+        escape(&object.to_string()) + "\n"
+    } else {
+        let line = page::verdict(call, deed, verdict, form.language.language());
+        screen::page(&[line], paint(&io::stdout()))
+    })
+}
+
+/// What a person's words mean.
+struct Meant {
+    calls: Vec<CallId>,
+    /// Those that amoCRM may have: nobody who did not name them means them.
+    doubted: Vec<CallId>,
+}
+
 /// The calls that a filter means: as many as one answer holds.
-fn meant(reach: &Reach, question: &Question) -> anyhow::Result<Vec<CallId>> {
+fn meant(reach: &Reach, deed: Deed, question: &Question) -> anyhow::Result<Meant> {
     let listing = reach.calls(question)?;
     if listing.more {
         let text = format!("ami2amo: these are the newest {LIMIT_MAX}: ask again for the others");
         writeln!(io::stderr(), "{text}").context("cannot print")?;
     }
-    Ok(listing.calls.into_iter().map(|row| row.call_id).collect())
+    let is_doubted = |row: &Row| {
+        let is_held_up = row.reason.as_ref().is_some_and(|reason| reason.contains(MAY_BE_THERE));
+        deed == Deed::Retry && row.state == Phase::Dead && is_held_up
+    };
+    let (doubted, calls): (Vec<_>, Vec<_>) = listing.calls.into_iter().partition(is_doubted);
+    let ids = |rows: Vec<Row>| rows.into_iter().map(|row| row.call_id).collect();
+    Ok(Meant { calls: ids(calls), doubted: ids(doubted) })
 }
 
 pub(super) fn agreed(question: &str, language: Language) -> anyhow::Result<()> {

@@ -41,18 +41,21 @@ pub(super) struct Own {
 }
 
 impl Reach {
-    /// The daemon, when it answers. When it does not run, the store is opened, and standard error says so.
+    /// The daemon, when it answers. When it does not run, the store is opened, and standard error says so where a
+    /// language is given.
     ///
     /// # Errors
     /// When neither can be had.
-    pub fn find(config: Option<&Path>, default: &Path, language: Language) -> anyhow::Result<Self> {
+    pub fn find(config: Option<&Path>, default: &Path, language: Option<Language>) -> anyhow::Result<Self> {
         let socket = socket::path(config, default)?;
         match socket::alive(&socket) {
             Ok(()) => Ok(Self::Daemon(socket)),
             Err(Error::Down { .. }) => {
                 let own = Own::open(config.unwrap_or(default))?;
-                let words = page::without_daemon(language);
-                writeln!(io::stderr(), "ami2amo: {words}").context("cannot print")?;
+                if let Some(language) = language {
+                    let words = page::without_daemon(language);
+                    writeln!(io::stderr(), "ami2amo: {words}").context("cannot print")?;
+                }
                 Ok(Self::Store(Box::new(own)))
             }
             Err(error) => Err(error.into()),

@@ -9,8 +9,12 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, lchown};
 use std::path::{Path, PathBuf};
+use std::task::Poll;
+use std::{process, thread};
 
 use anyhow::Context as _;
+use tokio::runtime::Builder;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::warn;
 
 use crate::call::id::AccountId;
@@ -95,18 +99,54 @@ pub(super) fn own_user() -> u32 {
 }
 
 /// A store that root uses in place of its owner.
-#[derive(Debug)]
-pub(super) struct Lent {
+#[derive(Clone, Debug)]
+struct Owned {
     dir: PathBuf,
     owner: u32,
     group: u32,
 }
 
+/// A store that root uses in place of its owner: dropped, or ended by a signal, it gives back what root made there.
+#[derive(Debug)]
+pub(super) struct Lent(Owned);
+
+/// What ends a command from outside, and leaves it the time to give back.
+const ENDS: [SignalKind; 3] = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+
 impl Lent {
     /// `None` when root itself owns the folder, or nobody made it yet.
     pub(super) fn of(dir: &Path) -> Option<Self> {
         let meta = fs::metadata(dir).ok().filter(|meta| meta.uid() != 0)?;
-        Some(Self { dir: dir.to_owned(), owner: meta.uid(), group: meta.gid() })
+        let owned = Owned { dir: dir.to_owned(), owner: meta.uid(), group: meta.gid() };
+        if let Err(error) = owned.give_back_at_a_signal() {
+            warn!(%error, "do not interrupt this: files of the store would be left to root");
+        }
+        Some(Self(owned))
+    }
+}
+
+impl Owned {
+    /// From here on a signal that ends this process is obeyed by a thread of its own, which gives back before.
+    fn give_back_at_a_signal(&self) -> io::Result<()> {
+        let runtime = Builder::new_current_thread().enable_io().build()?;
+        let entered = runtime.enter();
+        let kinds = ENDS.into_iter().filter(|kind| !is_ignored(*kind));
+        let mut signals: Vec<_> = kinds.map(|kind| Ok((kind, signal(kind)?))).collect::<io::Result<_>>()?;
+        drop(entered);
+        let owned = self.clone();
+        thread::Builder::new().name("signals".to_owned()).spawn(move || {
+            let kind = runtime.block_on(first(&mut signals));
+            owned.give_all_back();
+            process::exit(128 + kind.as_raw_value());
+        })?;
+        Ok(())
+    }
+
+    fn give_all_back(&self) {
+        if let Err(error) = self.give_back(&self.dir) {
+            let (dir, owner) = (self.dir.display(), self.owner);
+            warn!(%error, "files in {dir} belong to root now, and the daemon could not write them: chown -R {owner} {dir}");
+        }
     }
 
     fn give_back(&self, folder: &Path) -> io::Result<()> {
@@ -126,9 +166,25 @@ impl Lent {
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        if let Err(error) = self.give_back(&self.dir) {
-            let (dir, owner) = (self.dir.display(), self.owner);
-            warn!(%error, "files in {dir} belong to root now, and the daemon could not write them: chown -R {owner} {dir}");
-        }
+        self.0.give_all_back();
     }
+}
+
+/// The first of them that comes.
+async fn first(signals: &mut [(SignalKind, Signal)]) -> SignalKind {
+    std::future::poll_fn(|context| {
+        let come = signals
+            .iter_mut()
+            .find_map(|(kind, signal)| signal.poll_recv(context).is_ready().then_some(*kind));
+        come.map_or(Poll::Pending, Poll::Ready)
+    })
+    .await
+}
+
+/// Whether who began this process wants the signal ignored, as nohup does.
+fn is_ignored(kind: SignalKind) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask >> (kind.as_raw_value() - 1) & 1 == 1
 }

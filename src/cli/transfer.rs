@@ -15,6 +15,7 @@ use crate::cli::language::LanguageArgs;
 use crate::cli::queue::{Config, QUEUED};
 use crate::cli::reach::{Reach, who};
 use crate::clock;
+use crate::ops::calls::Question;
 use crate::ops::screen::escape;
 use crate::ops::transfer::{Coming, LINE_MAX, Line, PIECE};
 use crate::outbox::queue::Item;
@@ -43,6 +44,9 @@ pub struct Import {
 /// Bytes that are taken from standard input, which is kept in memory: some 80,000 calls.
 const INPUT_MAX: u64 = 256 << 20;
 
+/// Bytes that are gathered of the store before they are written, and a piece more: some 5,000 calls.
+const OUTPUT_MAX: usize = 16 << 20;
+
 /// Writes the calls that are meant to standard output, the oldest first; how many is told beside.
 ///
 /// # Errors
@@ -50,28 +54,47 @@ const INPUT_MAX: u64 = 256 << 20;
 pub fn export(args: &Export, config: Config<'_>) -> anyhow::Result<ExitCode> {
     let mut question = args.filters.question(QUEUED, PIECE, clock::host())?;
     let language = args.language.language();
-    let reach = config.reach(language)?;
+    let mut reach = Some(config.reach(language)?);
     let bar = if io::stdout().is_terminal() { ProgressBar::hidden() } else { counter(None) };
     let mut count = 0_u64;
     loop {
-        let part = reach.export(&question)?;
         let mut text = String::new();
-        for item in part.calls {
-            text += &escape(&serde_json::to_string(&Line::new(item)).context("a call has no JSON")?);
-            text.push('\n');
-            count += 1;
-        }
-        let mut out = io::stdout().lock();
-        out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("cannot print")?;
+        let from = reach.take().map_or_else(|| config.reach_again(), Ok)?;
+        let is_more = gather(&from, &mut question, &mut text, &mut count)?;
+        // Who reads may take an hour for it: meanwhile the store is left to a daemon that is started.
+        drop(from);
+        print(&text)?;
         bar.set_position(count);
-        question.after = part.next;
-        if part.next.is_none() {
+        if !is_more {
             break;
         }
     }
     bar.finish_and_clear();
     tell(&language.pick(format!("calls written: {count}"), format!("записано звонков: {count}")))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Adds the lines of the next calls; whether there are more.
+fn gather(
+    reach: &Reach,
+    question: &mut Question,
+    text: &mut String,
+    count: &mut u64,
+) -> anyhow::Result<bool> {
+    loop {
+        let part = reach.export(question)?;
+        for item in part.calls {
+            *text += &escape(&serde_json::to_string(&Line::new(item)).context("a call has no JSON")?);
+            text.push('\n');
+            *count += 1;
+        }
+        question.after = part.next;
+        // The daemon may be asked often, but the store takes its time to be opened.
+        let is_enough = matches!(reach, Reach::Daemon(_)) || text.len() >= OUTPUT_MAX;
+        if part.next.is_none() || is_enough {
+            return Ok(part.next.is_some());
+        }
+    }
 }
 
 /// Takes the calls of a file in. Every line is read before the first call is stored.

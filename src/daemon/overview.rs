@@ -6,7 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use crate::ami::event::kind::KINDS;
@@ -43,6 +44,33 @@ pub struct Overview {
     pub offsets: watch::Receiver<Arc<BTreeMap<PbxName, i64>>>,
     pub gaps: watch::Receiver<GapsByPbx>,
     pub store: Handle,
+    pub disk: Disk,
+}
+
+/// The eye on the store's disk: it may hang for ever, as one of another host does, and one thread at most then waits
+/// for it.
+#[derive(Clone, Debug)]
+pub struct Disk(Arc<Semaphore>);
+
+impl Default for Disk {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(1)))
+    }
+}
+
+impl Disk {
+    /// What `look` returns; `None` when the disk does not answer in time.
+    async fn ask<T: Send + 'static>(&self, look: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        let looking = async {
+            let turn = Arc::clone(&self.0).acquire_owned().await.ok()?;
+            let looked = spawn_blocking(move || {
+                let _turn = turn;
+                look()
+            });
+            looked.await.ok()
+        };
+        timeout(STORE_MAX, looking).await.ok().flatten()
+    }
 }
 
 /// What is seen of one PBX's intake.
@@ -55,16 +83,18 @@ pub struct Watched {
 }
 
 impl Overview {
-    /// How the daemon fares now. It waits for nobody but the store, and for that one two seconds.
+    /// How the daemon fares now. It waits for nobody but the store and its disk, two seconds for each.
     pub async fn status(&self) -> Status {
         let asked = timeout(STORE_MAX, self.store.overview()).await;
         let (known, silent) = match asked {
             Ok(Ok(overall)) => (Some(overall), None),
             Ok(Err(error)) => (None, Some(error.to_string())),
-            Err(_) => {
-                (None, Some(format!("it did not answer within {} s: its disk hangs", STORE_MAX.as_secs())))
-            }
+            Err(_) => (None, Some(hangs())),
         };
+        let dir = self.store.dir().to_owned();
+        let sizes = self.disk.ask(move || sizes(&dir)).await;
+        let silent = silent.or_else(|| sizes.is_none().then(hangs));
+        let (bytes, free_bytes) = sizes.unwrap_or_default();
         let mut status = Status {
             v: VERSION,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -73,7 +103,12 @@ impl Overview {
             pbxs: self.pbxs.iter().map(|pbx| self.pbx(pbx)).collect(),
             accounts: self.accounts.keys().map(|name| self.account(name, known.as_ref())).collect(),
             outbox: known.as_ref().map(|known| OutboxStatus::from(&known.stats)).unwrap_or_default(),
-            store: store(self.store.dir(), self.store.failure().or(silent)),
+            store: StoreStatus {
+                dir: self.store.dir().display().to_string(),
+                failure: self.store.failure().or(silent),
+                bytes,
+                free_bytes,
+            },
             problems: Vec::new(),
         };
         status.problems = problem::problems(&status);
@@ -180,11 +215,36 @@ impl From<&Link> for LinkStatus {
     }
 }
 
-fn store(dir: &Path, failure: Option<String>) -> StoreStatus {
-    StoreStatus {
-        dir: dir.display().to_string(),
-        failure,
-        bytes: fs::metadata(dir.join("queue/db")).map_or(0, |meta| meta.len()),
-        free_bytes: space::free(dir).ok(),
+fn hangs() -> String {
+    format!("it did not answer within {} s: its disk hangs", STORE_MAX.as_secs())
+}
+
+/// The bytes of the store in `dir`, and those that are free on its disk. It blocks as long as the disk does.
+fn sizes(dir: &Path) -> (u64, Option<u64>) {
+    (fs::metadata(dir.join("queue/db")).map_or(0, |meta| meta.len()), space::free(dir).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    #[tokio::test]
+    async fn a_disk_that_hangs_holds_one_thread_and_nobody_who_asks() {
+        let (disk, looks) = (Disk::default(), Arc::new(()));
+        let (go_on, waits) = mpsc::sync_channel::<()>(0);
+        let look = Arc::clone(&looks);
+        let hung = disk.ask(move || {
+            let waited = waits.recv();
+            drop(look);
+            waited
+        });
+        let look = Arc::clone(&looks);
+        let second = disk.ask(move || drop(look));
+        let (hung, second) = tokio::join!(hung, second);
+        assert_eq!((hung, second), (None, None));
+        assert_eq!(Arc::strong_count(&looks), 2, "the second one did not begin");
+        drop(go_on);
+        assert_eq!(disk.ask(|| 7).await, Some(7));
     }
 }

@@ -53,7 +53,9 @@ impl Notifier {
         let mut duties = JoinSet::new();
         duties.spawn(herald::run(overview.clone()));
         if let Some(watchdog) = self.watchdog {
-            duties.spawn(feed(watchdog, intake, overview.clone()));
+            let overview = overview.clone();
+            let stuck = move || overview.stuck();
+            duties.spawn(feed(watchdog, intake, stuck, || tell(&[NotifyState::Watchdog])));
         }
         duties
     }
@@ -92,20 +94,29 @@ pub(super) fn tell_status(line: &str) {
     tell(&[NotifyState::Status(line)]);
 }
 
-/// Feeds the watchdog at half its time. That this task runs shows that the main thread lives; the intake's
+/// Feeds the watchdog at half its time, and after a look that did not feed looks again soon: one bad moment, as after
+/// the host stood still, is no reason to end a daemon that goes on. That this task runs shows that the main thread lives; the intake's
 /// thread must have run an empty task within a quarter, and every intake have had its turn.
-async fn feed(watchdog: Duration, intake: Handle, overview: Overview) {
+async fn feed(watchdog: Duration, intake: Handle, stuck: impl Fn() -> Option<String>, mut eat: impl FnMut()) {
     loop {
+        let mut rest = watchdog / 12;
         let alive = tokio::time::timeout(watchdog / 4, intake.spawn(async {})).await;
-        match (alive, overview.stuck()) {
-            (Ok(Ok(())), None) => tell(&[NotifyState::Watchdog]),
-            (Ok(Ok(())), Some(reason)) => error!(reason, "no progress: systemd will restart the daemon"),
+        match (alive, stuck()) {
+            (Ok(Ok(())), None) => {
+                eat();
+                rest = watchdog / 2;
+            }
+            (Ok(Ok(())), Some(reason)) => {
+                error!(reason, "no progress: systemd will restart the daemon if that stays so");
+            }
             (Ok(Err(_)), _) => return, // its runtime is gone: the process is ending
             (Err(_), _) => {
-                error!("the intake's thread gives no sign of life: systemd will restart the daemon");
+                error!(
+                    "the intake's thread gives no sign of life: systemd will restart the daemon if that stays so"
+                );
             }
         }
-        clock::sleep_until(Some(clock::mono().after(watchdog / 2))).await;
+        clock::sleep_until(Some(clock::mono().after(rest))).await;
     }
 }
 
@@ -169,6 +180,21 @@ mod tests {
         });
         assert_eq!(output, 7);
         patiently(Duration::from_hours(1), |_| panic!("a short start needs no more time"), || ());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_daemon_that_missed_one_look_is_fed_in_time() {
+        let watchdog = Duration::from_mins(1);
+        let (looks, begin) = (std::cell::Cell::new(0), clock::mono());
+        let mut fed = Vec::new();
+        let stuck = || {
+            looks.set(looks.get() + 1);
+            (looks.get() == 2).then(|| "the host stood still".to_owned())
+        };
+        let feeding =
+            feed(watchdog, Handle::current(), stuck, || fed.push(clock::mono().since(begin).as_secs()));
+        assert!(tokio::time::timeout(Duration::from_secs(70), feeding).await.is_err());
+        assert_eq!(fed, [0, 35, 65], "in seconds: the look at 30 did not feed");
     }
 
     #[test]

@@ -104,6 +104,9 @@ pub const HELD_LOOK: Duration = Duration::from_hours(1);
 /// How long it is looked for: no list lags by a day, and each look reads more of what came since.
 pub const HELD_MAX: Span = Span::from_hours(24);
 
+/// What the reason of a call has that was held up: by it such a call is known.
+pub const MAY_BE_THERE: &str = "it may be there, so it is not sent again";
+
 /// What amoCRM made of one posted call. `words` is what it said about the request.
 pub fn after_answer(
     policy: &Policy,
@@ -370,8 +373,8 @@ fn absent(policy: &Policy, item: &Item, refusals: u32, now: HostTime, jitter: f6
         }
         OnUnknown::Hold if is_held_up(item, now) => {
             let reason = format!(
-                "amoCRM gave no clear answer and has not listed the call for {HELD_MAX}: it may be there, so it is \
-                 not sent again (on-unknown = \"hold\")"
+                "amoCRM gave no clear answer and has not listed the call for {HELD_MAX}: {MAY_BE_THERE} (on-unknown = \
+                 \"hold\")"
             );
             (State::Dead { reason, at: now }, now)
         }

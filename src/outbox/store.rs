@@ -37,6 +37,7 @@ mod load;
 mod lock;
 pub mod oblivion;
 mod open;
+mod owner;
 pub mod pbxs;
 pub mod person;
 mod rebuild;

@@ -129,6 +129,10 @@ fn verdict_words(deed: Deed, verdict: Verdict, language: Language) -> &'static s
             "amoCRM may have it: it is looked up first, by itself",
             "возможно, он уже в amoCRM: сначала это проверяется, само",
         ),
+        (Verdict::InDoubt, _) => language.pick(
+            "amoCRM may have it (on-unknown = \"hold\"): look there, and where it is missing name it: `queue retry CALL`",
+            "возможно, он уже в amoCRM (on-unknown = \"hold\"): проверьте и, если его нет, назовите: `queue retry CALL`",
+        ),
         (Verdict::Delivered, _) => language.pick("it is in amoCRM already", "он уже в amoCRM"),
         (Verdict::Skipped, _) => language.pick(
             "policy says that it is not sent; `ami2amo explain` says which",

@@ -39,6 +39,8 @@ pub enum Verdict {
     BeingSent,
     /// amoCRM may have it: it is looked up first.
     LookedUp,
+    /// amoCRM may have it, which nobody will look up any more: it is tried again only by its id.
+    InDoubt,
     /// amoCRM has it.
     Delivered,
     /// Policy says that it is not sent.

@@ -28,6 +28,7 @@ use tracing::warn;
 
 use crate::outbox::queue::{BatchId, Seq};
 use crate::outbox::store::fsync::{Fsync, Target};
+use crate::outbox::store::owner;
 use crate::time::HostTime;
 
 /// Day files that are kept. Files and not days are counted, so that a clock which jumps ahead
@@ -209,6 +210,7 @@ impl Journal {
     fn open(&mut self, day: &str, fsync: &mut dyn Fsync) -> io::Result<File> {
         let path = self.dir.join(format!("{day}.jsonl"));
         let mut file = OpenOptions::new().create(true).append(true).read(true).mode(0o600).open(path)?;
+        owner::give(&file, &self.dir);
         end_torn_line(&mut file)?;
         // A new file is durable when its folder is.
         fsync.sync(Target::Folder, &File::open(&self.dir)?)?;

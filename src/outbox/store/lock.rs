@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::clock;
-use crate::outbox::store::Error;
+use crate::outbox::store::{Error, owner};
 
 /// How long a lock may outlive its owner. A person who starts a second daemon waits as long for the
 /// answer.
@@ -27,6 +27,7 @@ pub fn take(dir: &Path) -> Result<File, Error> {
     let io = |error| Error::io(&path, error);
     let options = OpenOptions::new().create(true).read(true).write(true).truncate(false).mode(0o600).clone();
     let mut file = options.open(&path).map_err(io)?;
+    owner::give(&file, dir);
     match patiently(|| file.try_lock(), |error| matches!(error, TryLockError::WouldBlock)) {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {

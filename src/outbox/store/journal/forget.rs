@@ -82,6 +82,7 @@ fn write(
     let tail = tail(number);
     let mark = Finder::new(&tail);
     let file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(new)?;
+    crate::outbox::store::owner::give(&file, path.parent().unwrap_or(path));
     let mut out = BufWriter::new(file);
     let (mut source, mut copied, mut changed) = (File::open(path)?, 0, 0);
     let mut lines = Lines::new(File::open(path)?);

@@ -189,3 +189,19 @@ fn the_store_hears_which_days_are_about_to_go() {
     assert_eq!(desk.journal.expires_before(at(13 * DAY)).unwrap(), None, "the file is open");
     assert_eq!(desk.journal.expires_before(at(14 * DAY)).unwrap().unwrap(), "2026-11-23");
 }
+
+#[test]
+fn what_root_makes_belongs_to_the_folders_owner_at_once() {
+    use std::os::unix::fs::{MetadataExt as _, chown};
+    let mut desk = desk();
+    // Only root may give files away.
+    let (uid, gid) = match chown(desk.dir.path(), Some(4321), Some(4322)) {
+        Ok(()) => (4321, 4322),
+        Err(_) => fs::metadata(desk.dir.path()).map(|meta| (meta.uid(), meta.gid())).unwrap(),
+    };
+    desk.enter("1");
+    desk.sync(at(DAY));
+    let lock = crate::outbox::store::lock::take(desk.dir.path()).unwrap();
+    let made = [fs::metadata(desk.only_file()).unwrap(), lock.metadata().unwrap()];
+    assert_eq!(made.map(|meta| (meta.uid(), meta.gid())), [(uid, gid); 2]);
+}
