@@ -151,3 +151,45 @@ async fn calls_go_on_over_a_refused_token_and_a_kill() {
     let delivered = oauth.state().calls.clone();
     assert_eq!(delivered, ["default-1795339565.1", "default-1795339565.2", "default-1795339565.3"]);
 }
+
+#[tokio::test]
+async fn the_variable_is_the_default_accounts_alone() {
+    let oauth = start().await;
+    let (_ami, host) = host(&oauth).await;
+    let text = std::fs::read_to_string(host.config()).expect("there is a configuration");
+    let own = text.lines().filter(|line| line.starts_with("base-url") || line.starts_with("oauth"));
+    let own = own.collect::<Vec<_>>().join("\n");
+    host.edit("[store]", &format!("[[account]]\nname = \"spb\"\n{own}\ndefault-user = 1\n[store]"));
+    let mut command = host.command();
+    command.env_remove("AMI2AMO_LOG").env("AMI2AMO_AMOCRM_TOKEN", "t0ken").arg("auth");
+    let text = said(&command.output().await.expect("it runs"));
+    let (default, spb) = text.split_once("spb: ").expect("both are shown");
+    assert!(default.contains("AMI2AMO_AMOCRM_TOKEN") && !spb.contains("AMI2AMO_AMOCRM_TOKEN"), "{text}");
+    assert!(spb.contains("has no tokens"), "{text}");
+}
+
+#[tokio::test]
+async fn a_check_asks_nothing_with_a_token_that_ended_and_refuses_one_of_another_integration() {
+    let oauth = start().await;
+    let (_ami, host) = host(&oauth).await;
+    let output = auth(&host.config(), &["--code", "-"], "c0de\n").await;
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let file = PairFile::of(&host.path("store"), &AccountId::default());
+    let kept = std::fs::read_to_string(file.path()).expect("there is a pair");
+    let mut pair: serde_json::Value = serde_json::from_str(&kept).expect("it is JSON");
+    let check = async || {
+        let mut command = host.command();
+        said(&command.env_remove("AMI2AMO_LOG").arg("check").output().await.expect("it runs"))
+    };
+    // {"exp":1}
+    pair["access-token"] = "head.eyJleHAiOjF9.access1".into();
+    std::fs::write(file.path(), pair.to_string()).expect("it can be written");
+    let page = check().await;
+    assert!(page.contains("warn  [amocrm]: the token ended at 1970-01-01"), "{page}");
+    assert!(!page.contains("fail  [amocrm]"), "{page}");
+
+    std::fs::write(file.path(), kept.replace("\"client-id\":\"id\"", "\"client-id\":\"old\""))
+        .expect("it can be written");
+    let page = check().await;
+    assert!(page.contains("fail  [amocrm]") && page.contains("another integration (old)"), "{page}");
+}

@@ -126,7 +126,9 @@ fn tell(output: &mut impl Write, account: &Account, pair: &Pair, store_dir: &Pat
 fn show(output: &mut impl Write, account: &Account, store_dir: &Path) -> io::Result<bool> {
     let url = account.amo.base_url.as_ref().map_or("an account without base-url", |url| url.as_str());
     writeln!(output, "{}: {url}", account.id.as_str())?;
-    let variable = Host::Look.variable(TOKEN_VARIABLE);
+    // It is the default account's, as for the daemon.
+    let is_default = account.id == AccountId::default();
+    let variable = is_default.then(|| Host::Look.variable(TOKEN_VARIABLE)).flatten();
     let lines = match (variable, &account.amo.oauth) {
         (Some(text), _) => long_lived(&format!("the variable {TOKEN_VARIABLE}"), Ok(text)),
         (None, Some(app)) => granted(app, account, store_dir),

@@ -65,6 +65,11 @@ pub(super) async fn look<'a>(amo: &'a Settings, store_dir: &Path, language: Lang
         Err(words) => seen.add(Grade::Down, words, ""),
         Ok((client, token)) => {
             seen.life(&token);
+            let has_ended = oauth::claims(&token).expires_at.is_some_and(|at| at <= clock::host());
+            if amo.oauth.is_some() && has_ended {
+                // amoCRM would refuse what the daemon renews before it asks.
+                return seen;
+            }
             if tokio::time::timeout(LOOK_MAX, seen.ask(&client)).await.is_err() {
                 let text = language.pick("amoCRM does not answer in time", "amoCRM не отвечает вовремя");
                 seen.add(Grade::Down, text, &seen.reach_advice());
@@ -79,6 +84,11 @@ fn token(amo: &Settings, store_dir: &Path) -> Result<Token, String> {
     if amo.oauth.is_some() && variable.is_none() {
         let file = PairFile::of(store_dir, &amo.name);
         return match file.read()? {
+            Some(pair) if !is_of_app(amo, &pair.client_id) => Err(format!(
+                "the tokens in {} are those of another integration ({}): ami2amo auth --code CODE",
+                file.path().display(),
+                pair.client_id
+            )),
             Some(pair) => Ok(pair.access),
             None => Err("the integration has no tokens yet: ami2amo auth --code CODE".to_owned()),
         };
@@ -90,6 +100,10 @@ fn token(amo: &Settings, store_dir: &Path) -> Result<Token, String> {
             Token::parse(&text).map_err(|error| format!("{}: {error}", path.display()))
         }
     }
+}
+
+fn is_of_app(amo: &Settings, client_id: &str) -> bool {
+    amo.oauth.as_ref().is_none_or(|app| app.client_id.as_str() == client_id)
 }
 
 /// An error and its causes in one line.
