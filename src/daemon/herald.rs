@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use tracing::{error, info, warn};
 
 use crate::clock;
-use crate::daemon::overview::Overview;
+use crate::daemon::overview::{Memo, Overview};
 use crate::daemon::systemd;
 use crate::ops::status::Status;
 use crate::ops::status::news::{News, Tidings};
@@ -18,7 +18,7 @@ use crate::ops::status::problem::{Problem, Severity};
 use crate::ops::words::Language;
 
 /// How often it is looked, where no connection says before that something has changed.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// Tells until it is dropped.
 pub async fn run(overview: Overview) {
@@ -30,9 +30,9 @@ pub async fn run(overview: Overview) {
     for account in overview.accounts.values() {
         watching.spawn(announce(account.standing.clone(), Arc::clone(&changed)));
     }
-    let (mut news, mut line) = (News::default(), String::new());
+    let (mut news, mut line, mut memo) = (News::default(), String::new(), Memo::default());
     loop {
-        let status = overview.status().await;
+        let status = overview.status_since(&mut memo).await;
         let now = systemd::status_line(&status);
         if now != line {
             systemd::tell_status(&now);

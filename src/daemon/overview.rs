@@ -16,6 +16,7 @@ use crate::call::id::{AccountId, PbxName};
 use crate::clock;
 use crate::daemon::delivery::WatchedAccount;
 use crate::daemon::gaps::GapsByPbx;
+use crate::daemon::outlet::Lately;
 use crate::intake::task::Link;
 use crate::intake::task::inquiry::Inquiry;
 use crate::intake::task::pulse::Pulse;
@@ -26,13 +27,35 @@ use crate::ops::status::{
 use crate::outbox::store::handle::Handle;
 use crate::outbox::store::person::Overall;
 use crate::outbox::store::space;
-use crate::time::HostTime;
+use crate::time::{HostTime, MonoTime};
 
 /// How long the store may take to answer before it counts as one that does not.
 const STORE_MAX: Duration = Duration::from_secs(2);
 
 /// An intake without a turn for so long hangs: three of its turns.
 const STUCK: Duration = Duration::from_secs(30);
+
+/// What the store said is asked for again after this, whatever happened: it also ages its history.
+const MEMO_MAX: Duration = Duration::from_mins(10);
+
+/// What the store said last.
+#[derive(Debug, Default)]
+pub struct Memo(Option<Kept>);
+
+#[derive(Debug)]
+struct Kept {
+    traces: Traces,
+    at: MonoTime,
+    known: Overall,
+}
+
+/// What changes when something happened to the store.
+#[derive(Debug, Eq, PartialEq)]
+struct Traces {
+    news: u64,
+    finished: Vec<u64>,
+    lately: Vec<Option<Lately>>,
+}
 
 /// All who know a part of how the daemon fares.
 #[derive(Clone, Debug)]
@@ -85,11 +108,48 @@ pub struct Watched {
 impl Overview {
     /// How the daemon fares now. It waits for nobody but the store and its disk, two seconds for each.
     pub async fn status(&self) -> Status {
+        self.gather(self.known().await).await
+    }
+
+    /// As [`Self::status`], without a word to a store that nothing happened to since `memo`: it rests, and is left to.
+    pub async fn status_since(&self, memo: &mut Memo) -> Status {
+        let (traces, now) = (self.traces(), clock::mono());
+        let kept = memo.0.take().filter(|kept| {
+            kept.traces == traces && now.since(kept.at) < MEMO_MAX && self.store.failure().is_none()
+        });
+        let known = match kept {
+            Some(kept) => {
+                let known = kept.known.clone();
+                memo.0 = Some(kept);
+                Ok(known)
+            }
+            None => self.known().await.inspect(|known| {
+                memo.0 = Some(Kept { traces, at: now, known: known.clone() });
+            }),
+        };
+        self.gather(known).await
+    }
+
+    /// # Errors
+    /// Why the store says nothing.
+    async fn known(&self) -> Result<Overall, String> {
         let asked = timeout(STORE_MAX, self.store.overview()).await;
-        let (known, silent) = match asked {
-            Ok(Ok(overall)) => (Some(overall), None),
-            Ok(Err(error)) => (None, Some(error.to_string())),
-            Err(_) => (None, Some(hangs())),
+        asked.map_err(|_| hangs())?.map_err(|error| error.to_string())
+    }
+
+    fn traces(&self) -> Traces {
+        let seen = |account: &WatchedAccount| account.seen.as_ref().map(|seen| seen.lately.borrow().clone());
+        Traces {
+            news: *self.store.news().borrow(),
+            finished: self.pbxs.iter().map(|pbx| pbx.pulse.look().finished).collect(),
+            lately: self.accounts.values().map(seen).collect(),
+        }
+    }
+
+    async fn gather(&self, known: Result<Overall, String>) -> Status {
+        let (known, silent) = match known {
+            Ok(known) => (Some(known), None),
+            Err(silent) => (None, Some(silent)),
         };
         let dir = self.store.dir().to_owned();
         let sizes = self.disk.ask(move || sizes(&dir)).await;
