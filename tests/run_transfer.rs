@@ -197,15 +197,17 @@ async fn a_command_that_is_ended_gives_back_what_root_made() {
     assert!(std::process::Command::new("mkfifo").arg(&file).status().unwrap().success());
     let mut command = host.command();
     let mut import = command.args(["queue", "import"]).arg(&file).spawn().unwrap();
+    let id = import.id().unwrap().to_string();
+    // Who tries the lock itself would keep the command from it.
+    let holds = || std::fs::read_to_string(store.join("LOCK")).is_ok_and(|holder| holder.trim() == id);
     let waiting = async {
-        while is_free(&host) {
+        while !holds() {
             tokio::task::yield_now().await;
         }
     };
     tokio::time::timeout(LIMIT, waiting).await.expect("it opens the store");
     let made = store.join("queue/made");
     std::fs::write(&made, "").unwrap();
-    let id = import.id().unwrap().to_string();
     assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
     assert!(!import.wait().await.unwrap().success());
     assert_eq!(std::fs::metadata(&made).unwrap().uid(), owner);

@@ -149,18 +149,29 @@ impl Owned {
         }
     }
 
+    /// All that can be, whatever stands in the way of one: the database makes and removes files meanwhile.
+    ///
+    /// # Errors
+    /// What could not be given back first.
     fn give_back(&self, folder: &Path) -> io::Result<()> {
+        let mut outcome = Ok(());
         for entry in fs::read_dir(folder)? {
-            let (path, meta) = entry.and_then(|entry| Ok((entry.path(), entry.metadata()?)))?;
-            if meta.is_dir() {
-                self.give_back(&path)?;
-            }
-            // A file with a second name may be another one's.
-            if meta.uid() == 0 && (meta.is_dir() || meta.nlink() == 1) {
-                lchown(&path, Some(self.owner), Some(self.group))?;
+            match entry.and_then(|entry| self.give_one_back(&entry.path())) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                given => outcome = outcome.and(given),
             }
         }
-        Ok(())
+        outcome
+    }
+
+    fn give_one_back(&self, path: &Path) -> io::Result<()> {
+        let meta = fs::symlink_metadata(path)?;
+        let within = if meta.is_dir() { self.give_back(path) } else { Ok(()) };
+        // A file with a second name may be another one's.
+        if meta.uid() == 0 && (meta.is_dir() || meta.nlink() == 1) {
+            lchown(path, Some(self.owner), Some(self.group))?;
+        }
+        within
     }
 }
 
