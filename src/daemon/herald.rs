@@ -20,6 +20,9 @@ use crate::ops::words::Language;
 /// How often it is looked, where no connection says before that something has changed.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
+/// What changes within this time is looked at once.
+const TOGETHER: Duration = Duration::from_millis(500);
+
 /// Tells until it is dropped.
 pub async fn run(overview: Overview) {
     let changed = Arc::new(Notify::new());
@@ -29,7 +32,12 @@ pub async fn run(overview: Overview) {
     }
     for account in overview.accounts.values() {
         watching.spawn(announce(account.standing.clone(), Arc::clone(&changed)));
+        if let Some(seen) = &account.seen {
+            watching.spawn(announce(seen.lately.clone(), Arc::clone(&changed)));
+        }
     }
+    // The store is asked while it is awake: once it rests, it is left to.
+    watching.spawn(announce(overview.store.news(), Arc::clone(&changed)));
     let (mut news, mut line, mut memo) = (News::default(), String::new(), Memo::default());
     loop {
         let status = overview.status_since(&mut memo).await;
@@ -40,7 +48,9 @@ pub async fn run(overview: Overview) {
         }
         news.take(&status.problems, clock::mono()).iter().for_each(tell);
         // What comes first; that the time is over is no failure.
-        let _ = timeout(LOOK_EVERY, changed.notified()).await;
+        if timeout(LOOK_EVERY, changed.notified()).await.is_ok() {
+            clock::sleep_until(Some(clock::mono().after(TOGETHER))).await;
+        }
     }
 }
 
