@@ -84,13 +84,13 @@ pub struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    /// As [`calls`].
+    /// As [`calls()`].
     pub fn new(source: &'a Source, events: Option<&'a Events>, known: Known<'_>, range: Range) -> Self {
         let (known, gathered) = (Arc::new(Kept::of(known)), Gathered::default());
         Self { source, events, known, range, unread: range.from, ungiven: range.from, gathered }
     }
 
-    /// The next stretch of the time with `enough` calls or more, or all that is left, as [`calls`] would tell it; `None`
+    /// The next stretch of the time with `enough` calls or more, or all that is left, as [`calls()`] would tell it; `None`
     /// at the end.
     pub async fn next(&mut self, enough: usize) -> Option<(Range, Fetched)> {
         while self.unread <= self.range.to {
