@@ -39,8 +39,9 @@ pub async fn run(overview: Overview) {
     // The store is asked while it is awake: once it rests, it is left to.
     watching.spawn(announce(overview.store.news(), Arc::clone(&changed)));
     let (mut news, mut line, mut memo) = (News::default(), String::new(), Memo::default());
+    let mut has_changed = true;
     loop {
-        let status = overview.status_since(&mut memo).await;
+        let status = overview.status_since(&mut memo, has_changed).await;
         let now = systemd::status_line(&status);
         if now != line {
             systemd::tell_status(&now);
@@ -48,7 +49,8 @@ pub async fn run(overview: Overview) {
         }
         news.take(&status.problems, clock::mono()).iter().for_each(tell);
         // What comes first; that the time is over is no failure.
-        if timeout(LOOK_EVERY, changed.notified()).await.is_ok() {
+        has_changed = timeout(LOOK_EVERY, changed.notified()).await.is_ok();
+        if has_changed {
             clock::sleep_until(Some(clock::mono().after(TOGETHER))).await;
         }
     }

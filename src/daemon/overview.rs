@@ -16,7 +16,6 @@ use crate::call::id::{AccountId, PbxName};
 use crate::clock;
 use crate::daemon::delivery::WatchedAccount;
 use crate::daemon::gaps::GapsByPbx;
-use crate::daemon::outlet::Lately;
 use crate::intake::task::Link;
 use crate::intake::task::inquiry::Inquiry;
 use crate::intake::task::pulse::Pulse;
@@ -38,24 +37,9 @@ const STUCK: Duration = Duration::from_secs(30);
 /// What the store said is asked for again after this, whatever happened: it also ages its history.
 const MEMO_MAX: Duration = Duration::from_mins(10);
 
-/// What the store said last.
+/// What the store said last, and when.
 #[derive(Debug, Default)]
-pub struct Memo(Option<Kept>);
-
-#[derive(Debug)]
-struct Kept {
-    traces: Traces,
-    at: MonoTime,
-    known: Overall,
-}
-
-/// What changes when something happened to the store.
-#[derive(Debug, Eq, PartialEq)]
-struct Traces {
-    news: u64,
-    finished: Vec<u64>,
-    lately: Vec<Option<Lately>>,
-}
+pub struct Memo(Option<(MonoTime, Overall)>);
 
 /// All who know a part of how the daemon fares.
 #[derive(Clone, Debug)]
@@ -111,21 +95,19 @@ impl Overview {
         self.gather(self.known().await).await
     }
 
-    /// As [`Self::status`], without a word to a store that nothing happened to since `memo`: it rests, and is left to.
-    pub async fn status_since(&self, memo: &mut Memo) -> Status {
-        let (traces, now) = (self.traces(), clock::mono());
-        let kept = memo.0.take().filter(|kept| {
-            kept.traces == traces && now.since(kept.at) < MEMO_MAX && self.store.failure().is_none()
-        });
+    /// As [`Self::status`]; unless there is `news`, what the store said last is told again: it may rest, and is left to.
+    pub async fn status_since(&self, memo: &mut Memo, news: bool) -> Status {
+        let now = clock::mono();
+        let kept = memo
+            .0
+            .take()
+            .filter(|(at, _)| !news && now.since(*at) < MEMO_MAX && self.store.failure().is_none());
         let known = match kept {
-            Some(kept) => {
-                let known = kept.known.clone();
-                memo.0 = Some(kept);
+            Some((at, known)) => {
+                memo.0 = Some((at, known.clone()));
                 Ok(known)
             }
-            None => self.known().await.inspect(|known| {
-                memo.0 = Some(Kept { traces, at: now, known: known.clone() });
-            }),
+            None => self.known().await.inspect(|known| memo.0 = Some((now, known.clone()))),
         };
         self.gather(known).await
     }
@@ -135,15 +117,6 @@ impl Overview {
     async fn known(&self) -> Result<Overall, String> {
         let asked = timeout(STORE_MAX, self.store.overview()).await;
         asked.map_err(|_| hangs())?.map_err(|error| error.to_string())
-    }
-
-    fn traces(&self) -> Traces {
-        let seen = |account: &WatchedAccount| account.seen.as_ref().map(|seen| seen.lately.borrow().clone());
-        Traces {
-            news: *self.store.news().borrow(),
-            finished: self.pbxs.iter().map(|pbx| pbx.pulse.look().finished).collect(),
-            lately: self.accounts.values().map(seen).collect(),
-        }
     }
 
     async fn gather(&self, known: Result<Overall, String>) -> Status {
