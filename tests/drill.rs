@@ -9,12 +9,12 @@ use std::process::Command;
 
 use ami2amo::clock;
 use ami2amo::ops::status::problem::Problem;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
 
-use daemon::{Daemon, Host, LIMIT, missed_call};
+use daemon::{Daemon, Host, LIMIT};
 use fake_ami::{Clock, FakeAmi, Script, Step};
 use fake_amo::{FakeAmo, Known, On, Options, What};
+use prompt::{ask, missed_now};
 
 #[path = "support/crowd.rs"]
 mod crowd;
@@ -24,6 +24,8 @@ mod daemon;
 mod fake_ami;
 #[path = "support/fake_amo.rs"]
 mod fake_amo;
+#[path = "support/prompt.rs"]
+mod prompt;
 
 /// What must be told of one trouble.
 struct Told {
@@ -62,7 +64,7 @@ struct Plan {
 impl Default for Plan {
     fn default() -> Self {
         Self {
-            script: Script { clock: Clock::Host, ..Script::default() },
+            script: prompt::script(Vec::new()),
             options: Options::default(),
             is_ami_there: true,
             edit: None,
@@ -128,32 +130,18 @@ impl Drill {
 
     /// The exit code and the page in one line.
     async fn status(&self, language: &str) -> (i32, String) {
-        let mut command = self.host.command();
-        command.env_remove("AMI2AMO_LOG").args(["status", "--language", language]);
-        let output = tokio::time::timeout(LIMIT, command.output()).await.expect("it ends").unwrap();
-        let page = String::from_utf8(output.stdout).unwrap();
-        (output.status.code().unwrap(), page.split_whitespace().collect::<Vec<_>>().join(" "))
+        let said = prompt::run(&self.host, &format!("status --language {language}"), "").await;
+        (said.code, said.words())
     }
 
     async fn get(&self, place: &str) -> String {
-        ask(UnixStream::connect(self.host.path("ctl.sock")).await.unwrap(), place).await
+        ask(UnixStream::connect(self.host.path("ctl.sock")).await.unwrap(), "GET", place, "").await
     }
 }
 
-async fn ask(mut stream: impl AsyncRead + AsyncWrite + Unpin, place: &str) -> String {
-    let request = format!("GET {place} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    answer
-}
-
 /// A missed call that ends now.
-fn missed_now(count: u32) -> String {
-    let now = clock::host().seconds();
-    let text = String::from_utf8(missed_call(&format!("{now}.{count}"))).unwrap();
-    let text = text.replace("1795339565.000001", &format!("{}.000001", now - 2));
-    text.replace("1795339575.000001", &format!("{}.000001", now - 1))
+fn missed(count: u32) -> String {
+    String::from_utf8(missed_now(count).1).unwrap()
 }
 
 /// A call that extension 105 answered, and that ends now.
@@ -165,7 +153,7 @@ fn answered_now() -> String {
 }
 
 fn script(text: String) -> Script {
-    Script { clock: Clock::Host, steps: vec![Step::Send(text.into_bytes())], ..Script::default() }
+    prompt::script(vec![Step::Send(text.into_bytes())])
 }
 
 /// A change of the `[amocrm]` table.
@@ -263,7 +251,7 @@ async fn numbers_that_amocrm_does_not_know_pile_up() {
         exit: 0,
         ready: 200,
     };
-    let script = script((1..=3).map(missed_now).collect());
+    let script = script((1..=3).map(missed).collect());
     let options = Options { known: Known::Only(Vec::new()), ..Options::default() };
     let edit = Some(amocrm("unknown = { inbound = \"park\" }"));
     let drill = Plan { script, options, edit, ..Plan::default() }.start().await;
@@ -318,7 +306,7 @@ async fn a_stock_freepbx_without_timestampevents() {
         ready: 200,
     };
     let is_kept = |line: &&str| !line.starts_with("Timestamp: ");
-    let text = missed_now(1).split_inclusive("\r\n").filter(is_kept).collect();
+    let text = missed(1).split_inclusive("\r\n").filter(is_kept).collect();
     Plan { script: script(text), ..Plan::default() }.start().await.tells(told).await;
 }
 
@@ -389,12 +377,12 @@ async fn alerts_dashboard_and_documents_know_the_metrics_that_there_are() {
     let stream = || async { TcpStream::connect(address).await.unwrap() };
     // What gives orders or names calls is not there.
     for place in ["/v1/status", "/v1/calls", "/v1/explain?call=1.1"] {
-        let answer = ask(stream().await, place).await;
+        let answer = ask(stream().await, "GET", place, "").await;
         assert!(answer.starts_with("HTTP/1.1 404 "), "{place}: {answer}");
     }
-    assert!(ask(stream().await, "/readyz").await.starts_with("HTTP/1.1 200 "));
-    assert!(ask(stream().await, "/healthz").await.starts_with("HTTP/1.1 200 "));
-    let answer = ask(stream().await, "/metrics").await;
+    assert!(ask(stream().await, "GET", "/readyz", "").await.starts_with("HTTP/1.1 200 "));
+    assert!(ask(stream().await, "GET", "/healthz", "").await.starts_with("HTTP/1.1 200 "));
+    let answer = ask(stream().await, "GET", "/metrics", "").await;
     let (_, page) = answer.split_once("\r\n\r\n").unwrap();
     // For Prometheus's own tool, where there is one.
     if let Some(file) = std::env::var_os("AMI2AMO_METRICS_PAGE") {

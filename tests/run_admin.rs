@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 
 use ami2amo::clock;
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
-use daemon::{Daemon, Host, LIMIT, missed_call};
-use fake_ami::{Clock, FakeAmi, Script, Step};
+use daemon::{Daemon, Host, LIMIT};
+use fake_ami::{FakeAmi, Script, Step};
 use fake_amo::{FakeAmo, On, Options, What};
+use prompt::{Said, machine, missed_now, script};
 
 #[path = "support/crowd.rs"]
 mod crowd;
@@ -22,22 +23,10 @@ mod daemon;
 mod fake_ami;
 #[path = "support/fake_amo.rs"]
 mod fake_amo;
+#[path = "support/prompt.rs"]
+mod prompt;
 #[path = "support/schema.rs"]
 mod schema;
-
-/// The call of [`missed_call`], at this moment.
-fn call_now(count: u32) -> (String, Vec<u8>) {
-    let now = clock::host().seconds();
-    let uniqueid = format!("{now}.{count}");
-    let text = String::from_utf8(missed_call(&uniqueid)).unwrap();
-    let text = text.replace("1795339565.000001", &format!("{}.000001", now - 2));
-    (uniqueid, text.replace("1795339575.000001", &format!("{}.000001", now - 1)).into_bytes())
-}
-
-/// An Asterisk whose clock is this host's.
-fn script(steps: Vec<Step>) -> Script {
-    Script { clock: Clock::Host, steps, ..Script::default() }
-}
 
 struct World {
     ami: FakeAmi,
@@ -45,38 +34,19 @@ struct World {
     host: Host,
 }
 
-/// What a command printed and how it ended.
-struct Said {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-impl Said {
-    /// Without the breaks between lines.
-    fn words(&self) -> String {
-        self.out.split_whitespace().collect::<Vec<_>>().join(" ")
-    }
-}
-
 impl World {
     async fn new(steps: Vec<Step>) -> Self {
         let amo = fake_amo::start(Options::default()).await;
-        let ami = FakeAmi::start(script(steps)).await;
-        let host = Host::with_amo(ami.port(), "", &amo.base_url(), &Options::default().token);
+        let (host, ami) = machine(&amo, steps).await;
         Self { ami, amo, host }
     }
 
     async fn run(&self, line: &str) -> Said {
-        self.run_words(&line.split_whitespace().collect::<Vec<_>>()).await
+        prompt::run(&self.host, line, "").await
     }
 
     async fn run_words(&self, words: &[&str]) -> Said {
-        let mut command = self.host.command();
-        command.env_remove("AMI2AMO_LOG").env("USER", "anna").args(words);
-        let output = tokio::time::timeout(LIMIT, command.output()).await.expect("it ends").unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        Said { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
+        prompt::run_words(&self.host, words, "").await
     }
 
     /// Asks until what is said has `wanted` in it.
@@ -101,28 +71,18 @@ impl World {
     }
 
     async fn ask(&self, method: &str, place: &str, body: &str) -> String {
-        let mut stream = UnixStream::connect(self.host.path("ctl.sock")).await.unwrap();
-        let request = format!(
-            "{method} {place} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
-             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        answer
+        let stream = UnixStream::connect(self.host.path("ctl.sock")).await.unwrap();
+        prompt::ask(stream, method, place, body).await
     }
 
     async fn delivered(&self, count: usize) {
-        let waited = self.amo.wait_for(|state| state.notes.len() >= count);
-        let waited = tokio::time::timeout(LIMIT, waited).await;
-        assert!(waited.is_ok(), "{count} calls should be delivered: {:?}", self.amo.calls());
+        prompt::delivered(&self.amo, count).await;
     }
 }
 
 /// A daemon that cannot deliver the one call that there was.
 async fn with_dead_call() -> (World, Daemon, String) {
-    let (uniqueid, call) = call_now(1);
+    let (uniqueid, call) = missed_now(1);
     let world = World::new(vec![Step::Send(call)]).await;
     world.amo.fault(On::Post, 1, What::Validation(0));
     let mut daemon = world.host.start();
@@ -132,7 +92,7 @@ async fn with_dead_call() -> (World, Daemon, String) {
 
 /// As [`with_dead_call`]; another call has begun.
 async fn with_dead_call_and_another() -> (World, Daemon, String) {
-    let ((uniqueid, call), (_, begun)) = (call_now(1), begun_call());
+    let ((uniqueid, call), (_, begun)) = (missed_now(1), begun_call());
     let world = World::new(vec![Step::Send([call, begun].concat())]).await;
     world.amo.fault(On::Post, 1, What::Validation(0));
     let mut daemon = world.host.start();
@@ -142,14 +102,14 @@ async fn with_dead_call_and_another() -> (World, Daemon, String) {
 
 /// The first half of a call of this moment, and its uniqueid.
 fn begun_call() -> (String, Vec<u8>) {
-    let (uniqueid, call) = call_now(2);
+    let (uniqueid, call) = missed_now(2);
     let text = String::from_utf8(call).unwrap();
     (uniqueid, text[..text.find("Event: Hangup").unwrap()].to_owned().into_bytes())
 }
 
 #[tokio::test]
 async fn a_daemon_with_which_all_is_well_says_so_to_all_who_ask() {
-    let (_, call) = call_now(1);
+    let (_, call) = missed_now(1);
     let world = World::new(vec![Step::Send(call)]).await;
     let daemon = world.host.start();
     world.delivered(1).await;
@@ -211,7 +171,7 @@ async fn links_that_are_given_up_are_counted() {
 #[tokio::test]
 async fn calls_in_progress_are_shown_until_they_end() {
     let (uniqueid, begun) = begun_call();
-    let end = call_now(2).1;
+    let end = missed_now(2).1;
     let end = end[begun.len()..].to_vec();
     let world = World::new(vec![Step::Send(begun), Step::Hold, Step::Send(end)]).await;
     let daemon = world.host.start();
@@ -334,7 +294,7 @@ async fn a_call_that_is_given_up_says_who_did_it_and_why() {
 
 #[tokio::test]
 async fn delivery_that_is_paused_stands_still_over_a_restart_until_it_goes_on() {
-    let (uniqueid, call) = call_now(1);
+    let (uniqueid, call) = missed_now(1);
     let world = World::new(vec![Step::Hold, Step::Send(call)]).await;
     let mut daemon = world.host.start();
     daemon.logs("amoCRM answers").await;
@@ -502,7 +462,7 @@ async fn a_second_daemon_on_the_same_socket_leaves_the_first_one_its_own() {
 
 #[tokio::test]
 async fn guests_who_do_nothing_keep_no_call_waiting() {
-    let (_, call) = call_now(1);
+    let (_, call) = missed_now(1);
     let world = World::new(vec![Step::Hold, Step::Send(call)]).await;
     let mut daemon = world.host.start();
     daemon.logs("the admin socket listens").await;

@@ -38,6 +38,14 @@ async fn host(oauth: &FakeOAuth) -> (FakeAmi, Host) {
     (ami, host)
 }
 
+/// Adds the account "spb" with an integration like the first one's.
+fn with_second_account(host: &Host) {
+    let text = std::fs::read_to_string(host.config()).expect("there is a configuration");
+    let own = text.lines().filter(|line| line.starts_with("base-url") || line.starts_with("oauth"));
+    let own = own.collect::<Vec<_>>().join("\n");
+    host.edit("[store]", &format!("[[account]]\nname = \"spb\"\n{own}\ndefault-user = 1\n[store]"));
+}
+
 async fn auth(config: &Path, arguments: &[&str], input: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ami2amo"));
     command.env_clear().arg("--config").arg(config).arg("auth").args(arguments);
@@ -86,10 +94,7 @@ async fn a_code_becomes_tokens_that_the_daemon_renews_and_auth_shows() {
 async fn each_account_has_tokens_of_its_own() {
     let oauth = start().await;
     let (_ami, host) = host(&oauth).await;
-    let text = std::fs::read_to_string(host.config()).expect("there is a configuration");
-    let own = text.lines().filter(|line| line.starts_with("base-url") || line.starts_with("oauth"));
-    let own = own.collect::<Vec<_>>().join("\n");
-    host.edit("[store]", &format!("[[account]]\nname = \"spb\"\n{own}\ndefault-user = 1\n[store]"));
+    with_second_account(&host);
     let output = auth(&host.config(), &["--code", "-"], "c0de\n").await;
     assert_eq!(output.status.code(), Some(1));
     assert!(said(&output).contains("--account NAME"), "{}", said(&output));
@@ -156,10 +161,7 @@ async fn calls_go_on_over_a_refused_token_and_a_kill() {
 async fn the_variable_is_the_default_accounts_alone() {
     let oauth = start().await;
     let (_ami, host) = host(&oauth).await;
-    let text = std::fs::read_to_string(host.config()).expect("there is a configuration");
-    let own = text.lines().filter(|line| line.starts_with("base-url") || line.starts_with("oauth"));
-    let own = own.collect::<Vec<_>>().join("\n");
-    host.edit("[store]", &format!("[[account]]\nname = \"spb\"\n{own}\ndefault-user = 1\n[store]"));
+    with_second_account(&host);
     let mut command = host.command();
     command.env_remove("AMI2AMO_LOG").env("AMI2AMO_AMOCRM_TOKEN", "t0ken").arg("auth");
     let text = said(&command.output().await.expect("it runs"));

@@ -2,13 +2,13 @@
 
 use std::process::Stdio;
 
-use ami2amo::clock;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
 
-use daemon::{Host, LIMIT, missed_call};
-use fake_ami::{Clock, FakeAmi, Script, Step};
-use fake_amo::{FakeAmo, On, Options, What};
+use daemon::{Host, LIMIT};
+use fake_ami::{FakeAmi, Step};
+use fake_amo::{On, Options, What};
+use prompt::{delivered, machine, missed_now, run};
 
 #[path = "support/daemon.rs"]
 mod daemon;
@@ -16,44 +16,13 @@ mod daemon;
 mod fake_ami;
 #[path = "support/fake_amo.rs"]
 mod fake_amo;
-
-/// What a command printed and how it ended.
-struct Said {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-async fn run(host: &Host, line: &str, input: &str) -> Said {
-    let mut command = host.command();
-    command.env_remove("AMI2AMO_LOG").env("USER", "anna").args(line.split_whitespace());
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    // It need not read it.
-    let _ = child.stdin.take().unwrap().write_all(input.as_bytes()).await;
-    let output = tokio::time::timeout(LIMIT, child.wait_with_output()).await.expect("it ends").unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    Said { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
-}
+#[path = "support/prompt.rs"]
+mod prompt;
 
 /// Calls of this moment from `first` on, from begin to end.
 fn calls_now(first: u32, count: u32) -> (Vec<String>, Vec<u8>) {
-    let now = clock::host().seconds();
-    let ids = (first..first + count).map(|n| format!("{now}.{n}")).collect::<Vec<_>>();
-    let text: Vec<u8> = ids.iter().flat_map(|id| missed_call(id)).collect();
-    let text = String::from_utf8(text).unwrap().replace("1795339565.000001", &format!("{}.000001", now - 2));
-    (ids, text.replace("1795339575.000001", &format!("{}.000001", now - 1)).into_bytes())
-}
-
-/// A machine whose PBX sends these steps.
-async fn machine(amo: &FakeAmo, steps: Vec<Step>) -> (Host, FakeAmi) {
-    let ami = FakeAmi::start(Script { clock: Clock::Host, steps, ..Script::default() }).await;
-    (Host::with_amo(ami.port(), "", &amo.base_url(), &Options::default().token), ami)
-}
-
-async fn delivered(amo: &FakeAmo, count: usize) {
-    let waited = tokio::time::timeout(LIMIT, amo.wait_for(|state| state.notes.len() >= count)).await;
-    assert!(waited.is_ok(), "{count} calls should be delivered: {:?}", amo.calls());
+    let (ids, texts): (Vec<_>, Vec<_>) = (first..first + count).map(missed_now).unzip();
+    (ids, texts.concat())
 }
 
 #[tokio::test]
