@@ -91,7 +91,16 @@ impl Plan {
 
 impl Drill {
     /// All of what must be told; then the daemon is stopped in order.
-    async fn tells(mut self, told: Told) {
+    async fn tells(self, told: Told) {
+        self.keeps_telling(told).await.ends().await;
+    }
+
+    async fn ends(self) {
+        self.daemon.stopped().await;
+    }
+
+    /// All of what must be told; the trouble goes on.
+    async fn keeps_telling(mut self, told: Told) -> Self {
         let line = self.daemon.logs(&format!("code=\"{}\"", told.code)).await.replace("\\\"", "\"");
         assert!(line.contains(told.remedy) && line.contains(told.cause), "{line}");
         // What was logged is the status of a moment ago; amoCRM may be asked a first time after it.
@@ -112,7 +121,7 @@ impl Drill {
         let readiness = self.get("/readyz").await;
         assert!(readiness.starts_with(&format!("HTTP/1.1 {} ", told.ready)), "{readiness}");
         assert!(readiness.contains(told.code) && readiness.contains(told.remedy), "{readiness}");
-        self.daemon.stopped().await;
+        self
     }
 
     async fn until_status(&self, wanted: &str) -> (i32, String) {
@@ -358,6 +367,32 @@ async fn the_disk_is_nearly_full() {
     };
     let edit = Some(store_at(&disk.0.path().join("store")));
     Plan { edit, ..Plan::default() }.start().await.tells(told).await;
+}
+
+#[tokio::test]
+async fn the_disk_is_full() {
+    let Some(disk) = Disk::mount("20m") else { return };
+    let filler = disk.0.path().join("filler");
+    let mut full = Command::new("dd");
+    full.args(["if=/dev/zero", "bs=64k"]).arg(format!("of={}", filler.display()));
+    assert!(!full.output().unwrap().status.success(), "the disk was to be full");
+    let told = Told {
+        code: "store-failed",
+        cause: "the store takes no calls, they wait in memory: ",
+        remedy: "make room on its disk",
+        cause_in_russian: "хранилище не принимает звонки, они ждут в памяти",
+        remedy_in_russian: "освободите место на его диске",
+        metric: "ami2amo_store_up 0",
+        exit: 2,
+        ready: 503,
+    };
+    let edit = Some(store_at(&disk.0.path().join("store")));
+    let drill = Plan { script: script(answered_now()), edit, ..Plan::default() }.start().await;
+    let drill = drill.keeps_telling(told).await;
+    // What the remedy promises: with room, the call that waited is delivered.
+    std::fs::remove_file(filler).unwrap();
+    drill.amo.wait_for(|state| state.notes.len() == 1).await;
+    drill.ends().await;
 }
 
 /// Names of metrics in a text.

@@ -82,7 +82,7 @@ impl Down {
         match outcome {
             Ok(Ok(store)) => return Ok(Some(store)),
             Ok(Err(error @ Error::Newer { .. })) => return Err(error),
-            Ok(Err(error)) => self.reason = format!("{:#}", anyhow::Error::new(error)),
+            Ok(Err(error)) => self.reason = error.reason(),
             Err(panic) => self.reason = format!("opening panicked: {}", panics::text(&*panic)),
         }
         let pause = policy::delay(self.tries, FIRST, MAX, 1.0);

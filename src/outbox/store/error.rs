@@ -110,6 +110,20 @@ impl Error {
         }
     }
 
+    /// What ails a store that goes on without its database: the cause with the system's number for it, which
+    /// [`advice`] goes by, and no word of starting again.
+    pub(super) fn reason(&self) -> String {
+        match self {
+            Self::Permission { path, source }
+            | Self::ReadOnly { path, source }
+            | Self::Full { path, source }
+            | Self::Io { path, source } => format!("cannot use {}: {source}", path.display()),
+            Self::Locked { .. } | Self::Damaged { .. } | Self::Stuck { .. } | Self::Newer { .. } => {
+                self.to_string()
+            }
+        }
+    }
+
     /// Whether the files are to blame, and nothing that a person or time will change.
     pub(super) fn is_damage(&self) -> bool {
         match self {

@@ -83,12 +83,12 @@ impl Store {
     /// When another process holds the store, or the system has no thread to give.
     pub fn spawn_waiting(
         dir: &Path,
-        reason: &super::Error,
+        error: &super::Error,
         clock: impl Fn() -> HostTime + Send + 'static,
         idle: Duration,
     ) -> Result<Handle, super::Error> {
         let ground = Ground::take(dir, Box::new(Kernel))?;
-        let handle = spawn(ground, Life::Down(Down::new(reason.to_string())), clock, Some(idle));
+        let handle = spawn(ground, Life::Down(Down::new(error.reason())), clock, Some(idle));
         handle.map_err(|error| super::Error::io(dir, error))
     }
 }
