@@ -262,6 +262,9 @@ mod tests {
     use super::*;
     use std::sync::mpsc;
 
+    use crate::intake::task::inquiry;
+    use crate::outbox::store::Store;
+
     #[tokio::test]
     async fn a_disk_that_hangs_holds_one_thread_and_nobody_who_asks() {
         let (disk, looks) = (Disk::default(), Arc::new(()));
@@ -279,5 +282,37 @@ mod tests {
         assert_eq!(Arc::strong_count(&looks), 2, "the second one did not begin");
         drop(go_on);
         assert_eq!(disk.ask(|| 7).await, Some(7));
+    }
+
+    fn watched(name: &str) -> Watched {
+        let name = PbxName::new(name).unwrap();
+        let (pulse, link) = (Arc::new(Pulse::default()), watch::channel(Link::Connecting).1);
+        Watched { name, link, pulse, inquiry: inquiry::channel().0 }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_intake_without_a_turn_for_half_a_minute_hangs() {
+        let dir = tempfile::tempdir().unwrap();
+        let overview = Overview {
+            started_at: clock::host(),
+            pbxs: vec![watched("msk"), watched("spb")],
+            accounts: BTreeMap::new(),
+            offsets: watch::channel(Arc::default()).1,
+            gaps: watch::channel(GapsByPbx::new()).1,
+            store: Store::open(dir.path(), clock::host()).unwrap().spawn(clock::host).unwrap(),
+            disk: Disk::default(),
+        };
+        let [msk, spb] = [0, 1].map(|place| Arc::clone(&overview.pbxs[place].pulse));
+        tokio::time::advance(STUCK * 2).await;
+        assert_eq!(overview.stuck(), None, "neither has begun");
+        msk.turn();
+        spb.turn();
+        tokio::time::advance(STUCK).await;
+        assert_eq!(overview.stuck(), None);
+        msk.turn();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(overview.stuck().as_deref(), Some("the intake of PBX spb had no turn for 30 s"));
+        spb.turn();
+        assert_eq!(overview.stuck(), None);
     }
 }

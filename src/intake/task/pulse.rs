@@ -76,7 +76,7 @@ impl Pulse {
     }
 
     /// Notes that the intake has a turn.
-    pub(super) fn turn(&self) {
+    pub(crate) fn turn(&self) {
         self.turned.store(clock::mono().micros(), Relaxed);
     }
 
