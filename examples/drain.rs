@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use ami2amo::call::record::{CallRecord, Direction, FinishedCall, Outcome, Seconds};
 use ami2amo::daemon::systemd::Notifier;
+use ami2amo::ops::log::control::Control;
 use ami2amo::ops::log::{self, Format};
 use ami2amo::outbox::queue::{Phase, Queue as _};
 use ami2amo::outbox::store::Store;
@@ -93,7 +94,7 @@ enum Kind {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    log::init("error", Format::Text).context("cannot set up logging")?;
+    let log = log::init_daemon("error", Format::Text).context("cannot set up logging")?;
     let count =
         std::env::args().nth(1).map_or(Ok(CALLS), |text| text.parse()).context("CALLS is a number")?;
     let dir = tempfile::tempdir().context("cannot make a folder for the store")?;
@@ -111,7 +112,7 @@ async fn main() -> anyhow::Result<()> {
     let token = dir.path().join("token");
     fs::write(&token, "dead.token\n")?;
     let stop = CancellationToken::new();
-    let running = tokio::spawn(run(dir.path().to_owned(), amo.base_url(), store.clone(), stop.clone()));
+    let running = tokio::spawn(run(dir.path().to_owned(), amo.base_url(), store.clone(), log, stop.clone()));
 
     tokio::time::sleep(DEAD).await;
     let tried = amo.requests().len();
@@ -206,6 +207,7 @@ async fn run(
     dir: std::path::PathBuf,
     amo_url: String,
     store: Handle,
+    log: Control,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let ami = FakeAmi::start(Script { clock: Clock::Host, ..Script::default() }).await;
@@ -222,7 +224,7 @@ async fn run(
     fs::write(&path, text).context("cannot write the configuration")?;
     let (config, _) = config::load(&path)?;
     let (_policy, policies) = tokio::sync::watch::channel(config.policy);
-    daemon::run(config.setup, policies, store, Notifier::without_watchdog(), stop).await
+    daemon::run(config.setup, policies, store, Notifier::without_watchdog(), log, stop).await
 }
 
 /// A missed call of this moment makes a task, and a call to an unknown number a lead.

@@ -20,6 +20,7 @@ use ami2amo::call::policy::Policy;
 use ami2amo::call::record::{CallRecord, Source};
 use ami2amo::daemon::systemd::Notifier;
 use ami2amo::intake::reader::Reader;
+use ami2amo::ops::log::control::Control;
 use ami2amo::ops::log::{self, Format};
 use ami2amo::outbox::store::Store;
 use ami2amo::{clock, config, daemon};
@@ -44,7 +45,7 @@ const PATIENCE: Duration = Duration::from_secs(50);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<ExitCode> {
-    log::init("warn", Format::Text).context("cannot set up logging")?;
+    let log = log::init_daemon("warn", Format::Text).context("cannot set up logging")?;
     let events = events()?;
     let expected = calls_in(&events).len();
     let pace = Step::Pace { bytes: events, slice: SLICE, pause: PAUSE };
@@ -54,7 +55,7 @@ async fn main() -> anyhow::Result<ExitCode> {
 
     let dir = tempfile::tempdir().context("cannot make a folder for the store")?;
     let stop = CancellationToken::new();
-    let running = tokio::spawn(run(dir.path().to_owned(), ami.port(), amo.base_url(), stop.clone()));
+    let running = tokio::spawn(run(dir.path().to_owned(), ami.port(), amo.base_url(), log, stop.clone()));
     let delivered = watch(&amo, expected).await;
     stop.cancel();
     running.await.context("the daemon panicked")??;
@@ -72,6 +73,7 @@ async fn run(
     dir: std::path::PathBuf,
     ami_port: u16,
     amo_url: String,
+    log: Control,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let path = dir.join("ami2amo.toml");
@@ -81,7 +83,7 @@ async fn run(
     let store = Store::open(&config.setup.store_dir, clock::host()).context("cannot open the store")?;
     let store = store.spawn(clock::host).context("cannot start the store's thread")?;
     let (_policy, policies) = tokio::sync::watch::channel(config.policy);
-    daemon::run(config.setup, policies, store, Notifier::without_watchdog(), stop).await
+    daemon::run(config.setup, policies, store, Notifier::without_watchdog(), log, stop).await
 }
 
 fn configuration(dir: &Path, ami_port: u16, amo_url: &str) -> String {

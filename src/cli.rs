@@ -13,7 +13,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config;
-use crate::ops::log::{self, Format};
+use crate::ops::log::{self as logging, Format};
 use crate::outbox::store::pbxs;
 
 mod auth;
@@ -25,6 +25,7 @@ mod explain;
 mod filters;
 mod forget;
 mod language;
+mod log;
 mod moment;
 mod pause;
 mod queue;
@@ -87,6 +88,8 @@ enum Command {
     Pause(pause::Args),
     /// Go on with delivery
     Resume(pause::Args),
+    /// Show or change the level of the running daemon's log, or print how to find a number in it
+    Log(log::Args),
     /// Take a person's number out of all that is stored
     Forget(forget::Args),
     /// Print what a shell needs to complete command lines
@@ -140,6 +143,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Pause(args) => quiet_log().and_then(|()| pause::run(true, &args, asked)),
         Command::Resume(args) => quiet_log().and_then(|()| pause::run(false, &args, asked)),
         Command::Forget(args) => quiet_log().and_then(|()| forget::run(&args, asked)),
+        Command::Log(args) => quiet_log().and_then(|()| log::run(&args, asked)),
         Command::Completions(args) => completions::run(&args),
         Command::Auth(args) => quiet_log().and_then(|()| auth::run(&args, config)),
     };
@@ -203,8 +207,9 @@ fn usage(message: &str) -> clap::Error {
 
 /// Commands that print results log what is odd only.
 fn quiet_log() -> anyhow::Result<()> {
-    let filter = std::env::var(log::VARIABLE).unwrap_or_else(|_| "warn".to_owned());
-    log::init(&filter, Format::Text).with_context(|| format!("cannot set up logging ({})", log::VARIABLE))
+    let filter = std::env::var(logging::VARIABLE).unwrap_or_else(|_| "warn".to_owned());
+    logging::init(&filter, Format::Text)
+        .with_context(|| format!("cannot set up logging ({})", logging::VARIABLE))
 }
 
 fn failure(error: &anyhow::Error) -> ExitCode {

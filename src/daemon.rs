@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
@@ -37,6 +38,7 @@ use crate::intake::gap::Gap;
 use crate::intake::revive;
 use crate::intake::task::pulse::Pulse;
 use crate::intake::task::{Intake, Kept, Link, Way, inquiry};
+use crate::ops::log::control::Control;
 use crate::outbox::courier::Rules;
 use crate::outbox::queue;
 use crate::outbox::store::error;
@@ -65,6 +67,7 @@ pub async fn run(
     policy: watch::Receiver<Arc<Policy>>,
     store: Handle,
     notifier: Notifier,
+    log: Control,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let start = Arc::clone(&policy.borrow());
@@ -92,23 +95,15 @@ pub async fn run(
         gaps: repair.told(),
         store: store.clone(),
         disk: overview::Disk::default(),
+        log: log.clone(),
     };
     let crew = Crew::start(intakes, ways.stop, ways.cut);
     let mut crew = crew.context("cannot start the intake's thread")?;
     let mut duties = notifier.on_duty(&overview, crew.runtime()).await;
-    if let Some(address) = setup.admin_listen {
-        duties.spawn(admin::watch_port(address, overview.clone()));
-    }
-    match Admin::bind(&setup.admin_socket).await {
-        Ok(admin) => drop(duties.spawn(admin.run(overview))),
-        // Calls are followed and delivered all the same.
-        Err(error) => {
-            let socket = setup.admin_socket.display();
-            error!(%socket, %error, "no admin socket: `ami2amo status` will find nobody; see [admin] socket");
-        }
-    }
+    open_doors(&setup, overview, &mut duties).await;
     duties.spawn(hand_on(policy, calls, couriers.rules.clone()));
     duties.spawn(repair.run());
+    duties.spawn(log.keep());
     info!(
         pbxs = setup.pbxs.len(),
         accounts = couriers.rules.len(),
@@ -127,6 +122,21 @@ pub async fn run(
     let ended = shut_down(&setup, crew, couriers, store).await;
     drop(duties);
     cause.and(ended)
+}
+
+/// Lets people and monitoring ask.
+async fn open_doors(setup: &Setup, overview: Overview, duties: &mut JoinSet<()>) {
+    if let Some(address) = setup.admin_listen {
+        duties.spawn(admin::watch_port(address, overview.clone()));
+    }
+    match Admin::bind(&setup.admin_socket).await {
+        Ok(admin) => drop(duties.spawn(admin.run(overview))),
+        // Calls are followed and delivered all the same.
+        Err(error) => {
+            let socket = setup.admin_socket.display();
+            error!(%socket, %error, "no admin socket: `ami2amo status` will find nobody; see [admin] socket");
+        }
+    }
 }
 
 /// What all intakes share.

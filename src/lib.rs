@@ -41,6 +41,8 @@ pub mod outbox;
 pub mod packing;
 pub mod panics;
 #[cfg(feature = "daemon")]
+pub mod pseudonym;
+#[cfg(feature = "daemon")]
 pub mod replay;
 pub mod time;
 

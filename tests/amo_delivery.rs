@@ -504,7 +504,7 @@ async fn each_call_has_one_line_with_a_masked_number() {
 #[tokio::test]
 async fn a_post_that_is_always_refused_is_one_line_until_a_call_is_delivered() {
     for what in [What::Status(403), What::Status(404), What::Page(301), What::Page(200), What::Status(500)] {
-        let (log, guard) = Log::capture(tracing::Level::INFO);
+        let (log, guard) = Log::capture(tracing::Level::DEBUG);
         let fake = fake().await;
         let mut daemon = Setup::new(&fake.base_url()).start();
         daemon.wait_for_standing(|standing| *standing == Standing::Delivering).await;
@@ -527,7 +527,7 @@ async fn a_post_that_is_always_refused_is_one_line_until_a_call_is_delivered() {
 
 #[tokio::test]
 async fn a_hold_is_one_line_that_says_what_to_do() {
-    let (log, guard) = Log::capture(tracing::Level::INFO);
+    let (log, guard) = Log::capture(tracing::Level::DEBUG);
     let fake = fake().await;
     fake.fault(On::Account, 8, What::Status(401));
     let mut daemon = Setup::new(&fake.base_url()).start();
@@ -535,7 +535,7 @@ async fn a_hold_is_one_line_that_says_what_to_do() {
     daemon.stop().await;
     drop(guard);
     let text = log.text();
-    assert_eq!(text.matches("ERROR").count(), 1, "{text}");
+    assert_eq!(text.matches("delivery is held").count(), 1, "{text}");
     assert!(text.contains("put it into token-file"), "{text}");
 }
 

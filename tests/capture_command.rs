@@ -22,6 +22,8 @@ async fn ask(host: &Host, words: &[&str]) -> (Option<i32>, String, String) {
     let output = tokio::time::timeout(LIMIT * 2, command.output()).await.unwrap().unwrap();
     let [stdout, stderr] =
         [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let secrets = daemon::discretion::secrets(&host.config());
+    assert_eq!(daemon::discretion::faults(&stderr, &secrets), Vec::<String>::new());
     (output.status.code(), stdout, stderr)
 }
 

@@ -18,6 +18,8 @@ async fn check(host: &Host, words: &[&str]) -> (Option<i32>, String) {
     command.env_remove("AMI2AMO_LOG").arg("check").args(words);
     let output = tokio::time::timeout(LIMIT * 2, command.output()).await.unwrap().unwrap();
     let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
+    let secrets = daemon::discretion::secrets(&host.config());
+    assert!(!secrets.iter().any(|secret| text.contains(secret.as_str())), "{text}");
     (output.status.code(), text)
 }
 

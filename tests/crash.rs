@@ -379,7 +379,7 @@ fn ids_sure_to_be_durable(log: &str) -> Vec<CallId> {
     for line in log.lines().rev() {
         groups += usize::from(line.contains("a group is durable"));
         if groups >= GROUPS && line.contains("call ended") {
-            let id = line.split_whitespace().find_map(|word| word.strip_prefix("call="));
+            let id = line.split_whitespace().find_map(|word| word.strip_prefix("call_id="));
             ids.push(CallId::from_text(id.unwrap_or_else(|| panic!("no call in {line:?}"))));
         }
     }

@@ -79,6 +79,33 @@ pub struct Number {
     pub e164: Option<String>,
 }
 
+/// A number on its way to the log, which shows it there with its last digits only.
+#[derive(Clone, Default, Eq, PartialEq)]
+pub struct Private(String);
+
+impl Private {
+    /// Digits as a record has them; nothing, where it has none.
+    pub fn new(number: Option<&str>) -> Self {
+        Self(number.unwrap_or_default().to_owned())
+    }
+
+    /// As [`masked`].
+    pub fn masked(&self) -> String {
+        masked(&self.0)
+    }
+
+    /// All of it: for a name under which it is found, not for print.
+    pub fn whole(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Private {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.masked())
+    }
+}
+
 /// One line of the table that changed the number.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Step {

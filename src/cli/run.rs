@@ -15,11 +15,13 @@ use crate::cli::run::reload::Reloading;
 use crate::config::check::Grade;
 use crate::config::{self, Config, Pbx, Setup};
 use crate::daemon::systemd::Notifier;
+use crate::ops::log::control::Control;
 use crate::ops::log::{self, Format};
 use crate::outbox::store::handle::Handle;
+use crate::outbox::store::log_key;
 use crate::outbox::store::pbxs::{self, Configured};
 use crate::outbox::store::{Error, Opened, Store, rest};
-use crate::{clock, daemon};
+use crate::{clock, daemon, pseudonym};
 
 mod reload;
 
@@ -31,21 +33,40 @@ pub fn run(path: &Path, log_format: Option<Format>) -> anyhow::Result<()> {
     let (config, findings) = config::load(path)?;
     // Both passed their check.
     let filter = std::env::var(log::VARIABLE).unwrap_or_else(|_| config.setup.log.filter.clone());
-    log::init(&filter, log_format.unwrap_or(config.setup.log.format)).context("cannot set up logging")?;
+    let format = log_format.unwrap_or(config.setup.log.format);
+    let control = log::init_daemon(&filter, format).context("cannot set up logging")?;
     for finding in findings.iter().filter(|finding| finding.grade == Grade::Warn) {
         warn!("{finding}");
     }
-    let store = Notifier::while_starting(|| open_store(&config.setup))?;
+    let store = Notifier::while_starting(|| open_store(&config.setup));
+    let ended = store.and_then(|store| run_with(path, config, store, control.clone()));
+    control.finish();
+    ended
+}
+
+/// From here on lines of a number are found by its name.
+fn name_numbers(setup: &Setup) {
+    match log_key::read_or_make(&setup.store_dir) {
+        Ok(key) => pseudonym::set(key),
+        Err(error) => {
+            let error = anyhow::Error::new(error);
+            warn!("lines of a number cannot be searched by PHONE_HASH: {error:#}");
+        }
+    }
+}
+
+fn run_with(path: &Path, config: Config, store: Handle, log: Control) -> anyhow::Result<()> {
+    name_numbers(&config.setup);
     // One thread does all but the intake and the store: what it does is small, and memory is kept small.
     let runtime = Builder::new_current_thread().enable_io().enable_time().build();
     let runtime = runtime.context("cannot start the runtime")?;
-    let ended = runtime.block_on(serve(path, config, store));
+    let ended = runtime.block_on(serve(path, config, store, log));
     // A file of records on a server that is gone is waited for by a thread that nobody can end.
     runtime.shutdown_background();
     ended
 }
 
-async fn serve(path: &Path, config: Config, store: Handle) -> anyhow::Result<()> {
+async fn serve(path: &Path, config: Config, store: Handle, log: Control) -> anyhow::Result<()> {
     let (stop, hangup) = (CancellationToken::new(), Arc::new(Notify::new()));
     let (policy, policies) = watch::channel(Arc::clone(&config.policy));
     let setup = config.setup.clone();
@@ -53,7 +74,7 @@ async fn serve(path: &Path, config: Config, store: Handle) -> anyhow::Result<()>
     let mut listening = JoinSet::new();
     listening.spawn(signals.listen(stop.clone(), Arc::clone(&hangup)));
     listening.spawn(Reloading::new(path.to_owned(), config, policy).run(hangup));
-    daemon::run(setup, policies, store, Notifier::from_environment(), stop).await
+    daemon::run(setup, policies, store, Notifier::from_environment(), log, stop).await
 }
 
 fn open_store(setup: &Setup) -> anyhow::Result<Handle> {

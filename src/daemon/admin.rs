@@ -13,6 +13,9 @@
 //! POST /v1/retry, /drop   {"calls":[…],"by":"…","why":"…"}
 //! POST /v1/forget         {"number":"…","by":"…","drop_waiting":false,"really":false}
 //! POST /v1/pause, /resume {"account":"…","by":"…","why":"…"}
+//! GET  /v1/log            the level of the log
+//! POST /v1/log            {"level":"debug","for_seconds":600,"by":"…"}
+//! GET  /v1/log/name?number=  under which name a number stands in the log
 //! GET  /metrics           how it fares, for Prometheus
 //! GET  /healthz           200 while the daemon makes progress, else 503
 //! GET  /readyz            200 while calls are taken from every PBX and stored, else 503; all problems
@@ -47,6 +50,7 @@ use crate::outbox::schedule::person::Deed;
 mod forget;
 mod gate;
 mod live;
+mod log;
 mod looks;
 mod orders;
 mod transfer;
@@ -174,6 +178,8 @@ fn router(overview: Arc<Overview>) -> Router {
         )
         .route("/v1/forget", post(forget::forget))
         .route("/v1/pause", post(async |state, peer, order| orders::pause(true, state, peer, order).await))
+        .route("/v1/log", get(log::show).post(log::change))
+        .route("/v1/log/name", get(log::name))
         .route("/v1/resume", post(async |state, peer, order| orders::pause(false, state, peer, order).await))
         .layer(DefaultBodyLimit::max(ORDER_MAX))
         .with_state(overview)

@@ -29,6 +29,7 @@ use crate::daemon::gaps::ledger::Ledger;
 use crate::daemon::gaps::search::{Repaired, Search};
 use crate::daemon::gaps::waiting::{GapsV1, KeptGap, Now, Pauses, Waiting};
 use crate::intake::gap::Gap;
+use crate::ops::status::problem;
 use crate::outbox::queue;
 use crate::outbox::store::Shelf;
 use crate::outbox::store::handle::Handle;
@@ -157,11 +158,7 @@ impl GapRepair {
         let (pbx, from, to, seconds) = (&gap.pbx, gap.from, gap.to, gap.length().as_secs());
         let Some(cdr) = self.source(pbx) else {
             self.ledger.unseen(pbx, Range { from, to });
-            warn!(
-                %pbx, %from, %to, seconds, count,
-                "the PBX was not watched: calls that began and ended in this time are not known; \
-                 with a table [pbx.cdr] ami2amo fetches them from the PBX's records (docs/cdr.md)"
-            );
+            tell_unseen(&gap, count);
             return;
         };
         let pauses = Pauses::of(cdr.batch_time);
@@ -372,6 +369,18 @@ impl GapRepair {
 
 fn tell_lost(error: &dyn std::fmt::Display) {
     warn!(%error, "gaps that waited at the last end cannot be read: ami2amo repair looks for their calls");
+}
+
+/// A longer one is a trouble of which the herald tells, with what to do.
+fn tell_unseen(gap: &Gap, count: u64) {
+    const WORDS: &str = "the PBX was not watched: calls that began and ended in this time are not known; \
+                         with a table [pbx.cdr] ami2amo fetches them from the PBX's records (docs/cdr.md)";
+    let (Gap { pbx, from, to }, seconds) = (gap, gap.length().as_secs());
+    if gap.length() < problem::UNSEEN_MIN {
+        warn!(%pbx, %from, %to, seconds, count, "{WORDS}");
+    } else {
+        debug!(%pbx, %from, %to, seconds, count, "{WORDS}");
+    }
 }
 
 fn tell(waiting: &mut Waiting, outcome: anyhow::Result<Repaired>, is_last: bool) {

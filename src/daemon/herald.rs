@@ -1,5 +1,5 @@
 //! What the daemon says by itself of how it fares: every problem with its remedy to the log, once and then once
-//! an hour; one line to systemd, for `systemctl status`.
+//! an hour (of one that comes and goes: `news`); one line to systemd, for `systemctl status`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,7 +65,12 @@ async fn announce<T>(mut value: watch::Receiver<T>, changed: Arc<Notify>) {
 
 fn tell(tidings: &Tidings) {
     match tidings {
-        Tidings::Wrong(problem) => tell_problem(problem),
+        Tidings::Wrong(problem) => tell_problem(problem, &problem.text(Language::En)),
+        Tidings::Restless { problem, times, within, is_there } => {
+            let (minutes, text) = (within.as_secs() / 60, problem.text(Language::En));
+            let now = if *is_there { "it is there now" } else { "it is away now" };
+            tell_problem(problem, &format!("came {times} times within {minutes} min, {now}: {text}"));
+        }
         Tidings::Mended(problem) => {
             let (code, pbx, account) = (problem.code(), problem.pbx(), problem.account());
             info!(code, pbx, account, "over: {}", problem.text(Language::En));
@@ -73,9 +78,9 @@ fn tell(tidings: &Tidings) {
     }
 }
 
-fn tell_problem(problem: &Problem) {
+fn tell_problem(problem: &Problem, text: &str) {
     let (code, pbx, account) = (problem.code(), problem.pbx(), problem.account());
-    let (text, what_to_do) = (problem.text(Language::En), problem.remedy(Language::En));
+    let what_to_do = problem.remedy(Language::En);
     match problem.severity() {
         Severity::Notice => info!(code, pbx, account, what_to_do, "{text}"),
         Severity::Warning => warn!(code, pbx, account, what_to_do, "{text}"),

@@ -19,6 +19,7 @@ use crate::daemon::gaps::GapsByPbx;
 use crate::intake::task::Link;
 use crate::intake::task::inquiry::Inquiry;
 use crate::intake::task::pulse::Pulse;
+use crate::ops::log::control::Control;
 use crate::ops::status::{
     AccountStatus, CallsOf, LinkStatus, MixedBatches, OutboxStatus, PbxStatus, Status, StoreStatus, Unmapped,
     VERSION, problem,
@@ -52,6 +53,7 @@ pub struct Overview {
     pub gaps: watch::Receiver<GapsByPbx>,
     pub store: Handle,
     pub disk: Disk,
+    pub log: Control,
 }
 
 /// The eye on the store's disk: it may hang for ever, as one of another host does, and one thread at most then waits

@@ -32,7 +32,7 @@ use crate::ami::connection::backoff::Backoff;
 use crate::ami::connection::{self, Connection};
 use crate::ami::wire::{Damage, Frame};
 use crate::call::id::PbxName;
-use crate::call::phone;
+use crate::call::phone::Private;
 use crate::call::policy::Policy;
 use crate::call::record::{CallRecord, FinishedCall};
 use crate::call::tracker::Findings;
@@ -46,6 +46,7 @@ use crate::intake::task::outgoing::{OFFER_AGAIN, Outgoing};
 use crate::intake::task::pbx_now::PbxNow;
 use crate::intake::task::pulse::Pulse;
 use crate::panics;
+use crate::pseudonym;
 use crate::time::{MonoTime, PbxTime};
 
 pub mod backlog;
@@ -79,7 +80,6 @@ pub struct Intake {
     damage: Damage,
     damage_told: Option<MonoTime>,
     backoff: Backoff,
-    last_loss: Option<Loss>,
     /// What the PBX does not give, as far as it was told.
     lacks: BTreeSet<&'static str>,
     /// When Asterisk started, by its own time.
@@ -120,12 +120,6 @@ pub const TURN_EVERY: Duration = Duration::from_secs(10);
 /// A connection that lasted this long was a good one: its end starts a new row of tries.
 const GOOD_CONNECTION: Duration = Duration::from_mins(1);
 
-/// The reason of the last lost connection, told once.
-struct Loss {
-    reason: String,
-    told: MonoTime,
-}
-
 impl Intake {
     /// `reader` may know of calls in progress already.
     pub fn new(
@@ -148,7 +142,6 @@ impl Intake {
             damage: Damage::default(),
             damage_told: None,
             backoff: Backoff::default(),
-            last_loss: None,
             lacks: BTreeSet::new(),
             started: None,
             findings: Findings::default(),
@@ -161,7 +154,7 @@ impl Intake {
     ///
     /// # Errors
     /// When the core panicked twice within a minute: why.
-    #[tracing::instrument(name = "intake", skip_all, fields(pbx = %self.pbx))]
+    #[tracing::instrument(level = "error", name = "intake", skip_all, fields(pbx = %self.pbx))]
     pub async fn run(mut self) -> Result<(), String> {
         // Calls of the time before a restart may be over by now, whether or not the PBX is there.
         self.set_clock();
@@ -426,9 +419,10 @@ async fn heard<S: AsyncRead + AsyncWrite>(
 /// All that a person needs who enters the call in amoCRM by hand.
 fn tell_lost(call: &FinishedCall) {
     let CallRecord { call_id, direction, outcome, responsible, started_at, .. } = &call.record;
-    let phone = phone::masked(call.record.phone.as_deref().unwrap_or_default());
+    let number = Private::new(call.record.phone.as_deref());
+    let (phone, phone_hash) = (number.masked(), pseudonym::of(number.whole()));
     error!(
-        %call_id, ?direction, phone, ?outcome, responsible, %started_at,
+        %call_id, ?direction, phone, phone_hash, ?outcome, responsible, %started_at,
         "call lost: the store could not take it, and it was in the PBX's stream only"
     );
 }

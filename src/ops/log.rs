@@ -1,21 +1,36 @@
-//! Logging: to standard error, in the form that its reader wants. A terminal gets times and colours;
-//! the journal has its own times and gets each line's priority; `json` is one object per line.
+//! Logging, in the form that its reader wants. A terminal gets times and colours; the journal gets each line with its
+//! fields, by which it can be searched (`journal`); `json` is one object per line.
 //!
-//! Set up once by the command line, before any task runs.
+//! Set up once by the command line, before any task runs. In the daemon lines that repeat are counted (`repeats`), and
+//! the level may be changed (`control`).
 
-use std::fmt;
 use std::fs;
 use std::io::{self, IsTerminal as _};
 use std::os::unix::fs::MetadataExt as _;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use tracing::{Event, Level, Subscriber};
+use tracing::Subscriber;
 use tracing_subscriber::filter::Targets;
-use tracing_subscriber::fmt::format::{self, FormatEvent, FormatFields, Writer};
-use tracing_subscriber::fmt::{FmtContext, layer, time};
+use tracing_subscriber::fmt::{MakeWriter, layer};
 use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::registry::{LookupSpan, Registry};
-use tracing_subscriber::{Layer, util::SubscriberInitExt as _};
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::{Layer, reload, util::SubscriberInitExt as _};
+
+use crate::ops::log::control::{Control, Output};
+use crate::ops::log::journal::Journal;
+use crate::ops::log::levels::Levels;
+use crate::ops::log::pipe::Pipe;
+use crate::ops::log::repeats::Repeats;
+
+pub mod control;
+mod entry;
+mod fields;
+mod journal;
+mod levels;
+mod pipe;
+mod repeats;
+pub mod words;
 
 /// The form of the lines.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Deserialize, Serialize, clap::ValueEnum)]
@@ -36,24 +51,59 @@ pub enum Error {
     Filter { filter: String },
     #[error("logging is set up already")]
     Twice(#[source] tracing_subscriber::util::TryInitError),
+    #[error("the system has no thread for the log")]
+    Thread(#[source] io::Error),
+    #[error("the level cannot be changed")]
+    Fixed(#[source] reload::Error),
 }
 
 /// The environment variable that sets the level, before the configuration.
 pub const VARIABLE: &str = "AMI2AMO_LOG";
 
-/// Sets up logging. `filter` is a level, or `target=level` lists.
+/// Sets up logging for a command that ends by itself. `filter` is a level, or `target=level` lists.
 ///
 /// # Errors
 /// When `filter` is none, or logging was set up before.
 pub fn init(filter: &str, format: Format) -> Result<(), Error> {
-    let filter = parse(filter)?;
-    let lines = layer().with_writer(io::stderr);
-    let lines: Box<dyn Layer<Registry> + Send + Sync> = match (format, io::stderr().is_terminal()) {
-        (Format::Json, _) => lines.json().flatten_event(true).with_current_span(true).boxed(),
-        (Format::Text, false) if is_journal() => lines.event_format(Journal::default()).boxed(),
-        (Format::Text, terminal) => lines.with_ansi(terminal).with_target(false).boxed(),
+    let levels = Levels(parse(filter)?);
+    let lines =
+        if is_journal(format) { Journal::new(Arc::default()).boxed() } else { lines(format, io::stderr) };
+    tracing_subscriber::registry().with(levels).with(lines).try_init().map_err(Error::Twice)
+}
+
+/// Sets up logging for the daemon, whose level may be changed while it runs, in which repeats are counted, and which no
+/// reader holds up.
+///
+/// # Errors
+/// As [`init`], and when the system has no thread.
+pub fn init_daemon(filter: &str, format: Format) -> Result<Control, Error> {
+    let stirred = Arc::default();
+    let (levels, handle) = reload::Layer::new(Levels(parse(filter)?));
+    let repeats = Repeats::new(Arc::clone(&stirred));
+    let (lines, output) = if is_journal(format) {
+        let journal = Journal::new(Arc::clone(&stirred));
+        (journal.clone().boxed(), Output::Journal(journal))
+    } else {
+        let pipe = Pipe::start(io::stderr()).map_err(Error::Thread)?;
+        let writer = pipe.clone();
+        (lines(format, move || writer.clone()), Output::Pipe(pipe))
     };
-    tracing_subscriber::registry().with(lines).with(filter).try_init().map_err(Error::Twice)
+    let layers = tracing_subscriber::registry().with(levels).with(lines).with(repeats.clone());
+    layers.try_init().map_err(Error::Twice)?;
+    Ok(Control::new(filter, handle, repeats, output, stirred))
+}
+
+/// The layer that writes lines.
+fn lines<S, W>(format: Format, writer: W) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let lines = layer().with_writer(writer);
+    match format {
+        Format::Json => lines.json().flatten_event(true).with_current_span(true).boxed(),
+        Format::Text => lines.with_ansi(io::stderr().is_terminal()).with_target(false).boxed(),
+    }
 }
 
 /// Reads a filter. What no directive of a list speaks of is logged from errors up, unless the list
@@ -98,43 +148,13 @@ fn hint(word: &str) -> &'static str {
     }
 }
 
-/// Whether standard error goes to the journal: systemd names the socket by device and inode.
-fn is_journal() -> bool {
-    let Some(stream) = std::env::var_os("JOURNAL_STREAM") else { return false };
+/// Whether lines of this form go to the journal: systemd names the socket of standard error by device and inode.
+fn is_journal(format: Format) -> bool {
+    let Some(stream) = std::env::var_os("JOURNAL_STREAM").filter(|_| format == Format::Text) else {
+        return false;
+    };
     fs::metadata("/proc/self/fd/2")
         .is_ok_and(|meta| stream.to_str() == Some(&format!("{}:{}", meta.dev(), meta.ino())))
-}
-
-/// Lines for the journal: the priority in angle brackets (sd-daemon(3)), no time, no colour.
-#[derive(Default)]
-struct Journal {
-    line: format::Format<format::Full, time::SystemTime>,
-}
-
-impl<S, N> FormatEvent<S, N> for Journal
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(
-        &self,
-        context: &FmtContext<'_, S, N>,
-        mut writer: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
-        write!(writer, "<{}>", priority(*event.metadata().level()))?;
-        let line = self.line.clone().without_time().with_level(false).with_target(false).with_ansi(false);
-        line.format_event(context, writer, event)
-    }
-}
-
-fn priority(level: Level) -> u8 {
-    match level {
-        Level::ERROR => 3,
-        Level::WARN => 4,
-        Level::INFO => 6,
-        Level::DEBUG | Level::TRACE => 7,
-    }
 }
 
 #[cfg(test)]
@@ -199,18 +219,5 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
-    }
-
-    #[test]
-    fn a_line_for_the_journal_starts_with_its_priority_and_has_no_time() {
-        let paper = Paper::default();
-        let writer = paper.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_writer(move || writer.clone())
-            .event_format(Journal::default())
-            .finish();
-        tracing::subscriber::with_default(subscriber, || tracing::warn!(pause_s = 1, "odd"));
-        let text = String::from_utf8(paper.0.lock().unwrap().clone()).unwrap();
-        assert_eq!(text, "<4>odd pause_s=1\n");
     }
 }

@@ -35,6 +35,7 @@ pub(crate) mod journal;
 pub mod listing;
 mod load;
 mod lock;
+pub mod log_key;
 pub mod oblivion;
 mod open;
 mod owner;

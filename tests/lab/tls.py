@@ -98,7 +98,7 @@ class Trial:
         text = CONFIG.format(host=office.PBX.host, secret_file=office.PBX.secret_file, tls=keys, folder=self.path)
         (self.path / "ami2amo.toml").write_text(text)
         self.command = [binary, "--config", self.path / "ami2amo.toml"]
-        self.environment = {"PATH": os.environ["PATH"], "AMI2AMO_LOG": "info"}
+        self.environment = {"PATH": os.environ["PATH"], "AMI2AMO_LOG": "debug"}
 
     def check(self):
         """Exit code and text of `ami2amo check`."""

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test uses a part")]
 #![expect(clippy::panic, clippy::unwrap_used, reason = "what fails here fails the test")]
 
+use std::io::Read as _;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -15,6 +16,9 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::UnixDatagram;
 use tokio::process::{Child, ChildStderr, Command};
 
+#[path = "discretion.rs"]
+pub mod discretion;
+
 /// Longest wait for what should come within a second on an idle machine.
 pub const LIMIT: Duration = Duration::from_secs(30);
 
@@ -24,11 +28,15 @@ pub struct Host {
     notify: UnixDatagram,
 }
 
-/// The running daemon; killed when dropped.
+/// The running daemon; killed when dropped. Its log is then looked through for what no log may have.
 pub struct Daemon {
     child: Child,
-    stderr: tokio::io::Lines<BufReader<ChildStderr>>,
+    /// There until it is dropped.
+    stderr: Option<tokio::io::Lines<BufReader<ChildStderr>>>,
     log: Vec<String>,
+    config: Option<PathBuf>,
+    /// Those that it began with.
+    secrets: Vec<String>,
 }
 
 impl Host {
@@ -118,16 +126,24 @@ impl Host {
 
 impl Daemon {
     pub fn start(mut command: Command) -> Self {
+        let mut words = command.as_std().get_args().skip_while(|word| *word != "--config");
+        let config = words.nth(1).map(PathBuf::from);
+        let secrets = config.as_deref().map(discretion::secrets).unwrap_or_default();
         let mut child = command.arg("run").stderr(Stdio::piped()).spawn().unwrap();
-        let stderr = BufReader::new(child.stderr.take().unwrap()).lines();
-        Self { child, stderr, log: Vec::new() }
+        let stderr = Some(BufReader::new(child.stderr.take().unwrap()).lines());
+        Self { child, stderr, log: Vec::new(), config, secrets }
+    }
+
+    async fn line(&mut self) -> Option<String> {
+        let line = self.stderr.as_mut()?.next_line().await.unwrap()?;
+        self.log.push(line.clone());
+        Some(line)
     }
 
     /// Reads the log until a line has `wanted`.
     pub async fn logs(&mut self, wanted: &str) -> String {
         let found = async {
-            while let Some(line) = self.stderr.next_line().await.unwrap() {
-                self.log.push(line.clone());
+            while let Some(line) = self.line().await {
                 if line.contains(wanted) {
                     return line;
                 }
@@ -140,9 +156,7 @@ impl Daemon {
 
     /// The next line of the log; `None` when the daemon has ended. Cancel safe.
     pub async fn next_line(&mut self) -> Option<String> {
-        let line = self.stderr.next_line().await.unwrap()?;
-        self.log.push(line.clone());
-        Some(line)
+        self.line().await
     }
 
     /// Ends it by SIGKILL; returns the whole log.
@@ -181,9 +195,7 @@ impl Daemon {
     /// Waits for the end; returns how it ended and the whole log.
     pub async fn ended(mut self) -> (ExitStatus, String) {
         let rest = async {
-            while let Some(line) = self.stderr.next_line().await.unwrap() {
-                self.log.push(line);
-            }
+            while self.line().await.is_some() {}
             self.child.wait().await.unwrap()
         };
         let status = tokio::time::timeout(LIMIT, rest).await;
@@ -202,6 +214,29 @@ impl Daemon {
         let (status, log) = self.ended().await;
         assert_eq!(status.code(), Some(0), "{log}");
         log
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.start_kill();
+        if std::thread::panicking() {
+            return;
+        }
+        let mut log = self.log.join("\n");
+        // What nobody has read so far.
+        if let Some(stderr) = self.stderr.take().map(tokio::io::Lines::into_inner) {
+            let mut rest = stderr.buffer().to_vec();
+            if let Ok(pipe) = stderr.into_inner().into_owned_fd() {
+                // It ends with what is there at this moment.
+                let _ = std::fs::File::from(pipe).read_to_end(&mut rest);
+            }
+            log = log + "\n" + &String::from_utf8_lossy(&rest);
+        }
+        let mut secrets = std::mem::take(&mut self.secrets);
+        secrets.extend(self.config.as_deref().map(discretion::secrets).unwrap_or_default());
+        let faults = discretion::faults(&log, &secrets);
+        assert!(faults.is_empty(), "in the log: {faults:#?}");
     }
 }
 

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use ami2amo::clock;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
-use crate::daemon::{Host, LIMIT, missed_call};
+use crate::daemon::{Host, LIMIT, discretion, missed_call};
 use crate::fake_ami::{Clock, FakeAmi, Script, Step};
 use crate::fake_amo::{FakeAmo, Options};
 
@@ -39,7 +39,14 @@ pub async fn run_words(host: &Host, words: &[&str], input: &str) -> Said {
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes()).await;
     let output = tokio::time::timeout(LIMIT, child.wait_with_output()).await.expect("it ends").unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    Said { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
+    let said =
+        Said { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) };
+    // What is printed may have numbers, and is no log.
+    let printed = format!("{}\n{}", said.out, said.err);
+    let secrets = discretion::secrets(&host.config());
+    let leak = secrets.iter().find(|secret| printed.contains(secret.as_str()));
+    assert_eq!(leak, None, "{words:?}: {printed}");
+    said
 }
 
 /// One HTTP request and all of its answer.

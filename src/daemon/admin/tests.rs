@@ -32,6 +32,7 @@ impl Running {
             gaps: watch::channel(GapsByPbx::new()).1,
             store: store.spawn(clock::host).unwrap(),
             disk: crate::daemon::overview::Disk::default(),
+            log: crate::ops::log::control::Control::idle("info"),
         };
         let mut admin = Admin::bind(&dir.path().join("ctl")).await.unwrap();
         admin.limits = limits;

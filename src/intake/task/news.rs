@@ -2,17 +2,13 @@
 
 use std::time::Duration;
 
-use tracing::{debug, error, info, warn};
+use tracing::{debug, info, warn};
 
 use crate::ami::connection;
-use crate::ami::session::Retry;
 use crate::ami::session::notice::Notice;
 use crate::ami::wire::Damage;
 use crate::clock;
-use crate::intake::task::{Intake, Link, Loss};
-
-/// A loss that goes on for the same reason is told again this often.
-pub(super) const TELL_AGAIN: Duration = Duration::from_hours(1);
+use crate::intake::task::{Intake, Link};
 
 /// Further damage of one stream is told this often.
 const DAMAGE_AGAIN: Duration = Duration::from_mins(1);
@@ -23,7 +19,6 @@ impl Intake {
             Notice::Greeted { ami_version } => debug!(ami_version, "the PBX greets"),
             Notice::LoggedIn => {
                 info!("connected to the PBX and logged in");
-                self.last_loss = None;
                 self.way.link.send_replace(Link::Up { asterisk_version: None });
             }
             Notice::Booted => debug!("the PBX is fully booted"),
@@ -43,16 +38,16 @@ impl Intake {
                 info!(asterisk_version, "the PBX is identified");
                 self.way.link.send_replace(Link::Up { asterisk_version: Some(asterisk_version) });
             }
-            Notice::Denied { action, message } if self.first(action) => {
+            Notice::Denied { action, message: reason } if self.first(action) => {
                 let without = lacking(action);
                 warn!(
                     action,
-                    message,
+                    reason,
                     "the PBX denies an action: give the AMI user write = reporting in manager.conf; until then \
                      {without}"
                 );
             }
-            Notice::Denied { action, message } => debug!(action, message, "the PBX denies an action"),
+            Notice::Denied { action, message: reason } => debug!(action, reason, "the PBX denies an action"),
             Notice::Unanswered { action } => debug!(action, "the PBX left an action unanswered"),
         }
     }
@@ -98,22 +93,12 @@ impl Intake {
         self.damage_told = Some(now);
     }
 
-    /// Tells a loss once; the same reason again is told every hour, but a failed login, which needs
-    /// a person, each time.
+    /// Makes a loss known: the herald tells it, with what to do.
     pub(super) fn tell_loss(&mut self, error: connection::Error, pause: Duration) {
-        let (late, is_refusal) = (error.retry() == Retry::Late, error.is_refusal());
+        let is_refusal = error.is_refusal();
         let reason = format!("{:#}", anyhow::Error::new(error));
         let pause_s = pause.as_secs();
-        let now = clock::mono();
-        let told = self.last_loss.as_ref().filter(|loss| loss.reason == reason).map(|loss| loss.told);
-        if late {
-            error!(pause_s, "cannot follow the PBX: {reason}");
-        } else if told.is_none_or(|told| now.since(told) >= TELL_AGAIN) {
-            warn!(pause_s, "cannot follow the PBX, trying again: {reason}");
-            self.last_loss = Some(Loss { reason: reason.clone(), told: now });
-        } else {
-            debug!(pause_s, "still cannot follow the PBX: {reason}");
-        }
+        debug!(pause_s, "cannot follow the PBX: {reason}");
         self.way.link.send_replace(if is_refusal { Link::Refused { reason } } else { Link::Down { reason } });
     }
 }

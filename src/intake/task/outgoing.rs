@@ -6,15 +6,18 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use crate::call::checkpoint::Change;
-use crate::call::record::FinishedCall;
+use crate::call::phone::Private;
+use crate::call::record::{CallRecord, FinishedCall};
 use crate::intake::reader::Reader;
 use crate::intake::task::backlog::{self, Backlog};
 use crate::intake::task::guard::Kept;
 use crate::intake::task::tally::Tally;
 use crate::outbox::parcel::Parcel;
+use crate::outbox::queue::Phase;
+use crate::pseudonym;
 use crate::time::MonoTime;
 
 /// Where finished calls go, and what is kept of the others: the store's door.
@@ -101,7 +104,7 @@ impl Outgoing {
     pub fn collect(&mut self, reader: &mut Reader) {
         let before = self.backlog.len();
         while let Some(call) = reader.poll_finished() {
-            debug!(call = %call.record.call_id, outcome = ?call.record.outcome, "call ended");
+            tell_ended(&call.record);
             self.tally.add(&call.record);
             self.push(call);
         }
@@ -249,4 +252,19 @@ impl Outgoing {
         let removed = changes.into_iter().filter(|change| change.value.is_none());
         self.changes = removed.chain(self.changes.drain(..)).collect();
     }
+}
+
+/// The line of a call that ended: of each there is one, whatever becomes of it.
+fn tell_ended(record: &CallRecord) {
+    let CallRecord { call_id, account, direction, outcome, responsible, skip, .. } = record;
+    let number = Private::new(record.phone.as_deref().or(record.phone_raw.as_deref()));
+    let (phone, phone_hash) = (number.masked(), pseudonym::of(number.whole()));
+    let (talk_s, wait_s) = (record.talk_seconds.rounded(), record.wait_seconds.rounded());
+    let state = if skip.is_some() { Phase::Skipped } else { Phase::Pending }.name();
+    // Why it will not be sent.
+    let reason = skip.map(tracing::field::debug);
+    info!(
+        %call_id, %account, ?direction, ?outcome, phone, phone_hash, responsible, talk_s, wait_s, state, reason,
+        "call ended"
+    );
 }

@@ -395,20 +395,14 @@ async fn calls_that_the_end_leaves_no_time_for_are_named() {
     assert!(log.contains("call_id=t-1") && log.contains("call_id=t-2"), "{log}");
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_loss_is_told_once_and_a_failed_login_each_time() {
+#[tokio::test]
+async fn a_loss_is_told_by_the_link_whose_herald_says_what_to_do() {
     let mut office = office(Shelf::with_room(0));
-    let closed = || connection::Error::Session(session::Error::Closed);
-    office.intake.tell_loss(closed(), Duration::from_secs(1));
-    let first = office.intake.last_loss.as_ref().unwrap().told;
-    tokio::time::advance(Duration::from_secs(5)).await;
-    office.intake.tell_loss(closed(), Duration::from_secs(1));
-    assert_eq!(office.intake.last_loss.as_ref().unwrap().told, first);
-    tokio::time::advance(news::TELL_AGAIN).await;
-    office.intake.tell_loss(closed(), Duration::from_secs(1));
-    assert_ne!(office.intake.last_loss.as_ref().unwrap().told, first);
+    let (log, _guard) = Log::capture(tracing::Level::INFO);
+    office.intake.tell_loss(connection::Error::Session(session::Error::Closed), Duration::from_secs(1));
     let reason = "the PBX closed the connection".to_owned();
     assert_eq!(*office.link.borrow(), Link::Down { reason });
+    assert_eq!(log.text(), "");
 }
 
 #[tokio::test]

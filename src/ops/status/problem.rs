@@ -146,7 +146,7 @@ const OLD: Duration = Duration::from_mins(15);
 const TOKEN_LEFT: Duration = Duration::from_hours(14 * 24);
 
 /// Nobody compares the records with the CRM for less.
-const UNSEEN_MIN: Duration = Duration::from_mins(1);
+pub const UNSEEN_MIN: Duration = Duration::from_mins(1);
 
 /// A gap is told for a day.
 const UNSEEN_TOLD: Duration = Duration::from_hours(24);

@@ -11,8 +11,8 @@ use crate::amo::made::Made;
 use crate::amo::notes::{Note, Probe};
 use crate::amo::recording::Search;
 use crate::amo::unsorted::Open;
-use crate::call::id::CallId;
-use crate::call::phone;
+use crate::call::id::{AccountId, CallId, PbxName};
+use crate::call::phone::Private;
 use crate::call::record::Direction;
 use crate::outbox::courier::aside::{Question, Told};
 use crate::outbox::courier::standing::{Hold, Signal, Standing};
@@ -229,9 +229,10 @@ impl<T> ReadBack<T> {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ruling {
     pub call_id: CallId,
+    pub pbx: PbxName,
+    pub account: AccountId,
     pub direction: Direction,
-    /// The last digits only: rulings are logged.
-    pub phone: String,
+    pub phone: Private,
     /// The call was delivered before: the ruling is about what is owed to it.
     pub from_sent: bool,
     pub settlement: Settlement,
@@ -243,7 +244,9 @@ impl Ruling {
         Self {
             call_id: record.call_id.clone(),
             direction: record.direction,
-            phone: phone::masked(record.phone.as_deref().unwrap_or_default()),
+            pbx: record.pbx.clone(),
+            account: record.account.clone(),
+            phone: Private::new(record.phone.as_deref()),
             from_sent: matches!(item.state, State::Sent { .. }),
             settlement,
         }

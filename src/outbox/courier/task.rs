@@ -23,10 +23,11 @@ use crate::outbox::courier::effect::{
 use crate::outbox::courier::manner::{Lesson, Manner};
 use crate::outbox::courier::standing::Standing;
 use crate::outbox::courier::{Courier, Rules};
-use crate::outbox::errand::{Errand, Make};
-use crate::outbox::queue::{self, BatchId, State};
+use crate::outbox::errand::Make;
+use crate::outbox::queue::{self, BatchId};
 use crate::time::{HostTime, MonoTime};
 
+mod lines;
 mod outbox;
 mod sounds;
 
@@ -271,7 +272,7 @@ impl<O: Outbox> Task<O> {
         let settlements = rulings.iter().map(|ruling| ruling.settlement.clone()).collect();
         self.outbox.settle(settlements, now).await?;
         for ruling in &rulings {
-            tell(ruling);
+            lines::tell(ruling);
         }
         Ok(())
     }
@@ -322,11 +323,12 @@ impl<O: Outbox> Task<O> {
         match &standing {
             Standing::Starting => debug!(%account, "asking amoCRM for the account"),
             Standing::Delivering => info!(%account, "amoCRM answers: calls are delivered"),
+            // The herald tells these, with what to do.
             Standing::Troubled { words, .. } => {
-                warn!(%account, reason = words, "amoCRM cannot be reached: calls wait and are tried again");
+                debug!(%account, reason = words, "amoCRM cannot be reached: calls wait and are tried again");
             }
             Standing::Held { why, words, .. } => {
-                error!(%account, %why, reason = words, advice = why.advice(), "delivery is held: calls wait");
+                debug!(%account, %why, reason = words, advice = why.advice(), "delivery is held: calls wait");
             }
         }
         self.standing.send_replace(standing);
@@ -368,41 +370,5 @@ fn place(make: Make) -> (&'static str, &'static str) {
         Make::Unsorted => (unsorted::PATH, unsorted::LIST),
         Make::Contact => (contacts::CONTACTS_PATH, contacts::CONTACTS),
         Make::Lead => (contacts::LEADS_PATH, contacts::LEADS),
-    }
-}
-
-/// One line for each call that came to an end or waits for a reason.
-fn tell(ruling: &Ruling) {
-    let Ruling { call_id, direction, phone, from_sent, settlement } = ruling;
-    let said = settlement.last_error.as_deref().unwrap_or_default();
-    match &settlement.state {
-        State::Sent { .. } if *from_sent => sounds::tell(ruling),
-        State::Sent { note_id, entity, .. } => {
-            let entity = entity.as_ref().map(|entity| format!("{} {}", entity.kind, entity.id));
-            info!(%call_id, ?direction, phone, note_id, entity, "call delivered");
-        }
-        State::Parked { .. } if settlement.errand.make.is_some() || settlement.errand.made_at.is_some() => {
-            let Errand { make, contact, lead, .. } = &settlement.errand;
-            info!(%call_id, ?direction, phone, next = ?make, contact, lead, reason = said, "amoCRM does not know the number: the call waits for what is made for it");
-        }
-        State::Parked { .. } if settlement.errand.against.is_some() => {
-            debug!(%call_id, ?direction, phone, next_at = %settlement.next_at, "call waits for the open item of its number");
-        }
-        State::Parked { .. } => {
-            info!(%call_id, ?direction, phone, next_at = %settlement.next_at, "call not sent: amoCRM knows no contact with this number, tried again later");
-        }
-        State::Expired { reason, .. } => {
-            warn!(%call_id, ?direction, phone, reason, "call not sent and given up");
-        }
-        State::Dead { reason, .. } => {
-            error!(%call_id, ?direction, phone, reason, "call not sent: a person must look at it");
-        }
-        State::Unknown { looked: 0, .. } => {
-            warn!(%call_id, ?direction, phone, reason = said, "call perhaps sent: looked up before anything else");
-        }
-        State::Unknown { looked, .. } => debug!(%call_id, looked, reason = said, "call not found yet"),
-        State::Pending | State::Sending { .. } => debug!(%call_id, reason = said, "call waits"),
-        State::Unsorted { .. } => info!(%call_id, ?direction, phone, "call put into unsorted"),
-        State::Skipped { reason, .. } => info!(%call_id, ?direction, phone, ?reason, "call not sent"),
     }
 }

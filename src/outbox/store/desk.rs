@@ -8,10 +8,10 @@ use tracing::{debug, info};
 
 use crate::call::checkpoint;
 use crate::call::id::{AccountId, CallId, PbxName};
-use crate::call::phone;
-use crate::call::record::{CallRecord, FinishedCall, Skip};
+use crate::call::phone::Private;
+use crate::call::record::{CallRecord, FinishedCall, Source};
 use crate::outbox::forget;
-use crate::outbox::queue::{BatchId, Enqueued, Error, Item, Seq, Settlement, State, Stats};
+use crate::outbox::queue::{BatchId, Enqueued, Error, Item, Phase, Seq, Settlement, Stats};
 use crate::outbox::schedule::{self, Slip};
 use crate::outbox::store::Store;
 use crate::outbox::store::draft::{Draft, Entering};
@@ -19,6 +19,7 @@ use crate::outbox::store::fit;
 use crate::outbox::store::load::unreadable;
 use crate::outbox::store::trees::{Change, Tree, seq_key, seq_of, uniqueid_prefix};
 use crate::outbox::store::value::Stored;
+use crate::pseudonym;
 use crate::time::HostTime;
 
 /// Calls in one transaction: an hour's backlog shall not become one write of 60 MB.
@@ -139,6 +140,10 @@ impl Store {
         for calls in sending.chunks(CALLS_A_CHANGE) {
             let mut stored = BTreeMap::new();
             let turns = schedule::adopt(calls, now, |seq| self.load_into(&mut stored, seq))?;
+            for (_, stored) in stored.values() {
+                let state = Phase::Unknown.name();
+                info!(call_id = %stored.id, %account, state, "call was on its way at the last end: looked up first");
+            }
             self.turn(self.draft(), turns, stored)?;
         }
         Ok(sending.len() as u64)
@@ -198,9 +203,7 @@ impl Store {
             slip.next_at = now.after(hold);
         }
         let seq = slip.seq;
-        if let State::Skipped { reason, .. } = slip.state {
-            tell_skipped(&call.call.record, reason);
-        }
+        tell_taken(&call.call.record);
         draft.ledger.enter(&slip);
         self.enter(draft, Entering { slip, call })?;
         Ok(Enqueued::New(seq))
@@ -221,8 +224,21 @@ impl Store {
     }
 }
 
-/// The line of a call that no courier will ever see.
-fn tell_skipped(record: &CallRecord, reason: Skip) {
-    let phone = phone::masked(record.phone_raw.as_deref().unwrap_or_default());
-    info!(call_id = %record.call_id, direction = ?record.direction, phone, ?reason, "call not sent");
+/// The line of a call that did not end before our eyes: of one that did the intake has told.
+fn tell_taken(record: &CallRecord) {
+    let source = match record.source {
+        Source::Ami => return debug!(call_id = %record.call_id, "call is taken"),
+        Source::Cdr => "the PBX's records",
+        Source::Replay => "a capture",
+    };
+    let CallRecord { call_id, pbx, account, direction, outcome, responsible, skip, .. } = record;
+    let number = Private::new(record.phone.as_deref().or(record.phone_raw.as_deref()));
+    let (phone, phone_hash) = (number.masked(), pseudonym::of(number.whole()));
+    let talk_s = record.talk_seconds.rounded();
+    let state = if skip.is_some() { Phase::Skipped } else { Phase::Pending }.name();
+    let reason = skip.map(tracing::field::debug);
+    info!(
+        %call_id, %pbx, %account, ?direction, ?outcome, phone, phone_hash, responsible, talk_s, state, reason, source,
+        "call taken in that nobody followed"
+    );
 }

@@ -4,7 +4,7 @@
 use std::panic::{self, AssertUnwindSafe};
 use std::time::Duration;
 
-use tracing::error;
+use tracing::debug;
 
 use crate::clock;
 use crate::outbox::queue::State;
@@ -61,7 +61,8 @@ impl Record {
 
 impl Down {
     pub fn new(reason: String) -> Self {
-        error!(
+        // The herald tells it, with what to do.
+        debug!(
             reason,
             advice = advice(&reason),
             "the store takes nothing: calls wait in memory, and it is opened anew in a moment"
@@ -89,7 +90,7 @@ impl Down {
         self.tries = self.tries.saturating_add(1);
         self.retry_at = clock::mono().after(pause);
         let (reason, pause_s) = (&self.reason, pause.as_secs());
-        error!(reason, advice = advice(reason), pause_s, "the store cannot be opened again yet");
+        debug!(reason, advice = advice(reason), pause_s, "the store cannot be opened again yet");
         Ok(None)
     }
 }

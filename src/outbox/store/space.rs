@@ -9,7 +9,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tracing::{error, info, warn};
+use tracing::{debug, error, warn};
 
 use crate::time::MonoTime;
 
@@ -90,8 +90,9 @@ impl Guard {
         self.told = Some((room, now));
         let (free_mb, dir) = (free >> 20, self.dir.display());
         match room {
-            Room::Ample => info!(free_mb, "there is room on the store's disk again"),
-            Room::Low => error!(free_mb, %dir, "the store's disk is almost full: make room"),
+            // The herald tells these two, with what to do.
+            Room::Ample => debug!(free_mb, "there is room on the store's disk again"),
+            Room::Low => debug!(free_mb, %dir, "the store's disk is almost full: make room"),
             Room::Scarce => error!(
                 free_mb, %dir,
                 "the store's disk is full but for a rest: make room; calls that are delivered are kept without \
@@ -178,7 +179,7 @@ mod tests {
 
     #[test]
     fn want_of_room_is_told_once_an_hour_and_its_end_once() {
-        let (log, _guard) = Log::capture(tracing::Level::INFO);
+        let (log, _guard) = Log::capture(tracing::Level::DEBUG);
         let mut guard = Guard::new("/store".into());
         let begin = MonoTime::default();
         let at = |minutes: u64| begin.after(Duration::from_mins(minutes));

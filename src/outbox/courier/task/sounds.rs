@@ -1,13 +1,11 @@
 //! What the courier's task does for recordings.
 
 use tokio::sync::watch;
-use tracing::{debug, info, warn};
 
 use crate::amo::client::{Client, Failure};
 use crate::amo::late_link;
-use crate::outbox::courier::effect::{Amended, Ruling};
+use crate::outbox::courier::effect::Amended;
 use crate::outbox::courier::sound::LateLinks;
-use crate::outbox::errand::Sound;
 use crate::outbox::finder::Finder;
 
 /// What recordings need.
@@ -27,22 +25,5 @@ pub(super) async fn amend(client: &Client, path: &str, body: Vec<u8>) -> Amended
         Err(Failure::NoToken(words)) => Amended::NoToken(words),
         Err(Failure::Quiet) => Amended::Quiet,
         Err(Failure::NotSent(words) | Failure::Unknown(words)) => Amended::NotSent(words),
-    }
-}
-
-/// One line for a delivered call whose link was added or given up.
-pub(super) fn tell(ruling: &Ruling) {
-    let Ruling { call_id, settlement, .. } = ruling;
-    match &settlement.errand.sound {
-        Some(Sound::Added { file }) => {
-            info!(%call_id, file, "the link to the recording was added to the call");
-        }
-        Some(Sound::GivenUp { reason }) => {
-            warn!(%call_id, reason, "the call stays without a link to its recording");
-        }
-        Some(Sound::Missing { .. }) => {
-            debug!(%call_id, next_at = %settlement.next_at, "the recording of a delivered call is not there yet");
-        }
-        Some(Sound::Found { .. } | Sound::Other) | None => {}
     }
 }
