@@ -29,6 +29,7 @@ mod moment;
 mod pause;
 mod queue;
 mod reach;
+mod reload;
 mod repair;
 mod replay;
 mod run;
@@ -87,6 +88,8 @@ enum Command {
     Pause(pause::Args),
     /// Go on with delivery
     Resume(pause::Args),
+    /// Let the daemon read its configuration again, and say what came of it
+    Reload(reload::Args),
     /// Take a person's number out of all that is stored
     Forget(forget::Args),
     /// Print what a shell needs to complete command lines
@@ -139,6 +142,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::History(list) => quiet_log().and_then(|()| queue::history(&list, asked)),
         Command::Pause(args) => quiet_log().and_then(|()| pause::run(true, &args, asked)),
         Command::Resume(args) => quiet_log().and_then(|()| pause::run(false, &args, asked)),
+        Command::Reload(args) => {
+            quiet_log().and_then(|()| reload::run(&args, cli.config.as_deref(), Path::new(CONFIG)))
+        }
         Command::Forget(args) => quiet_log().and_then(|()| forget::run(&args, asked)),
         Command::Completions(args) => completions::run(&args),
         Command::Auth(args) => quiet_log().and_then(|()| auth::run(&args, config)),

@@ -31,6 +31,7 @@ use crate::daemon::delivery::{Delivery, stop_couriers};
 use crate::daemon::gaps::GapRepair;
 use crate::daemon::outlet::{Door, Outlet};
 use crate::daemon::overview::{Overview, Watched};
+use crate::daemon::reload::Reloader;
 use crate::daemon::stages::Stages;
 use crate::daemon::systemd::Notifier;
 use crate::intake::gap::Gap;
@@ -50,6 +51,7 @@ mod herald;
 mod memory;
 pub mod outlet;
 pub mod overview;
+pub mod reload;
 pub mod stages;
 pub mod systemd;
 pub mod tokens;
@@ -63,6 +65,7 @@ pub mod tokens;
 pub async fn run(
     setup: Setup,
     policy: watch::Receiver<Arc<Policy>>,
+    reloader: Option<Reloader>,
     store: Handle,
     notifier: Notifier,
     stop: CancellationToken,
@@ -92,6 +95,7 @@ pub async fn run(
         gaps: repair.told(),
         store: store.clone(),
         disk: overview::Disk::default(),
+        reloader,
     };
     let crew = Crew::start(intakes, ways.stop, ways.cut);
     let mut crew = crew.context("cannot start the intake's thread")?;

@@ -406,6 +406,8 @@ async fn every_answer_is_as_the_description_says() {
         ("post", "/v1/drop", order.as_str()),
         ("get", "/v1/calls?state=expired", ""),
         ("post", "/v1/retry", order.as_str()),
+        ("post", "/v1/reload", r#"{"by":"anna"}"#),
+        ("get", "/v1/status", ""),
         ("get", "/metrics", ""),
         ("get", "/healthz", ""),
         ("get", "/readyz", ""),

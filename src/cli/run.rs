@@ -11,17 +11,15 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::cli::run::reload::Reloading;
 use crate::config::check::Grade;
 use crate::config::{self, Config, Pbx, Setup};
+use crate::daemon::reload::Reloading;
 use crate::daemon::systemd::Notifier;
 use crate::ops::log::{self, Format};
 use crate::outbox::store::handle::Handle;
 use crate::outbox::store::pbxs::{self, Configured};
 use crate::outbox::store::{Error, Opened, Store, rest};
 use crate::{clock, daemon};
-
-mod reload;
 
 /// Runs the daemon with the configuration `path`.
 ///
@@ -52,8 +50,10 @@ async fn serve(path: &Path, config: Config, store: Handle) -> anyhow::Result<()>
     let signals = Signals::catch().context("cannot catch signals")?;
     let mut listening = JoinSet::new();
     listening.spawn(signals.listen(stop.clone(), Arc::clone(&hangup)));
-    listening.spawn(Reloading::new(path.to_owned(), config, policy).run(hangup));
-    daemon::run(setup, policies, store, Notifier::from_environment(), stop).await
+    let (reloading, reloader) = Reloading::new(path.to_owned(), config, policy);
+    listening.spawn(reloading.run(hangup));
+    let notifier = Notifier::from_environment();
+    daemon::run(setup, policies, Some(reloader), store, notifier, stop).await
 }
 
 fn open_store(setup: &Setup) -> anyhow::Result<Handle> {

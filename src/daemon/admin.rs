@@ -13,6 +13,7 @@
 //! POST /v1/retry, /drop   {"calls":[…],"by":"…","why":"…"}
 //! POST /v1/forget         {"number":"…","by":"…","drop_waiting":false,"really":false}
 //! POST /v1/pause, /resume {"account":"…","by":"…","why":"…"}
+//! POST /v1/reload         {"by":"…"}
 //! GET  /metrics           how it fares, for Prometheus
 //! GET  /healthz           200 while the daemon makes progress, else 503
 //! GET  /readyz            200 while calls are taken from every PBX and stored, else 503; all problems
@@ -49,6 +50,7 @@ mod gate;
 mod live;
 mod looks;
 mod orders;
+mod reload;
 mod transfer;
 
 /// Who owns the socket, and his group, may ask.
@@ -175,6 +177,7 @@ fn router(overview: Arc<Overview>) -> Router {
         .route("/v1/forget", post(forget::forget))
         .route("/v1/pause", post(async |state, peer, order| orders::pause(true, state, peer, order).await))
         .route("/v1/resume", post(async |state, peer, order| orders::pause(false, state, peer, order).await))
+        .route("/v1/reload", post(reload::reload))
         .layer(DefaultBodyLimit::max(ORDER_MAX))
         .with_state(overview)
 }

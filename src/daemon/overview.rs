@@ -16,6 +16,7 @@ use crate::call::id::{AccountId, PbxName};
 use crate::clock;
 use crate::daemon::delivery::WatchedAccount;
 use crate::daemon::gaps::GapsByPbx;
+use crate::daemon::reload::Reloader;
 use crate::intake::task::Link;
 use crate::intake::task::inquiry::Inquiry;
 use crate::intake::task::pulse::Pulse;
@@ -52,6 +53,8 @@ pub struct Overview {
     pub gaps: watch::Receiver<GapsByPbx>,
     pub store: Handle,
     pub disk: Disk,
+    /// Who reads the configuration again, where somebody does.
+    pub reloader: Option<Reloader>,
 }
 
 /// The eye on the store's disk: it may hang for ever, as one of another host does, and one thread at most then waits
@@ -142,6 +145,7 @@ impl Overview {
                 bytes,
                 free_bytes,
             },
+            reload: self.reloader.as_ref().and_then(Reloader::last),
             problems: Vec::new(),
         };
         status.problems = problem::problems(&status);

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::call::id::{AccountId, PbxName};
 use crate::call::record::{Direction, Outcome};
+use crate::ops::reload::Reloaded;
 use crate::ops::status::problem::{Problem, Severity};
 use crate::outbox::courier::manner::{Known, Manner};
 use crate::outbox::courier::sound::LateLinks;
@@ -38,6 +39,9 @@ pub struct Status {
     pub accounts: Vec<AccountStatus>,
     pub outbox: OutboxStatus,
     pub store: StoreStatus,
+    /// What came of the configuration when it was read again last, since the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reload: Option<Reloaded>,
     pub problems: Vec<Problem>,
 }
 

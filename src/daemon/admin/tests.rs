@@ -31,6 +31,7 @@ impl Running {
             offsets: watch::channel(Arc::default()).1,
             gaps: watch::channel(GapsByPbx::new()).1,
             store: store.spawn(clock::host).unwrap(),
+            reloader: None,
             disk: crate::daemon::overview::Disk::default(),
         };
         let mut admin = Admin::bind(&dir.path().join("ctl")).await.unwrap();

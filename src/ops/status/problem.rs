@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::call::id::{AccountId, PbxName};
+use crate::ops::reload::Outcome;
 use crate::ops::status::{AccountStatus, LinkStatus, PbxStatus, Span, Status};
 use crate::outbox::courier::standing::{Hold, Standing};
 use crate::outbox::queue::Phase;
@@ -78,6 +79,10 @@ pub enum Problem {
     Old {
         account: AccountId,
         minutes: u64,
+    },
+    /// What the file says now is not what runs, and would not start.
+    ConfigRefused {
+        reason: String,
     },
     Dead {
         calls: u64,
@@ -154,6 +159,9 @@ const UNSEEN_TOLD: Duration = Duration::from_hours(24);
 /// Extensions that a line names; more are counted.
 const EXTENSIONS_TOLD: usize = 5;
 
+/// Lines of what is wrong with a configuration: what it is, and where. What is drawn below is for a terminal.
+const PROBLEM_LINES: usize = 2;
+
 /// How long a connection may take after a start.
 const CONNECTING_MAX: Duration = Duration::from_secs(30);
 
@@ -176,6 +184,7 @@ pub fn problems(status: &Status) -> Vec<Problem> {
         found.extend(of_account(account, status.now));
         found.extend(of_token(account, status.now));
     }
+    found.extend(refused_config(status));
     let dead = status.outbox.by_state.get(&Phase::Dead).copied().filter(|calls| *calls > 0);
     found.extend(dead.map(|calls| Problem::Dead { calls }));
     for account in &status.accounts {
@@ -244,6 +253,16 @@ fn of_token(account: &AccountStatus, now: HostTime) -> Option<Problem> {
     (left < TOKEN_LEFT).then(|| Problem::TokenEnds { account: account.name.clone(), hours })
 }
 
+fn refused_config(status: &Status) -> Option<Problem> {
+    match &status.reload.as_ref()?.outcome {
+        Outcome::Taken { .. } => None,
+        Outcome::Refused { problems } => {
+            let told: Vec<_> = problems.lines().take(PROBLEM_LINES).map(str::trim).collect();
+            Some(Problem::ConfigRefused { reason: told.join(" ") })
+        }
+    }
+}
+
 fn unmapped(account: &AccountStatus) -> Option<Problem> {
     let known = &account.unmapped;
     let calls = known.iter().map(|known| known.calls).sum();
@@ -275,6 +294,7 @@ impl Problem {
             | Self::NoTimestamps { .. }
             | Self::Unseen { .. }
             | Self::AccountTroubled { .. }
+            | Self::ConfigRefused { .. }
             | Self::Dead { .. }
             | Self::TokenEnds { .. }
             | Self::Paused { .. } => Severity::Warning,

@@ -4,7 +4,7 @@ use crate::ops::status::problem::Problem;
 
 impl Problem {
     /// Every code, the worst first.
-    pub const CODES: [&str; 19] = [
+    pub const CODES: [&str; 20] = [
         "unaccounted",
         "store-failed",
         "disk-low",
@@ -19,6 +19,7 @@ impl Problem {
         "account-held",
         "account-troubled",
         "old",
+        "config-refused",
         "dead",
         "token-ends",
         "paused",
@@ -43,6 +44,7 @@ impl Problem {
             Self::AccountHeld { .. } => "account-held",
             Self::AccountTroubled { .. } => "account-troubled",
             Self::Old { .. } => "old",
+            Self::ConfigRefused { .. } => "config-refused",
             Self::Dead { .. } => "dead",
             Self::TokenEnds { .. } => "token-ends",
             Self::Paused { .. } => "paused",
@@ -65,6 +67,7 @@ impl Problem {
             Self::Unaccounted { .. }
             | Self::StoreFailed { .. }
             | Self::DiskLow { .. }
+            | Self::ConfigRefused { .. }
             | Self::Dead { .. }
             | Self::AccountHeld { .. }
             | Self::AccountTroubled { .. }
@@ -89,6 +92,7 @@ impl Problem {
             Self::Unaccounted { .. }
             | Self::StoreFailed { .. }
             | Self::DiskLow { .. }
+            | Self::ConfigRefused { .. }
             | Self::Dead { .. }
             | Self::PbxNotRead { .. }
             | Self::PbxDown { .. }

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::call::record::{Direction, Outcome};
+use crate::ops::reload::Reloaded;
 use crate::ops::screen::WIDTH;
 use crate::ops::status::{
     CallsOf, GapsStatus, Mishap, OutboxStatus, StoreStatus, Unmapped, VERSION, metrics, page,
@@ -60,6 +61,7 @@ fn well() -> Status {
             bytes: 512 << 10,
             free_bytes: Some(1 << 30),
         },
+        reload: None,
         problems: Vec::new(),
     }
 }
@@ -117,6 +119,12 @@ fn every_trouble_is_told_with_what_to_do() {
     check(|_| {}, &[]);
     check(|s| s.outbox.unaccounted = 3, &[Problem::Unaccounted { calls: 3 }]);
     check(|s| s.store.failure = Some(reason()), &[Problem::StoreFailed { reason: reason() }]);
+    let refused =
+        Outcome::Refused { problems: "a.toml:3:1: unknown field\n  3 | prot = 1\n    | ^^^^".to_owned() };
+    check(
+        |s| s.reload = Some(Reloaded { v: 1, at: s.now, config: "a.toml".to_owned(), outcome: refused }),
+        &[Problem::ConfigRefused { reason: "a.toml:3:1: unknown field 3 | prot = 1".to_owned() }],
+    );
     check(|s| s.store.free_bytes = Some(1 << 20), &[Problem::DiskLow { free_bytes: 1 << 20 }]);
     check(|s| s.store.free_bytes = None, &[]);
     let down = LinkStatus::Down { reason: reason() };

@@ -42,6 +42,10 @@ impl Problem {
                 format!("a call for account {account} waits for {minutes} min"),
                 format!("звонок для аккаунта {account} ждёт уже {minutes} мин"),
             ),
+            Self::ConfigRefused { reason } => language.pick(
+                format!("the configuration was read again and refused, the one before counts: {reason}"),
+                format!("настройки прочитаны заново и не приняты, действуют прежние: {reason}"),
+            ),
             Self::Dead { calls } => language.pick(
                 format!("{calls} calls cannot be delivered and wait for a person"),
                 format!("не могут быть доставлены и ждут человека, звонков: {calls}"),
@@ -110,6 +114,14 @@ impl Problem {
             Self::Old { account, .. } => language.pick(
                 format!("see why: ami2amo queue list --account {account}"),
                 format!("узнайте почему: ami2amo queue list --account {account}"),
+            ),
+            Self::ConfigRefused { .. } => language.pick(
+                "mend the file, before a restart fails on it: ami2amo reload shows the place, and takes it when it is \
+                 right"
+                    .to_owned(),
+                "исправьте файл, пока на нём не споткнулся перезапуск: ami2amo reload покажет место и примет \
+                 исправленное"
+                    .to_owned(),
             ),
             Self::Dead { .. } => language.pick(
                 "ami2amo queue list --state dead says why of each; then ami2amo queue retry or drop".to_owned(),
