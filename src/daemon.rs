@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
@@ -31,6 +32,7 @@ use crate::daemon::delivery::{Delivery, stop_couriers};
 use crate::daemon::gaps::GapRepair;
 use crate::daemon::outlet::{Door, Outlet};
 use crate::daemon::overview::{Overview, Watched};
+use crate::daemon::records::Records;
 use crate::daemon::reload::Reloader;
 use crate::daemon::stages::Stages;
 use crate::daemon::systemd::Notifier;
@@ -51,6 +53,7 @@ mod herald;
 mod memory;
 pub mod outlet;
 pub mod overview;
+mod records;
 pub mod reload;
 pub mod stages;
 pub mod systemd;
@@ -71,6 +74,7 @@ pub async fn run(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let start = Arc::clone(&policy.borrow());
+    let records = begin_records(&setup, &store)?;
     let calls = watch::channel(Arc::clone(&start.calls)).0;
     let (gaps, gaps_reader) = mpsc::channel(gaps::WAITING_MAX);
     let ways = Ways::new(store.clone(), calls.subscribe(), setup.store_dir.join("poison"), gaps);
@@ -96,21 +100,12 @@ pub async fn run(
         store: store.clone(),
         disk: overview::Disk::default(),
         reloader,
+        records: records.as_ref().map(Records::clerk),
     };
     let crew = Crew::start(intakes, ways.stop, ways.cut);
     let mut crew = crew.context("cannot start the intake's thread")?;
     let mut duties = notifier.on_duty(&overview, crew.runtime()).await;
-    if let Some(address) = setup.admin_listen {
-        duties.spawn(admin::watch_port(address, overview.clone()));
-    }
-    match Admin::bind(&setup.admin_socket).await {
-        Ok(admin) => drop(duties.spawn(admin.run(overview))),
-        // Calls are followed and delivered all the same.
-        Err(error) => {
-            let socket = setup.admin_socket.display();
-            error!(%socket, %error, "no admin socket: `ami2amo status` will find nobody; see [admin] socket");
-        }
-    }
+    open_to_people(&setup, overview, &mut duties).await;
     duties.spawn(hand_on(policy, calls, couriers.rules.clone()));
     duties.spawn(repair.run());
     info!(
@@ -128,9 +123,32 @@ pub async fn run(
         reason = store.failed() => Err(store_failed(&reason, &setup.store_dir)),
     };
     notifier.stopping();
-    let ended = shut_down(&setup, crew, couriers, store).await;
+    let ended = shut_down(&setup, crew, couriers, store, records).await;
     drop(duties);
     cause.and(ended)
+}
+
+/// Lets people and monitoring ask, where that can be. Calls are followed and delivered all the same.
+async fn open_to_people(setup: &Setup, overview: Overview, duties: &mut JoinSet<()>) {
+    if let Some(address) = setup.admin_listen {
+        duties.spawn(admin::watch_port(address, overview.clone()));
+    }
+    match Admin::bind(&setup.admin_socket).await {
+        Ok(admin) => drop(duties.spawn(admin.run(overview))),
+        Err(error) => {
+            let socket = setup.admin_socket.display();
+            error!(%socket, %error, "no admin socket: `ami2amo status` will find nobody; see [admin] socket");
+        }
+    }
+}
+
+/// The file of records, where one is configured; it hears of every call that ends from here on.
+fn begin_records(setup: &Setup, store: &Handle) -> anyhow::Result<Option<Records>> {
+    let Some(settings) = &setup.records else { return Ok(None) };
+    let records = Records::start(settings).context("cannot start the thread of [records]")?;
+    let clerk = records.clerk();
+    store.hear_ends(move |item| clerk.take(&item));
+    Ok(Some(records))
 }
 
 /// What all intakes share.
@@ -218,13 +236,24 @@ fn store_failed(reason: &str, dir: &Path) -> anyhow::Error {
     )
 }
 
-async fn shut_down(setup: &Setup, crew: Crew, couriers: Delivery, store: Handle) -> anyhow::Result<()> {
+async fn shut_down(
+    setup: &Setup,
+    crew: Crew,
+    couriers: Delivery,
+    store: Handle,
+    records: Option<Records>,
+) -> anyhow::Result<()> {
     let limit_s = setup.stop_timeout.as_secs_f32();
     info!(limit_s, "stopping");
     let stages = Stages::new(setup.stop_timeout);
     let intake = stages.run("the intake to hand over its calls", 2, crew.stop()).await;
     let delivery = stages.run("the couriers to finish their requests", 3, stop_couriers(couriers)).await;
     let closed = stages.run("the store to close", 4, store.close()).await;
+    if let Some(records) = records {
+        // They are lines of calls that are safe: a disk that hangs is no failure of the daemon.
+        let written = spawn_blocking(|| records.close());
+        drop(stages.run("the file of records", 4, written).await);
+    }
     let unfinished: Vec<_> = [
         intake.map(|ended| ended.context("the intake")),
         delivery.map(|ended| ended.context("a courier")),

@@ -6,6 +6,7 @@ pub mod forget;
 pub mod live;
 pub mod log;
 pub mod number;
+pub mod records;
 pub mod reload;
 pub mod repair;
 pub mod screen;

@@ -90,7 +90,7 @@ async fn a_refused_configuration_is_an_exit_code_and_a_problem_until_it_is_mende
     let (code, ..) = said(&host, &["reload"]).await;
     assert_eq!(code, Some(0));
     let (_, out, _) = said(&host, &["status"]).await;
-    assert!(!out.contains("refused"), "{out}");
+    assert!(!out.contains("read again and refused"), "{out}");
     daemon.stopped().await;
 }
 

@@ -69,6 +69,7 @@ fn setup_differences(old: &Setup, new: &Setup) -> Vec<String> {
         ("[admin] listen", old.admin_listen != new.admin_listen),
         ("[log] level", old.log.filter != new.log.filter),
         ("[log] format", old.log.format != new.log.format),
+        ("[records]", old.records != new.records),
         ("[daemon] stop-timeout", old.stop_timeout != new.stop_timeout),
     ];
     let of_pbx = |pbx: &Pbx| match old.pbxs.iter().find(|old| old.name == pbx.name) {

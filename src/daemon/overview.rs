@@ -16,6 +16,7 @@ use crate::call::id::{AccountId, PbxName};
 use crate::clock;
 use crate::daemon::delivery::WatchedAccount;
 use crate::daemon::gaps::GapsByPbx;
+use crate::daemon::records::Clerk;
 use crate::daemon::reload::Reloader;
 use crate::intake::task::Link;
 use crate::intake::task::inquiry::Inquiry;
@@ -55,6 +56,8 @@ pub struct Overview {
     pub disk: Disk,
     /// Who reads the configuration again, where somebody does.
     pub reloader: Option<Reloader>,
+    /// Who writes the file of records, where one is written.
+    pub records: Option<Clerk>,
 }
 
 /// The eye on the store's disk: it may hang for ever, as one of another host does, and one thread at most then waits
@@ -146,6 +149,7 @@ impl Overview {
                 free_bytes,
             },
             reload: self.reloader.as_ref().and_then(Reloader::last),
+            records: self.records.as_ref().map(Clerk::status),
             problems: Vec::new(),
         };
         status.problems = problem::problems(&status);

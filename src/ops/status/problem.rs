@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::call::id::{AccountId, PbxName};
+use crate::ops::records::RecordsStatus;
 use crate::ops::reload::Outcome;
 use crate::ops::status::{AccountStatus, LinkStatus, PbxStatus, Span, Status};
 use crate::outbox::courier::standing::{Hold, Standing};
@@ -83,6 +84,13 @@ pub enum Problem {
     /// What the file says now is not what runs, and would not start.
     ConfigRefused {
         reason: String,
+    },
+    /// The file of records takes no lines.
+    RecordsFailing {
+        file: String,
+        reason: String,
+        /// Calls since the start that have no line.
+        lost: u64,
     },
     Dead {
         calls: u64,
@@ -185,6 +193,7 @@ pub fn problems(status: &Status) -> Vec<Problem> {
         found.extend(of_token(account, status.now));
     }
     found.extend(refused_config(status));
+    found.extend(status.records.as_ref().and_then(records_failing));
     let dead = status.outbox.by_state.get(&Phase::Dead).copied().filter(|calls| *calls > 0);
     found.extend(dead.map(|calls| Problem::Dead { calls }));
     for account in &status.accounts {
@@ -253,6 +262,11 @@ fn of_token(account: &AccountStatus, now: HostTime) -> Option<Problem> {
     (left < TOKEN_LEFT).then(|| Problem::TokenEnds { account: account.name.clone(), hours })
 }
 
+fn records_failing(records: &RecordsStatus) -> Option<Problem> {
+    let reason = records.failure.clone()?;
+    Some(Problem::RecordsFailing { file: records.file.clone(), reason, lost: records.lost })
+}
+
 fn refused_config(status: &Status) -> Option<Problem> {
     match &status.reload.as_ref()?.outcome {
         Outcome::Taken { .. } => None,
@@ -295,6 +309,7 @@ impl Problem {
             | Self::Unseen { .. }
             | Self::AccountTroubled { .. }
             | Self::ConfigRefused { .. }
+            | Self::RecordsFailing { .. }
             | Self::Dead { .. }
             | Self::TokenEnds { .. }
             | Self::Paused { .. } => Severity::Warning,

@@ -201,6 +201,7 @@ impl Store {
         if let State::Skipped { reason, .. } = slip.state {
             tell_skipped(&call.call.record, reason);
         }
+        self.ended.note_new(seq, slip.state.phase());
         draft.ledger.enter(&slip);
         self.enter(draft, Entering { slip, call })?;
         Ok(Enqueued::New(seq))

@@ -4,7 +4,7 @@ use crate::ops::status::problem::Problem;
 
 impl Problem {
     /// Every code, the worst first.
-    pub const CODES: [&str; 20] = [
+    pub const CODES: [&str; 21] = [
         "unaccounted",
         "store-failed",
         "disk-low",
@@ -20,6 +20,7 @@ impl Problem {
         "account-troubled",
         "old",
         "config-refused",
+        "records-failing",
         "dead",
         "token-ends",
         "paused",
@@ -45,6 +46,7 @@ impl Problem {
             Self::AccountTroubled { .. } => "account-troubled",
             Self::Old { .. } => "old",
             Self::ConfigRefused { .. } => "config-refused",
+            Self::RecordsFailing { .. } => "records-failing",
             Self::Dead { .. } => "dead",
             Self::TokenEnds { .. } => "token-ends",
             Self::Paused { .. } => "paused",
@@ -68,6 +70,7 @@ impl Problem {
             | Self::StoreFailed { .. }
             | Self::DiskLow { .. }
             | Self::ConfigRefused { .. }
+            | Self::RecordsFailing { .. }
             | Self::Dead { .. }
             | Self::AccountHeld { .. }
             | Self::AccountTroubled { .. }
@@ -93,6 +96,7 @@ impl Problem {
             | Self::StoreFailed { .. }
             | Self::DiskLow { .. }
             | Self::ConfigRefused { .. }
+            | Self::RecordsFailing { .. }
             | Self::Dead { .. }
             | Self::PbxNotRead { .. }
             | Self::PbxDown { .. }
