@@ -49,6 +49,8 @@ pub struct Setup {
     pub log: Log,
     /// Where a line of each call that ended goes.
     pub records: Option<Records>,
+    /// Who is asked before a call is sent.
+    pub hook: Option<Hook>,
     /// Longest orderly shutdown.
     pub stop_timeout: Duration,
 }
@@ -83,6 +85,13 @@ pub struct Records {
     pub size_max: Option<u64>,
     /// Most files that are kept, the newest among them.
     pub keep: NonZeroUsize,
+}
+
+/// A program that is asked.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Hook {
+    /// Its path and its arguments.
+    pub before_send: Vec<String>,
 }
 
 #[derive(Clone, Debug)]

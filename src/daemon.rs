@@ -30,6 +30,7 @@ use crate::daemon::admin::Admin;
 use crate::daemon::crew::Crew;
 use crate::daemon::delivery::{Delivery, stop_couriers};
 use crate::daemon::gaps::GapRepair;
+use crate::daemon::hook::{Bell, Hook};
 use crate::daemon::outlet::{Door, Outlet};
 use crate::daemon::overview::{Overview, Watched};
 use crate::daemon::records::Records;
@@ -40,6 +41,7 @@ use crate::intake::gap::Gap;
 use crate::intake::revive;
 use crate::intake::task::pulse::Pulse;
 use crate::intake::task::{Intake, Kept, Link, Way, inquiry};
+use crate::ops::hook::HookStatus;
 use crate::outbox::courier::Rules;
 use crate::outbox::queue;
 use crate::outbox::store::error;
@@ -50,6 +52,7 @@ pub mod crew;
 pub mod delivery;
 pub mod gaps;
 mod herald;
+pub mod hook;
 mod memory;
 pub mod outlet;
 pub mod overview;
@@ -82,7 +85,8 @@ pub async fn run(
     let mut repair = GapRepair::new(store.clone(), &setup.pbxs, calls.subscribe(), gaps_reader, offsets);
     // Before anything is delivered: it may have to wait for a record.
     repair.recall().await;
-    let outlet = Outlet::new(store.clone(), repair.recalled());
+    let bell = setup.hook.as_ref().map(|_| Bell::default());
+    let outlet = Outlet::new(store.clone(), repair.recalled()).ringing(bell.clone());
     let mut couriers = Delivery::start(&start, &setup.store_dir, &outlet, &ways.offsets)?;
     let (mut intakes, mut pbxs) = (Vec::new(), Vec::new());
     for pbx in &setup.pbxs {
@@ -91,6 +95,7 @@ pub async fn run(
         intakes.push(intake);
         pbxs.push(watched);
     }
+    let (hook, hook_status) = begin_hook(&setup, &couriers, &outlet, repair.recalled(), bell).unzip();
     let overview = Overview {
         started_at: clock::host(),
         pbxs,
@@ -100,6 +105,7 @@ pub async fn run(
         store: store.clone(),
         disk: overview::Disk::default(),
         reloader,
+        hook: hook_status,
         records: records.as_ref().map(Records::clerk),
     };
     let crew = Crew::start(intakes, ways.stop, ways.cut);
@@ -108,6 +114,9 @@ pub async fn run(
     open_to_people(&setup, overview, &mut duties).await;
     duties.spawn(hand_on(policy, calls, couriers.rules.clone()));
     duties.spawn(repair.run());
+    if let Some(hook) = hook {
+        duties.spawn(hook.run());
+    }
     info!(
         pbxs = setup.pbxs.len(),
         accounts = couriers.rules.len(),
@@ -140,6 +149,19 @@ async fn open_to_people(setup: &Setup, overview: Overview, duties: &mut JoinSet<
             error!(%socket, %error, "no admin socket: `ami2amo status` will find nobody; see [admin] socket");
         }
     }
+}
+
+/// The hook, where one is configured, and how it fares.
+fn begin_hook(
+    setup: &Setup,
+    couriers: &Delivery,
+    outlet: &Outlet,
+    is_open: watch::Receiver<bool>,
+    bell: Option<Bell>,
+) -> Option<(Hook, watch::Receiver<HookStatus>)> {
+    let program = &setup.hook.as_ref()?.before_send;
+    let rules = couriers.rules.iter().map(|(name, rules)| (name.clone(), rules.subscribe()));
+    Some(Hook::new(program, outlet.store().clone(), rules.collect(), is_open, bell?))
 }
 
 /// The file of records, where one is configured; it hears of every call that ends from here on.

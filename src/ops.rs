@@ -3,6 +3,7 @@
 pub mod calls;
 pub mod explain;
 pub mod forget;
+pub mod hook;
 pub mod live;
 pub mod log;
 pub mod number;

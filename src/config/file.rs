@@ -38,6 +38,7 @@ pub struct File {
     pub admin: AdminTable,
     pub log: LogTable,
     pub records: RecordsTable,
+    pub hook: HookTable,
     pub daemon: DaemonTable,
 }
 
@@ -142,6 +143,14 @@ pub struct RecordsTable {
     pub file: Option<PathBuf>,
     pub max_size: SizeMax,
     pub keep: NonZeroUsize,
+}
+
+/// `[hook]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct HookTable {
+    /// A program and its arguments; nobody is asked without it.
+    pub before_send: Vec<String>,
 }
 
 /// `[daemon]`

@@ -69,6 +69,7 @@ fn setup_differences(old: &Setup, new: &Setup) -> Vec<String> {
         ("[admin] listen", old.admin_listen != new.admin_listen),
         ("[log] level", old.log.filter != new.log.filter),
         ("[log] format", old.log.format != new.log.format),
+        ("[hook]", old.hook != new.hook),
         ("[records]", old.records != new.records),
         ("[daemon] stop-timeout", old.stop_timeout != new.stop_timeout),
     ];

@@ -21,6 +21,7 @@ use crate::daemon::reload::Reloader;
 use crate::intake::task::Link;
 use crate::intake::task::inquiry::Inquiry;
 use crate::intake::task::pulse::Pulse;
+use crate::ops::hook::HookStatus;
 use crate::ops::status::{
     AccountStatus, CallsOf, LinkStatus, MixedBatches, OutboxStatus, PbxStatus, Status, StoreStatus, Unmapped,
     VERSION, problem,
@@ -56,6 +57,8 @@ pub struct Overview {
     pub disk: Disk,
     /// Who reads the configuration again, where somebody does.
     pub reloader: Option<Reloader>,
+    /// How the hook fares, where there is one.
+    pub hook: Option<watch::Receiver<HookStatus>>,
     /// Who writes the file of records, where one is written.
     pub records: Option<Clerk>,
 }
@@ -149,6 +152,7 @@ impl Overview {
                 free_bytes,
             },
             reload: self.reloader.as_ref().and_then(Reloader::last),
+            hook: self.hook.as_ref().map(|hook| hook.borrow().clone()),
             records: self.records.as_ref().map(Clerk::status),
             problems: Vec::new(),
         };

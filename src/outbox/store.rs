@@ -31,6 +31,7 @@ pub mod fsync;
 pub mod handle;
 mod hearers;
 mod history;
+pub mod hooked;
 mod inflight;
 pub(crate) mod journal;
 pub mod listing;

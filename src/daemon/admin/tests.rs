@@ -32,6 +32,7 @@ impl Running {
             gaps: watch::channel(GapsByPbx::new()).1,
             store: store.spawn(clock::host).unwrap(),
             reloader: None,
+            hook: None,
             records: None,
             disk: crate::daemon::overview::Disk::default(),
         };

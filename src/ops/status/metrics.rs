@@ -37,6 +37,7 @@ pub fn text(status: &Status) -> String {
     if let Some(free) = status.store.free_bytes {
         page.gauge("store_free_bytes", "Room on the store's disk", &[], free);
     }
+    hook(&mut page, status);
     records(&mut page, status);
     problems(&mut page, status);
     page.0
@@ -81,6 +82,21 @@ fn pbxs(page: &mut Page, status: &Status) {
     page.head("clock_ahead_seconds", "gauge", "How far this host's clock is ahead of the PBX's");
     for (pbx, name) in rows() {
         page.seconds("clock_ahead_seconds", &[("pbx", name)], pbx.host_ahead_ms);
+    }
+}
+
+/// What the hook did, where there is one.
+fn hook(page: &mut Page, status: &Status) {
+    page.head("hook_calls_total", "counter", "Calls that the hook was to decide on, by what it did");
+    let Some(hook) = &status.hook else { return };
+    for (effect, count) in [
+        ("unchanged", hook.unchanged),
+        ("changed", hook.changed),
+        ("withheld", hook.withheld),
+        ("failed", hook.failed),
+        ("bypassed", hook.bypassed),
+    ] {
+        page.row("hook_calls_total", &[("effect", effect)], count);
     }
 }
 

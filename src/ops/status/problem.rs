@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::call::id::{AccountId, PbxName};
+use crate::ops::hook::HookStatus;
 use crate::ops::records::RecordsStatus;
 use crate::ops::reload::Outcome;
 use crate::ops::status::{AccountStatus, LinkStatus, PbxStatus, Span, Status};
@@ -84,6 +85,13 @@ pub enum Problem {
     /// What the file says now is not what runs, and would not start.
     ConfigRefused {
         reason: String,
+    },
+    /// The hook fails again and again: calls go without it.
+    HookFailing {
+        program: String,
+        reason: String,
+        /// Calls since the start that went without it for that.
+        bypassed: u64,
     },
     /// The file of records takes no lines.
     RecordsFailing {
@@ -193,6 +201,7 @@ pub fn problems(status: &Status) -> Vec<Problem> {
         found.extend(of_token(account, status.now));
     }
     found.extend(refused_config(status));
+    found.extend(status.hook.as_ref().and_then(hook_failing));
     found.extend(status.records.as_ref().and_then(records_failing));
     let dead = status.outbox.by_state.get(&Phase::Dead).copied().filter(|calls| *calls > 0);
     found.extend(dead.map(|calls| Problem::Dead { calls }));
@@ -262,6 +271,11 @@ fn of_token(account: &AccountStatus, now: HostTime) -> Option<Problem> {
     (left < TOKEN_LEFT).then(|| Problem::TokenEnds { account: account.name.clone(), hours })
 }
 
+fn hook_failing(hook: &HookStatus) -> Option<Problem> {
+    let reason = hook.failure.clone()?;
+    Some(Problem::HookFailing { program: hook.program.clone(), reason, bypassed: hook.bypassed })
+}
+
 fn records_failing(records: &RecordsStatus) -> Option<Problem> {
     let reason = records.failure.clone()?;
     Some(Problem::RecordsFailing { file: records.file.clone(), reason, lost: records.lost })
@@ -309,6 +323,7 @@ impl Problem {
             | Self::Unseen { .. }
             | Self::AccountTroubled { .. }
             | Self::ConfigRefused { .. }
+            | Self::HookFailing { .. }
             | Self::RecordsFailing { .. }
             | Self::Dead { .. }
             | Self::TokenEnds { .. }

@@ -4,7 +4,7 @@ use crate::ops::status::problem::Problem;
 
 impl Problem {
     /// Every code, the worst first.
-    pub const CODES: [&str; 21] = [
+    pub const CODES: [&str; 22] = [
         "unaccounted",
         "store-failed",
         "disk-low",
@@ -20,6 +20,7 @@ impl Problem {
         "account-troubled",
         "old",
         "config-refused",
+        "hook-failing",
         "records-failing",
         "dead",
         "token-ends",
@@ -46,6 +47,7 @@ impl Problem {
             Self::AccountTroubled { .. } => "account-troubled",
             Self::Old { .. } => "old",
             Self::ConfigRefused { .. } => "config-refused",
+            Self::HookFailing { .. } => "hook-failing",
             Self::RecordsFailing { .. } => "records-failing",
             Self::Dead { .. } => "dead",
             Self::TokenEnds { .. } => "token-ends",
@@ -70,6 +72,7 @@ impl Problem {
             | Self::StoreFailed { .. }
             | Self::DiskLow { .. }
             | Self::ConfigRefused { .. }
+            | Self::HookFailing { .. }
             | Self::RecordsFailing { .. }
             | Self::Dead { .. }
             | Self::AccountHeld { .. }
@@ -96,6 +99,7 @@ impl Problem {
             | Self::StoreFailed { .. }
             | Self::DiskLow { .. }
             | Self::ConfigRefused { .. }
+            | Self::HookFailing { .. }
             | Self::RecordsFailing { .. }
             | Self::Dead { .. }
             | Self::PbxNotRead { .. }

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::call::record::{Direction, Outcome};
+use crate::ops::hook::HookStatus;
 use crate::ops::records::RecordsStatus;
 use crate::ops::reload::{self, Reloaded};
 use crate::ops::screen::WIDTH;
@@ -63,6 +64,7 @@ fn well() -> Status {
             free_bytes: Some(1 << 30),
         },
         reload: None,
+        hook: None,
         records: None,
         problems: Vec::new(),
     }
@@ -194,6 +196,18 @@ fn what_goes_wrong_beside_delivery_is_told_with_what_to_do() {
         lost: 3,
     };
     check(|s| s.records = Some(records), &[failing]);
+    let hook = HookStatus {
+        program: "/usr/local/bin/before-send".to_owned(),
+        bypassed: 12,
+        failure: Some("it took longer than 2 s".to_owned()),
+        ..HookStatus::default()
+    };
+    let failing = Problem::HookFailing {
+        program: hook.program.clone(),
+        reason: "it took longer than 2 s".to_owned(),
+        bypassed: 12,
+    };
+    check(|s| s.hook = Some(hook), &[failing]);
 }
 
 #[test]

@@ -43,6 +43,7 @@ impl Problem {
                 format!("звонок для аккаунта {account} ждёт уже {minutes} мин"),
             ),
             Self::ConfigRefused { reason } => refused_config(reason, language),
+            Self::HookFailing { program, reason, bypassed } => hook(program, reason, *bypassed, language),
             Self::RecordsFailing { file, reason, lost } => records(file, reason, *lost, language),
             Self::Dead { calls } => language.pick(
                 format!("{calls} calls cannot be delivered and wait for a person"),
@@ -111,6 +112,7 @@ impl Problem {
                 format!("узнайте почему: ami2amo queue list --account {account}"),
             ),
             Self::ConfigRefused { .. } => mend_config(language).to_owned(),
+            Self::HookFailing { .. } => mend_hook(language).to_owned(),
             Self::RecordsFailing { .. } => mend_records(language).to_owned(),
             Self::Dead { .. } => language.pick(
                 "ami2amo queue list --state dead says why of each; then ami2amo queue retry or drop".to_owned(),
@@ -141,6 +143,22 @@ fn mend_config(language: Language) -> &'static str {
     language.pick(
         "mend the file, before a restart fails on it: ami2amo reload shows the place, and takes it when it is right",
         "исправьте файл, пока на нём не споткнулся перезапуск: ami2amo reload покажет место и примет исправленное",
+    )
+}
+
+fn hook(program: &str, reason: &str, bypassed: u64, language: Language) -> String {
+    language.pick(
+        format!("the hook {program} fails, {bypassed} calls were not asked about: {reason}"),
+        format!("хук {program} не справляется, звонков без него: {bypassed}: {reason}"),
+    )
+}
+
+fn mend_hook(language: Language) -> &'static str {
+    language.pick(
+        "calls go as they are; run it by hand as docs/hook.md shows, or take [hook] before-send out and restart; it is \
+         tried again each minute",
+        "звонки уходят как есть; запустите его вручную (docs/hook.ru.md) или уберите [hook] before-send и \
+         перезапустите; попытки каждую минуту",
     )
 }
 
