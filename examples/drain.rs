@@ -224,7 +224,7 @@ async fn run(
     fs::write(&path, text).context("cannot write the configuration")?;
     let (config, _) = config::load(&path)?;
     let (_policy, policies) = tokio::sync::watch::channel(config.policy);
-    daemon::run(config.setup, policies, store, Notifier::without_watchdog(), log, stop).await
+    daemon::run(config.setup, policies, None, store, Notifier::without_watchdog(), log, stop).await
 }
 
 /// A missed call of this moment makes a task, and a call to an unknown number a lead.

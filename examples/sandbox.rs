@@ -83,7 +83,7 @@ async fn run(
     let store = Store::open(&config.setup.store_dir, clock::host()).context("cannot open the store")?;
     let store = store.spawn(clock::host).context("cannot start the store's thread")?;
     let (_policy, policies) = tokio::sync::watch::channel(config.policy);
-    daemon::run(config.setup, policies, store, Notifier::without_watchdog(), log, stop).await
+    daemon::run(config.setup, policies, None, store, Notifier::without_watchdog(), log, stop).await
 }
 
 fn configuration(dir: &Path, ami_port: u16, amo_url: &str) -> String {

@@ -30,6 +30,7 @@ mod moment;
 mod pause;
 mod queue;
 mod reach;
+mod reload;
 mod repair;
 mod replay;
 mod run;
@@ -90,6 +91,8 @@ enum Command {
     Resume(pause::Args),
     /// Show or change the level of the running daemon's log, or print how to find a number in it
     Log(log::Args),
+    /// Let the daemon read its configuration again, and say what came of it
+    Reload(reload::Args),
     /// Take a person's number out of all that is stored
     Forget(forget::Args),
     /// Print what a shell needs to complete command lines
@@ -142,6 +145,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::History(list) => quiet_log().and_then(|()| queue::history(&list, asked)),
         Command::Pause(args) => quiet_log().and_then(|()| pause::run(true, &args, asked)),
         Command::Resume(args) => quiet_log().and_then(|()| pause::run(false, &args, asked)),
+        Command::Reload(args) => {
+            quiet_log().and_then(|()| reload::run(&args, cli.config.as_deref(), Path::new(CONFIG)))
+        }
         Command::Forget(args) => quiet_log().and_then(|()| forget::run(&args, asked)),
         Command::Log(args) => quiet_log().and_then(|()| log::run(&args, asked)),
         Command::Completions(args) => completions::run(&args),

@@ -7,6 +7,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +28,7 @@ pub mod check;
 pub mod fault;
 pub mod file;
 pub mod reload;
+pub mod size;
 pub mod surroundings;
 
 /// A configuration that passed its checks.
@@ -45,6 +47,10 @@ pub struct Setup {
     /// Where metrics and health checks are served over TCP; always of this host alone.
     pub admin_listen: Option<SocketAddr>,
     pub log: Log,
+    /// Where a line of each call that ended goes.
+    pub records: Option<Records>,
+    /// Who is asked before a call is sent.
+    pub hook: Option<Hook>,
     /// Longest orderly shutdown.
     pub stop_timeout: Duration,
 }
@@ -69,6 +75,23 @@ pub struct Cdr {
     pub look_back: Duration,
     /// How long after a call its record may be written.
     pub batch_time: Duration,
+}
+
+/// The file of records.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Records {
+    pub file: PathBuf,
+    /// Most bytes of one file; `None` when somebody else turns it.
+    pub size_max: Option<u64>,
+    /// Most files that are kept, the newest among them.
+    pub keep: NonZeroUsize,
+}
+
+/// A program that is asked.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Hook {
+    /// Its path and its arguments.
+    pub before_send: Vec<String>,
 }
 
 #[derive(Clone, Debug)]

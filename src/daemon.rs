@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
@@ -30,14 +30,18 @@ use crate::daemon::admin::Admin;
 use crate::daemon::crew::Crew;
 use crate::daemon::delivery::{Delivery, stop_couriers};
 use crate::daemon::gaps::GapRepair;
+use crate::daemon::hook::{Bell, Hook};
 use crate::daemon::outlet::{Door, Outlet};
 use crate::daemon::overview::{Overview, Watched};
+use crate::daemon::records::Records;
+use crate::daemon::reload::Reloader;
 use crate::daemon::stages::Stages;
 use crate::daemon::systemd::Notifier;
 use crate::intake::gap::Gap;
 use crate::intake::revive;
 use crate::intake::task::pulse::Pulse;
 use crate::intake::task::{Intake, Kept, Link, Way, inquiry};
+use crate::ops::hook::HookStatus;
 use crate::ops::log::control::Control;
 use crate::outbox::courier::Rules;
 use crate::outbox::queue;
@@ -49,9 +53,12 @@ pub mod crew;
 pub mod delivery;
 pub mod gaps;
 mod herald;
+pub mod hook;
 mod memory;
 pub mod outlet;
 pub mod overview;
+mod records;
+pub mod reload;
 pub mod stages;
 pub mod systemd;
 pub mod tokens;
@@ -65,12 +72,14 @@ pub mod tokens;
 pub async fn run(
     setup: Setup,
     policy: watch::Receiver<Arc<Policy>>,
+    reloader: Option<Reloader>,
     store: Handle,
     notifier: Notifier,
     log: Control,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let start = Arc::clone(&policy.borrow());
+    let records = begin_records(&setup, &store)?;
     let calls = watch::channel(Arc::clone(&start.calls)).0;
     let (gaps, gaps_reader) = mpsc::channel(gaps::WAITING_MAX);
     let ways = Ways::new(store.clone(), calls.subscribe(), setup.store_dir.join("poison"), gaps);
@@ -78,7 +87,8 @@ pub async fn run(
     let mut repair = GapRepair::new(store.clone(), &setup.pbxs, calls.subscribe(), gaps_reader, offsets);
     // Before anything is delivered: it may have to wait for a record.
     repair.recall().await;
-    let outlet = Outlet::new(store.clone(), repair.recalled());
+    let bell = setup.hook.as_ref().map(|_| Bell::default());
+    let outlet = Outlet::new(store.clone(), repair.recalled()).ringing(bell.clone());
     let mut couriers = Delivery::start(&start, &setup.store_dir, &outlet, &ways.offsets)?;
     let (mut intakes, mut pbxs) = (Vec::new(), Vec::new());
     for pbx in &setup.pbxs {
@@ -87,6 +97,7 @@ pub async fn run(
         intakes.push(intake);
         pbxs.push(watched);
     }
+    let (hook, hook_status) = begin_hook(&setup, &couriers, &outlet, repair.recalled(), bell).unzip();
     let overview = Overview {
         started_at: clock::host(),
         pbxs,
@@ -96,14 +107,20 @@ pub async fn run(
         store: store.clone(),
         disk: overview::Disk::default(),
         log: log.clone(),
+        reloader,
+        hook: hook_status,
+        records: records.as_ref().map(Records::clerk),
     };
     let crew = Crew::start(intakes, ways.stop, ways.cut);
     let mut crew = crew.context("cannot start the intake's thread")?;
     let mut duties = notifier.on_duty(&overview, crew.runtime()).await;
-    open_doors(&setup, overview, &mut duties).await;
+    open_to_people(&setup, overview, &mut duties).await;
     duties.spawn(hand_on(policy, calls, couriers.rules.clone()));
     duties.spawn(repair.run());
     duties.spawn(log.keep());
+    if let Some(hook) = hook {
+        duties.spawn(hook.run());
+    }
     info!(
         pbxs = setup.pbxs.len(),
         accounts = couriers.rules.len(),
@@ -119,24 +136,45 @@ pub async fn run(
         reason = store.failed() => Err(store_failed(&reason, &setup.store_dir)),
     };
     notifier.stopping();
-    let ended = shut_down(&setup, crew, couriers, store).await;
+    let ended = shut_down(&setup, crew, couriers, store, records).await;
     drop(duties);
     cause.and(ended)
 }
 
-/// Lets people and monitoring ask.
-async fn open_doors(setup: &Setup, overview: Overview, duties: &mut JoinSet<()>) {
+/// Lets people and monitoring ask, where that can be. Calls are followed and delivered all the same.
+async fn open_to_people(setup: &Setup, overview: Overview, duties: &mut JoinSet<()>) {
     if let Some(address) = setup.admin_listen {
         duties.spawn(admin::watch_port(address, overview.clone()));
     }
     match Admin::bind(&setup.admin_socket).await {
         Ok(admin) => drop(duties.spawn(admin.run(overview))),
-        // Calls are followed and delivered all the same.
         Err(error) => {
             let socket = setup.admin_socket.display();
             error!(%socket, %error, "no admin socket: `ami2amo status` will find nobody; see [admin] socket");
         }
     }
+}
+
+/// The hook, where one is configured, and how it fares.
+fn begin_hook(
+    setup: &Setup,
+    couriers: &Delivery,
+    outlet: &Outlet,
+    is_open: watch::Receiver<bool>,
+    bell: Option<Bell>,
+) -> Option<(Hook, watch::Receiver<HookStatus>)> {
+    let program = &setup.hook.as_ref()?.before_send;
+    let rules = couriers.rules.iter().map(|(name, rules)| (name.clone(), rules.subscribe()));
+    Some(Hook::new(program, outlet.store().clone(), rules.collect(), is_open, bell?))
+}
+
+/// The file of records, where one is configured; it hears of every call that ends from here on.
+fn begin_records(setup: &Setup, store: &Handle) -> anyhow::Result<Option<Records>> {
+    let Some(settings) = &setup.records else { return Ok(None) };
+    let records = Records::start(settings).context("cannot start the thread of [records]")?;
+    let clerk = records.clerk();
+    store.hear_ends(move |item| clerk.take(&item));
+    Ok(Some(records))
 }
 
 /// What all intakes share.
@@ -224,13 +262,24 @@ fn store_failed(reason: &str, dir: &Path) -> anyhow::Error {
     )
 }
 
-async fn shut_down(setup: &Setup, crew: Crew, couriers: Delivery, store: Handle) -> anyhow::Result<()> {
+async fn shut_down(
+    setup: &Setup,
+    crew: Crew,
+    couriers: Delivery,
+    store: Handle,
+    records: Option<Records>,
+) -> anyhow::Result<()> {
     let limit_s = setup.stop_timeout.as_secs_f32();
     info!(limit_s, "stopping");
     let stages = Stages::new(setup.stop_timeout);
     let intake = stages.run("the intake to hand over its calls", 2, crew.stop()).await;
     let delivery = stages.run("the couriers to finish their requests", 3, stop_couriers(couriers)).await;
     let closed = stages.run("the store to close", 4, store.close()).await;
+    if let Some(records) = records {
+        // They are lines of calls that are safe: a disk that hangs is no failure of the daemon.
+        let written = spawn_blocking(|| records.close());
+        drop(stages.run("the file of records", 4, written).await);
+    }
     let unfinished: Vec<_> = [
         intake.map(|ended| ended.context("the intake")),
         delivery.map(|ended| ended.context("a courier")),

@@ -3,9 +3,12 @@
 pub mod calls;
 pub mod explain;
 pub mod forget;
+pub mod hook;
 pub mod live;
 pub mod log;
 pub mod number;
+pub mod records;
+pub mod reload;
 pub mod repair;
 pub mod screen;
 pub mod sides;

@@ -7,6 +7,7 @@ pub mod filter;
 #[cfg(feature = "daemon")]
 pub mod finder;
 pub mod forget;
+pub mod hook;
 pub mod memory;
 pub mod parcel;
 pub mod policy;

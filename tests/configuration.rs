@@ -33,7 +33,7 @@ tables are for is told in Russian, too, by the pages that they name.
 | time | `\"30s\"`, `\"10m\"`, `\"4h\"`, `\"1h 30m\"`; no days |
 | list | `[\"one\", \"two\"]` |
 
-**A change counts** after `systemctl kill -s HUP ami2amo` in `[calls]`, `[[line]]` and `[delivery]`, and of an account all but
+**A change counts** after `systemctl reload ami2amo` in `[calls]`, `[[line]]` and `[delivery]`, and of an account all but
 its name, address, token, pace and the way there. What needs a restart (connections, folders, log) is named in the log then.
 ";
 

@@ -409,6 +409,8 @@ async fn every_answer_is_as_the_description_says() {
         ("get", "/v1/log", ""),
         ("post", "/v1/log", r#"{"level":"debug","for_seconds":600,"by":"anna"}"#),
         ("get", "/v1/log/name?number=79161234568", ""),
+        ("post", "/v1/reload", r#"{"by":"anna"}"#),
+        ("get", "/v1/status", ""),
         ("get", "/metrics", ""),
         ("get", "/healthz", ""),
         ("get", "/readyz", ""),

@@ -2,7 +2,8 @@
 //! there.
 //!
 //! ```text
-//!  the entity's owner (a missed call, where the policy says so)
+//!  the user whom the hook names
+//!   └─► the entity's owner (a missed call, where the policy says so)
 //!    └─► the user of the extension ─► default-user ─► nobody
 //!         each unless he is inactive, unknown, or was refused by amoCRM
 //! ```
@@ -86,7 +87,8 @@ pub fn choose(record: &CallRecord, settings: &Settings, grounds: &Grounds<'_>) -
     let extension = record.responsible.as_deref().map(str::trim).filter(|extension| !extension.is_empty());
     let mapped = extension.and_then(|extension| settings.users.get(extension)).copied();
     let owner = grounds.owner.filter(|_| wants_owner(record));
-    let own = [owner, mapped].into_iter().flatten().find(|user| grounds.allow(*user));
+    let own =
+        [record.responsible_user, owner, mapped].into_iter().flatten().find(|user| grounds.allow(*user));
     let user = own.or(settings.default_user.filter(|user| grounds.allow(*user)));
     let text = extension
         .filter(|_| own.is_none())
@@ -107,7 +109,8 @@ pub fn configured(record: &CallRecord, settings: &Settings) -> Who {
 /// Whether the call is its entity's owner's, whoever that is.
 pub fn wants_owner(record: &CallRecord) -> bool {
     let by_owner = |why: &Why| matches!(why, Why::Responsible { rule: ResponsibleRule::EntityOwner, .. });
-    record.responsible.is_none() && record.why.iter().any(by_owner)
+    let is_open = record.responsible.is_none() && record.responsible_user.is_none();
+    is_open && record.why.iter().any(by_owner)
 }
 
 /// An extension without a user, as people read it; `None` where nothing shall be said of it.

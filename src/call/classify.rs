@@ -117,7 +117,6 @@ impl<'f> Case<'f> {
         let did = self.did();
         let trunk = name::bare(name::endpoint(&last.name)).to_owned();
         let line = self.line(setting, did.as_deref(), Some(&trunk));
-        let account = line.and_then(|line| line.account.clone()).unwrap_or_default();
         let terms = line.map(|line| line.terms(self.conversation.direction)).unwrap_or_default();
         let people = self.people(setting.policy, line.and_then(|line| line.missed.as_ref()));
         let partial = self.partial();
@@ -126,7 +125,7 @@ impl<'f> Case<'f> {
             v: VERSION,
             call_id: CallId::new(setting.pbx, &opener.uniqueid, self.conversation.ordinal),
             pbx: setting.pbx.clone(),
-            account,
+            account: line.and_then(|line| line.account.clone()).unwrap_or_default(),
             line: terms,
             direction: self.conversation.direction,
             phone: number.as_ref().map(|number| number.digits.clone()),
@@ -141,6 +140,7 @@ impl<'f> Case<'f> {
             status: Some(self.status(outcome, setting.policy)),
             call_result: self.said(Word::Result),
             responsible: people.responsible,
+            responsible_user: None,
             answered_by: people.answered_by,
             rang: people.rang,
             talk_seconds: Seconds::from_duration(talk::length(&self.talks)),

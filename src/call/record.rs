@@ -63,6 +63,9 @@ pub struct CallRecord {
     pub call_result: Option<String>,
     /// The extension that the call is booked on, before the map to amoCRM users.
     pub responsible: Option<String>,
+    /// The user of the CRM that the hook books the call on, whatever the map says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub responsible_user: Option<u64>,
     /// Extensions in the order in which they first talked with the outside party.
     pub answered_by: Vec<String>,
     /// Extensions that the PBX called, busy and refusing ones too, in order of the first ring.

@@ -52,6 +52,30 @@ pub enum Why {
         #[serde(default, skip_serializing_if = "is_zero")]
         events: u32,
     },
+    /// The hook was asked before the call was sent.
+    Hook(HookEffect),
+}
+
+/// What the hook `before-send` did to a call.
+#[derive(Clone, Debug, Eq, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "effect")]
+pub enum HookEffect {
+    Unchanged,
+    /// These of the call are as the hook wants them.
+    Changed {
+        fields: Vec<String>,
+    },
+    /// The hook does not want it sent.
+    Withheld {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// It failed, and the call goes as it was.
+    Failed {
+        reason: String,
+    },
+    /// It had failed again and again and was not asked.
+    Bypassed,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's form")]

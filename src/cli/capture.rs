@@ -19,6 +19,7 @@ use crate::cli::Usage;
 use crate::cli::language::LanguageArgs;
 use crate::clock;
 use crate::config::check::{self, Grade};
+use crate::config::size::bytes;
 use crate::config::surroundings::Host;
 use crate::config::{self, Config, Pbx};
 use crate::ops::words::Language;
@@ -38,7 +39,7 @@ pub struct Args {
     #[arg(long, value_name = "NAME", value_parser = pbx_name)]
     pbx: Option<PbxName>,
     /// Begin another file at this size: 500K, 100M, 1G
-    #[arg(long, value_name = "SIZE", default_value = "100M", value_parser = size)]
+    #[arg(long, value_name = "SIZE", default_value = "100M", value_parser = bytes)]
     file_size: u64,
     /// Keep so many files; the oldest go
     #[arg(long, value_name = "NUMBER", default_value = "10")]
@@ -52,9 +53,6 @@ pub struct Args {
     #[command(flatten)]
     language: LanguageArgs,
 }
-
-/// Smaller files would be many, and what comes with one read is not parted.
-const SIZE_MIN: u64 = 256 << 10;
 
 /// Records, or anonymizes.
 ///
@@ -195,16 +193,4 @@ fn chosen<'a>(config: &'a Config, wanted: Option<&PbxName>) -> anyhow::Result<&'
         (None, [pbx]) => Ok(pbx),
         (None, _) => bail!(Usage("there are several PBXs: say which with --pbx NAME".to_owned())),
     }
-}
-
-fn size(text: &str) -> Result<u64, String> {
-    let (digits, factor) = match text.char_indices().last() {
-        Some((at, 'K' | 'k')) => (text.get(..at), 10),
-        Some((at, 'M' | 'm')) => (text.get(..at), 20),
-        Some((at, 'G' | 'g')) => (text.get(..at), 30),
-        _ => (Some(text), 0),
-    };
-    let number = digits.and_then(|digits| digits.parse::<u64>().ok());
-    let bytes = number.and_then(|number| number.checked_mul(1 << factor)).filter(|bytes| *bytes >= SIZE_MIN);
-    bytes.ok_or_else(|| "a size is 256K or more, such as 500K, 100M or 1G".to_owned())
 }

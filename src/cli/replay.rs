@@ -15,7 +15,7 @@ use crate::config;
 use crate::config::file::File;
 use crate::config::surroundings::Host;
 use crate::outbox::finder;
-use crate::replay::{self, Args, End, Surroundings};
+use crate::replay::{self, Args, End, Format, Surroundings};
 
 mod callbacks;
 mod requests;
@@ -44,6 +44,10 @@ pub fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<ExitCode> {
         request: &mut request,
     };
     let end = replay::run(args, Arc::new(config.judgement()), around)?;
+    if args.format == Format::Amocrm && !config.hook.before_send.is_empty() {
+        let words = "[hook] before-send is not run by a replay: it may change these calls, or keep them away";
+        writeln!(messages, "{words}").context("cannot print")?;
+    }
     let owners = requests.owners();
     if owners > 0 {
         let words =

@@ -11,9 +11,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::cli::run::reload::Reloading;
 use crate::config::check::Grade;
 use crate::config::{self, Config, Pbx, Setup};
+use crate::daemon::reload::Reloading;
 use crate::daemon::systemd::Notifier;
 use crate::ops::log::control::Control;
 use crate::ops::log::{self, Format};
@@ -22,8 +22,6 @@ use crate::outbox::store::log_key;
 use crate::outbox::store::pbxs::{self, Configured};
 use crate::outbox::store::{Error, Opened, Store, rest};
 use crate::{clock, daemon, pseudonym};
-
-mod reload;
 
 /// Runs the daemon with the configuration `path`.
 ///
@@ -73,8 +71,10 @@ async fn serve(path: &Path, config: Config, store: Handle, log: Control) -> anyh
     let signals = Signals::catch().context("cannot catch signals")?;
     let mut listening = JoinSet::new();
     listening.spawn(signals.listen(stop.clone(), Arc::clone(&hangup)));
-    listening.spawn(Reloading::new(path.to_owned(), config, policy).run(hangup));
-    daemon::run(setup, policies, store, Notifier::from_environment(), log, stop).await
+    let (reloading, reloader) = Reloading::new(path.to_owned(), config, policy);
+    listening.spawn(reloading.run(hangup));
+    let notifier = Notifier::from_environment();
+    daemon::run(setup, policies, Some(reloader), store, notifier, log, stop).await
 }
 
 fn open_store(setup: &Setup) -> anyhow::Result<Handle> {

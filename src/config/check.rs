@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::ami::connection::{Security, is_loopback};
 use crate::config::file::{File, TlsWord};
 use crate::config::surroundings::{Folder, Surroundings};
-use crate::config::{Config, Log, Policy, Setup};
+use crate::config::{Config, Hook, Log, Policy, Records, Setup};
 use crate::ops::log;
 
 mod amocrm;
@@ -61,6 +61,8 @@ pub fn examine(file: File, surroundings: &impl Surroundings) -> (Vec<Finding>, O
     amocrm::all(&file.amocrm, &file.account, surroundings, &mut report);
     store(&file.store.dir, surroundings, &mut report);
     admin(&file.admin.socket, file.admin.listen, &mut report);
+    records_file(file.records.file.as_deref(), surroundings, &mut report);
+    hook(&file.hook.before_send, surroundings, &mut report);
     level("[log] level", &file.log.level, &mut report);
     if let Some(filter) = surroundings.variable(log::VARIABLE) {
         level(log::VARIABLE, &filter, &mut report);
@@ -80,6 +82,12 @@ pub fn examine(file: File, surroundings: &impl Surroundings) -> (Vec<Finding>, O
         admin_socket: file.admin.socket,
         admin_listen: file.admin.listen,
         log: Log { filter: file.log.level, format: file.log.format },
+        records: file.records.file.map(|path| Records {
+            file: path,
+            size_max: file.records.max_size.0,
+            keep: file.records.keep,
+        }),
+        hook: Some(Hook { before_send: file.hook.before_send }).filter(|hook| !hook.before_send.is_empty()),
         stop_timeout: file.daemon.stop_timeout.duration(),
     };
     let policy = Policy { calls, amocrm: file.amocrm, accounts: file.account, delivery: file.delivery };
@@ -164,6 +172,42 @@ fn admin(socket: &Path, listen: Option<SocketAddr>, report: &mut Report) {
         let advice = "take 127.0.0.1:9095: whoever reaches it is asked for no password; let a proxy with one, or a \
                       tunnel, stand before it for others";
         report.fail(PLACE, format!("listen {listen} can be reached from other hosts"), advice);
+    }
+}
+
+/// Calls are delivered whether or not it can be written, so nothing here is a failure but a wrong path.
+fn records_file(file: Option<&Path>, surroundings: &impl Surroundings, report: &mut Report) {
+    const PLACE: &str = "[records]";
+    let Some(file) = file else { return };
+    if !is_absolute(PLACE, "file", file, report) {
+        return;
+    }
+    let shown = file.display();
+    match surroundings.folder(file.parent().unwrap_or(file)) {
+        Folder::Writable | Folder::Makeable => report.ok(PLACE, format!("{shown} can be written")),
+        Folder::Forbidden | Folder::ReadOnly | Folder::Kernels | Folder::NotAFolder => {
+            let advice = "name a file below the store's folder, or give its folder to the user that runs ami2amo; in \
+                          the service a drop-in with LogsDirectory=ami2amo makes /var/log/ami2amo";
+            report.warn(PLACE, format!("{shown} cannot be written as this host is now"), advice);
+        }
+    }
+}
+
+/// A hook that fails costs no call, so one that is not there is a warning.
+fn hook(before_send: &[String], surroundings: &impl Surroundings, report: &mut Report) {
+    const PLACE: &str = "[hook]";
+    let Some(program) = before_send.first() else { return };
+    let path = Path::new(program);
+    if !is_absolute(PLACE, "before-send", path, report) {
+        return;
+    }
+    match surroundings.read(path) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::IsADirectory) => {
+            let advice = "calls go without it until it is there, readable and executable for the user that runs ami2amo";
+            report.warn(PLACE, format!("before-send {program}: {error}"), advice);
+        }
+        // One that may be run and not read is fine.
+        Ok(_) | Err(_) => report.ok(PLACE, format!("{program} is asked before a call is sent")),
     }
 }
 

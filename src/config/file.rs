@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use serde::de::value::SeqAccessDeserializer;
@@ -16,6 +17,7 @@ use crate::amo::settings::Settings as Amo;
 use crate::call::id::PbxName;
 use crate::call::line::Line;
 use crate::call::policy::Policy as Calls;
+use crate::config::size::SizeMax;
 use crate::ops::log::Format;
 use crate::outbox::policy::Policy as Delivery;
 use crate::time::span::Span;
@@ -35,6 +37,8 @@ pub struct File {
     pub store: StoreTable,
     pub admin: AdminTable,
     pub log: LogTable,
+    pub records: RecordsTable,
+    pub hook: HookTable,
     pub daemon: DaemonTable,
 }
 
@@ -131,6 +135,24 @@ pub struct LogTable {
     pub format: Format,
 }
 
+/// `[records]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct RecordsTable {
+    /// None are written without it.
+    pub file: Option<PathBuf>,
+    pub max_size: SizeMax,
+    pub keep: NonZeroUsize,
+}
+
+/// `[hook]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct HookTable {
+    /// A program and its arguments; nobody is asked without it.
+    pub before_send: Vec<String>,
+}
+
 /// `[daemon]`
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -196,6 +218,12 @@ impl Default for AdminTable {
 impl Default for LogTable {
     fn default() -> Self {
         Self { level: "info".to_owned(), format: Format::default() }
+    }
+}
+
+impl Default for RecordsTable {
+    fn default() -> Self {
+        Self { file: None, max_size: SizeMax(Some(100 << 20)), keep: NonZeroUsize::MIN.saturating_add(9) }
     }
 }
 

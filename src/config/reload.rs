@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use crate::call::policy::Policy as Calls;
 use crate::config::{Config, Pbx, Policy, Setup};
 
 /// What a configuration that was read again means for the daemon that runs.
@@ -10,6 +11,8 @@ use crate::config::{Config, Pbx, Policy, Setup};
 pub struct Reload {
     /// Judges calls from here on; the connection to amoCRM is that of the start.
     pub policy: Arc<Policy>,
+    /// The tables in which it differs: `[calls]`.
+    pub changed: Vec<String>,
     /// What differs and needs a restart: `[store] dir`.
     pub restart: Vec<String>,
 }
@@ -28,7 +31,23 @@ pub fn reload(running: &Config, read: &Config) -> Reload {
         None => old.clone(),
     });
     let policy = Policy { amocrm, accounts: accounts.collect(), ..new };
-    Reload { policy: Arc::new(policy), restart }
+    let changed = policy_differences(&running.policy, &policy);
+    Reload { policy: Arc::new(policy), changed, restart }
+}
+
+/// The tables in which the policies differ.
+fn policy_differences(old: &Policy, new: &Policy) -> Vec<String> {
+    let without_lines = |policy: &Policy| Calls { lines: Vec::new(), ..Calls::clone(&policy.calls) };
+    let tables = [
+        ("[calls]", without_lines(old) != without_lines(new)),
+        ("[[line]]", old.calls.lines != new.calls.lines),
+        ("[amocrm]", old.amocrm != new.amocrm),
+        ("[delivery]", old.delivery != new.delivery),
+    ];
+    let of_accounts = new.accounts.iter().filter(|new| old.account(&new.name) != Some(*new));
+    let of_accounts = of_accounts.map(|new| format!("[[account]] \"{}\"", new.name));
+    let differing = tables.into_iter().filter(|(_, differs)| *differs).map(|(table, _)| table.to_owned());
+    differing.chain(of_accounts).collect()
 }
 
 fn account_differences(running: &Policy, read: &Policy) -> Vec<String> {
@@ -50,6 +69,8 @@ fn setup_differences(old: &Setup, new: &Setup) -> Vec<String> {
         ("[admin] listen", old.admin_listen != new.admin_listen),
         ("[log] level", old.log.filter != new.log.filter),
         ("[log] format", old.log.format != new.log.format),
+        ("[hook]", old.hook != new.hook),
+        ("[records]", old.records != new.records),
         ("[daemon] stop-timeout", old.stop_timeout != new.stop_timeout),
     ];
     let of_pbx = |pbx: &Pbx| match old.pbxs.iter().find(|old| old.name == pbx.name) {
@@ -121,7 +142,7 @@ mod tests {
     fn what_is_the_same_changes_nothing() {
         let running = config("", "default-user = 1");
         let reload = reload(&running, &running);
-        assert_eq!(reload, Reload { policy: running.policy, restart: Vec::new() });
+        assert_eq!(reload, Reload { policy: running.policy, changed: Vec::new(), restart: Vec::new() });
     }
 
     #[test]
@@ -130,7 +151,8 @@ mod tests {
         let read =
             config("", "default-user = 2\n[calls]\nresponsible = \"first\"\n[delivery]\nbatch-size = 7");
         let reload = reload(&running, &read);
-        assert_eq!(reload, Reload { policy: read.policy, restart: Vec::new() });
+        let changed = ["[calls]", "[amocrm]", "[delivery]"].map(str::to_owned).to_vec();
+        assert_eq!(reload, Reload { policy: read.policy, changed, restart: Vec::new() });
     }
 
     #[test]
@@ -180,6 +202,7 @@ mod tests {
         assert_eq!(again.restart, ["[[account]] \"b\" base-url", "[[account]] \"b\" requests-per-second"]);
         let now = &again.policy.accounts[0];
         assert_eq!((now.users["101"], now.requests_per_second), (2, 5));
+        assert_eq!(again.changed, ["[[account]] \"b\""]);
         let gone = reload(&running, &config("", ""));
         assert_eq!((gone.restart.len(), gone.policy.accounts.len()), (1, 1));
         let new = reload(&config("", ""), &running);

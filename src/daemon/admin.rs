@@ -16,6 +16,7 @@
 //! GET  /v1/log            the level of the log
 //! POST /v1/log            {"level":"debug","for_seconds":600,"by":"…"}
 //! GET  /v1/log/name?number=  under which name a number stands in the log
+//! POST /v1/reload         {"by":"…"}
 //! GET  /metrics           how it fares, for Prometheus
 //! GET  /healthz           200 while the daemon makes progress, else 503
 //! GET  /readyz            200 while calls are taken from every PBX and stored, else 503; all problems
@@ -53,6 +54,7 @@ mod live;
 mod log;
 mod looks;
 mod orders;
+mod reload;
 mod transfer;
 
 /// Who owns the socket, and his group, may ask.
@@ -181,6 +183,7 @@ fn router(overview: Arc<Overview>) -> Router {
         .route("/v1/log", get(log::show).post(log::change))
         .route("/v1/log/name", get(log::name))
         .route("/v1/resume", post(async |state, peer, order| orders::pause(false, state, peer, order).await))
+        .route("/v1/reload", post(reload::reload))
         .layer(DefaultBodyLimit::max(ORDER_MAX))
         .with_state(overview)
 }

@@ -11,12 +11,14 @@ use tracing::{error, warn};
 use crate::call::id::{AccountId, PbxName};
 use crate::call::record::{CallRecord, FinishedCall};
 use crate::clock;
+use crate::daemon::hook::Bell;
 use crate::intake::task::{Kept, Sink};
 use crate::ops::sides::Doubts;
 use crate::ops::status::Mishap;
 use crate::outbox::callback;
 use crate::outbox::courier::effect::TaskRow;
 use crate::outbox::courier::task::Outbox;
+use crate::outbox::hook;
 use crate::outbox::parcel::Parcel;
 use crate::outbox::queue::{BatchId, Error, Item, Phase, Seq, Settlement, State};
 use crate::outbox::store::Shelf;
@@ -47,6 +49,8 @@ pub struct Outlet {
     is_open: watch::Receiver<bool>,
     /// What became of calls lately, for whoever watches.
     lately: watch::Sender<Lately>,
+    /// Rung for calls that wait for the hook, where there is one.
+    bell: Option<Bell>,
 }
 
 /// The last delivery to an account and the last that failed, since the start.
@@ -141,12 +145,17 @@ impl Sink for Door {
 impl Outlet {
     /// `is_open` is false until calls are held back that must wait for the PBX's records.
     pub fn new(store: Handle, is_open: watch::Receiver<bool>) -> Self {
-        Self { store, is_open, lately: watch::channel(Lately::default()).0 }
+        Self { store, is_open, lately: watch::channel(Lately::default()).0, bell: None }
+    }
+
+    /// The same, which gives no call out that the hook has not decided on, and rings for it.
+    pub fn ringing(self, bell: Option<Bell>) -> Self {
+        Self { bell, ..self }
     }
 
     /// The same, for one account alone.
     pub fn of_account(&self) -> Self {
-        Self::new(self.store.clone(), self.is_open.clone())
+        Self::new(self.store.clone(), self.is_open.clone()).ringing(self.bell.clone())
     }
 
     pub fn store(&self) -> &Handle {
@@ -199,7 +208,12 @@ impl Outbox for Outlet {
         if self.store.is_paused(account).await? {
             return Ok(Vec::new());
         }
-        self.store.lease(account, limit, now).await
+        let mut items = self.store.lease(account, limit, now).await?;
+        if let Some(bell) = self.bell.as_ref().filter(|_| !items.is_empty()) {
+            bell.ring();
+            items.retain(|item| !hook::awaits(item));
+        }
+        Ok(items)
     }
 
     async fn owing(&self, account: &AccountId, limit: usize, now: HostTime) -> Result<Vec<Item>, Error> {

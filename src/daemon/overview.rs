@@ -16,9 +16,12 @@ use crate::call::id::{AccountId, PbxName};
 use crate::clock;
 use crate::daemon::delivery::WatchedAccount;
 use crate::daemon::gaps::GapsByPbx;
+use crate::daemon::records::Clerk;
+use crate::daemon::reload::Reloader;
 use crate::intake::task::Link;
 use crate::intake::task::inquiry::Inquiry;
 use crate::intake::task::pulse::Pulse;
+use crate::ops::hook::HookStatus;
 use crate::ops::log::control::Control;
 use crate::ops::status::{
     AccountStatus, CallsOf, LinkStatus, MixedBatches, OutboxStatus, PbxStatus, Status, StoreStatus, Unmapped,
@@ -54,6 +57,12 @@ pub struct Overview {
     pub store: Handle,
     pub disk: Disk,
     pub log: Control,
+    /// Who reads the configuration again, where somebody does.
+    pub reloader: Option<Reloader>,
+    /// How the hook fares, where there is one.
+    pub hook: Option<watch::Receiver<HookStatus>>,
+    /// Who writes the file of records, where one is written.
+    pub records: Option<Clerk>,
 }
 
 /// The eye on the store's disk: it may hang for ever, as one of another host does, and one thread at most then waits
@@ -144,6 +153,9 @@ impl Overview {
                 bytes,
                 free_bytes,
             },
+            reload: self.reloader.as_ref().and_then(Reloader::last),
+            hook: self.hook.as_ref().map(|hook| hook.borrow().clone()),
+            records: self.records.as_ref().map(Clerk::status),
             problems: Vec::new(),
         };
         status.problems = problem::problems(&status);
@@ -303,6 +315,10 @@ mod tests {
             gaps: watch::channel(GapsByPbx::new()).1,
             store: Store::open(dir.path(), clock::host()).unwrap().spawn(clock::host).unwrap(),
             disk: Disk::default(),
+            log: Control::idle("info"),
+            reloader: None,
+            hook: None,
+            records: None,
         };
         let [msk, spb] = [0, 1].map(|place| Arc::clone(&overview.pbxs[place].pulse));
         tokio::time::advance(STUCK * 2).await;

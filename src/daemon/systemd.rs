@@ -12,6 +12,7 @@ use tracing::{debug, error};
 use crate::clock;
 use crate::daemon::herald;
 use crate::daemon::overview::Overview;
+use crate::ops::reload::Reloaded;
 use crate::ops::status::problem::{Problem, Severity};
 use crate::ops::status::{AccountStatus, LinkStatus, PbxStatus, Status};
 use crate::outbox::courier::standing::Standing;
@@ -89,6 +90,20 @@ fn micros(time: Duration) -> u32 {
     u32::try_from(time.as_micros()).unwrap_or(u32::MAX)
 }
 
+/// Tells that the configuration is read again; [`reloaded`] follows.
+pub(super) fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => tell(&[NotifyState::Reloading, now]),
+        Err(error) => debug!(%error, "systemd is not told that the configuration is read again"),
+    }
+}
+
+/// Tells that it was read, or refused, in one line.
+pub(super) fn reloaded(line: &str) {
+    let line = of_one_line(line);
+    tell(&[NotifyState::Ready, NotifyState::Status(&line)]);
+}
+
 /// Tells one line of how the daemon fares.
 pub(super) fn tell_status(line: &str) {
     tell(&[NotifyState::Status(line)]);
@@ -155,8 +170,13 @@ pub(super) fn status_line(status: &Status) -> String {
     if !codes.is_empty() {
         parts.push(format!("wrong: {} (ami2amo status)", codes.join(", ")));
     }
-    // The protocol is lines: a reason must not bring a variable of its own.
-    parts.join("; ").replace(|c: char| c.is_control(), " ")
+    parts.extend(status.reload.as_ref().map(Reloaded::line));
+    of_one_line(&parts.join("; "))
+}
+
+/// The protocol is lines: a reason must not bring a variable of its own.
+fn of_one_line(text: &str) -> String {
+    text.replace(|c: char| c.is_control(), " ")
 }
 
 fn tell(states: &[NotifyState<'_>]) {

@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::call::id::{AccountId, PbxName};
 use crate::call::record::{Direction, Outcome};
+use crate::ops::hook::HookStatus;
+use crate::ops::records::RecordsStatus;
+use crate::ops::reload::Reloaded;
 use crate::ops::status::problem::{Problem, Severity};
 use crate::outbox::courier::manner::{Known, Manner};
 use crate::outbox::courier::sound::LateLinks;
@@ -38,6 +41,15 @@ pub struct Status {
     pub accounts: Vec<AccountStatus>,
     pub outbox: OutboxStatus,
     pub store: StoreStatus,
+    /// What came of the configuration when it was read again last, since the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reload: Option<Reloaded>,
+    /// The hook, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hook: Option<HookStatus>,
+    /// The file of records, where one is written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub records: Option<RecordsStatus>,
     pub problems: Vec<Problem>,
 }
 

@@ -12,6 +12,8 @@
 //!                                 └─► dead
 //! ```
 //!
+//! A pending call that the hook does not want sent is skipped (`outbox/hook`).
+//!
 //! What is made in amoCRM before a parked call can be posted goes the same way: its POST too has an
 //! intent, and an unknown outcome is read back. [`Errand`] says which it is.
 
@@ -57,6 +59,9 @@ pub struct Item {
     /// What is made in amoCRM before the call is posted.
     #[serde(default, skip_serializing_if = "Errand::is_none")]
     pub errand: Errand,
+    /// What the hook decided is in the call.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hooked: bool,
     pub call: FinishedCall,
 }
 
@@ -113,6 +118,8 @@ pub const TRANSITIONS: &[(Phase, Phase)] = &[
     // It waits for something of its own: its entity's owner, a recording.
     (Phase::Pending, Phase::Pending),
     (Phase::Pending, Phase::Parked),
+    // The hook does not want it sent.
+    (Phase::Pending, Phase::Skipped),
     (Phase::Pending, Phase::Expired),
     (Phase::Pending, Phase::Dead),
     (Phase::Sending, Phase::Sent),

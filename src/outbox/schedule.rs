@@ -35,6 +35,8 @@ pub struct Slip {
     pub parked_since: Option<HostTime>,
     #[serde(default, skip_serializing_if = "Errand::is_none")]
     pub errand: Errand,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hooked: bool,
 }
 
 /// The new slip of one call and the phase that it comes from.
@@ -187,6 +189,7 @@ impl Slip {
             last_error: None,
             parked_since: None,
             errand: Errand::default(),
+            hooked: false,
         }
     }
 
@@ -218,6 +221,7 @@ impl Slip {
             last_error: self.last_error,
             parked_since: self.parked_since,
             errand: self.errand,
+            hooked: self.hooked,
             call,
         }
     }

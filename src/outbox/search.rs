@@ -125,6 +125,7 @@ impl From<Item> for Found {
             last_error,
             parked_since,
             errand,
+            hooked,
             call,
         } = item;
         let pbx = call.record.pbx.clone();
@@ -139,6 +140,7 @@ impl From<Item> for Found {
             last_error,
             parked_since,
             errand,
+            hooked,
         };
         Self { call, whereabouts: Whereabouts::Store(Box::new(slip)) }
     }

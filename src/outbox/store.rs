@@ -23,6 +23,7 @@ mod desk;
 mod down;
 mod draft;
 mod emergency;
+mod ends;
 pub mod error;
 pub(crate) mod fit;
 pub(crate) mod frame;
@@ -30,6 +31,7 @@ pub mod fsync;
 pub mod handle;
 mod hearers;
 mod history;
+pub mod hooked;
 mod inflight;
 pub(crate) mod journal;
 pub mod listing;
@@ -66,6 +68,7 @@ use crate::call::id::{AccountId, CallId, PbxName};
 use crate::call::record::FinishedCall;
 use crate::outbox::queue::{self, BatchId, Enqueued, Item, Queue, Seq, Settlement, Stats};
 use crate::outbox::schedule::{Ledger, Schedule};
+use crate::outbox::store::ends::Ended;
 use crate::outbox::store::error::{Cause, Failure, Kind};
 use crate::outbox::store::fsync::{Fsync, Kernel, Shared, Target};
 use crate::outbox::store::journal::Journal;
@@ -100,6 +103,8 @@ pub struct Store {
     /// Room is scarce: calls at their end are kept without what explains them.
     spare: bool,
     failed: OnceCell<Failure>,
+    /// Calls that came to their end and of which nobody was told yet.
+    ended: Ended,
     opened: Opened,
     /// Dropped last: until then nobody else may open the database.
     ground: Ground,

@@ -104,18 +104,19 @@ impl Host {
         Daemon::start(command)
     }
 
-    /// Waits for a message to systemd that has the line `wanted`.
-    pub async fn notified(&self, wanted: &str) {
+    /// Waits for a message to systemd that has the line `wanted`, and returns the message.
+    pub async fn notified(&self, wanted: &str) -> String {
         let mut buffer = [0; 4096];
         let heard = async {
             loop {
                 let length = self.notify.recv(&mut buffer).await.unwrap();
-                if String::from_utf8_lossy(&buffer[..length]).lines().any(|line| line.starts_with(wanted)) {
-                    return;
+                let message = String::from_utf8_lossy(&buffer[..length]).into_owned();
+                if message.lines().any(|line| line.starts_with(wanted)) {
+                    return message;
                 }
             }
         };
-        tokio::time::timeout(LIMIT, heard).await.unwrap_or_else(|_| panic!("systemd was not told {wanted}"));
+        tokio::time::timeout(LIMIT, heard).await.unwrap_or_else(|_| panic!("systemd was not told {wanted}"))
     }
 
     /// What the store holds, once no daemon holds it.

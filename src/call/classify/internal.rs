@@ -70,6 +70,7 @@ fn record(facts: &CallFacts, opener: &Channel, talks: &[Talk], setting: Setting<
         status: skip.is_none().then(|| said_status.unwrap_or_else(|| setting.policy.status_of(outcome))),
         call_result: said(Word::Result),
         responsible: said(Word::Responsible).or(opener.extension.as_deref().map(str::to_owned)),
+        responsible_user: None,
         answered_by,
         rang,
         talk_seconds: Seconds::from_duration(talk::length(talks)),

@@ -31,6 +31,9 @@ impl Running {
             offsets: watch::channel(Arc::default()).1,
             gaps: watch::channel(GapsByPbx::new()).1,
             store: store.spawn(clock::host).unwrap(),
+            reloader: None,
+            hook: None,
+            records: None,
             disk: crate::daemon::overview::Disk::default(),
             log: crate::ops::log::control::Control::idle("info"),
         };

@@ -44,6 +44,7 @@ pub fn call(n: u32) -> FinishedCall {
         status: Some(6),
         call_result: None,
         responsible: None,
+        responsible_user: None,
         answered_by: vec![],
         rang: vec![],
         talk_seconds: Seconds::ZERO,

@@ -5,6 +5,7 @@ use std::fmt::{Display, Write as _};
 
 use serde::Serialize;
 
+use crate::ops::records::RecordsStatus;
 use crate::ops::status::problem::{Problem, Severity};
 use crate::ops::status::{CallsOf, GapsStatus, LinkStatus, Status};
 use crate::outbox::courier::sound::LateLinks;
@@ -36,6 +37,8 @@ pub fn text(status: &Status) -> String {
     if let Some(free) = status.store.free_bytes {
         page.gauge("store_free_bytes", "Room on the store's disk", &[], free);
     }
+    hook(&mut page, status);
+    records(&mut page, status);
     problems(&mut page, status);
     page.0
 }
@@ -79,6 +82,38 @@ fn pbxs(page: &mut Page, status: &Status) {
     page.head("clock_ahead_seconds", "gauge", "How far this host's clock is ahead of the PBX's");
     for (pbx, name) in rows() {
         page.seconds("clock_ahead_seconds", &[("pbx", name)], pbx.host_ahead_ms);
+    }
+}
+
+/// What the hook did, where there is one.
+fn hook(page: &mut Page, status: &Status) {
+    page.head("hook_calls_total", "counter", "Calls that the hook was to decide on, by what it did");
+    let Some(hook) = &status.hook else { return };
+    for (effect, count) in [
+        ("unchanged", hook.unchanged),
+        ("changed", hook.changed),
+        ("withheld", hook.withheld),
+        ("failed", hook.failed),
+        ("bypassed", hook.bypassed),
+    ] {
+        page.row("hook_calls_total", &[("effect", effect)], count);
+    }
+}
+
+type CountOfRecords = fn(&RecordsStatus) -> u64;
+
+/// The file of records, where one is written.
+fn records(page: &mut Page, status: &Status) {
+    let counts: [(_, _, _, CountOfRecords); 3] = [
+        ("records_written_total", "counter", "Lines in the file of records", |records| records.written),
+        ("records_lost_total", "counter", "Calls without a line in it", |records| records.lost),
+        ("records_waiting", "gauge", "Lines for it that wait in memory", |records| records.waiting),
+    ];
+    for (name, kind, help, count) in counts {
+        page.head(name, kind, help);
+        if let Some(records) = &status.records {
+            page.row(name, &[], count(records));
+        }
     }
 }
 

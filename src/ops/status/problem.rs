@@ -6,6 +6,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::call::id::{AccountId, PbxName};
+use crate::ops::hook::HookStatus;
+use crate::ops::records::RecordsStatus;
+use crate::ops::reload::Outcome;
 use crate::ops::status::{AccountStatus, LinkStatus, PbxStatus, Span, Status};
 use crate::outbox::courier::standing::{Hold, Standing};
 use crate::outbox::queue::Phase;
@@ -78,6 +81,24 @@ pub enum Problem {
     Old {
         account: AccountId,
         minutes: u64,
+    },
+    /// What the file says now is not what runs, and would not start.
+    ConfigRefused {
+        reason: String,
+    },
+    /// The hook fails again and again: calls go without it.
+    HookFailing {
+        program: String,
+        reason: String,
+        /// Calls since the start that went without it for that.
+        bypassed: u64,
+    },
+    /// The file of records takes no lines.
+    RecordsFailing {
+        file: String,
+        reason: String,
+        /// Calls since the start that have no line.
+        lost: u64,
     },
     Dead {
         calls: u64,
@@ -154,6 +175,9 @@ const UNSEEN_TOLD: Duration = Duration::from_hours(24);
 /// Extensions that a line names; more are counted.
 const EXTENSIONS_TOLD: usize = 5;
 
+/// Lines of what is wrong with a configuration: what it is, and where. What is drawn below is for a terminal.
+const PROBLEM_LINES: usize = 2;
+
 /// How long a connection may take after a start.
 const CONNECTING_MAX: Duration = Duration::from_secs(30);
 
@@ -176,6 +200,9 @@ pub fn problems(status: &Status) -> Vec<Problem> {
         found.extend(of_account(account, status.now));
         found.extend(of_token(account, status.now));
     }
+    found.extend(refused_config(status));
+    found.extend(status.hook.as_ref().and_then(hook_failing));
+    found.extend(status.records.as_ref().and_then(records_failing));
     let dead = status.outbox.by_state.get(&Phase::Dead).copied().filter(|calls| *calls > 0);
     found.extend(dead.map(|calls| Problem::Dead { calls }));
     for account in &status.accounts {
@@ -244,6 +271,26 @@ fn of_token(account: &AccountStatus, now: HostTime) -> Option<Problem> {
     (left < TOKEN_LEFT).then(|| Problem::TokenEnds { account: account.name.clone(), hours })
 }
 
+fn hook_failing(hook: &HookStatus) -> Option<Problem> {
+    let reason = hook.failure.clone()?;
+    Some(Problem::HookFailing { program: hook.program.clone(), reason, bypassed: hook.bypassed })
+}
+
+fn records_failing(records: &RecordsStatus) -> Option<Problem> {
+    let reason = records.failure.clone()?;
+    Some(Problem::RecordsFailing { file: records.file.clone(), reason, lost: records.lost })
+}
+
+fn refused_config(status: &Status) -> Option<Problem> {
+    match &status.reload.as_ref()?.outcome {
+        Outcome::Taken { .. } => None,
+        Outcome::Refused { problems } => {
+            let told: Vec<_> = problems.lines().take(PROBLEM_LINES).map(str::trim).collect();
+            Some(Problem::ConfigRefused { reason: told.join(" ") })
+        }
+    }
+}
+
 fn unmapped(account: &AccountStatus) -> Option<Problem> {
     let known = &account.unmapped;
     let calls = known.iter().map(|known| known.calls).sum();
@@ -275,6 +322,9 @@ impl Problem {
             | Self::NoTimestamps { .. }
             | Self::Unseen { .. }
             | Self::AccountTroubled { .. }
+            | Self::ConfigRefused { .. }
+            | Self::HookFailing { .. }
+            | Self::RecordsFailing { .. }
             | Self::Dead { .. }
             | Self::TokenEnds { .. }
             | Self::Paused { .. } => Severity::Warning,

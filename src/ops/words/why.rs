@@ -3,7 +3,8 @@
 use crate::call::facts::Word;
 use crate::call::record::{Direction, Side, Skip, TimeSource};
 use crate::call::why::{
-    DirectionRule, Filter, ForwardRule, OutcomeRule, PartialRule, PhoneSource, ResponsibleRule, Why,
+    DirectionRule, Filter, ForwardRule, HookEffect, OutcomeRule, PartialRule, PhoneSource, ResponsibleRule,
+    Why,
 };
 use crate::ops::words::{self, Language, cause};
 
@@ -23,6 +24,7 @@ pub fn label(why: &Why, language: Language) -> &'static str {
         Why::Skip { .. } => language.pick("not sent", "не отправлен"),
         Why::Partial { .. } => language.pick("partial", "неполный"),
         Why::FromCdr { .. } => language.pick("source", "источник"),
+        Why::Hook(_) => language.pick("hook", "хук"),
     }
 }
 
@@ -68,12 +70,42 @@ pub fn why(why: &Why, call: Direction, language: Language) -> String {
             format!("not seen live: made of the PBX's call detail records (rows: {rows})"),
             format!("вживую не виден: составлен по CDR станции (строк: {rows})"),
         ),
+        Why::Hook(effect) => hook(effect, language),
         Why::FromCdr { rows, events } => language.pick(
             format!("not seen live: made of the PBX's channel events (CEL: {events}, rows of CDR: {rows})"),
             format!(
                 "вживую не виден: составлен по событиям каналов станции (CEL: {events}, строк CDR: {rows})"
             ),
         ),
+    }
+}
+
+fn hook(effect: &HookEffect, language: Language) -> String {
+    match effect {
+        HookEffect::Unchanged => language
+            .pick("before-send leaves the call as it is", "before-send оставил звонок как есть")
+            .to_owned(),
+        HookEffect::Changed { fields } => {
+            let fields = fields.join(", ");
+            language.pick(format!("before-send changed: {fields}"), format!("before-send изменил: {fields}"))
+        }
+        HookEffect::Withheld { reason } => {
+            let reason = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+            language.pick(
+                format!("before-send does not want the call sent{reason}"),
+                format!("before-send велел не отправлять{reason}"),
+            )
+        }
+        HookEffect::Failed { reason } => language.pick(
+            format!("before-send failed, and the call goes as it was: {reason}"),
+            format!("before-send не справился, звонок уходит как был: {reason}"),
+        ),
+        HookEffect::Bypassed => language
+            .pick(
+                "before-send had failed again and again and was not asked",
+                "before-send раз за разом не справлялся, его не спрашивали",
+            )
+            .to_owned(),
     }
 }
 

@@ -23,6 +23,7 @@ pub(crate) fn item(seq: u64) -> Item {
         next_at: START,
         last_error: None,
         parked_since: None,
+        hooked: false,
         errand: Errand::default(),
         call,
     }

@@ -204,6 +204,7 @@ impl Store {
         }
         let seq = slip.seq;
         tell_taken(&call.call.record);
+        self.ended.note_new(seq, slip.state.phase());
         draft.ledger.enter(&slip);
         self.enter(draft, Entering { slip, call })?;
         Ok(Enqueued::New(seq))

@@ -154,6 +154,7 @@ impl Store {
             if is == Tree::History && self.spare {
                 stored.strip();
             }
+            self.ended.note(stored.slip().seq, from, to);
             self.note_turn(&stored, from)?;
             self.lay(&mut draft, &stored)?;
         }

@@ -17,6 +17,7 @@ use tracing::{error, warn};
 use crate::call::record::FinishedCall;
 use crate::outbox::queue::{Enqueued, Seq};
 use crate::outbox::store::fsync::{Fsync as _, Target};
+use crate::outbox::store::handle::Handle;
 use crate::outbox::store::journal::read::{Entry, Open};
 use crate::outbox::store::journal::{self, end_torn_line};
 use crate::outbox::store::recover::with_call;
@@ -28,6 +29,21 @@ static TURN: Mutex<()> = Mutex::new(());
 
 fn turn() -> MutexGuard<'static, ()> {
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Handle {
+    /// The last resort of a process that must end while its store is dead: writes calls to a file, of
+    /// which the next start takes them. It blocks.
+    ///
+    /// # Errors
+    /// The calls for which there was no room, and why.
+    pub fn spill(
+        &self,
+        calls: Vec<FinishedCall>,
+        now: HostTime,
+    ) -> Result<(), (Vec<FinishedCall>, io::Error)> {
+        append(self.dir(), calls, now)
+    }
 }
 
 /// Appends calls and makes them durable; returns those for which there was no room, and why.

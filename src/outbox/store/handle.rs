@@ -18,11 +18,12 @@ use crate::call::record::FinishedCall;
 use crate::outbox::parcel::Parcel;
 use crate::outbox::queue::{BatchId, Enqueued, Error, Item, Seq, Settlement, Stats};
 use crate::outbox::store::down::Down;
+use crate::outbox::store::ends::Ends;
 use crate::outbox::store::fsync::Kernel;
 use crate::outbox::store::hearers::Hearers;
 use crate::outbox::store::open::Ground;
 use crate::outbox::store::worker::{Command, Intake, Job, Life, Order, Trouble, Worker};
-use crate::outbox::store::{Shelf, Store, emergency};
+use crate::outbox::store::{Shelf, Store};
 use crate::time::HostTime;
 
 /// Commands that wait for the store's thread. A disk that hangs shall be felt by whoever asks, and
@@ -37,6 +38,7 @@ pub struct Handle {
     trouble: watch::Receiver<Option<Trouble>>,
     dir: PathBuf,
     pub(super) hearers: Hearers,
+    pub(super) ends: Ends,
     thread: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
@@ -106,11 +108,20 @@ fn spawn(
         Life::Down(down) => Some(Trouble { reason: down.reason.clone(), is_final: false }),
     };
     let (trouble_sender, trouble) = watch::channel(down);
-    let dir = ground.dir.clone();
-    let worker = Worker::new(life, ground, commands, Box::new(clock), news_sender, trouble_sender, idle);
+    let (dir, ends) = (ground.dir.clone(), Ends::default());
+    let mut worker = Worker::new(life, ground, commands, Box::new(clock), news_sender, trouble_sender, idle);
+    worker.ends = ends.clone();
     let thread = thread::Builder::new().name("store".into()).spawn(|| worker.run())?;
     let hearers = Hearers::default();
-    Ok(Handle { commands: sender, news, trouble, dir, hearers, thread: Arc::new(Mutex::new(Some(thread))) })
+    Ok(Handle {
+        commands: sender,
+        news,
+        trouble,
+        dir,
+        hearers,
+        ends,
+        thread: Arc::new(Mutex::new(Some(thread))),
+    })
 }
 
 impl Handle {
@@ -358,19 +369,6 @@ impl Handle {
             Some(trouble) => trouble.reason,
             None => std::future::pending().await,
         }
-    }
-
-    /// The last resort of a process that must end while its store is dead: writes calls to a file, of
-    /// which the next start takes them. It blocks.
-    ///
-    /// # Errors
-    /// The calls for which there was no room, and why.
-    pub fn spill(
-        &self,
-        calls: Vec<FinishedCall>,
-        now: HostTime,
-    ) -> Result<(), (Vec<FinishedCall>, std::io::Error)> {
-        emergency::append(&self.dir, calls, now)
     }
 
     /// Does all that waits, closes the database and ends the thread. Clones of this handle get

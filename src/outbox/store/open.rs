@@ -21,6 +21,7 @@ use tracing::{error, info, warn};
 
 use crate::outbox::queue::{self, Phase, Seq};
 use crate::outbox::schedule::{Ledger, Schedule};
+use crate::outbox::store::ends::Ended;
 use crate::outbox::store::error::{Failure, Panicked};
 use crate::outbox::store::fsync::{Fsync, Shared};
 use crate::outbox::store::journal::Journal;
@@ -280,6 +281,7 @@ impl Ground {
             news: false,
             spare: false,
             failed: OnceCell::new(),
+            ended: Ended::default(),
             opened: Opened::default(),
             ground: self.clone(),
         })

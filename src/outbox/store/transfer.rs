@@ -144,6 +144,7 @@ fn arriving(item: &Item, seq: Seq, now: HostTime) -> Slip {
         last_error: item.last_error.clone(),
         parked_since: item.parked_since,
         errand: item.errand.clone(),
+        hooked: item.hooked,
     }
 }
 

@@ -14,6 +14,7 @@ use crate::outbox::parcel::Parcel;
 use crate::outbox::queue::{Enqueued, Error};
 use crate::outbox::store::Store;
 use crate::outbox::store::down::{Down, Record};
+use crate::outbox::store::ends::Ends;
 use crate::outbox::store::error::{Failure, Panicked};
 use crate::outbox::store::handle::Refused;
 use crate::outbox::store::history::Limits;
@@ -82,6 +83,8 @@ pub(super) struct Worker {
     /// The first batch that was acknowledged to nobody yet.
     next_batch: u64,
     guard: Guard,
+    /// Who hears of calls that came to their end.
+    pub ends: Ends,
 }
 
 /// The store, or what there is in its place.
@@ -188,6 +191,7 @@ impl Worker {
             record: Record::default(),
             next_batch,
             guard,
+            ends: Ends::default(),
         }
     }
 
@@ -280,6 +284,7 @@ impl Worker {
             }
         }
         let Some(failure) = store.failure().cloned() else {
+            self.ends.tell(store);
             self.next_batch = store.ledger.next_batch;
             self.record.works();
             if std::mem::take(&mut store.news) {

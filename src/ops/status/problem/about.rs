@@ -4,7 +4,7 @@ use crate::ops::status::problem::Problem;
 
 impl Problem {
     /// Every code, the worst first.
-    pub const CODES: [&str; 19] = [
+    pub const CODES: [&str; 22] = [
         "unaccounted",
         "store-failed",
         "disk-low",
@@ -19,6 +19,9 @@ impl Problem {
         "account-held",
         "account-troubled",
         "old",
+        "config-refused",
+        "hook-failing",
+        "records-failing",
         "dead",
         "token-ends",
         "paused",
@@ -43,6 +46,9 @@ impl Problem {
             Self::AccountHeld { .. } => "account-held",
             Self::AccountTroubled { .. } => "account-troubled",
             Self::Old { .. } => "old",
+            Self::ConfigRefused { .. } => "config-refused",
+            Self::HookFailing { .. } => "hook-failing",
+            Self::RecordsFailing { .. } => "records-failing",
             Self::Dead { .. } => "dead",
             Self::TokenEnds { .. } => "token-ends",
             Self::Paused { .. } => "paused",
@@ -65,6 +71,9 @@ impl Problem {
             Self::Unaccounted { .. }
             | Self::StoreFailed { .. }
             | Self::DiskLow { .. }
+            | Self::ConfigRefused { .. }
+            | Self::HookFailing { .. }
+            | Self::RecordsFailing { .. }
             | Self::Dead { .. }
             | Self::AccountHeld { .. }
             | Self::AccountTroubled { .. }
@@ -89,6 +98,9 @@ impl Problem {
             Self::Unaccounted { .. }
             | Self::StoreFailed { .. }
             | Self::DiskLow { .. }
+            | Self::ConfigRefused { .. }
+            | Self::HookFailing { .. }
+            | Self::RecordsFailing { .. }
             | Self::Dead { .. }
             | Self::PbxNotRead { .. }
             | Self::PbxDown { .. }

@@ -2,6 +2,9 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::call::record::{Direction, Outcome};
+use crate::ops::hook::HookStatus;
+use crate::ops::records::RecordsStatus;
+use crate::ops::reload::{self, Reloaded};
 use crate::ops::screen::WIDTH;
 use crate::ops::status::{
     CallsOf, GapsStatus, Mishap, OutboxStatus, StoreStatus, Unmapped, VERSION, metrics, page,
@@ -60,6 +63,9 @@ fn well() -> Status {
             bytes: 512 << 10,
             free_bytes: Some(1 << 30),
         },
+        reload: None,
+        hook: None,
+        records: None,
         problems: Vec::new(),
     }
 }
@@ -167,6 +173,41 @@ fn every_trouble_is_told_with_what_to_do() {
     check(|s| s.accounts[0].paused = Some(pause()), &[expected()]);
     let both = |s: &mut Status| (s.accounts[0].paused, s.accounts[0].oldest_at) = (Some(pause()), Some(old));
     check(both, &[expected()]);
+}
+
+#[test]
+fn what_goes_wrong_beside_delivery_is_told_with_what_to_do() {
+    let refused = reload::Outcome::Refused {
+        problems: "a.toml:3:1: unknown field\n  3 | prot = 1\n    | ^^^^".to_owned(),
+    };
+    check(
+        |s| s.reload = Some(Reloaded { v: 1, at: s.now, config: "a.toml".to_owned(), outcome: refused }),
+        &[Problem::ConfigRefused { reason: "a.toml:3:1: unknown field 3 | prot = 1".to_owned() }],
+    );
+    let records = RecordsStatus {
+        file: "/var/log/ami2amo/calls.jsonl".to_owned(),
+        lost: 3,
+        failure: Some("No space left on device".to_owned()),
+        ..RecordsStatus::default()
+    };
+    let failing = Problem::RecordsFailing {
+        file: records.file.clone(),
+        reason: "No space left on device".to_owned(),
+        lost: 3,
+    };
+    check(|s| s.records = Some(records), &[failing]);
+    let hook = HookStatus {
+        program: "/usr/local/bin/before-send".to_owned(),
+        bypassed: 12,
+        failure: Some("it took longer than 2 s".to_owned()),
+        ..HookStatus::default()
+    };
+    let failing = Problem::HookFailing {
+        program: hook.program.clone(),
+        reason: "it took longer than 2 s".to_owned(),
+        bypassed: 12,
+    };
+    check(|s| s.hook = Some(hook), &[failing]);
 }
 
 #[test]

@@ -42,6 +42,9 @@ impl Problem {
                 format!("a call for account {account} waits for {minutes} min"),
                 format!("звонок для аккаунта {account} ждёт уже {minutes} мин"),
             ),
+            Self::ConfigRefused { reason } => refused_config(reason, language),
+            Self::HookFailing { program, reason, bypassed } => hook(program, reason, *bypassed, language),
+            Self::RecordsFailing { file, reason, lost } => records(file, reason, *lost, language),
             Self::Dead { calls } => language.pick(
                 format!("{calls} calls cannot be delivered and wait for a person"),
                 format!("не могут быть доставлены и ждут человека, звонков: {calls}"),
@@ -89,10 +92,7 @@ impl Problem {
                 "see the load of this host and of the PBX (top); calls are not lost, they come late".to_owned(),
                 "посмотрите нагрузку этого сервера и АТС (top); звонки не теряются, но опаздывают".to_owned(),
             ),
-            Self::Unseen { pbx, from, to } => language.pick(
-                format!("with a table [pbx.cdr] (docs/cdr.md): ami2amo repair --pbx {pbx} --from {from} --to {to} --enqueue"),
-                format!("при таблице [pbx.cdr] (docs/cdr.md): ami2amo repair --pbx {pbx} --from {from} --to {to} --enqueue"),
-            ),
+            Self::Unseen { pbx, from, to } => look_up(pbx, *from, *to, language),
             Self::AccountHeld { why, .. } => remedy::hold(*why, language).to_owned(),
             Self::AccountTroubled { .. } => language.pick(
                 "nothing, if it passes: calls wait on the disk and are sent later; else see the network, proxy and base-url".to_owned(),
@@ -111,6 +111,9 @@ impl Problem {
                 format!("see why: ami2amo queue list --account {account}"),
                 format!("узнайте почему: ami2amo queue list --account {account}"),
             ),
+            Self::ConfigRefused { .. } => mend_config(language).to_owned(),
+            Self::HookFailing { .. } => mend_hook(language).to_owned(),
+            Self::RecordsFailing { .. } => mend_records(language).to_owned(),
             Self::Dead { .. } => language.pick(
                 "ami2amo queue list --state dead says why of each; then ami2amo queue retry or drop".to_owned(),
                 "ami2amo queue list --state dead скажет почему; затем ami2amo queue retry или drop".to_owned(),
@@ -119,6 +122,60 @@ impl Problem {
             Self::Unmapped { account, extensions, .. } => mapping(account, extensions, language),
         }
     }
+}
+
+fn look_up(pbx: &PbxName, from: PbxTime, to: PbxTime, language: Language) -> String {
+    let command = format!("ami2amo repair --pbx {pbx} --from {from} --to {to} --enqueue");
+    language.pick(
+        format!("with a table [pbx.cdr] (docs/cdr.md): {command}"),
+        format!("при таблице [pbx.cdr] (docs/cdr.md): {command}"),
+    )
+}
+
+fn refused_config(reason: &str, language: Language) -> String {
+    language.pick(
+        format!("the configuration was read again and refused, the one before counts: {reason}"),
+        format!("настройки прочитаны заново и не приняты, действуют прежние: {reason}"),
+    )
+}
+
+fn mend_config(language: Language) -> &'static str {
+    language.pick(
+        "mend the file, before a restart fails on it: ami2amo reload shows the place, and takes it when it is right",
+        "исправьте файл, пока на нём не споткнулся перезапуск: ami2amo reload покажет место и примет исправленное",
+    )
+}
+
+fn hook(program: &str, reason: &str, bypassed: u64, language: Language) -> String {
+    language.pick(
+        format!("the hook {program} fails, {bypassed} calls were not asked about: {reason}"),
+        format!("хук {program} не справляется, звонков без него: {bypassed}: {reason}"),
+    )
+}
+
+fn mend_hook(language: Language) -> &'static str {
+    language.pick(
+        "calls go as they are; run it by hand as docs/hook.md shows, or take [hook] before-send out and restart; it is \
+         tried again each minute",
+        "звонки уходят как есть; запустите его вручную (docs/hook.ru.md) или уберите [hook] before-send и \
+         перезапустите; попытки каждую минуту",
+    )
+}
+
+fn records(file: &str, reason: &str, lost: u64, language: Language) -> String {
+    language.pick(
+        format!("the file of records {file} cannot be written, {lost} calls have no line in it: {reason}"),
+        format!("файл записей {file} не пишется, звонков без строки в нём: {lost}: {reason}"),
+    )
+}
+
+fn mend_records(language: Language) -> &'static str {
+    language.pick(
+        "make room, or give its folder to the daemon's user; it is tried every 5 s. Delivery goes on; lines that are \
+         missing: ami2amo history --json",
+        "освободите место или отдайте папку пользователю службы; попытки каждые 5 с. Доставка идёт; недостающее: \
+         ami2amo history --json",
+    )
 }
 
 fn unseen(pbx: &PbxName, from: PbxTime, to: PbxTime, language: Language) -> String {

@@ -132,6 +132,22 @@ fn partial_rules() -> Vec<PartialRule> {
     })
 }
 
+fn hook_effects() -> Vec<HookEffect> {
+    let next = |effect: &HookEffect| match effect {
+        HookEffect::Unchanged => {
+            Some(HookEffect::Changed { fields: vec!["phone".to_owned(), "source".to_owned()] })
+        }
+        HookEffect::Changed { .. } => Some(HookEffect::Withheld { reason: None }),
+        HookEffect::Withheld { reason: None } => {
+            Some(HookEffect::Withheld { reason: Some("a test".to_owned()) })
+        }
+        HookEffect::Withheld { reason: Some(_) } => Some(HookEffect::Failed { reason: "exit 1".to_owned() }),
+        HookEffect::Failed { .. } => Some(HookEffect::Bypassed),
+        HookEffect::Bypassed => None,
+    };
+    std::iter::successors(Some(HookEffect::Unchanged), next).collect()
+}
+
 /// Every reason there is, one kind after the other; `kind` counts them.
 fn reasons(kind: usize) -> Vec<Why> {
     let (channel, extension) = ("PJSIP/101-00000001".to_owned(), Some("101".to_owned()));
@@ -163,6 +179,7 @@ fn reasons(kind: usize) -> Vec<Why> {
         12 => {
             vec![Why::Line { number: 2, label: None }, Why::Line { number: 2, label: Some("A".to_owned()) }]
         }
+        13 => hook_effects().into_iter().map(Why::Hook).collect(),
         _ => Vec::new(),
     }
 }
@@ -183,6 +200,7 @@ fn kind(why: &Why) -> usize {
         Why::Time { .. } => 10,
         Why::FromCdr { .. } => 11,
         Why::Line { .. } => 12,
+        Why::Hook(_) => 13,
     }
 }
 
@@ -193,7 +211,7 @@ fn is_russian(text: &str) -> bool {
 #[test]
 fn every_reason_has_words_of_its_own_in_both_languages() {
     let mut seen: Vec<(String, String)> = Vec::new();
-    for number in 0..13 {
+    for number in 0..14 {
         let reasons = reasons(number);
         assert!(!reasons.is_empty() && reasons.iter().all(|why| kind(why) == number), "{reasons:?}");
         for reason in reasons {

@@ -1,0 +1,173 @@
+//! One run of the hook's program: no shell, an environment without secrets, two seconds, and then it and all that it
+//! began are killed.
+
+use std::io;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, copy, sink};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+use tracing::debug;
+
+use crate::outbox::hook::ANSWER_MAX;
+
+/// How long the program may take.
+pub const TIME_MAX: Duration = Duration::from_secs(2);
+
+/// How long a killed one may take to be gone; the kernel has its reasons to keep it.
+const GONE_MAX: Duration = Duration::from_secs(1);
+
+/// Bytes of what it says on standard error that go to the log.
+const WORDS_MAX: u64 = 4 << 10;
+
+/// Where it finds other programs.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What it has of the daemon's environment, where that has it.
+const VARIABLES: [&str; 3] = ["LANG", "LC_ALL", "TZ"];
+
+/// The program, and all that it began.
+#[derive(Debug)]
+struct Group(Child);
+
+/// What the program prints when it reads `question`.
+///
+/// # Errors
+/// Why there is no answer: it cannot be started, takes too long, says too much, or ends with a failure.
+pub async fn ask(program: &[String], question: Vec<u8>) -> Result<Vec<u8>, String> {
+    let group = start(program).map(Group);
+    let mut group = group.map_err(|error| format!("it cannot be started: {error}"))?;
+    let heard = timeout(TIME_MAX, converse(&mut group.0, question)).await;
+    if !matches!(heard, Ok(Ok(_))) {
+        group.kill();
+        // One that stays is waited for by the runtime.
+        drop(timeout(GONE_MAX, group.0.wait()).await);
+    }
+    match heard {
+        Ok(heard) => heard,
+        Err(_) => Err(format!("it took longer than {} s", TIME_MAX.as_secs())),
+    }
+}
+
+fn start(program: &[String]) -> io::Result<Child> {
+    let (name, arguments) = program.split_first().ok_or(io::ErrorKind::NotFound)?;
+    let mut command = Command::new(name);
+    command.args(arguments).env_clear().env("PATH", PATH).current_dir("/");
+    command.envs(VARIABLES.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // A group of its own, so that what it begins ends with it.
+    command.process_group(0).kill_on_drop(true).spawn()
+}
+
+async fn converse(child: &mut Child, question: Vec<u8>) -> Result<Vec<u8>, String> {
+    let (input, output, words) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let (Some(mut input), Some(output), Some(words)) = (input, output, words) else {
+        return Err("it has no standard streams".to_owned());
+    };
+    let telling = async move {
+        // It need not read it.
+        let _ = input.write_all(&question).await;
+        drop(input);
+    };
+    let listening = async {
+        let mut said = Vec::new();
+        let read = output.take(ANSWER_MAX as u64 + 1).read_to_end(&mut said).await;
+        read.map_err(|error| format!("what it prints cannot be read: {error}"))?;
+        // Whoever says more is not waited for.
+        if said.len() > ANSWER_MAX {
+            Err(format!("it printed more than {} KiB", ANSWER_MAX >> 10))
+        } else {
+            Ok(said)
+        }
+    };
+    let logging = async {
+        log(words).await;
+        Ok(())
+    };
+    let both = async { tokio::try_join!(listening, logging) };
+    let ((), heard) = tokio::join!(telling, both);
+    let (said, ()) = heard?;
+    let status = child.wait().await.map_err(|error| format!("its end cannot be seen: {error}"))?;
+    if status.success() { Ok(said) } else { Err(format!("it ended with a failure: {status}")) }
+}
+
+/// Its standard error goes to the log.
+async fn log(mut words: impl AsyncRead + Unpin) {
+    let mut said = Vec::new();
+    let _ = (&mut words).take(WORDS_MAX).read_to_end(&mut said).await;
+    for line in String::from_utf8_lossy(&said).lines().filter(|line| !line.trim().is_empty()) {
+        debug!("the hook says: {line}");
+    }
+    let _ = copy(&mut words, &mut sink()).await;
+}
+
+impl Group {
+    /// Kills all of it, as long as its first process was not waited for: its number may be another's then.
+    #[expect(unsafe_code, reason = "kill(2) has no safe form in std for a group")]
+    fn kill(&self) {
+        if let Some(pid) = self.0.id().and_then(|pid| i32::try_from(pid).ok()) {
+            // SAFETY: kill(2) touches no memory of ours.
+            unsafe { libc::kill(-pid, libc::SIGKILL) };
+        }
+    }
+}
+
+/// Nobody waits for its answer any more.
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sh(script: &str) -> Vec<String> {
+        ["/bin/sh", "-c", script].map(str::to_owned).to_vec()
+    }
+
+    #[tokio::test]
+    async fn it_reads_what_it_is_told_and_has_no_secrets() {
+        let said =
+            ask(&sh("read line; echo \"$line\"; env | sort; pwd"), b"{\"v\":1}\n".to_vec()).await.unwrap();
+        let said = String::from_utf8(said).unwrap();
+        let names: Vec<_> = said.lines().filter_map(|line| Some(line.split_once('=')?.0)).collect();
+        assert!(said.starts_with("{\"v\":1}\n") && said.ends_with("\n/\n"), "{said}");
+        let known = ["LANG", "LC_ALL", "OLDPWD", "PATH", "PWD", "SHLVL", "TZ", "_"];
+        assert!(names.contains(&"PATH") && names.iter().all(|name| known.contains(name)), "{names:?}");
+    }
+
+    #[tokio::test]
+    async fn a_failure_is_told() {
+        let long = vec![b'x'; 1 << 20];
+        // It reads nothing of what it is told.
+        assert_eq!(ask(&sh("echo a"), long.clone()).await.as_deref(), Ok(b"a\n".as_slice()));
+        let failed = ask(&sh("echo a; exit 3"), Vec::new()).await.unwrap_err();
+        assert!(failed.contains("exit status: 3"), "{failed}");
+        let absent = ask(&["/no/such/program".to_owned()], Vec::new()).await.unwrap_err();
+        assert!(absent.contains("it cannot be started"), "{absent}");
+        let endless = ask(&sh("yes"), Vec::new()).await.unwrap_err();
+        assert_eq!(endless, "it printed more than 64 KiB");
+        assert_eq!(ask(&sh("yes >&2 & echo b; kill $!"), long).await.as_deref(), Ok(b"b\n".as_slice()));
+    }
+
+    #[tokio::test]
+    async fn what_hangs_is_killed_with_all_that_it_began() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("pid");
+        let script = format!("sleep 600 & echo $! > {}; wait", file.display());
+        let begun = crate::clock::mono();
+        let hung = ask(&sh(&script), Vec::new()).await.unwrap_err();
+        assert_eq!(hung, "it took longer than 2 s");
+        assert!(crate::clock::mono().since(begun) < Duration::from_secs(20));
+        let pid = std::fs::read_to_string(file).unwrap();
+        let stat = std::path::Path::new("/proc").join(pid.trim()).join("stat");
+        // What is killed may be there for a moment, and as a zombie for longer: its new parent is another's.
+        let lives = || std::fs::read_to_string(&stat).is_ok_and(|text| !text.contains(") Z "));
+        while lives() {
+            tokio::task::yield_now().await;
+        }
+    }
+}
