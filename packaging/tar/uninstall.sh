@@ -28,8 +28,8 @@ if [ -d /var/lib/ami2amo/queue ] && [ -x /usr/local/bin/ami2amo ]; then
   kept=/var/backups/ami2amo-undelivered-$(date -u +%Y%m%dT%H%M%SZ).jsonl
   if (umask 077 && /usr/local/bin/ami2amo queue export --language en >"$kept" 2>"$kept.said"); then
     if [ -s "$kept" ]; then
-      echo "$(wc -l <"$kept") calls are not in amoCRM. They are in $kept (with telephone numbers in it):"
-      echo "  'ami2amo queue import' takes them in again."
+      echo "Calls that are not in amoCRM: $(wc -l <"$kept"). They are in $kept"
+      echo "  (with telephone numbers in it): 'ami2amo queue import' takes them in again."
     else
       rm -f "$kept"
     fi
@@ -46,6 +46,10 @@ rm -f /usr/local/share/man/man1/ami2amo.1 /usr/local/share/man/man1/ami2amo-*.1
 rm -f /usr/local/share/bash-completion/completions/ami2amo /usr/local/share/zsh/site-functions/_ami2amo \
   /usr/local/share/fish/vendor_completions.d/ami2amo.fish
 rm -rf /usr/local/share/doc/ami2amo /usr/local/lib/ami2amo
+# Folders that may have been made for it; one with something in it stays.
+for folder in man/man1 bash-completion/completions bash-completion zsh/site-functions zsh fish/vendor_completions.d fish doc; do
+  rmdir "/usr/local/share/$folder" 2>/dev/null || true
+done
 [ ! -d /run/systemd/system ] || systemctl daemon-reload
 
 if [ "$purge" = yes ]; then

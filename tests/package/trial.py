@@ -154,7 +154,7 @@ def package(deb, newer):
         said = debian.run("dpkg", "--remove", "ami2amo")
         copies = undelivered(debian)
         shown("deb, removal: a call that amoCRM lacks is named and copied, for root alone",
-              "1 calls are not in amoCRM" in said and len(copies) == 1 and copies[0].stat().st_mode & 0o777 == 0o600
+              "that are not in amoCRM: 1" in said and len(copies) == 1 and copies[0].stat().st_mode & 0o777 == 0o600
               and PHONES[-1] in copies[0].read_text() and debian.path("/var/lib/private/ami2amo/queue").exists())
         debian.run("dpkg", "-i", "/root/new.deb")
         shown("deb, installed again: enabled as before, it runs and knows the call",
@@ -162,7 +162,7 @@ def package(deb, newer):
         said = debian.run("dpkg", "--purge", "ami2amo")
         left = left_behind(debian, before, ["root/old.deb", "root/new.deb"])
         shown(f"deb, purge: leaves nothing behind but those calls {left or ''}",
-              not left and "1 calls are not in amoCRM" in said and state(debian, "active") == "inactive")
+              not left and "that are not in amoCRM: 1" in said and state(debian, "active") == "inactive")
         shown("deb: each call was posted once", [call["phone"] for _, call in world.crm.calls] == [f"+{PHONES[0]}"])
 
 
@@ -199,10 +199,10 @@ def refusals(debian, folder):
     shutil.rmtree(debian.path("/root/bin"))
     # A machine of busybox, with the loader of musl and without that of glibc.
     other = "/tmp/musl"
-    debian.run("mkdir", "-p", f"{other}/bin", f"{other}/lib")
+    debian.run("mkdir", "-p", f"{other}/bin", f"{other}/dev", f"{other}/lib")
     debian.run("cp", "/bin/busybox", f"{other}/bin/busybox")
     debian.run("chroot", other, "/bin/busybox", "--install", "-s", "/bin")
-    debian.run("touch", f"{other}/lib/ld-musl-x86_64.so.1")
+    debian.run("touch", f"{other}/dev/null", f"{other}/lib/ld-musl-x86_64.so.1")
     debian.run("cp", "-R", folder, f"{other}/unpacked")
     said = debian.run("chroot", other, "/bin/sh", "/unpacked/install.sh", fails=True)
     shown("tar.gz: refuses musl", "has musl, and the program wants glibc 2.17" in said)
@@ -231,7 +231,7 @@ def tarball(old, newer):
         world.leaves_a_call_behind()
         said = debian.run("/usr/local/lib/ami2amo/uninstall.sh")
         shown("tar.gz, uninstalled: calls, configuration and secrets stay",
-              "1 calls are not in amoCRM" in said and debian.path("/var/lib/ami2amo/queue").exists()
+              "that are not in amoCRM: 1" in said and debian.path("/var/lib/ami2amo/queue").exists()
               and debian.path("/etc/ami2amo/amocrm-token").exists() and not debian.path("/usr/local/bin/ami2amo").exists())
         debian.run(f"{second}/install.sh")
         debian.run("/usr/local/lib/ami2amo/uninstall.sh", "--purge")
@@ -283,10 +283,10 @@ def main():
         tarball(old, newer)
         foreground(old, newer)
     except Failed as wrong:
-        print(f"FAILED {wrong}", flush=True)
         for journal in FOLDER.glob("*/var/log/journal"):
             print(f"---- the log of {journal}", flush=True)
             subprocess.run(["journalctl", "-D", journal, "-o", "cat", "-n", "60", "--no-pager"], check=False)
+        print(f"FAILED {wrong}", flush=True)
         code = 1
     else:
         shutil.rmtree(FOLDER, ignore_errors=True)
