@@ -18,9 +18,16 @@ esac
 if [ -d /run/systemd/system ] && [ -e /etc/systemd/system/ami2amo.service ]; then
   systemctl stop ami2amo.service || true
   systemctl disable ami2amo.service 2>/dev/null || true
-elif [ -x /usr/local/bin/ami2amo ] && ami2amo_runs=$(ls -l /proc/[0-9]*/exe 2>/dev/null | grep -c '/usr/local/bin/ami2amo'); then
-  fail "$ami2amo_runs process of it runs: stop it where it was begun, then say this again"
 fi
+for exe in /proc/[0-9]*/exe; do
+  case $(readlink "$exe" 2>/dev/null) in
+    # Behind the name may stand "(deleted)": it was upgraded and not begun anew.
+    /usr/local/bin/ami2amo*)
+      process=${exe#/proc/}
+      fail "process ${process%/exe} of it runs: stop it where it was begun, then say this again"
+      ;;
+  esac
+done
 
 if [ -d /var/lib/ami2amo/queue ] && [ -x /usr/local/bin/ami2amo ]; then
   mkdir -p /var/backups

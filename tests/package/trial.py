@@ -131,8 +131,8 @@ def package(deb, newer):
     with Machine("bookworm", FOLDER, machine.SYSTEMD) as debian, World(debian) as world:
         before = debian.files()
         for name, file in (("old.deb", deb), ("new.deb", newer)):
-            shutil.copy(file, debian.path(f"/root/{name}"))
-        said = debian.run("dpkg", "-i", "/root/old.deb")
+            shutil.copy(file, debian.path(f"/opt/{name}"))
+        said = debian.run("dpkg", "-i", "/opt/old.deb")
         shown("deb: says what to do, and starts nothing that has no secrets",
               "systemctl enable --now ami2amo" in said and state(debian, "active") == "inactive"
               and state(debian, "enabled") == "disabled")
@@ -146,7 +146,7 @@ def package(deb, newer):
         shown("deb: runs as its own user, secrets given by systemd",
               owner(debian, main_pid(debian)) == "ami2amo")
         group_may_ask(debian)
-        world.upgraded_in_mid_call(lambda: debian.run("dpkg", "-i", "/root/new.deb"), lambda: main_pid(debian),
+        world.upgraded_in_mid_call(lambda: debian.run("dpkg", "-i", "/opt/new.deb"), lambda: main_pid(debian),
                                    "deb, upgrade")
         modes = debian.run("stat", "-c", "%a", "/etc/ami2amo/ami-secret", "/etc/ami2amo/amocrm-token").split()
         shown("deb: secrets that anybody could read are root's alone again", modes == ["600", "600"])
@@ -156,11 +156,11 @@ def package(deb, newer):
         shown("deb, removal: a call that amoCRM lacks is named and copied, for root alone",
               "that are not in amoCRM: 1" in said and len(copies) == 1 and copies[0].stat().st_mode & 0o777 == 0o600
               and PHONES[-1] in copies[0].read_text() and debian.path("/var/lib/private/ami2amo/queue").exists())
-        debian.run("dpkg", "-i", "/root/new.deb")
+        debian.run("dpkg", "-i", "/opt/new.deb")
         shown("deb, installed again: enabled as before, it runs and knows the call",
               state(debian, "active") == "active" and "pending" in world.queue())
         said = debian.run("dpkg", "--purge", "ami2amo")
-        left = left_behind(debian, before, ["root/old.deb", "root/new.deb"])
+        left = left_behind(debian, before, ["opt/old.deb", "opt/new.deb"])
         shown(f"deb, purge: leaves nothing behind but those calls {left or ''}",
               not left and "that are not in amoCRM: 1" in said and state(debian, "active") == "inactive")
         shown("deb: each call was posted once", [call["phone"] for _, call in world.crm.calls] == [f"+{PHONES[0]}"])
@@ -181,22 +181,22 @@ def group_may_ask(debian):
 
 def unpacked(debian, tarball, name):
     """The folder of a tarball on the machine."""
-    place = debian.path(f"/root/{name}")
+    place = debian.path(f"/opt/{name}")
     place.mkdir()
     subprocess.run(["tar", "-xzf", tarball, "-C", place], check=True)
-    return f"/root/{name}/" + next(place.iterdir()).name
+    return f"/opt/{name}/" + next(place.iterdir()).name
 
 
 def refusals(debian, folder):
     said = debian.run("cp", "-R", folder, "/tmp/unpacked") + debian.run(
         "setpriv", "--reuid=65534", "--clear-groups", "/tmp/unpacked/install.sh", fails=True)
     shown("tar.gz: refuses whoever is not root", "be root" in said)
-    debian.path("/root/bin").mkdir()
-    debian.path("/root/bin/uname").write_text('#!/bin/sh\n[ "$1" = -m ] && echo aarch64 || echo Linux\n')
-    debian.path("/root/bin/uname").chmod(0o755)
-    said = debian.run("env", "PATH=/root/bin:/usr/bin:/bin", f"{folder}/install.sh", fails=True)
+    debian.path("/opt/bin").mkdir()
+    debian.path("/opt/bin/uname").write_text('#!/bin/sh\n[ "$1" = -m ] && echo aarch64 || echo Linux\n')
+    debian.path("/opt/bin/uname").chmod(0o755)
+    said = debian.run("env", "PATH=/opt/bin:/usr/bin:/bin", f"{folder}/install.sh", fails=True)
     shown("tar.gz: refuses another processor", "for x86_64, and this is aarch64" in said)
-    shutil.rmtree(debian.path("/root/bin"))
+    shutil.rmtree(debian.path("/opt/bin"))
     # A machine of busybox, with the loader of musl and without that of glibc.
     other = "/tmp/musl"
     debian.run("mkdir", "-p", f"{other}/bin", f"{other}/dev", f"{other}/lib")
@@ -243,9 +243,9 @@ def tarball(old, newer):
 def foreground(old, newer):
     """The same machine without systemd: somebody else starts the program."""
     with Machine("bullseye", FOLDER, machine.IDLE) as debian, World(debian) as world:
-        first, second = [next(debian.path(f"/root/{name}").iterdir()).name for name in ("first", "second")]
+        first, second = [next(debian.path(f"/opt/{name}").iterdir()).name for name in ("first", "second")]
         before = debian.files()
-        said = debian.run(f"/root/first/{first}/install.sh")
+        said = debian.run(f"/opt/first/{first}/install.sh")
         shown("tar.gz without systemd: says how to run it", "ami2amo-foreground" in said)
         world.configure("-m", "400", "-o", "ami2amo")
         runs = Foreground(debian, "/usr/local/sbin/ami2amo-foreground")
@@ -257,7 +257,7 @@ def foreground(old, newer):
 
             def upgrade():
                 nonlocal runs
-                debian.run(f"/root/second/{second}/install.sh")
+                debian.run(f"/opt/second/{second}/install.sh")
                 if runs.end() != 0:
                     raise Failed("the daemon did not end in order")
                 runs = Foreground(debian, "/usr/local/sbin/ami2amo-foreground")
