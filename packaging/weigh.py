@@ -27,7 +27,8 @@ LEAST_SECONDS, LEAST_BYTES = 1.0, 20_000
 
 def compile_one(words):
     """As RUSTC_WRAPPER: compiles, and notes what it took."""
-    code = subprocess.run(words).returncode
+    # What cargo has opened for whoever shares its processors goes along.
+    code = subprocess.run(words, close_fds=False).returncode
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     if "--crate-name" in words:
         name = words[words.index("--crate-name") + 1]

@@ -22,6 +22,16 @@ SECRET, TOKEN = "s3cret", "t0ken"
 FOLDER = machine.HERE.parents[1] / "target/package/trial"
 CONFIG = "/etc/ami2amo/ami2amo.toml"
 PHONES = ["79161234501", "79161234502", "79161234503"]
+# Calls to the system that CentOS 7's Linux 3.10 does not have: there they fail as unknown. That they do is tried with
+# getrandom (318) before each start, which fails otherwise.
+OLD_KERNEL = """[Service]
+ExecStartPre=/usr/bin/perl -e 'exit !(syscall(318, my $bytes = "12345678", 8, 0) == -1 && $! == 38)'
+SystemCallErrorNumber=ENOSYS
+SystemCallFilter=~sched_setattr sched_getattr renameat2 getrandom memfd_create bpf seccomp execveat userfaultfd \\
+  membarrier mlock2 copy_file_range preadv2 pwritev2 pkey_mprotect pkey_alloc pkey_free statx io_pgetevents rseq \\
+  pidfd_send_signal io_uring_setup io_uring_enter io_uring_register open_tree clone3 close_range openat2 pidfd_open \\
+  pidfd_getfd faccessat2 epoll_pwait2
+"""
 
 done = []
 
@@ -209,6 +219,14 @@ def refusals(debian, folder):
     shown("tar.gz: what is refused changes nothing", not debian.path("/etc/ami2amo").exists())
 
 
+def as_on_an_old_kernel(debian):
+    """For the whole trial: the service finds no newer calls to the system."""
+    folder = debian.path("/etc/systemd/system/ami2amo.service.d")
+    folder.mkdir()
+    (folder / "old-kernel.conf").write_text(OLD_KERNEL)
+    debian.run("systemctl", "daemon-reload")
+
+
 def tarball(old, newer):
     with Machine("bullseye", FOLDER, machine.SYSTEMD) as debian, World(debian) as world:
         first, second = unpacked(debian, old, "first"), unpacked(debian, newer, "second")
@@ -221,9 +239,11 @@ def tarball(old, newer):
         text = debian.path(CONFIG).read_text()
         debian.run(f"{first}/install.sh")
         shown("tar.gz, twice: the configuration stays", debian.path(CONFIG).read_text() == text)
+        as_on_an_old_kernel(debian)
         debian.run("systemctl", "enable", "ami2amo")
         debian.run("systemctl", "start", "ami2amo")
         world.pbx.wait_for_login(1)
+        shown("tar.gz: its program starts without the calls to the system that Linux 3.10 lacks")
         said = debian.run("systemctl", "--version").split()[1]
         shown(f"tar.gz: its unit runs under systemd {said}, as its own user",
               owner(debian, main_pid(debian)) == "ami2amo")
@@ -235,7 +255,7 @@ def tarball(old, newer):
               and debian.path("/etc/ami2amo/amocrm-token").exists() and not debian.path("/usr/local/bin/ami2amo").exists())
         debian.run(f"{second}/install.sh")
         debian.run("/usr/local/lib/ami2amo/uninstall.sh", "--purge")
-        left = left_behind(debian, before, [])
+        left = left_behind(debian, before, [f"etc/systemd/system/ami2amo.service.d{file}" for file in ("", "/old-kernel.conf")])
         shown(f"tar.gz, purged: leaves nothing behind but those calls {left or ''}", not left)
         shown("tar.gz: each call was posted once", [call["phone"] for _, call in world.crm.calls] == [f"+{PHONES[0]}"])
 
