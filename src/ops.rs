@@ -8,6 +8,7 @@ pub mod log;
 pub mod number;
 pub mod repair;
 pub mod screen;
+pub mod shadow;
 pub mod sides;
 pub mod status;
 pub mod transfer;
