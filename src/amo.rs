@@ -5,12 +5,14 @@
 //! amoCRM does not know, an item of Incoming leads ([`unsorted`]), or a contact and a lead
 //! ([`contacts`]) can be made; [`made`] reads the answer. [`who`] says on whom a call is booked, by what
 //! [`users`] is known; after a missed call there can be a task to call back ([`tasks`]).
+//! What others wrote of calls is read from the [`feed`].
 
 pub mod answer;
 pub mod calls;
 #[cfg(feature = "daemon")]
 pub mod client;
 pub mod contacts;
+pub mod feed;
 pub mod late_link;
 pub mod limits;
 pub mod made;

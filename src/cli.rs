@@ -34,6 +34,7 @@ mod reload;
 mod repair;
 mod replay;
 mod run;
+mod shadow;
 mod socket;
 mod status;
 mod store;
@@ -85,6 +86,8 @@ enum Command {
     Queue(queue::Args),
     /// List stored calls, whatever became of them
     History(queue::List),
+    /// Show how calls of shadow mode compare with what another connector wrote in amoCRM
+    Shadow(shadow::Args),
     /// Stop delivery for a while; calls are followed and stored all the same
     Pause(pause::Args),
     /// Go on with delivery
@@ -143,6 +146,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Calls(args) => quiet_log().and_then(|()| calls::run(&args, asked)),
         Command::Queue(args) => quiet_log().and_then(|()| queue::run(&args, asked)),
         Command::History(list) => quiet_log().and_then(|()| queue::history(&list, asked)),
+        Command::Shadow(args) => quiet_log().and_then(|()| shadow::run(&args, asked)),
         Command::Pause(args) => quiet_log().and_then(|()| pause::run(true, &args, asked)),
         Command::Resume(args) => quiet_log().and_then(|()| pause::run(false, &args, asked)),
         Command::Reload(args) => {

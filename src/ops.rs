@@ -11,6 +11,7 @@ pub mod records;
 pub mod reload;
 pub mod repair;
 pub mod screen;
+pub mod shadow;
 pub mod sides;
 pub mod status;
 pub mod transfer;

@@ -1,6 +1,7 @@
 //! Finished calls on their way to amoCRM: durable, in order, each with a state.
 
 pub mod callback;
+pub mod compare;
 pub mod courier;
 pub mod errand;
 pub mod filter;

@@ -294,6 +294,7 @@ impl World {
             }
             Question::Make { number, body } => Told::Made { number, created: self.make(luck, &body) },
             Question::Close { number, task, .. } => Told::Closed { number, closed: self.close(luck, task) },
+            Question::Foreign { .. } => Told::Foreign(Self::read(luck, Vec::new())),
             Question::Users | Question::Owner { .. } => panic!("nobody is named, and nobody wants an owner"),
         };
         if matches!(luck, Luck::Crash { .. }) {

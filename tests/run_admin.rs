@@ -394,6 +394,7 @@ async fn every_answer_is_as_the_description_says() {
     for (method, place, body) in [
         ("get", "/v1/status", ""),
         ("get", "/v1/live?pbx=default", ""),
+        ("get", "/v1/shadow?from=2026-11-22T09:13:11.389Z&limit=5", ""),
         ("get", "/v1/calls?state=dead,pending&phone=4568&limit=5", ""),
         ("get", "/v1/calls", ""),
         ("get", &format!("/v1/explain?call={id}"), ""),

@@ -20,6 +20,7 @@ use ami2amo::amo::unsorted::Open;
 use ami2amo::call::id::{AccountId, CallId};
 use ami2amo::call::line::{Terms, Unknown};
 use ami2amo::call::record::{FinishedCall, Source};
+use ami2amo::outbox::courier::aside::{Question, Told};
 use ami2amo::outbox::courier::effect::{Created, Effect, Now, Outcome, Posted, Probed, ReadBack, Token};
 use ami2amo::outbox::courier::{Courier, Rules};
 use ami2amo::outbox::errand::Make;
@@ -187,6 +188,9 @@ impl World {
                 Some(created) => Outcome::Created(created),
                 None => return self.restart(),
             },
+            Effect::Ask(Question::Foreign { .. }) => {
+                Outcome::Told(Told::Foreign(ReadBack::Complete(Vec::new())))
+            }
             Effect::Keep { .. } | Effect::Ask(_) => panic!("nobody is named, and no tasks are made"),
             Effect::Announce(_) => return,
             Effect::Wait { until } => {

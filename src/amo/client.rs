@@ -8,6 +8,7 @@
 mod aside;
 mod authorize;
 mod errands;
+mod feed;
 pub mod granter;
 mod http;
 pub mod keeper;
@@ -20,6 +21,7 @@ pub mod trust;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use reqwest::Method;
@@ -43,6 +45,8 @@ use crate::time::{HostTime, MonoTime};
 pub struct Client {
     line: Arc<Line>,
     keeper: TokenKeeper,
+    /// Shadow mode: nothing but questions goes out.
+    is_silent: AtomicBool,
 }
 
 /// Where the token comes from.
@@ -67,7 +71,7 @@ pub enum Failure {
     /// There is no token to send; the request was not made.
     #[error("{0}")]
     NoToken(String),
-    /// amoCRM has asked for quiet; the request was not made.
+    /// amoCRM has asked for quiet, or shadow mode keeps it; the request was not made.
     #[error("amoCRM has asked for quiet")]
     Quiet,
     /// The request never left: no address, no connection, no TLS.
@@ -152,7 +156,13 @@ impl Client {
         pace: Arc<Mutex<Pace>>,
         clock: Clock,
     ) -> Result<Self, Error> {
-        Ok(Self { line: Arc::new(open(settings, pace, clock)?), keeper: keeper.into() })
+        let line = Arc::new(open(settings, pace, clock)?);
+        Ok(Self { line, keeper: keeper.into(), is_silent: AtomicBool::new(settings.is_shadow()) })
+    }
+
+    /// From here on nothing is posted, made or changed, or it is again. What has left already is not called back.
+    pub fn set_silent(&self, is_silent: bool) {
+        self.is_silent.store(is_silent, Ordering::Relaxed);
     }
 
     /// Until when the token works, where only a person can renew it and it says so.
@@ -255,6 +265,9 @@ impl Client {
         body: Option<Vec<u8>>,
         quiet: Quiet,
     ) -> Result<Reply, Failure> {
+        if method != Method::GET && self.is_silent.load(Ordering::Relaxed) {
+            return Err(Failure::Quiet);
+        }
         let token = self.keeper.token(&self.line).await?;
         let bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
             .map_err(|_| Failure::NoToken("the token cannot stand in a header".to_owned()))?;

@@ -79,6 +79,11 @@ impl Kind {
         }
     }
 
+    /// Whether the answer to a posted call means this kind.
+    pub fn is_named(self, word: &str) -> bool {
+        [self.singular(), self.plural()].contains(&word)
+    }
+
     /// As the answer to a posted call names it.
     pub const fn singular(self) -> &'static str {
         match self {

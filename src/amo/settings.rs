@@ -2,6 +2,7 @@
 //! token, which only what really talks to amoCRM needs.
 
 pub mod callback;
+pub mod manner;
 pub mod unknown;
 
 // Addresses as `core` has them: values, without the sockets of `std::net`.
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::amo::recording::{LinkTemplate, SearchTemplate};
 use crate::amo::result::Results;
 use crate::amo::settings::callback::CallbackTask;
+use crate::amo::settings::manner::Delivery;
 use crate::amo::settings::oauth::OAuth;
 use crate::amo::settings::proxy::ProxyUrl;
 use crate::amo::settings::unknown::Unknown;
@@ -58,6 +60,12 @@ pub struct Settings {
     /// IPv4 addresses are tried first.
     pub prefer_ipv4: bool,
 
+    /// Whether calls are posted, or only compared with what another connector wrote.
+    pub delivery: Delivery,
+    /// How long after a call came another connector's note of it is looked for.
+    pub compare_after: Span,
+    /// Whether it is noticed that others write notes of our calls, too.
+    pub notice_duplicates: bool,
     /// The `source` of every call: the name of the integration.
     pub source: Text,
     /// amoCRM user of calls whose extension is in no line of `users`.
@@ -251,6 +259,11 @@ impl Settings {
         }
     }
 
+    /// Whether nothing of the account is to be posted, made or changed.
+    pub fn is_shadow(&self) -> bool {
+        self.delivery == Delivery::Shadow
+    }
+
     /// The users that are named, each with where: an extension, or the key of the default.
     pub fn named_users(&self) -> impl Iterator<Item = (&str, u64)> {
         let default = self.default_user.map(|user| ("default-user", user));
@@ -273,6 +286,9 @@ impl Default for Settings {
             proxy: None,
             ca_file: None,
             prefer_ipv4: false,
+            delivery: Delivery::default(),
+            compare_after: Span::from_secs(600),
+            notice_duplicates: true,
             source: Text("ami2amo".to_owned()),
             default_user: None,
             users: BTreeMap::new(),

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::call::facts::Word;
+use crate::call::id::AccountId;
 use crate::call::line::Line;
 use crate::call::phone;
 use crate::call::record::{Direction, Outcome};
@@ -39,6 +40,9 @@ pub struct Policy {
     /// The `[[line]]` tables, which stand beside this one.
     #[serde(skip)]
     pub lines: Vec<Line>,
+    /// Accounts whose calls are not sent but compared with what another connector writes.
+    #[serde(skip)]
+    pub shadowed: BTreeSet<AccountId>,
 }
 
 /// On whom a call with several employees is booked.

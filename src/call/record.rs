@@ -209,6 +209,8 @@ pub enum Skip {
     Policy,
     /// amoCRM does not know the number, and such calls are not wanted.
     UnknownNumber,
+    /// The account's calls are only compared with what another connector writes.
+    Shadow,
 }
 
 /// What happened, in order, for people who ask why.

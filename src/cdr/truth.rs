@@ -51,7 +51,7 @@ pub fn of_cut(seen: &FinishedCall, cdr: &FinishedCall) -> Option<FinishedCall> {
 /// Whether nothing that was seen speaks against it: what somebody said, or is so whatever became of the call.
 fn may_be_sent(live: &CallRecord) -> bool {
     match live.skip {
-        None | Some(Skip::Anonymous | Skip::ShortNumber | Skip::UnknownSides) => true,
+        None | Some(Skip::Anonymous | Skip::ShortNumber | Skip::UnknownSides | Skip::Shadow) => true,
         Some(Skip::Policy) => {
             let by = |why: &Why| if let Why::Filtered { by } = why { Some(*by) } else { None };
             let by = live.why.iter().find_map(by);

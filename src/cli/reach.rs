@@ -4,6 +4,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use serde::Serialize;
 
 use crate::call::id::AccountId;
 use crate::cli::Usage;
@@ -16,6 +17,7 @@ use crate::ops::calls::{
     Changed, Explained, Listing, Order, PauseOrder, Question, Row, VERSION, Verdicts, page,
 };
 use crate::ops::forget::{self, Oblivion};
+use crate::ops::shadow;
 use crate::ops::status::Status;
 use crate::ops::transfer::{self, Arrived, Coming, PIECE, Shipped};
 use crate::ops::words::Language;
@@ -85,6 +87,23 @@ impl Reach {
                 let mixed_batches = mixed_batches.into_iter().map(|(account, known)| (account, known.into()));
                 let mixed_batches = mixed_batches.collect();
                 Ok(Explained { v: VERSION, found: search.found, more: search.more, mixed_batches })
+            }
+        }
+    }
+
+    /// How calls of shadow mode compare.
+    pub fn shadow(&self, question: &shadow::Question) -> anyhow::Result<shadow::Report> {
+        match self {
+            Self::Daemon(socket) => Ok(socket::get(socket, "/v1/shadow", &values(question)?)?),
+            Self::Store(own) => {
+                let look = Look::new(question.filter(), shadow::COUNTED_MAX, shadow::Seen::from);
+                let calls = own.store.look_through(look)?;
+                let mut strangers = Vec::new();
+                for account in &own.accounts {
+                    let kept = own.store.strangers(account)?.into_iter();
+                    strangers.extend(kept.map(|stranger| (account.clone(), stranger)));
+                }
+                Ok(shadow::report(question, calls.found, strangers, calls.more))
             }
         }
     }
@@ -216,7 +235,7 @@ fn signed(by: &str) -> String {
 }
 
 /// The question as it stands in an address.
-fn values(question: &Question) -> anyhow::Result<Vec<(String, String)>> {
+fn values(question: &impl Serialize) -> anyhow::Result<Vec<(String, String)>> {
     let value = serde_json::to_value(question).context("a question has no JSON")?;
     let pairs = value.as_object().into_iter().flatten();
     let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);

@@ -161,9 +161,11 @@ pub struct DaemonTable {
 }
 
 impl File {
-    /// By what calls are judged: the `[calls]` table and the lines.
+    /// By what calls are judged: the `[calls]` table, the lines, and which accounts are posted to.
     pub fn judgement(&self) -> Calls {
-        Calls { lines: self.line.clone(), ..self.calls.clone() }
+        let accounts = std::iter::once(&self.amocrm).chain(&self.account);
+        let shadowed = accounts.filter(|account| account.is_shadow()).map(|account| account.name.clone());
+        Calls { lines: self.line.clone(), shadowed: shadowed.collect(), ..self.calls.clone() }
     }
 }
 

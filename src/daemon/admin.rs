@@ -8,6 +8,7 @@
 //! GET  /v1/calls          calls by state, account, pbx, phone, extension, line, from, to; limit
 //! GET  /v1/live           the calls in progress; pbx
 //! GET  /v1/explain?call=  whole calls by id, uniqueid or number
+//! GET  /v1/shadow         how calls compare with another connector's; account, from, to; limit
 //! GET  /v1/export         whole calls with their slips, as /v1/calls chooses; after
 //! POST /v1/import         {"calls":[…],"by":"…"}
 //! POST /v1/retry, /drop   {"calls":[…],"by":"…","why":"…"}
@@ -55,6 +56,7 @@ mod log;
 mod looks;
 mod orders;
 mod reload;
+mod shadow;
 mod transfer;
 
 /// Who owns the socket, and his group, may ask.
@@ -168,6 +170,7 @@ fn router(overview: Arc<Overview>) -> Router {
         .route("/v1/calls", get(looks::calls))
         .route("/v1/live", get(live::live))
         .route("/v1/explain", get(looks::explain))
+        .route("/v1/shadow", get(shadow::report))
         .route("/v1/export", get(transfer::export))
         .route("/v1/import", post(transfer::import).layer(DefaultBodyLimit::max(transfer::PIECE_MAX)))
         .route(

@@ -23,6 +23,7 @@ use crate::outbox::courier::Rules;
 use crate::outbox::courier::sound::LateLinks;
 use crate::outbox::courier::standing::Standing;
 use crate::outbox::courier::task::{Sounds, Task};
+use crate::outbox::courier::watch::Foreigners;
 use crate::outbox::finder::Finder;
 use crate::outbox::store::handle::Handle;
 
@@ -59,6 +60,8 @@ pub struct Seen {
     pub lately: watch::Receiver<Lately>,
     /// Links that were added to notes later, or given up.
     pub late_links: watch::Receiver<LateLinks>,
+    /// Who else writes notes of the calls that are posted.
+    pub foreigners: watch::Receiver<Foreigners>,
 }
 
 impl Delivery {
@@ -114,12 +117,18 @@ impl Delivery {
         let (rules, rules_reader) = watch::channel(Arc::new(rules));
         let (standing, standing_reader) = watch::channel(Standing::Starting);
         let (links, late_links) = watch::channel(LateLinks::default());
+        let (foreigners, foreigners_reader) = watch::channel(Foreigners::default());
         let tending = client.tending();
         let client = Arc::new(client);
         let outlet = outlet.of_account();
         self.seen.insert(
             account.clone(),
-            Seen { client: Arc::clone(&client), lately: outlet.lately(), late_links },
+            Seen {
+                client: Arc::clone(&client),
+                lately: outlet.lately(),
+                late_links,
+                foreigners: foreigners_reader,
+            },
         );
         let arrivals = Arc::new(Notify::new());
         tokio::spawn(announce(outlet.store().news(), Arc::clone(&arrivals)));
@@ -132,6 +141,7 @@ impl Delivery {
             offsets,
             arrivals,
             sounds: Sounds { finder: self.finder.clone(), utc_offset: clock::utc_offset, links },
+            foreigners,
             standing,
             stop: self.stop.clone(),
         };

@@ -16,6 +16,7 @@ use crate::intake::task::{Kept, Sink};
 use crate::ops::sides::Doubts;
 use crate::ops::status::Mishap;
 use crate::outbox::callback;
+use crate::outbox::compare::{Compared, Stranger};
 use crate::outbox::courier::effect::TaskRow;
 use crate::outbox::courier::task::Outbox;
 use crate::outbox::hook;
@@ -239,6 +240,25 @@ impl Outbox for Outlet {
         self.store.settle(settlements, now).await?;
         self.lately.send_if_modified(|known| known.take(&lately, now));
         Ok(())
+    }
+
+    async fn uncompared(
+        &self,
+        account: &AccountId,
+        limit: usize,
+        until: HostTime,
+    ) -> Result<Vec<Item>, Error> {
+        self.store.uncompared(account, limit, until).await
+    }
+
+    async fn note_compared(
+        &self,
+        account: &AccountId,
+        found: Vec<(Seq, Compared)>,
+        strangers: Vec<Stranger>,
+        now: HostTime,
+    ) -> Result<(), Error> {
+        self.store.note_compared(account, found, strangers, now).await
     }
 
     async fn recall(&self, account: &AccountId) -> Result<Option<Vec<u8>>, Error> {

@@ -24,9 +24,10 @@ use crate::intake::task::pulse::Pulse;
 use crate::ops::hook::HookStatus;
 use crate::ops::log::control::Control;
 use crate::ops::status::{
-    AccountStatus, CallsOf, LinkStatus, MixedBatches, OutboxStatus, PbxStatus, Status, StoreStatus, Unmapped,
-    VERSION, problem,
+    AccountStatus, CallsOf, Foreign, LinkStatus, MixedBatches, OutboxStatus, PbxStatus, Status, StoreStatus,
+    Unmapped, VERSION, problem,
 };
+use crate::outbox::courier::watch::{Foreigner, Foreigners};
 use crate::outbox::store::handle::Handle;
 use crate::outbox::store::person::Overall;
 use crate::outbox::store::space;
@@ -224,6 +225,8 @@ impl Overview {
                 .map(|rules| self.unmapped(name, &rules.borrow().amo))
                 .unwrap_or_default(),
             verdicts: lately.verdicts,
+            shadow: rules.as_ref().is_some_and(|rules| rules.borrow().amo.is_shadow()),
+            foreign: seen.as_ref().map(|seen| foreign(&seen.foreigners.borrow())).unwrap_or_default(),
             mixed_batches: known.and_then(|known| known.manners.get(name).copied()).map(MixedBatches::from),
         }
     }
@@ -237,6 +240,14 @@ impl Overview {
         }
         unmapped(counted, settings)
     }
+}
+
+fn foreign(known: &Foreigners) -> Vec<Foreign> {
+    let of = |(source, known): (&String, &Foreigner)| {
+        let Foreigner { notes, last_at, calls } = known.clone();
+        Foreign { source: source.clone(), notes, last_at, calls }
+    };
+    known.0.iter().map(of).collect()
 }
 
 /// Extensions of calls that `settings` map to nobody, though something shall be said of them.

@@ -153,6 +153,7 @@ pub(super) fn status_line(status: &Status) -> String {
         match &account.standing {
             _ if account.paused.is_some() => format!("amoCRM {name}: paused"),
             Standing::Starting => format!("amoCRM {name}: no answer yet"),
+            Standing::Delivering if account.shadow => format!("amoCRM {name}: shadow, posts nothing"),
             Standing::Delivering => format!("amoCRM {name}: delivering"),
             Standing::Troubled { .. } => format!("amoCRM {name}: in trouble"),
             Standing::Held { why, .. } => format!("amoCRM {name}: held, {why}"),

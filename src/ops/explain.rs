@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::amo::calls::{self, Entry};
 use crate::amo::settings::{Settings, Unmapped};
 use crate::amo::who;
-use crate::call::record::{CallRecord, FinishedCall, Seconds, Timeline};
+use crate::call::record::{CallRecord, FinishedCall, Seconds, Skip, Timeline};
 use crate::call::why::Why;
 use crate::ops::screen::{Line, Style, WIDTH, cell, chop, columns, escape, fit, wrap};
 use crate::ops::sides;
@@ -91,7 +91,7 @@ pub fn json(found: &Found, around: Around<'_>, language: Language) -> serde_json
             state,
             text: sending.text.trim_end_matches(':').to_owned(),
             advice: sending.advice,
-            entry: if record.skip.is_none() { entry(found, around).ok() } else { None },
+            entry: if is_told(record) { entry(found, around).ok() } else { None },
             mixed_batches: around.manner.map(|known| known.manner),
         },
     };
@@ -220,7 +220,7 @@ fn delivery(found: &Found, around: Around<'_>, language: Language) -> Vec<Line> 
     if let Some(known) = around.manner {
         lines.extend(under(&batches(known, language), Style::Faint));
     }
-    if record.skip.is_none() {
+    if is_told(record) {
         match entry(found, around) {
             Ok(entry) => lines.extend(object(&entry)),
             Err(unfit) => lines.extend(arrowed(&unfit.to_string())),
@@ -234,6 +234,11 @@ fn delivery(found: &Found, around: Around<'_>, language: Language) -> Vec<Line> 
         }
     }
     lines
+}
+
+/// Whether there is something that is told of the call, or would be.
+fn is_told(record: &CallRecord) -> bool {
+    matches!(record.skip, None | Some(Skip::Shadow))
 }
 
 /// The call as it stands in a request; there the request's own id counts from 0.

@@ -95,7 +95,8 @@ fn without_number(skip: Skip, policy: &Policy, language: Language) -> String {
         | Skip::NoConversation
         | Skip::UnknownSides
         | Skip::Policy
-        | Skip::UnknownNumber => language.pick(
+        | Skip::UnknownNumber
+        | Skip::Shadow => language.pick(
             format!("it is not sent: it has fewer than {DIGITS_MIN} digits, as service numbers do"),
             format!("не отправляется: в нём меньше {DIGITS_MIN} цифр, как у служебных номеров"),
         ),

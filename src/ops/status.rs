@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::call::id::{AccountId, PbxName};
+use crate::call::id::{AccountId, CallId, PbxName};
 use crate::call::record::{Direction, Outcome};
 use crate::ops::hook::HookStatus;
 use crate::ops::records::RecordsStatus;
@@ -173,6 +173,25 @@ pub struct AccountStatus {
     /// What became of tries to deliver since the start, by the state that followed.
     #[serde(default)]
     pub verdicts: BTreeMap<Phase, u64>,
+    /// Nothing is posted: calls are compared with what another connector writes.
+    #[serde(default)]
+    pub shadow: bool,
+    /// Who else writes notes of calls that were posted, since the start.
+    #[serde(default)]
+    pub foreign: Vec<Foreign>,
+}
+
+/// Another integration that writes notes of calls that were posted.
+#[derive(Clone, Debug, Eq, PartialEq, Deserialize, Serialize)]
+pub struct Foreign {
+    /// What it says of itself.
+    pub source: String,
+    pub notes: u64,
+    /// When the last one was found.
+    #[serde(with = "utc")]
+    pub last_at: HostTime,
+    /// The first calls of which it wrote.
+    pub calls: Vec<CallId>,
 }
 
 /// An extension that the configuration maps to nobody.

@@ -8,6 +8,7 @@ use crate::call::record::{Direction, Outcome, Side};
 
 pub mod act;
 pub mod cause;
+pub mod comparison;
 pub mod evidence;
 pub mod looking;
 pub mod number;

@@ -37,6 +37,7 @@ pub mod manner;
 mod reads;
 mod recent;
 mod refusals;
+mod shadow;
 mod size;
 pub mod sound;
 pub mod standing;
@@ -44,6 +45,7 @@ mod step;
 #[cfg(feature = "daemon")]
 pub mod task;
 mod telling;
+pub mod watch;
 
 use std::collections::BTreeMap;
 use std::mem;
@@ -64,11 +66,13 @@ use crate::outbox::courier::manner::{Lesson, Manners};
 use crate::outbox::courier::reads::Reads;
 use crate::outbox::courier::recent::Recent;
 use crate::outbox::courier::refusals::Refusals;
+use crate::outbox::courier::shadow::Shadow;
 use crate::outbox::courier::size::Size;
 use crate::outbox::courier::sound::{LateLinks, Links, OWING_LIMIT};
 use crate::outbox::courier::standing::{Hold, Signal, Standing};
 use crate::outbox::courier::step::Step;
 use crate::outbox::courier::telling::Learned;
+use crate::outbox::courier::watch::Watch;
 use crate::outbox::policy::{Jitter, Policy};
 use crate::outbox::queue::BatchId;
 use crate::time::{HostTime, MonoTime};
@@ -105,6 +109,8 @@ pub struct Courier {
     drained: bool,
     limits: Learned,
     links: Links,
+    shadow: Shadow,
+    watch: Watch,
 }
 
 /// What the configuration says; may change between two polls.
@@ -154,6 +160,8 @@ impl Courier {
             drained: false,
             limits: Learned::default(),
             links: Links::default(),
+            shadow: Shadow::default(),
+            watch: Watch::default(),
         }
     }
 
@@ -169,6 +177,9 @@ impl Courier {
     pub fn set_rules(&mut self, rules: Arc<Rules>) {
         self.bookings.reconfigured(&self.rules.amo, &rules.amo);
         self.limits.reconsider(&self.rules.amo, &rules.amo);
+        if self.rules.amo.delivery != rules.amo.delivery {
+            self.health = Health::new();
+        }
         self.rules = rules;
     }
 
@@ -241,6 +252,7 @@ impl Courier {
             Step::Post(_) => self.give_out(),
             Step::Errand(_) => self.errand_effect(now),
             Step::Sound(stage) => stage.effect(&self.teller(now), &self.links),
+            Step::Compare(stage) => stage.effect(),
             Step::Owing => Effect::Owing { limit: OWING_LIMIT },
             Step::Settle { rulings, together: true } => Effect::Settle { rulings: rulings.clone() },
             Step::Settle { rulings, together: false } => {
@@ -280,6 +292,9 @@ impl Courier {
             Outcome::Searched(read) => self.searched(read, now),
             Outcome::Created(created) => self.created(created, now),
             Outcome::Kept => self.callbacks.kept(),
+            Outcome::Uncompared(items) => self.uncompared(&items, now),
+            Outcome::Feed(read) => self.fed(read, now),
+            Outcome::Noted => self.noted(now),
             Outcome::Told(told) => self.told(told, now),
             Outcome::Arrived => self.arrived(),
             Outcome::StoreFailed(error) => self.store_failed(&error, now),
@@ -307,7 +322,11 @@ impl Courier {
             }
             Gate::Renew => Effect::RenewToken,
             Gate::Probe => Effect::Probe,
+            Gate::Open if self.rules.amo.is_shadow() => self.begin_shadow(now),
             Gate::Open => {
+                if let Some(effect) = self.note_watched() {
+                    return effect;
+                }
                 if let Some(ask) = self.aside(now) {
                     return ask;
                 }
@@ -410,21 +429,6 @@ impl Courier {
         self.landed.extend(rulings);
         let jitter = self.jitter.draw();
         self.health.learn_of_post(signal, &self.rules.delivery, jitter, now);
-    }
-
-    fn watch_manners(&mut self, flight: &Flight, posted: &Posted, now: Now) {
-        let Posted::Answered { answer, .. } = posted else { return };
-        if let Some(evidence) = &answer.evidence {
-            self.manners.answered(&flight.fates(answer), evidence, now.host);
-        }
-    }
-
-    fn resize(&mut self, posted: &Posted, calls: usize) {
-        match posted {
-            Posted::Answered { status: 504, .. } | Posted::Lost(_) => self.size.shrink(calls),
-            Posted::Answered { status: 200..=299, .. } => self.size.grow(calls),
-            Posted::Answered { .. } | Posted::NotSent(_) | Posted::NoToken(_) | Posted::Quiet => {}
-        }
     }
 
     fn learn(&mut self, signal: Signal, now: Now) {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::amo::calls::Entry;
 use crate::amo::limits::Limits;
 use crate::amo::who::{Blame, Who};
+use crate::outbox::compare::Compared;
 use crate::time::HostTime;
 
 /// The errand of one call. The default one is that of a call that is simply posted.
@@ -64,6 +65,9 @@ pub struct Errand {
     /// Where the call's sound is, when it is looked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sound: Option<Sound>,
+    /// What others wrote of the call in amoCRM, where that was looked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compared: Option<Compared>,
 }
 
 /// What was posted of a call beyond its record: configuration, users and owners may be others later.

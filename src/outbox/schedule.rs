@@ -1,18 +1,19 @@
 //! Pure: the rules that every [`Queue`](crate::outbox::queue::Queue) shares, wherever its calls lie:
 //! which step is allowed, which call is due, and the ledger.
 
+use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::call::id::{AccountId, PbxName};
-use crate::call::record::{CallRecord, FinishedCall};
+use crate::call::record::{CallRecord, FinishedCall, Skip};
 use crate::outbox::errand::Errand;
 use crate::outbox::queue::{BatchId, Error, Item, Phase, Seq, Settlement, State, Stats, TRANSITIONS};
-use crate::outbox::schedule::lanes::Lanes;
+use crate::outbox::schedule::account::Account;
 use crate::time::HostTime;
 
+mod account;
 mod lanes;
 pub mod person;
 pub mod waiting;
@@ -50,7 +51,7 @@ pub struct Turn {
 #[derive(Debug, Default)]
 pub struct Schedule {
     entries: BTreeMap<Seq, Waiting>,
-    /// Delivered calls to which something is owed: whose, and when it is due.
+    /// Calls at their end to which something is owed: whose, and by which time they are found.
     debts: BTreeMap<Seq, (usize, HostTime)>,
     accounts: Vec<Account>,
 }
@@ -75,17 +76,6 @@ struct Waiting {
     phase: Phase,
     next_at: HostTime,
     enqueued_at: HostTime,
-}
-
-#[derive(Debug)]
-struct Account {
-    id: AccountId,
-    /// In the order in which they were met; there are few, and they stay.
-    pbxs: Vec<PbxName>,
-    fresh: Lanes,
-    parked: Lanes,
-    unknown: Lanes,
-    owing: BTreeSet<(HostTime, Seq)>,
 }
 
 /// Refuses every step that is not in [`TRANSITIONS`]: the only place that judges one.
@@ -193,9 +183,19 @@ impl Slip {
         }
     }
 
-    /// Whether something is owed to the call, which is delivered.
+    /// Whether something is owed to the call, which is at its end.
     pub fn owes(&self) -> bool {
+        self.owes_link() || self.owes_comparison()
+    }
+
+    /// Whether the link of the call is owed, which is delivered.
+    fn owes_link(&self) -> bool {
         self.state.phase() == Phase::Sent && self.errand.owes_link()
+    }
+
+    /// Whether the call is not sent but compared, and was not yet.
+    fn owes_comparison(&self) -> bool {
+        matches!(self.state, State::Skipped { reason: Skip::Shadow, .. }) && self.errand.compared.is_none()
     }
 
     /// Takes an intent over from a process that is gone: its POST may have arrived, so it counts as
@@ -233,11 +233,13 @@ impl Slip {
         if matches!(from, Phase::Dead | Phase::Expired) {
             return Err(Error::Transition { seq: self.seq, from, to });
         }
+        let compared = self.errand.compared.clone();
         self.step(settlement.state)?;
         self.attempts += u32::from(settlement.attempted);
         self.next_at = settlement.next_at;
         self.last_error = settlement.last_error;
-        self.errand = settlement.errand;
+        // Found out beside whatever else is done with the call.
+        self.errand = Errand { compared: settlement.errand.compared.or(compared), ..settlement.errand };
         Ok(())
     }
 
@@ -261,10 +263,15 @@ impl Schedule {
     pub fn put(&mut self, slip: &Slip) {
         self.remove(slip.seq);
         let phase = slip.state.phase();
-        if slip.owes() {
+        if slip.owes_link() {
             let account = self.account(&slip.account);
             self.accounts[account].owing.insert((slip.next_at, slip.seq));
             self.debts.insert(slip.seq, (account, slip.next_at));
+        }
+        if slip.owes_comparison() {
+            let account = self.account(&slip.account);
+            self.accounts[account].uncompared.insert((slip.enqueued_at, slip.seq));
+            self.debts.insert(slip.seq, (account, slip.enqueued_at));
         }
         if !waits(phase) {
             return;
@@ -280,8 +287,9 @@ impl Schedule {
 
     /// Forgets a call.
     pub fn remove(&mut self, seq: Seq) {
-        if let Some((account, next_at)) = self.debts.remove(&seq) {
-            self.accounts[account].owing.remove(&(next_at, seq));
+        if let Some((account, at)) = self.debts.remove(&seq) {
+            self.accounts[account].owing.remove(&(at, seq));
+            self.accounts[account].uncompared.remove(&(at, seq));
         }
         let Some(entry) = self.entries.remove(&seq) else { return };
         if let Some(lanes) = self.accounts[entry.account].lanes(entry.phase) {
@@ -309,6 +317,13 @@ impl Schedule {
     pub fn owing(&mut self, account: &AccountId, limit: usize, now: HostTime) -> Vec<Seq> {
         let account = self.account(account);
         let due = self.accounts[account].owing.range(..=(now, Seq(u64::MAX)));
+        due.take(limit).map(|(_, seq)| *seq).collect()
+    }
+
+    /// Calls of `account` that came before `until`, are not sent, and were not compared yet, the oldest first.
+    pub fn uncompared(&mut self, account: &AccountId, limit: usize, until: HostTime) -> Vec<Seq> {
+        let account = self.account(account);
+        let due = self.accounts[account].uncompared.range(..(until, Seq(0)));
         due.take(limit).map(|(_, seq)| *seq).collect()
     }
 
@@ -364,39 +379,8 @@ impl Schedule {
         if let Some(index) = self.accounts.iter().position(|known| known.id == *id) {
             return index;
         }
-        self.accounts.push(Account {
-            id: id.clone(),
-            pbxs: Vec::new(),
-            fresh: Lanes::default(),
-            parked: Lanes::default(),
-            unknown: Lanes::default(),
-            owing: BTreeSet::new(),
-        });
+        self.accounts.push(Account::of(id.clone()));
         self.accounts.len() - 1
-    }
-}
-
-impl Account {
-    fn pbx(&mut self, name: &PbxName) -> usize {
-        if let Some(index) = self.pbxs.iter().position(|known| known == name) {
-            return index;
-        }
-        self.pbxs.push(name.clone());
-        self.pbxs.len() - 1
-    }
-
-    fn lanes(&mut self, phase: Phase) -> Option<&mut Lanes> {
-        match phase {
-            Phase::Pending => Some(&mut self.fresh),
-            Phase::Parked => Some(&mut self.parked),
-            Phase::Unknown => Some(&mut self.unknown),
-            Phase::Sending
-            | Phase::Sent
-            | Phase::Unsorted
-            | Phase::Skipped
-            | Phase::Expired
-            | Phase::Dead => None,
-        }
     }
 }
 

@@ -19,6 +19,7 @@
 
 mod amend;
 mod census;
+pub mod compared;
 mod desk;
 mod down;
 mod draft;
@@ -180,6 +181,8 @@ pub enum Shelf {
     Tasks,
     /// Accounts to which a person has stopped delivery.
     Pauses,
+    /// Call notes of amoCRM that are of no call of ours, by account and time.
+    Strangers,
 }
 
 impl Store {
@@ -319,7 +322,7 @@ impl Shelf {
         match self {
             Self::Inflight => Tree::Inflight,
             Self::Tokens => Tree::Tokens,
-            Self::Manners | Self::Tasks | Self::Pauses => Tree::Meta,
+            Self::Manners | Self::Tasks | Self::Pauses | Self::Strangers => Tree::Meta,
         }
     }
 }

@@ -16,6 +16,7 @@ use ami2amo::outbox::courier::Rules;
 use ami2amo::outbox::courier::sound::LateLinks;
 use ami2amo::outbox::courier::standing::Standing;
 use ami2amo::outbox::courier::task::{Sounds, Task};
+use ami2amo::outbox::courier::watch::Foreigners;
 use ami2amo::outbox::finder::Finder;
 use ami2amo::outbox::policy::Policy;
 use ami2amo::outbox::queue::{Item, Phase, Seq};
@@ -79,6 +80,7 @@ impl Setup {
         let source = TokenSource::choose(&amo, None).unwrap();
         let client = Client::new(&amo, source, pace, clock).unwrap();
         let (standing, seen) = watch::channel(Standing::Starting);
+        let foreigners = watch::channel(Foreigners::default()).0;
         let (links, links_seen) = watch::channel(LateLinks::default());
         let arrivals = Arc::new(Notify::new());
         let stop = CancellationToken::new();
@@ -91,6 +93,7 @@ impl Setup {
             offsets: watch::channel(Arc::new(BTreeMap::new())).1,
             arrivals: Arc::clone(&arrivals),
             sounds: Sounds { finder: Finder::default(), utc_offset: || 3 * 3600, links },
+            foreigners,
             standing,
             stop: stop.clone(),
         };

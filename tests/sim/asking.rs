@@ -2,7 +2,8 @@
 //! happens: that it runs beside calls is the business of `src/outbox/courier/tests/aside.rs`.
 
 use ami2amo::amo::answer::{Account, Reply};
-use ami2amo::amo::notes::{self, ACCOUNT_PATH};
+use ami2amo::amo::feed::{self, FeedNote};
+use ami2amo::amo::notes::{self, ACCOUNT_PATH, Kind, Window};
 use ami2amo::amo::users::{self, Page, Roster};
 use ami2amo::outbox::courier::aside::Told;
 use ami2amo::outbox::courier::effect::{Outcome, ReadBack};
@@ -29,6 +30,29 @@ impl World {
         let read = self.read_users(&mut at);
         self.note(|| format!("users: {read:?}"));
         self.flies((at - self.now).max(1), Landing::Outcome(Outcome::Told(Told::Users(read))), 0);
+    }
+
+    /// Who else writes notes of the calls: nobody in this world.
+    pub fn ask_foreign(&mut self, kinds: &[Kind], window: Window) {
+        let mut at = self.now;
+        let read = self.read_foreign(&mut at, kinds, window);
+        self.note(|| format!("notes: {read:?}"));
+        self.flies((at - self.now).max(1), Landing::Outcome(Outcome::Told(Told::Foreign(read))), 0);
+    }
+
+    fn read_foreign(&mut self, at: &mut u64, kinds: &[Kind], window: Window) -> ReadBack<Vec<FeedNote>> {
+        let mut found = Vec::new();
+        for kind in kinds {
+            let reply = match self.get(at, &notes::path(*kind, window, 1)) {
+                Ok((reply, _)) => reply,
+                Err((failure, _)) => return silent(failure),
+            };
+            match feed::read(&reply, *kind) {
+                feed::Page::Read { notes, .. } => found.extend(notes),
+                feed::Page::Unread { account, words } => return unread(account, words),
+            }
+        }
+        ReadBack::Complete(found)
     }
 
     fn read_users(&mut self, at: &mut u64) -> ReadBack<Roster> {

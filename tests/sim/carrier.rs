@@ -144,6 +144,10 @@ impl World {
                 panic!("the rules of this world park unknown numbers")
             }
             Effect::Ask(Question::Users) => self.ask_users(),
+            Effect::Ask(Question::Foreign { kinds, window }) => self.ask_foreign(&kinds, window),
+            Effect::Uncompared { .. } | Effect::ReadFeed { .. } | Effect::NoteCompared { .. } => {
+                panic!("nobody else writes calls in this world")
+            }
             Effect::Keep { .. } | Effect::Ask(_) => panic!("the rules of this world make no tasks"),
             Effect::Announce(standing) => self.note(|| format!("standing: {standing:?}")),
             Effect::Wait { until } => {

@@ -70,6 +70,8 @@ pub struct Options {
     pub ahead: i64,
     /// How long each answer takes.
     pub latency: Duration,
+    /// Another integration of this name writes each call that is posted, too.
+    pub twin: Option<&'static str>,
 }
 
 /// The numbers that belong to somebody.
@@ -237,6 +239,7 @@ impl Default for Options {
             result_max: 255,
             ahead: 0,
             latency: Duration::ZERO,
+            twin: None,
         }
     }
 }
@@ -380,6 +383,12 @@ impl FakeAmo {
         let mut state = self.shared.state();
         let (kind, id) = state.find(call["phone"].as_str().unwrap_or_default()).unwrap_or(("contact", 1));
         state.store(call, kind, id);
+    }
+
+    /// Another integration writes a call.
+    pub fn write(&self, source: &str, phone: &str, at: i64, duration: u64) {
+        self.store(serde_json::json!({"direction": "inbound", "phone": phone, "source": source,
+            "created_at": at, "duration": duration}));
     }
 
     /// Waits until `is_so`; panics with what happened when it takes too long.

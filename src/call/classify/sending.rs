@@ -14,7 +14,12 @@ pub(super) fn decide(record: &mut CallRecord, policy: &Policy, says_no: bool) {
         let filter =
             line_filter(record, policy).or_else(|| filter(record, &policy.send).filter(|_| !says_no));
         record.why.extend(filter.map(|by| Why::Filtered { by }));
-        record.skip = (says_no || filter.is_some()).then_some(Skip::Policy);
+        let is_shadowed = policy.shadowed.contains(&record.account);
+        record.skip = if says_no || filter.is_some() {
+            Some(Skip::Policy)
+        } else {
+            is_shadowed.then_some(Skip::Shadow)
+        };
     }
     record.why.extend(record.skip.map(|reason| Why::Skip { reason }));
 }

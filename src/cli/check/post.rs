@@ -46,6 +46,9 @@ pub(super) fn run(
     let amo = accounts.find(|amo| amo.name == wanted);
     let amo = amo.with_context(|| format!("the configuration has no account {wanted}"))?;
     let number = international(number)?;
+    if amo.is_shadow() {
+        bail!("nothing was posted: delivery = \"shadow\" of account {wanted} posts nothing");
+    }
     let (client, _) = account::connect(amo, &file.store.dir).map_err(|words| anyhow!(words))?;
     let runtime = Builder::new_current_thread().enable_io().enable_time().build();
     let runtime = runtime.context("cannot start the runtime")?;

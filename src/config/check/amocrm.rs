@@ -11,6 +11,7 @@ use crate::call::id::AccountId;
 use crate::call::line;
 use crate::config::check::{Report, is_absolute, recordings, unreadable, users};
 use crate::config::surroundings::Surroundings;
+use crate::time::span::Span;
 
 /// The default account and the others.
 pub(super) fn all(default: &Amo, others: &[Amo], surroundings: &impl Surroundings, report: &mut Report) {
@@ -54,9 +55,23 @@ fn table(
     }
     token(place, amo, variable, surroundings, report);
     reach(place, amo, surroundings, report);
+    shadow(place, amo, report);
     unknown(place, &amo.unknown, report);
     recordings::table(place, amo, surroundings, report);
     users::users(place, amo, report);
+}
+
+fn shadow(place: &str, amo: &Amo, report: &mut Report) {
+    if amo.is_shadow() {
+        let advice =
+            "`ami2amo shadow` shows how calls compare; delivery = \"post\" posts them: docs/shadow.md";
+        report.warn(place, "delivery is \"shadow\": nothing is posted to this account", advice);
+    }
+    if amo.compare_after == Span::default() {
+        let advice =
+            "leave it out, or name some minutes, as \"10m\": others write their notes after the call";
+        report.fail(place, "compare-after is 0s", advice);
+    }
 }
 
 fn unknown(place: &str, unknown: &Unknown, report: &mut Report) {

@@ -18,7 +18,7 @@ use crate::outbox::search::{Found, Wanted};
 use crate::outbox::store::listing::Look;
 
 /// A look that lasts longer is given up, before the connection ends.
-const LOOK_MAX: Duration = Duration::from_secs(12);
+pub(super) const LOOK_MAX: Duration = Duration::from_secs(12);
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -66,7 +66,7 @@ pub async fn explain(
     Ok(Json(Explained { v: VERSION, found, more, mixed_batches }))
 }
 
-fn too_long() -> Sorry {
+pub(super) fn too_long() -> Sorry {
     let text = format!(
         "the store did not find it within {} s: its disk is slow or hangs; ask for less time or fewer calls",
         LOOK_MAX.as_secs()

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::ops::records::RecordsStatus;
 use crate::ops::status::problem::{Problem, Severity};
-use crate::ops::status::{CallsOf, GapsStatus, LinkStatus, Status};
+use crate::ops::status::{CallsOf, Foreign, GapsStatus, LinkStatus, Status};
 use crate::outbox::courier::sound::LateLinks;
 use crate::outbox::courier::standing::Standing;
 use crate::outbox::queue::Phase;
@@ -240,6 +240,17 @@ fn accounts(page: &mut Page, status: &Status) {
         for (outcome, count) in [("added", added), ("given-up", given_up)] {
             let labels = [("account", account.name.as_str()), ("outcome", outcome)];
             page.row("late_links_total", &labels, count);
+        }
+    }
+    page.head("account_shadow", "gauge", "Whether nothing is posted to the account, and calls are compared");
+    for account in &status.accounts {
+        page.row("account_shadow", &[("account", account.name.as_str())], u8::from(account.shadow));
+    }
+    page.head("foreign_notes_total", "counter", "Call notes of others of calls that were posted, by source");
+    for account in &status.accounts {
+        for Foreign { source, notes, .. } in &account.foreign {
+            let labels = [("account", account.name.as_str()), ("source", source.as_str())];
+            page.row("foreign_notes_total", &labels, notes);
         }
     }
     page.head("account_token_seconds", "gauge", "How long the token works that only a person can renew");

@@ -162,6 +162,9 @@ fn of_account(account: &AccountStatus, now: HostTime, language: Language) -> Vec
         Standing::Starting => {
             (Style::Waiting, language.pick("no answer yet", "ответа ещё не было").to_owned())
         }
+        Standing::Delivering if account.shadow => {
+            (Style::Waiting, language.pick("shadow: compares", "тень: сверка").to_owned())
+        }
         Standing::Delivering => (Style::Good, language.pick("delivering", "идёт").to_owned()),
         Standing::Troubled { since: at, .. } => {
             let since = since(*at);

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::call::id::{AccountId, PbxName};
+use crate::call::id::{AccountId, CallId, PbxName};
 use crate::ops::hook::HookStatus;
 use crate::ops::records::RecordsStatus;
 use crate::ops::reload::Outcome;
-use crate::ops::status::{AccountStatus, LinkStatus, PbxStatus, Span, Status};
+use crate::ops::status::{AccountStatus, Foreign, LinkStatus, PbxStatus, Span, Status};
 use crate::outbox::courier::standing::{Hold, Standing};
 use crate::outbox::queue::Phase;
 use crate::outbox::schedule::person::Pause;
@@ -17,6 +17,7 @@ use crate::outbox::store::space;
 use crate::time::{HostTime, PbxTime};
 
 mod about;
+mod duplicates;
 mod words;
 
 /// Something that a person must act on, or should know.
@@ -131,6 +132,20 @@ pub enum Problem {
         more: u64,
         calls: u64,
     },
+    /// Somebody else writes notes of calls that are posted.
+    Duplicated {
+        account: AccountId,
+        /// What it says of itself.
+        source: String,
+        notes: u64,
+        calls: Vec<CallId>,
+    },
+    /// Nothing is posted: calls are compared with what another connector writes.
+    Shadow {
+        account: AccountId,
+        /// Calls that came before, and wait.
+        waiting: u64,
+    },
 }
 
 /// What monitoring makes of a problem.
@@ -178,6 +193,12 @@ const EXTENSIONS_TOLD: usize = 5;
 /// Lines of what is wrong with a configuration: what it is, and where. What is drawn below is for a terminal.
 const PROBLEM_LINES: usize = 2;
 
+/// Notes of somebody else that are no chance.
+const DUPLICATES_MIN: u64 = 2;
+
+/// They are told for so long after the last one.
+const DUPLICATES_TOLD: Duration = Duration::from_hours(24);
+
 /// How long a connection may take after a start.
 const CONNECTING_MAX: Duration = Duration::from_secs(30);
 
@@ -208,6 +229,8 @@ pub fn problems(status: &Status) -> Vec<Problem> {
     for account in &status.accounts {
         found.extend(unmapped(account));
         found.extend(unknown_numbers(account, status.now));
+        found.extend(duplicated(account, status.now));
+        found.extend(shadow(account));
     }
     found.sort_by_key(|problem| Reverse(problem.severity()));
     found
@@ -260,7 +283,8 @@ fn of_account(account: &AccountStatus, now: HostTime) -> Option<Problem> {
         }
         Standing::Starting | Standing::Delivering => {}
     }
-    let age = account.oldest_at.map(|at| now.since(at)).filter(|age| *age > OLD)?;
+    let age = account.oldest_at.filter(|_| !account.shadow).map(|at| now.since(at));
+    let age = age.filter(|age| *age > OLD)?;
     Some(Problem::Old { account: name, minutes: age.as_secs() / 60 })
 }
 
@@ -305,6 +329,23 @@ fn unknown_numbers(account: &AccountStatus, now: HostTime) -> Option<Problem> {
     Some(Problem::UnknownNumbers { account: account.name.clone(), calls, hours })
 }
 
+/// One note may be a chance: two calls of one number within a minute.
+fn duplicated(account: &AccountStatus, now: HostTime) -> impl Iterator<Item = Problem> {
+    let is_told =
+        move |known: &&Foreign| known.notes >= DUPLICATES_MIN && now.since(known.last_at) < DUPLICATES_TOLD;
+    account.foreign.iter().filter(is_told).map(|known| Problem::Duplicated {
+        account: account.name.clone(),
+        source: known.source.clone(),
+        notes: known.notes,
+        calls: known.calls.clone(),
+    })
+}
+
+fn shadow(account: &AccountStatus) -> Option<Problem> {
+    let waiting = account.waiting.values().sum();
+    account.shadow.then(|| Problem::Shadow { account: account.name.clone(), waiting })
+}
+
 impl Problem {
     pub fn severity(&self) -> Severity {
         match self {
@@ -327,8 +368,9 @@ impl Problem {
             | Self::RecordsFailing { .. }
             | Self::Dead { .. }
             | Self::TokenEnds { .. }
-            | Self::Paused { .. } => Severity::Warning,
-            Self::UnknownNumbers { .. } | Self::Unmapped { .. } => Severity::Notice,
+            | Self::Paused { .. }
+            | Self::Duplicated { .. } => Severity::Warning,
+            Self::UnknownNumbers { .. } | Self::Unmapped { .. } | Self::Shadow { .. } => Severity::Notice,
         }
     }
 }

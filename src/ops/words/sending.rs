@@ -3,9 +3,9 @@
 
 use crate::amo::settings::Settings;
 use crate::call::record::CallRecord;
-use crate::ops::words::Language;
 use crate::ops::words::sending::advice::{link_advice, not_sent, sound_advice, user_advice};
 use crate::ops::words::sending::states::{of_note, of_slip};
+use crate::ops::words::{Language, comparison};
 use crate::outbox::courier::manner::{Known, Manner};
 use crate::outbox::search::Whereabouts;
 
@@ -44,6 +44,7 @@ pub fn sending(
         Whereabouts::Store(slip) => {
             let mut sending = of_slip(record, slip, language);
             sending.advice.extend(sound_advice(slip, language));
+            sending.advice.extend(comparison::beside(slip, language));
             sending
         }
         Whereabouts::Journal(noted) => of_note(record, *noted, language),

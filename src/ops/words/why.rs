@@ -349,6 +349,10 @@ pub fn skip(skip: Skip, language: Language) -> &'static str {
             "amoCRM does not know the number, and calls with unknown numbers are dropped",
             "amoCRM не знает номера, а звонки с неизвестных номеров отбрасываются",
         ),
+        Skip::Shadow => language.pick(
+            "its account is in shadow mode, which posts nothing",
+            "его аккаунт в теневом режиме, в котором ничего не отправляется",
+        ),
     }
 }
 

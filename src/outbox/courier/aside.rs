@@ -3,6 +3,8 @@
 //!
 //! [`OWNER_WAIT_MAX`]: crate::outbox::courier::bookings::OWNER_WAIT_MAX
 
+use crate::amo::feed::FeedNote;
+use crate::amo::notes::{self, Window};
 use crate::amo::tasks::{Closed, Open};
 use crate::amo::users::Roster;
 use crate::amo::who::Who;
@@ -12,6 +14,7 @@ use crate::outbox::courier::complaint::Complaint;
 use crate::outbox::courier::effect::{Created, Effect, Now, ReadBack, Ruling};
 use crate::outbox::courier::standing::{Hold, Signal};
 use crate::outbox::courier::step::Step;
+use crate::outbox::courier::watch::Delivered;
 use crate::outbox::courier::{Courier, REST_MIN};
 use crate::outbox::queue::Item;
 use crate::time::MonoTime;
@@ -29,6 +32,8 @@ pub enum Question {
     Open { number: String, kind: &'static str, id: u64 },
     /// Make the task of this number. Its intent is durable.
     Make { number: String, body: Vec<u8> },
+    /// The call notes of this time on entities of these kinds, the first of them.
+    Foreign { kinds: Vec<notes::Kind>, window: Window },
     /// Close the task of this number.
     Close { number: String, task: u64, body: Vec<u8> },
 }
@@ -42,6 +47,7 @@ pub enum Told {
     Open { number: String, found: ReadBack<Vec<Open>> },
     Made { number: String, created: Created },
     Closed { number: String, closed: Closed },
+    Foreign(ReadBack<Vec<FeedNote>>),
 }
 
 /// How the questions beside the calls fare.
@@ -59,6 +65,7 @@ impl Question {
             Self::Owner { .. } => Kind::Owners,
             Self::OwnerOf { .. } => Kind::TaskOwners,
             Self::Open { .. } | Self::Make { .. } | Self::Close { .. } => Kind::Tasks,
+            Self::Foreign { .. } => Kind::Foreign,
         }
     }
 }
@@ -70,6 +77,7 @@ impl Told {
             Self::Owner { .. } => Kind::Owners,
             Self::OwnerOf { .. } => Kind::TaskOwners,
             Self::Open { .. } | Self::Made { .. } | Self::Closed { .. } => Kind::Tasks,
+            Self::Foreign(_) => Kind::Foreign,
         }
     }
 
@@ -82,6 +90,7 @@ impl Told {
             Self::Users(read) => of(read),
             Self::Owner { found, .. } | Self::OwnerOf { found, .. } => of(found),
             Self::Open { found, .. } => of(found),
+            Self::Foreign(read) => of(read),
             Self::Made { .. } | Self::Closed { .. } => None,
         }
     }
@@ -111,6 +120,9 @@ impl Courier {
         now: Now,
     ) {
         for (item, who, ruling) in calls {
+            if let Some(delivered) = Delivered::of(item, &ruling.settlement, &self.teller(now)) {
+                self.watch.heed(delivered);
+            }
             if let Some(complaint) = self.callbacks.heed(item, &ruling.settlement, who, &self.rules, now) {
                 self.bookings.complain(complaint);
             }
@@ -127,16 +139,24 @@ impl Courier {
             let (rules, bookings, drained) = (&self.rules, &self.bookings, self.drained);
             let around = Surroundings { rules, bookings, brakes, drained };
             brakes.lets(Kind::Tasks, now.mono).then(|| self.callbacks.question(&around, now)).flatten()
-        })?;
+        });
+        let lets = brakes.lets(Kind::Foreign, now.mono);
+        let question = question.or_else(|| lets.then(|| self.watch.question(settings, now)).flatten())?;
         self.asides.is_out = true;
         Some(Effect::Ask(question))
     }
 
     /// When there may be something to ask, for the rest.
     pub(super) fn aside_due(&self, until: MonoTime, now: Now) -> MonoTime {
+        if self.watch.owes() {
+            return now.mono; // what was found while the desk was busy is kept at once
+        }
         let due = self.callbacks.due().filter(|_| !self.asides.is_out);
         let least = self.asides.brakes.opens_at(Kind::Tasks).max(now.mono.after(REST_MIN));
-        due.map_or(until, |due| due.max(least).min(until))
+        let until = due.map_or(until, |due| due.max(least).min(until));
+        let look = self.watch.due(&self.rules.amo, now).filter(|_| !self.asides.is_out);
+        let least = self.asides.brakes.opens_at(Kind::Foreign).max(now.mono.after(REST_MIN));
+        look.map_or(until, |due| due.max(least).min(until))
     }
 
     /// Takes in what came of the question.
@@ -145,6 +165,7 @@ impl Courier {
         let (kind, unreadable) = (told.kind(), told.unreadable());
         let signal = match told {
             Told::Users(read) => self.bookings.users(read, &self.rules.amo, now.mono),
+            Told::Foreign(read) => self.watch.told(read, &self.rules.amo, now),
             Told::Owner { number, found } => self.bookings.owner_told(number, &found, now.mono),
             other @ (Told::OwnerOf { .. } | Told::Open { .. } | Told::Made { .. } | Told::Closed { .. }) => {
                 let jitter = self.jitter.draw();

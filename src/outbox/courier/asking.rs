@@ -64,6 +64,9 @@ pub(super) async fn ask(client: Arc<Client>, question: Question) -> Told {
             let found = read_back(client.open_tasks(kind, id).await);
             Told::Open { number, found }
         }
+        Question::Foreign { kinds, window } => {
+            Told::Foreign(read_back(client.feed_begin(&kinds, window).await))
+        }
         Question::Make { number, body } => {
             let created = match client.create(tasks::PATH, body).await {
                 Ok(reply) => Created::Answered(made::read(&reply, tasks::LIST, &["0".to_owned()])),

@@ -24,6 +24,8 @@ pub enum Kind {
     Tasks,
     /// Links that are added to notes.
     Links,
+    /// What others write of calls.
+    Foreign,
 }
 
 /// How long a kind is off: each try costs calls a pause, as it may be a ban.
@@ -34,7 +36,7 @@ pub(super) const SHUT: Duration = Duration::from_hours(24);
 const fn refusals_min(kind: Kind) -> u32 {
     match kind {
         Kind::TaskOwners => 5,
-        Kind::Users | Kind::Owners | Kind::Tasks | Kind::Links => 2,
+        Kind::Users | Kind::Owners | Kind::Tasks | Kind::Links | Kind::Foreign => 2,
     }
 }
 

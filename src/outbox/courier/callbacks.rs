@@ -254,7 +254,7 @@ impl Callbacks {
             Told::Open { number, found } => self.open(number, found, rules, jitter, now),
             Told::Made { number, created } => self.made(number, created, rules, bookings, jitter, now),
             Told::Closed { number, closed } => self.closed(number, closed, rules, jitter, now),
-            Told::Users(_) | Told::Owner { .. } => None,
+            Told::Users(_) | Told::Owner { .. } | Told::Foreign(_) => None,
         }
     }
 

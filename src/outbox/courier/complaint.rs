@@ -29,6 +29,8 @@ pub enum Complaint {
     LinksOff(String),
     /// amoCRM refuses the task, for this reason.
     TaskRefused(String),
+    /// What others write of calls cannot be read, for this reason.
+    ForeignUnread(String),
     /// This is not made for unknown numbers, for this reason.
     MakesOff(Make, String),
     /// More numbers are to be called back than are remembered.
@@ -64,6 +66,9 @@ impl Complaint {
             Self::LinksOff(_) => {
                 "recordings that come late get no link: give the token's user the right to change notes, or set recording-late = \"0s\"; tried again after a day"
             }
+            Self::ForeignUnread(_) => {
+                "duplicates that others write are not noticed: the token's user needs the right to see notes, or set notice-duplicates = false; asked again after a day"
+            }
             Self::TaskRefused(_) => {
                 "nobody is reminded to call back: check [amocrm.callback-task] and the right of the token's user to add tasks"
             }
@@ -82,6 +87,7 @@ impl Complaint {
             Kind::TaskOwners => Self::TaskOwnersUnread(words),
             Kind::Tasks => Self::TasksOff(words),
             Kind::Links => Self::LinksOff(words),
+            Kind::Foreign => Self::ForeignUnread(words),
         }
     }
 
@@ -93,6 +99,7 @@ impl Complaint {
             Self::TaskOwnersUnread(_) => Some(Kind::TaskOwners),
             Self::TasksOff(_) => Some(Kind::Tasks),
             Self::LinksOff(_) => Some(Kind::Links),
+            Self::ForeignUnread(_) => Some(Kind::Foreign),
             Self::BadUser { .. }
             | Self::SeesPart
             | Self::RefusedUser(_)
@@ -132,6 +139,7 @@ impl fmt::Display for Complaint {
             }
             Self::TasksOff(words) => write!(f, "amoCRM refuses tasks to this token ({words})"),
             Self::LinksOff(words) => write!(f, "amoCRM lets this token change no notes ({words})"),
+            Self::ForeignUnread(words) => write!(f, "what others write of calls cannot be read ({words})"),
             Self::TaskRefused(words) => write!(f, "amoCRM refuses the task to call back ({words})"),
             Self::MakesOff(make, words) => {
                 write!(f, "amoCRM refuses {} for unknown numbers ({words})", made(*make))

@@ -6,14 +6,16 @@ use std::time::Duration;
 use crate::amo::answer::{Account, Answer};
 use crate::amo::calls;
 use crate::amo::contacts::Known;
+use crate::amo::feed::FeedNote;
 use crate::amo::late_link::Changed;
 use crate::amo::made::Made;
-use crate::amo::notes::{Note, Probe};
+use crate::amo::notes::{Note, Probe, Window};
 use crate::amo::recording::Search;
 use crate::amo::unsorted::Open;
 use crate::call::id::{AccountId, CallId, PbxName};
 use crate::call::phone::Private;
 use crate::call::record::Direction;
+use crate::outbox::compare::{Compared, Stranger};
 use crate::outbox::courier::aside::{Question, Told};
 use crate::outbox::courier::standing::{Hold, Signal, Standing};
 use crate::outbox::errand::Make;
@@ -75,6 +77,12 @@ pub enum Effect {
     Owing { limit: usize },
     /// Change a note.
     Amend { path: String, body: Vec<u8> },
+    /// Take up calls that came before `until`, are not sent, and were not compared yet.
+    Uncompared { limit: usize, until: HostTime },
+    /// Read the call notes of this time.
+    ReadFeed { window: Window },
+    /// Keep what was found out of calls at their end, and notes that are of no call.
+    NoteCompared { found: Vec<(Seq, Compared)>, strangers: Vec<Stranger> },
     /// Tell people where the account stands.
     Announce(Standing),
     /// Nothing until then, or until calls arrive.
@@ -106,6 +114,10 @@ pub enum Outcome {
     /// The files that were found, in the order in which they were looked for.
     Sounds(Vec<Option<String>>),
     Owing(Vec<Item>),
+    Uncompared(Vec<Item>),
+    Feed(ReadBack<Vec<FeedNote>>),
+    /// What was found out of calls is kept.
+    Noted,
     Amended(Amended),
     /// Calls were enqueued.
     Arrived,

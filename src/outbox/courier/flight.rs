@@ -4,11 +4,11 @@ use crate::amo::answer::{Account, Answer, Fate};
 use crate::amo::calls::{self, Entry};
 use crate::amo::settings::Settings;
 use crate::amo::who::{self, Blame, Who};
-use crate::outbox::courier::Rules;
 use crate::outbox::courier::bookings;
-use crate::outbox::courier::effect::{Effect, Posted, Ruling};
+use crate::outbox::courier::effect::{Effect, Now, Posted, Ruling};
 use crate::outbox::courier::standing::{Hold, Signal};
 use crate::outbox::courier::telling::{Learned, Teller};
+use crate::outbox::courier::{Courier, Rules};
 use crate::outbox::errand::Said;
 use crate::outbox::policy::{self, Sending};
 use crate::outbox::queue::{BatchId, Item, Seq, Settlement};
@@ -179,6 +179,15 @@ impl Flight {
             _ => return None,
         };
         Some(Unexplained { seq: load.item.seq, by_server })
+    }
+}
+
+impl Courier {
+    pub(super) fn watch_manners(&mut self, flight: &Flight, posted: &Posted, now: Now) {
+        let Posted::Answered { answer, .. } = posted else { return };
+        if let Some(evidence) = &answer.evidence {
+            self.manners.answered(&flight.fates(answer), evidence, now.host);
+        }
     }
 }
 

@@ -3,6 +3,8 @@
 //! amoCRM gives up on batches that take it too long (504), and may have stored a part of one. So the
 //! size is halved by each that went lost, and grows by half with each full one that was answered.
 
+use crate::outbox::courier::Courier;
+use crate::outbox::courier::effect::Posted;
 use crate::outbox::policy::BATCH_MAX;
 
 /// The size of the next batch.
@@ -29,6 +31,16 @@ impl Size {
     pub fn grow(&mut self, calls: usize) {
         if calls >= self.0 {
             self.0 = (self.0 + (self.0 / 2).max(1)).min(BATCH_MAX);
+        }
+    }
+}
+
+impl Courier {
+    pub(super) fn resize(&mut self, posted: &Posted, calls: usize) {
+        match posted {
+            Posted::Answered { status: 504, .. } | Posted::Lost(_) => self.size.shrink(calls),
+            Posted::Answered { status: 200..=299, .. } => self.size.grow(calls),
+            Posted::Answered { .. } | Posted::NotSent(_) | Posted::NoToken(_) | Posted::Quiet => {}
         }
     }
 }

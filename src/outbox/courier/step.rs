@@ -5,7 +5,7 @@ use std::mem;
 use crate::outbox::courier::effect::{Now, Ruling};
 use crate::outbox::courier::errand::Stage;
 use crate::outbox::courier::flight::{Flight, Load};
-use crate::outbox::courier::{Courier, STORE_FIRST, STORE_MAX, sound};
+use crate::outbox::courier::{Courier, STORE_FIRST, STORE_MAX, shadow, sound};
 use crate::outbox::policy;
 use crate::outbox::queue::{self, Item};
 use crate::time::{HostTime, MonoTime};
@@ -40,6 +40,8 @@ pub(super) enum Step {
     },
     /// Files are looked for, or a link is added.
     Sound(sound::Stage),
+    /// Calls that are not sent are compared with what others wrote of them.
+    Compare(shadow::Stage),
     /// Delivered calls are taken up to which something is owed.
     Owing,
     NextDue,
@@ -60,6 +62,7 @@ impl Step {
             | Self::Lease
             | Self::Note { .. }
             | Self::Sound(_)
+            | Self::Compare(_)
             | Self::Owing
             | Self::NextDue
             | Self::Rest(_) => true,
@@ -84,6 +87,7 @@ pub(super) fn given_up(step: Step) -> Step {
         | Step::Lease
         | Step::Post(_)
         | Step::Sound(_)
+        | Step::Compare(_)
         | Step::Owing
         | Step::NextDue
         | Step::Rest(_) => step,

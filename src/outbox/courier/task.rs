@@ -22,11 +22,13 @@ use crate::outbox::courier::effect::{
 };
 use crate::outbox::courier::manner::{Lesson, Manner};
 use crate::outbox::courier::standing::Standing;
+use crate::outbox::courier::watch::Foreigners;
 use crate::outbox::courier::{Courier, Rules};
 use crate::outbox::errand::Make;
 use crate::outbox::queue::{self, BatchId};
 use crate::time::{HostTime, MonoTime};
 
+mod compared;
 mod lines;
 mod outbox;
 mod sounds;
@@ -52,6 +54,8 @@ pub struct Task<O> {
     pub arrivals: Arc<Notify>,
     /// What recordings need.
     pub sounds: Sounds,
+    /// Who else writes notes of the calls that are posted.
+    pub foreigners: watch::Sender<Foreigners>,
     /// Where the account stands, for status, metrics and tests.
     pub standing: watch::Sender<Standing>,
     pub stop: CancellationToken,
@@ -76,6 +80,7 @@ impl<O: Outbox> Task<O> {
 
     async fn deliver(&mut self) {
         let rules = Arc::clone(&self.rules.borrow_and_update());
+        self.client.set_silent(rules.amo.is_shadow());
         let mut courier = Courier::new(self.account.clone(), rules, fastrand::u64(..));
         let mut forgotten = self.outbox.forgotten();
         self.recall(&mut courier).await;
@@ -107,6 +112,7 @@ impl<O: Outbox> Task<O> {
             self.tell_lesson(&mut courier).await;
             self.tell_complaints(&mut courier);
             self.tell_words(&mut courier);
+            self.tell_foreigners(&mut courier);
         }
     }
 
@@ -122,7 +128,9 @@ impl<O: Outbox> Task<O> {
 
     fn refresh(&mut self, courier: &mut Courier) {
         if self.rules.has_changed().unwrap_or(false) {
-            courier.set_rules(Arc::clone(&self.rules.borrow_and_update()));
+            let rules = Arc::clone(&self.rules.borrow_and_update());
+            self.client.set_silent(rules.amo.is_shadow());
+            courier.set_rules(rules);
         }
         if self.offsets.has_changed().unwrap_or(false) {
             courier.set_offsets(BTreeMap::clone(&self.offsets.borrow_and_update()));
@@ -148,6 +156,7 @@ impl<O: Outbox> Task<O> {
             | Effect::Create { .. }
             | Effect::Keep { .. }
             | Effect::Amend { .. }
+            | Effect::NoteCompared { .. }
             | Effect::Announce(_) => self.outcome(effect).await,
             Effect::Adopt
             | Effect::Look { .. }
@@ -160,6 +169,8 @@ impl<O: Outbox> Task<O> {
             | Effect::ReadUnsorted
             | Effect::FindSounds { .. }
             | Effect::Owing { .. }
+            | Effect::Uncompared { .. }
+            | Effect::ReadFeed { .. }
             | Effect::Search { .. } => tokio::select! {
                 biased;
                 () = self.stop.cancelled() => None,
@@ -200,6 +211,13 @@ impl<O: Outbox> Task<O> {
             Effect::Keep { rows } => self.outbox.keep_tasks(rows).await.map(|()| Outcome::Kept),
             Effect::FindSounds { searches } => Ok(Outcome::Sounds(self.sounds.finder.find(searches).await)),
             Effect::Owing { limit } => self.outbox.owing(&self.account, limit, now).await.map(Outcome::Owing),
+            Effect::Uncompared { limit, until } => {
+                self.outbox.uncompared(&self.account, limit, until).await.map(Outcome::Uncompared)
+            }
+            Effect::ReadFeed { window } => Ok(Outcome::Feed(self.read_feed(window).await)),
+            Effect::NoteCompared { found, strangers } => {
+                self.outbox.note_compared(&self.account, found, strangers, now).await.map(|()| Outcome::Noted)
+            }
             Effect::Amend { path, body } => {
                 Ok(Outcome::Amended(sounds::amend(&self.client, &path, body).await))
             }
@@ -322,6 +340,9 @@ impl<O: Outbox> Task<O> {
         let account = &self.account;
         match &standing {
             Standing::Starting => debug!(%account, "asking amoCRM for the account"),
+            Standing::Delivering if self.rules.borrow().amo.is_shadow() => {
+                info!(%account, "amoCRM answers: shadow mode, nothing is posted and calls are compared");
+            }
             Standing::Delivering => info!(%account, "amoCRM answers: calls are delivered"),
             // The herald tells these, with what to do.
             Standing::Troubled { words, .. } => {

@@ -13,8 +13,10 @@ mod aside;
 mod errand;
 mod flights;
 mod outcome;
+mod shadow;
 mod sound;
 mod store;
+mod watch;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -177,6 +179,9 @@ impl Script {
                 | Effect::Owing { .. }
                 | Effect::Amend { .. }
                 | Effect::Create { .. }
+                | Effect::Uncompared { .. }
+                | Effect::ReadFeed { .. }
+                | Effect::NoteCompared { .. }
                 | Effect::Keep { .. }
                 | Effect::Ask(_)) => panic!("{other:?}"),
             }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::call::id::PbxName;
-use crate::call::record::FinishedCall;
+use crate::call::record::{FinishedCall, Skip};
 use crate::outbox::queue::{Error, Seq, State};
 use crate::outbox::schedule::{Slip, Turn};
 use crate::outbox::store::desk::CALLS_A_CHANGE;
@@ -27,6 +27,8 @@ impl Store {
         let from = slip.state.phase();
         let is_meant = match (tree, &slip.state) {
             (Tree::Outbox, State::Pending) => slip.next_at > now.after(NEARLY),
+            // It is not sent, whatever is known of it now, and compared by that.
+            (Tree::History, State::Skipped { reason: Skip::Shadow, .. }) => true,
             (Tree::History, State::Skipped { .. }) => call.record.skip.is_none(),
             _ => false,
         };
@@ -37,10 +39,13 @@ impl Store {
         {
             return Ok(false);
         }
-        (slip.state, slip.next_at) = (State::Pending, now);
+        let is_shadowed = matches!(slip.state, State::Skipped { reason: Skip::Shadow, .. });
+        if !is_shadowed {
+            (slip.state, slip.next_at) = (State::Pending, now);
+        }
         let call = fit::fit(call).map_err(|error| self.fail("a call has no JSON", error))?;
         let mut draft = self.draft();
-        if tree == Tree::History {
+        if tree == Tree::History && !is_shadowed {
             draft.change.remove(Tree::History, &seq_key(seq));
             draft.kept = draft.kept.saturating_sub(1);
             draft.ledger.turn(&Turn { from, slip: slip.clone() });
@@ -50,8 +55,10 @@ impl Store {
         }
         stored.set_call(call);
         stored.set_slip(slip);
-        draft.news = true;
-        self.note_enter(&stored)?;
+        if !is_shadowed {
+            draft.news = true;
+            self.note_enter(&stored)?;
+        }
         self.lay(&mut draft, &stored)?;
         self.commit(draft)?;
         Ok(true)

@@ -169,6 +169,7 @@ impl Store {
                 noted.map_err(|error| self.fail("a line has no JSON", error))
             }
             State::Sent { .. } if from == Phase::Sent => Ok(()),
+            State::Skipped { .. } if from == Phase::Skipped => Ok(()),
             State::Sent { .. } | State::Unsorted { .. } | State::Skipped { .. } | State::Expired { .. } => {
                 self.note_done(&stored.id)
             }

@@ -137,7 +137,7 @@ impl Store {
             rows.into_iter().map(|(key, _)| key).filter(meant).map(|key| (key, None)).collect();
         self.place_all(Shelf::Tasks, &rows)?;
         self.news |= !rows.is_empty();
-        Ok(rows.len() as u64)
+        self.forget_strangers(number).map(|()| rows.len() as u64)
     }
 
     /// Writes one file of the journal anew where it has the number; returns how many lines had it.

@@ -135,7 +135,7 @@ impl Store {
                 Shelf::Inflight => self.is_of_a_call(&key)?,
                 // A pause that was ended long ago is told by `status`, and ended again; calls that went out
                 // in spite of one do not come back.
-                Shelf::Tokens | Shelf::Manners | Shelf::Tasks | Shelf::Pauses => false,
+                Shelf::Tokens | Shelf::Manners | Shelf::Tasks | Shelf::Pauses | Shelf::Strangers => false,
             };
             if !is_over {
                 self.place(shelf, &key, Some(&value))?;

@@ -52,7 +52,7 @@ impl Shelved {
             let key = key.strip_prefix(shelf.mark())?.to_owned();
             Some(Self { shelf, key, value: frame.payload.to_vec() })
         };
-        [Shelf::Inflight, Shelf::Tokens, Shelf::Manners, Shelf::Tasks, Shelf::Pauses]
+        [Shelf::Inflight, Shelf::Tokens, Shelf::Manners, Shelf::Tasks, Shelf::Pauses, Shelf::Strangers]
             .into_iter()
             .find_map(read)
     }
@@ -68,6 +68,7 @@ impl Shelf {
             Self::Manners => "manners/",
             Self::Tasks => "tasks/",
             Self::Pauses => "pauses/",
+            Self::Strangers => "strangers/",
         }
     }
 
@@ -75,7 +76,7 @@ impl Shelf {
     fn tree_key(self, key: &str) -> Vec<u8> {
         match self {
             Self::Inflight | Self::Tokens => key.as_bytes().to_vec(),
-            Self::Manners | Self::Tasks | Self::Pauses => self.frame_key(key),
+            Self::Manners | Self::Tasks | Self::Pauses | Self::Strangers => self.frame_key(key),
         }
     }
 

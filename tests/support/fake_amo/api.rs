@@ -207,6 +207,12 @@ fn add(state: &mut State, calls: &[Value]) -> Reply {
         match state.find(call["phone"].as_str().unwrap_or_default()) {
             Some((kind, entity)) => {
                 let id = state.store(call.clone(), kind, entity);
+                if let Some(twin) = state.options.twin {
+                    let mut theirs = call.clone();
+                    theirs["source"] = twin.into();
+                    theirs["uniq"] = Value::Null;
+                    state.store(theirs, kind, entity);
+                }
                 stored.push(
                     json!({"id": id, "entity_id": entity, "entity_type": kind, "account_id": 28_805_383,
                     "request_id": request_id, "_embedded": {"entity": {"id": entity}}}),
@@ -267,7 +273,8 @@ fn note_json(note: &Note) -> Value {
     json!({"id": note.id, "entity_id": note.entity_id, "note_type": note_type(note),
         "created_at": params["created_at"], "updated_at": note.updated_at,
         "params": {"uniq": params["uniq"], "phone": params["phone"], "source": params["source"],
-            "duration": params["duration"], "link": params["link"]}})
+            "duration": params["duration"], "link": params["link"], "call_status": params["call_status"],
+            "call_responsible": params["call_responsible"]}})
 }
 
 fn note_type(note: &Note) -> &'static str {

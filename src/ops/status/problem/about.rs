@@ -4,7 +4,7 @@ use crate::ops::status::problem::Problem;
 
 impl Problem {
     /// Every code, the worst first.
-    pub const CODES: [&str; 22] = [
+    pub const CODES: [&str; 24] = [
         "unaccounted",
         "store-failed",
         "disk-low",
@@ -27,6 +27,8 @@ impl Problem {
         "paused",
         "unknown-numbers",
         "unmapped",
+        "duplicated",
+        "shadow",
     ];
 
     /// What programs know it by, as in JSON.
@@ -54,6 +56,8 @@ impl Problem {
             Self::Paused { .. } => "paused",
             Self::UnknownNumbers { .. } => "unknown-numbers",
             Self::Unmapped { .. } => "unmapped",
+            Self::Duplicated { .. } => "duplicated",
+            Self::Shadow { .. } => "shadow",
         }
     }
 
@@ -81,7 +85,9 @@ impl Problem {
             | Self::TokenEnds { .. }
             | Self::Paused { .. }
             | Self::UnknownNumbers { .. }
-            | Self::Unmapped { .. } => None,
+            | Self::Unmapped { .. }
+            | Self::Duplicated { .. }
+            | Self::Shadow { .. } => None,
         }
     }
 
@@ -94,7 +100,9 @@ impl Problem {
             | Self::TokenEnds { account, .. }
             | Self::Paused { account, .. }
             | Self::UnknownNumbers { account, .. }
-            | Self::Unmapped { account, .. } => Some(account.as_str()),
+            | Self::Unmapped { account, .. }
+            | Self::Duplicated { account, .. }
+            | Self::Shadow { account, .. } => Some(account.as_str()),
             Self::Unaccounted { .. }
             | Self::StoreFailed { .. }
             | Self::DiskLow { .. }

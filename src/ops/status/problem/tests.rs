@@ -50,6 +50,8 @@ fn well() -> Status {
             parked_since: None,
             unmapped: Vec::new(),
             verdicts: [(Phase::Sent, 10)].into(),
+            shadow: false,
+            foreign: Vec::new(),
         }],
         outbox: OutboxStatus {
             ended: 10,

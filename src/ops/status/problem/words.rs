@@ -2,7 +2,7 @@
 
 use crate::call::id::{AccountId, PbxName};
 use crate::ops::status::page::span;
-use crate::ops::status::problem::Problem;
+use crate::ops::status::problem::{Problem, duplicates};
 use crate::ops::words::{Language, remedy};
 use crate::outbox::courier::standing::Hold;
 use crate::time::PbxTime;
@@ -62,6 +62,10 @@ impl Problem {
             Self::Unmapped { account, extensions, more, calls } => {
                 unmapped(account, extensions, *more, *calls, language)
             }
+            Self::Duplicated { account, source, notes, calls } => {
+                duplicates::text(account, source, *notes, calls, language)
+            }
+            Self::Shadow { account, waiting } => duplicates::shadow(account, *waiting, language),
         }
     }
 
@@ -120,6 +124,8 @@ impl Problem {
             ),
             Self::UnknownNumbers { account, .. } => contacts(account, language),
             Self::Unmapped { account, extensions, .. } => mapping(account, extensions, language),
+            Self::Duplicated { .. } => duplicates::remedy(language).to_owned(),
+            Self::Shadow { account, .. } => duplicates::after_shadow(account, language),
         }
     }
 }

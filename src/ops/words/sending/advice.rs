@@ -39,6 +39,12 @@ pub(super) fn not_sent(record: &CallRecord, skip: Skip, language: Language) -> S
             "It is so because 'unknown' of the line or the account says \"drop\" (or the number is in its blacklist).",
             "Так решает unknown линии или аккаунта: \"drop\" (или номер в его blacklist).",
         )),
+        Skip::Shadow => sending.with(language.pick(
+            "It was followed beside another connector, and is never posted. To post later calls: delivery = \"post\" \
+             in the account's table.",
+            "Звонок записан рядом с другим коннектором и отправлен не будет. Чтобы отправлять следующие: delivery = \
+             \"post\" в таблице аккаунта.",
+        )),
     }
 }
 

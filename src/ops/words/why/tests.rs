@@ -95,7 +95,9 @@ fn filters() -> Vec<Filter> {
 }
 
 fn skips() -> Vec<Skip> {
-    use Skip::{Anonymous, Internal, NoConversation, Policy, ShortNumber, UnknownNumber, UnknownSides};
+    use Skip::{
+        Anonymous, Internal, NoConversation, Policy, Shadow, ShortNumber, UnknownNumber, UnknownSides,
+    };
     all(Internal, |skip| match skip {
         Internal => Some(Anonymous),
         Anonymous => Some(ShortNumber),
@@ -103,7 +105,8 @@ fn skips() -> Vec<Skip> {
         NoConversation => Some(UnknownSides),
         UnknownSides => Some(Policy),
         Policy => Some(UnknownNumber),
-        UnknownNumber => None,
+        UnknownNumber => Some(Shadow),
+        Shadow => None,
     })
 }
 

@@ -5,6 +5,7 @@ use std::future::Future;
 use tokio::sync::mpsc::{Receiver, channel};
 
 use crate::call::id::AccountId;
+use crate::outbox::compare::{Compared, Stranger};
 use crate::outbox::courier::effect::TaskRow;
 use crate::outbox::queue::{self, BatchId, Item, Seq, Settlement};
 use crate::time::HostTime;
@@ -83,6 +84,28 @@ pub trait Outbox: Send + Sync {
 
     /// Keeps what changed of tasks. An outbox without a place for it keeps them in the process only.
     fn keep_tasks(&self, _rows: Vec<TaskRow>) -> impl Future<Output = Result<(), queue::Error>> + Send {
+        async { Ok(()) }
+    }
+
+    /// As [`Handle::uncompared`](crate::outbox::store::handle::Handle::uncompared). An outbox without a place for what
+    /// is found has none.
+    fn uncompared(
+        &self,
+        _account: &AccountId,
+        _limit: usize,
+        _until: HostTime,
+    ) -> impl Future<Output = Result<Vec<Item>, queue::Error>> + Send {
+        async { Ok(Vec::new()) }
+    }
+
+    /// As [`Handle::note_compared`](crate::outbox::store::handle::Handle::note_compared).
+    fn note_compared(
+        &self,
+        _account: &AccountId,
+        _found: Vec<(Seq, Compared)>,
+        _strangers: Vec<Stranger>,
+        _now: HostTime,
+    ) -> impl Future<Output = Result<(), queue::Error>> + Send {
         async { Ok(()) }
     }
 

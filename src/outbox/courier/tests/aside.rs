@@ -13,7 +13,9 @@ use crate::outbox::queue::State;
 /// A script whose configuration says this, before its first look.
 fn script(amo: &str) -> Script {
     let mut script = Script::new();
-    let rules = Rules { amo: toml::from_str(amo).unwrap(), delivery: script.courier.rules.delivery.clone() };
+    // Who else writes calls is asked in `watch`.
+    let amo = format!("notice-duplicates = false\n{amo}");
+    let rules = Rules { amo: toml::from_str(&amo).unwrap(), delivery: script.courier.rules.delivery.clone() };
     script.courier.set_rules(Arc::new(rules));
     script.begin()
 }
