@@ -260,6 +260,8 @@ async fn a_busy_day_is_compared_call_by_call() {
     }
     assert!(expected.len() == 4 && calls.len() > 150, "{expected:?}");
     host.edit("default-user = 1\n", SHADOW);
+    let requests = run(&host, &format!("replay --format amocrm {capture}"), "").await.out;
+    assert!(requests.lines().count() > 3, "what would be posted is shown in this mode, too");
     let events = gunzipped(capture);
     ami.set_script(script(vec![Step::Hold, Step::Send(events)]));
     let mut daemon = follows(&host, &ami).await;
@@ -284,10 +286,12 @@ fn write(amo: &FakeAmo, call: &Value, told: Told) {
     let duration = if call["answered"] == true { seconds } else { 0.0 };
     let longer = if told == Told::Longer { 10.0 } else { 0.0 };
     let phone = call.get("phone_e164").and_then(Value::as_str).or(call["phone"].as_str()).unwrap();
+    let ended: jiff::Timestamp = call["ended_at"].as_str().unwrap().parse().unwrap();
     // Some write it as a text.
     let duration = format!("{:.0}", duration + longer);
     let note = json!({"direction": call["direction"], "phone": phone, "source": "widget",
-        "created_at": started.as_second(), "duration": duration, "call_status": call["status"]});
+        "created_at": started.as_second(),
+        "updated_at": ended.as_second(), "duration": duration, "call_status": call["status"]});
     let copies = match told {
         Told::Same | Told::Longer => 1,
         Told::Doubled => 2,
