@@ -2,7 +2,12 @@
 //! for whoever else writes notes of the calls that are posted.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 
+use ami2amo::amo::answer::Reply;
+use ami2amo::amo::client::{Client, Clock, Failure, TokenSource};
+use ami2amo::amo::pace::Pace;
+use ami2amo::amo::settings::Settings;
 use ami2amo::clock;
 use serde_json::{Value, json};
 
@@ -222,6 +227,28 @@ async fn whoever_else_writes_our_calls_is_noticed_and_named() {
     delivered(&amo, 2).await;
     daemon.stopped().await;
     assert_eq!(asked(&amo), 0);
+}
+
+#[tokio::test]
+async fn nothing_but_questions_leaves_while_the_gate_is_shut() {
+    let amo = fake_amo::start(Options::default()).await;
+    let settings = json!({"base-url": amo.base_url(), "token": Options::default().token,
+        "requests-per-second": 100, "delivery": "shadow"});
+    let settings: Settings = serde_json::from_value(settings).unwrap();
+    let source = TokenSource::choose(&settings, None).unwrap();
+    let pace = Arc::new(Mutex::new(Pace::new(settings.requests_per_second)));
+    let clock = Clock { host: clock::host, mono: clock::mono };
+    let client = Client::new(&settings, source, pace, clock).unwrap();
+    let shut = |outcome: Result<Reply, Failure>| assert_eq!(outcome.err(), Some(Failure::Quiet));
+    shut(client.post_calls(b"[]".to_vec()).await);
+    shut(client.create("/api/v4/tasks", b"[]".to_vec()).await);
+    shut(client.change("/api/v4/tasks/1", b"{}".to_vec()).await);
+    shut(client.amend("/api/v4/contacts/notes", b"[]".to_vec()).await);
+    assert!(client.account().await.is_ok());
+    only_asked(&amo);
+    client.set_silent(false);
+    assert!(client.post_calls(b"[]".to_vec()).await.is_ok());
+    assert_eq!(amo.posts().len(), 1);
 }
 
 /// What another connector makes of a call.
