@@ -2,7 +2,12 @@
 //! for whoever else writes notes of the calls that are posted.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 
+use ami2amo::amo::answer::Reply;
+use ami2amo::amo::client::{Client, Clock, Failure, TokenSource};
+use ami2amo::amo::pace::Pace;
+use ami2amo::amo::settings::Settings;
 use ami2amo::clock;
 use serde_json::{Value, json};
 
@@ -224,6 +229,28 @@ async fn whoever_else_writes_our_calls_is_noticed_and_named() {
     assert_eq!(asked(&amo), 0);
 }
 
+#[tokio::test]
+async fn nothing_but_questions_leaves_while_the_gate_is_shut() {
+    let amo = fake_amo::start(Options::default()).await;
+    let settings = json!({"base-url": amo.base_url(), "token": Options::default().token,
+        "requests-per-second": 100, "delivery": "shadow"});
+    let settings: Settings = serde_json::from_value(settings).unwrap();
+    let source = TokenSource::choose(&settings, None).unwrap();
+    let pace = Arc::new(Mutex::new(Pace::new(settings.requests_per_second)));
+    let clock = Clock { host: clock::host, mono: clock::mono };
+    let client = Client::new(&settings, source, pace, clock).unwrap();
+    let shut = |outcome: Result<Reply, Failure>| assert_eq!(outcome.err(), Some(Failure::Quiet));
+    shut(client.post_calls(b"[]".to_vec()).await);
+    shut(client.create("/api/v4/tasks", b"[]".to_vec()).await);
+    shut(client.change("/api/v4/tasks/1", b"{}".to_vec()).await);
+    shut(client.amend("/api/v4/contacts/notes", b"[]".to_vec()).await);
+    assert!(client.account().await.is_ok());
+    only_asked(&amo);
+    client.set_silent(false);
+    assert!(client.post_calls(b"[]".to_vec()).await.is_ok());
+    assert_eq!(amo.posts().len(), 1);
+}
+
 /// What another connector makes of a call.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 enum Told {
@@ -260,6 +287,8 @@ async fn a_busy_day_is_compared_call_by_call() {
     }
     assert!(expected.len() == 4 && calls.len() > 150, "{expected:?}");
     host.edit("default-user = 1\n", SHADOW);
+    let requests = run(&host, &format!("replay --format amocrm {capture}"), "").await.out;
+    assert!(requests.lines().count() > 3, "what would be posted is shown in this mode, too");
     let events = gunzipped(capture);
     ami.set_script(script(vec![Step::Hold, Step::Send(events)]));
     let mut daemon = follows(&host, &ami).await;
@@ -284,10 +313,12 @@ fn write(amo: &FakeAmo, call: &Value, told: Told) {
     let duration = if call["answered"] == true { seconds } else { 0.0 };
     let longer = if told == Told::Longer { 10.0 } else { 0.0 };
     let phone = call.get("phone_e164").and_then(Value::as_str).or(call["phone"].as_str()).unwrap();
+    let ended: jiff::Timestamp = call["ended_at"].as_str().unwrap().parse().unwrap();
     // Some write it as a text.
     let duration = format!("{:.0}", duration + longer);
     let note = json!({"direction": call["direction"], "phone": phone, "source": "widget",
-        "created_at": started.as_second(), "duration": duration, "call_status": call["status"]});
+        "created_at": started.as_second(),
+        "updated_at": ended.as_second(), "duration": duration, "call_status": call["status"]});
     let copies = match told {
         Told::Same | Told::Longer => 1,
         Told::Doubled => 2,

@@ -10,12 +10,14 @@ pub fn of_cut(seen: &FinishedCall, cdr: &FinishedCall) -> Option<FinishedCall> {
     let (live, told) = (&seen.record, &cdr.record);
     let is_same = live.call_id == told.call_id && live.direction == told.direction;
     let is_more = told.answered || !live.answered;
-    let is_to_be_sent = told.skip.is_none() && may_be_sent(live);
+    let is_to_be_sent = matches!(told.skip, None | Some(Skip::Shadow)) && may_be_sent(live);
     if !live.is_cut() || live.source == Source::Cdr || !is_same || !is_more || !is_to_be_sent {
         return None;
     }
     let mut record = live.clone();
-    record.skip = None;
+    // One that waits goes on waiting.
+    let is_shadowed = [live.skip, told.skip].contains(&Some(Skip::Shadow));
+    record.skip = (live.skip.is_some() && is_shadowed).then_some(Skip::Shadow);
     if live.phone.is_none() {
         record.phone.clone_from(&told.phone);
         record.phone_e164.clone_from(&told.phone_e164);
@@ -133,6 +135,24 @@ mod tests {
         let numbers =
             |record: &CallRecord| (record.phone.clone(), record.phone_e164.clone(), record.phone_raw.clone());
         assert_eq!(numbers(&record), numbers(&told.record));
+    }
+
+    #[test]
+    fn what_is_told_in_shadow_mode_is_not_sent_by_it_and_a_call_that_waits_goes_on_waiting() {
+        let check = |was, told_as, expected| {
+            let (mut seen, mut told) = (cut(), cdr());
+            (seen.record.skip, told.record.skip) = (was, told_as);
+            assert_eq!(
+                of_cut(&seen, &told).map(|call| call.record.skip),
+                Some(expected),
+                "{was:?} {told_as:?}"
+            );
+        };
+        let shadow = Some(Skip::Shadow);
+        check(shadow, shadow, shadow);
+        check(shadow, None, shadow);
+        check(Some(Skip::Anonymous), shadow, shadow);
+        check(None, shadow, None);
     }
 
     #[test]

@@ -80,7 +80,7 @@ pub fn run(args: &Args, config: &Path) -> anyhow::Result<ExitCode> {
     let now = clock::host();
     let range = range(args, now)?;
     let file = config::read(config, &Host::Look)?;
-    let policy = Arc::new(file.judgement());
+    let policy = Arc::new(file.judgement_to_store());
     let sources = sources(&file, args, config)?;
     let purpose = if args.enqueue { Purpose::Enqueue } else { Purpose::Look };
     let renamed = file.pbx.iter().filter_map(|pbx| Some((pbx.name.clone(), pbx.renamed_from.clone()?)));

@@ -75,7 +75,7 @@ pub fn examine(file: File, surroundings: &impl Surroundings) -> (Vec<Finding>, O
     if !is_whole || report.findings.iter().any(|finding| finding.grade == Grade::Fail) {
         return (report.findings, None);
     }
-    let calls = Arc::new(file.judgement());
+    let calls = Arc::new(file.judgement_to_store());
     let setup = Setup {
         pbxs,
         store_dir: file.store.dir,

@@ -161,11 +161,16 @@ pub struct DaemonTable {
 }
 
 impl File {
-    /// By what calls are judged: the `[calls]` table, the lines, and which accounts are posted to.
+    /// By what calls are judged: the `[calls]` table and the lines.
     pub fn judgement(&self) -> Calls {
+        Calls { lines: self.line.clone(), ..self.calls.clone() }
+    }
+
+    /// As [`Self::judgement`], for calls that are stored: those of accounts in shadow mode are not sent.
+    pub fn judgement_to_store(&self) -> Calls {
         let accounts = std::iter::once(&self.amocrm).chain(&self.account);
         let shadowed = accounts.filter(|account| account.is_shadow()).map(|account| account.name.clone());
-        Calls { lines: self.line.clone(), shadowed: shadowed.collect(), ..self.calls.clone() }
+        Calls { shadowed: shadowed.collect(), ..self.judgement() }
     }
 }
 

@@ -81,7 +81,7 @@ impl Client {
 }
 
 /// As [`unread`]; what the server could not answer may be asked again.
-fn unsaid<T>(account: Account, words: String) -> Looked<T> {
+pub(super) fn unsaid<T>(account: Account, words: String) -> Looked<T> {
     match account {
         Account::ServerTrouble => Looked::Failed(Failure::Unknown(words)),
         Account::Fine

@@ -1,7 +1,8 @@
 //! Reading the call notes of the account, whoever wrote them.
 
 use crate::amo::answer::Account;
-use crate::amo::client::{Client, Looked, unread};
+use crate::amo::client::aside::unsaid;
+use crate::amo::client::{Client, Looked};
 use crate::amo::feed::{self, FeedNote, Page};
 use crate::amo::notes::{self, ACCOUNT_PATH, KINDS, Kind, PAGES_MAX, Window};
 
@@ -60,7 +61,7 @@ impl Client {
                         return Ok(false);
                     }
                 }
-                Page::Unread { account, words } => return Err(unread(account, words)),
+                Page::Unread { account, words } => return Err(unsaid(account, words)),
             }
         }
         Ok(true)

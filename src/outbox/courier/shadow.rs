@@ -67,6 +67,8 @@ const LOOK_MIN: Duration = Duration::from_millis(500);
 const MARGIN_S: i64 = 120;
 /// The longest time of which strangers are told, where amoCRM was away for days.
 const SWEPT_FOR_S: i64 = 12 * 3600;
+/// Calls of this time are looked for in all notes since, for some are changed later.
+const NEAR_S: i64 = 6 * 3600;
 /// Notes that are remembered, and for how long.
 const MATCHED_MAX: usize = 20_000;
 const MATCHED_FOR_S: i64 = 48 * 3600;
@@ -173,17 +175,17 @@ pub(super) fn ours(item: &Item, teller: &Teller<'_>) -> Option<Ours> {
 }
 
 impl Survey {
-    /// Of calls that came before `until`. Where there are more of them than one look takes, notes are read up to the end
-    /// of these only, so that a backlog of days is not read again and again.
+    /// Of calls that came before `until`. Where there are more of them than one look takes, and they are old, notes are
+    /// read up to the end of these only, so that a backlog of days is not read again and again.
     fn of(calls: Vec<Call>, swept_to: i64, until: i64, compare_after_s: i64, now: Now) -> Self {
         let here = by_amo(now.host, now);
         let is_last = calls.len() < CALLS_MAX;
         let begin = calls.iter().filter_map(|call| call.ours.as_ref()).map(|ours| ours.from).min();
         let end = calls.iter().filter_map(|call| call.ours.as_ref()).map(|ours| ours.to).max();
-        let (from, to) = if is_last {
-            (begin.unwrap_or(swept_to).min(swept_to), here)
-        } else {
-            (begin.unwrap_or(here), end.unwrap_or(here).saturating_add(compare_after_s).min(here))
+        let (from, to) = match begin.unwrap_or(here) {
+            begin if is_last => (begin.min(swept_to), here),
+            begin if here.saturating_sub(begin) <= NEAR_S => (begin, here),
+            begin => (begin, end.unwrap_or(here).saturating_add(compare_after_s).min(here)),
         };
         let window = Window { from: from.saturating_sub(MARGIN_S).max(0), to: to.saturating_add(MARGIN_S) };
         Self { calls, window, whole_to: is_last.then_some(until) }

@@ -29,7 +29,9 @@ impl Store {
             (Tree::Outbox, State::Pending) => slip.next_at > now.after(NEARLY),
             // It is not sent, whatever is known of it now, and compared by that.
             (Tree::History, State::Skipped { reason: Skip::Shadow, .. }) => true,
-            (Tree::History, State::Skipped { .. }) => call.record.skip.is_none(),
+            (Tree::History, State::Skipped { .. }) => {
+                matches!(call.record.skip, None | Some(Skip::Shadow))
+            }
             _ => false,
         };
         if !is_meant
@@ -39,10 +41,12 @@ impl Store {
         {
             return Ok(false);
         }
-        let is_shadowed = matches!(slip.state, State::Skipped { reason: Skip::Shadow, .. });
-        if !is_shadowed {
-            (slip.state, slip.next_at) = (State::Pending, now);
-        }
+        let is_skipped = matches!(slip.state, State::Skipped { .. });
+        let was_shadowed = matches!(slip.state, State::Skipped { reason: Skip::Shadow, .. });
+        let is_shadowed = was_shadowed || (is_skipped && call.record.skip == Some(Skip::Shadow));
+        slip.state =
+            if is_shadowed { State::Skipped { reason: Skip::Shadow, at: now } } else { State::Pending };
+        slip.next_at = now;
         let call = fit::fit(call).map_err(|error| self.fail("a call has no JSON", error))?;
         let mut draft = self.draft();
         if tree == Tree::History && !is_shadowed {

@@ -103,7 +103,7 @@ fn a_backlog_is_compared_in_parts_and_no_note_is_a_stranger_before_its_end() {
     let mut script = script();
     script.takes_up(Vec::new());
     script.reads(Vec::new());
-    script.pass(WAIT * 2);
+    script.pass(Duration::from_hours(7));
     let stored = script.now.host.before(WAIT + Duration::from_mins(1)).seconds();
     let theirs = note(8, "+79990001122", stored);
     let window = script.takes_up((0..250).map(shadowed).collect());

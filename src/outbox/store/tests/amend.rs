@@ -191,3 +191,30 @@ fn a_call_that_was_never_to_be_sent_stays_so_in_a_new_database() {
     assert_eq!(leased(&mut store, 4), []);
     assert_eq!(store.stats().unwrap().by_phase, [(Phase::Skipped, 1)].into());
 }
+
+#[test]
+fn a_call_of_shadow_mode_is_told_anew_and_never_sent() {
+    let (mut store, dir) = new();
+    for (n, (was, is)) in
+        [(Skip::Shadow, None), (Skip::Shadow, Some(Skip::Shadow)), (Skip::Anonymous, Some(Skip::Shadow))]
+            .into_iter()
+            .enumerate()
+    {
+        let n = u32::try_from(n).unwrap() * 10 + 1;
+        let mut cut = call(n);
+        cut.record.skip = Some(was);
+        store.enqueue(vec![cut.clone()], at(0)).unwrap();
+        let seq = store.find(&cut.record.call_id).unwrap().unwrap().seq;
+        let mut told = cut.clone();
+        (told.record.skip, told.record.outcome) = (is, Outcome::Busy);
+        assert!(store.amend(seq, &told, at(5)).unwrap(), "{was:?} {is:?}");
+        store.persist().unwrap();
+        store = reopen(store, dir.path());
+        let item = store.find(&cut.record.call_id).unwrap().unwrap();
+        assert!(matches!(item.state, State::Skipped { reason: Skip::Shadow, .. }), "{:?}", item.state);
+        assert_eq!(item.call, told);
+        assert!(balances(&store.stats().unwrap()));
+    }
+    assert_eq!(store.lease(&account(), 50, at(99)).unwrap(), []);
+    assert_eq!(store.look_up_uncompared(&account(), 50, at(99)).unwrap().len(), 3);
+}
