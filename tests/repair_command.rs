@@ -13,6 +13,9 @@ use ami2amo::time::HostTime;
 use serde_json::Value;
 use tempfile::TempDir;
 
+#[path = "support/discretion.rs"]
+mod discretion;
+
 /// A folder with a configuration whose records are those of an hour ago, beside a store.
 struct Desk {
     dir: TempDir,
@@ -26,8 +29,8 @@ const GROUP: &str = include_str!("captures/ast22-vanilla/in-ringgroup-answered.c
 const GROUP_ID: &str = "1795339635.20";
 
 /// How a configuration says where calls go, and by which secrets.
-const SECRETS: &str = "secret = \"s\"";
-const AMOCRM: &str = "base-url = \"http://127.0.0.1:9\"\ntoken = \"t\"\ndefault-user = 1\n";
+const SECRETS: &str = "secret = \"s3cret\"";
+const AMOCRM: &str = "base-url = \"http://127.0.0.1:9\"\ntoken = \"t0ken\"\ndefault-user = 1\n";
 
 fn now() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs().cast_signed()
@@ -88,7 +91,10 @@ impl Desk {
         let day = ["repair", "--from", "24h"];
         let output = self.ask(&[&day[..], line].concat());
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-        (output.status.code(), text(&output.stdout), text(&output.stderr))
+        let told = text(&output.stderr);
+        let secrets = discretion::secrets(&self.path("ami2amo.toml"));
+        assert_eq!(discretion::faults(&told, &secrets), Vec::<String>::new());
+        (output.status.code(), text(&output.stdout), told)
     }
 
     fn store(&self) -> Store {

@@ -139,7 +139,7 @@ async fn the_journal_tells_the_whole_story_of_one_call_and_finds_its_number() {
     let expected = [
         ("call ended", Some("pending"), "6"),
         ("call not sent: a person must look at it", Some("dead"), "3"),
-        ("a person stepped in", None, "6"),
+        ("a person stepped in", Some("pending"), "6"),
         ("call delivered", Some("sent"), "6"),
     ];
     assert_eq!(told.collect::<Vec<_>>(), expected);
@@ -161,7 +161,7 @@ async fn the_journal_tells_the_whole_story_of_one_call_and_finds_its_number() {
     let hash = &ended["PHONE_HASH"];
     assert_eq!(found.out, format!("journalctl -u ami2amo PHONE_HASH={hash}\n"), "{}", found.err);
     let of_number = journal.by("PHONE_HASH", hash);
-    assert!(of_number.len() == 3 && of_number.iter().all(|line| line["CALL_ID"] == id), "{of_number:?}");
+    assert!(of_number.len() == 4 && of_number.iter().all(|line| line["CALL_ID"] == id), "{of_number:?}");
     assert_eq!(journal.by("PHONE", "…4321").len(), 4, "two calls that ended and were delivered");
     let all = journal.lines.iter().flatten().map(|(name, value)| format!("{name}={value}\n"));
     let faults = discretion::faults(&all.collect::<String>(), &discretion::secrets(&host.config()));

@@ -166,6 +166,7 @@ mod tests {
     use tracing_subscriber::layer::SubscriberExt as _;
 
     use super::*;
+    use crate::captured_log::Log;
 
     /// With the layer that obeys it.
     pub(super) fn control(filter: &str) -> (Control, reload::Layer<Levels, Registry>) {
@@ -189,6 +190,31 @@ mod tests {
         assert!(kept.is_err(), "it ends with its task only");
         assert_eq!((control.now().level.as_str(), control.now().until), ("error", None));
         assert!(!tracing::enabled!(Level::DEBUG));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn at_the_end_of_the_minute_it_is_told_how_many_lines_were_held_back() {
+        let (log, stirred) = (Log::default(), Arc::default());
+        let (layer, handle) = reload::Layer::new(Levels(parse("info").unwrap()));
+        let repeats = Repeats::new(Arc::clone(&stirred));
+        let writer = log.clone();
+        let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(move || writer.clone());
+        let subscriber = tracing_subscriber::registry().with(layer).with(lines).with(repeats.clone());
+        let _guard = tracing::subscriber::set_default(subscriber);
+        let control = Control::new("info", handle, repeats, Output::Pipe(Pipe::default()), stirred);
+        for call_id in ["a-1.1", "a-2.2"] {
+            (0..12).for_each(|_| warn!(call_id, "odd"));
+        }
+        assert_eq!(log.text().matches("odd").count(), 20);
+        let kept = tokio::time::timeout(Duration::from_secs(59), control.clone().keep()).await;
+        assert!(kept.is_err() && log.text().matches("odd").count() == 20, "{}", log.text());
+        let kept = tokio::time::timeout(Duration::from_secs(2), control.keep()).await;
+        assert!(kept.is_err(), "it ends with its task only");
+        let text = log.text();
+        for call_id in ["a-1.1", "a-2.2"] {
+            let line = format!("2 more like it within a minute: odd more=2 call_id=\"{call_id}\"");
+            assert_eq!(text.matches(&line).count(), 1, "{text}");
+        }
     }
 
     #[tokio::test]

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use tracing::{info, warn};
 
-use crate::call::id::{AccountId, CallId};
+use crate::call::id::{AccountId, CallId, PbxName};
+use crate::call::phone::Private;
 use crate::outbox::courier::manner::Known;
 use crate::outbox::queue::{Error, Phase, Stats};
 use crate::outbox::schedule::Turn;
@@ -14,6 +15,7 @@ use crate::outbox::search::Wanted;
 use crate::outbox::store::handle::Handle;
 use crate::outbox::store::search::Search;
 use crate::outbox::store::{Shelf, Store};
+use crate::pseudonym;
 use crate::time::HostTime;
 
 /// What the store knows of delivery as a whole.
@@ -84,8 +86,10 @@ impl Store {
         let mut verdicts = Vec::with_capacity(calls.len());
         for id in calls {
             let verdict = self.step_into(what, id, now)?;
-            let (deed, by, why) = (what.deed, &what.by, what.why.as_deref());
-            info!(call_id = %id, ?deed, by, why, ?verdict, "a person stepped in");
+            if verdict != Verdict::Done {
+                let (deed, by, why) = (what.deed, &what.by, what.why.as_deref());
+                info!(call_id = %id, ?deed, by, why, ?verdict, "a person stepped in");
+            }
             verdicts.push(verdict);
         }
         Ok(verdicts)
@@ -111,8 +115,12 @@ impl Store {
             // Its line may be of a day that is about to leave the journal.
             self.note_enter(&stored)?;
         }
+        let done =
+            Done { what, id, pbx: slip.pbx.clone(), account: slip.account.clone(), to: slip.state.phase() };
+        let phone = stored.call().ok().and_then(|call| call.record.phone);
         self.turn(self.draft(), vec![Turn { from, slip }], BTreeMap::from([(seq, (tree, stored))]))?;
         self.news = true;
+        done.tell(&Private::new(phone.as_deref()));
         Ok(Verdict::Done)
     }
 
@@ -132,6 +140,28 @@ impl Store {
         }
         self.news = true;
         Ok(true)
+    }
+}
+
+/// What a person did about a call.
+struct Done<'a> {
+    what: &'a Intervention,
+    id: &'a CallId,
+    pbx: PbxName,
+    account: AccountId,
+    to: Phase,
+}
+
+impl Done<'_> {
+    /// The line has all by which the call's others are found.
+    fn tell(&self, number: &Private) {
+        let Self { what, id, pbx, account, to } = self;
+        let (deed, by, why) = (what.deed, &what.by, what.why.as_deref());
+        let (phone, phone_hash, verdict) = (number.masked(), pseudonym::of(number.whole()), Verdict::Done);
+        info!(
+            call_id = %id, ?deed, by, why, ?verdict, %pbx, %account, state = to.name(), phone, phone_hash,
+            "a person stepped in"
+        );
     }
 }
 
