@@ -38,6 +38,8 @@ impl Store {
             return Ok(false);
         }
         (slip.state, slip.next_at) = (State::Pending, now);
+        // What the hook decided was of another call.
+        slip.hooked = false;
         let call = fit::fit(call).map_err(|error| self.fail("a call has no JSON", error))?;
         let mut draft = self.draft();
         if tree == Tree::History {
