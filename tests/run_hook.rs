@@ -214,3 +214,16 @@ async fn a_hook_that_is_not_there_is_a_warning_and_costs_nothing() {
     let dry = run(&host, &format!("replay --format amocrm {capture}"), "").await;
     assert!(dry.err.contains("[hook] before-send is not run by a replay"), "{}", dry.err);
 }
+
+#[tokio::test]
+async fn four_run_at_a_time_and_no_more() {
+    let amo = fake_amo::start(Options { relaxed_pace: true, ..Options::default() }).await;
+    let hook = "#!/bin/sh\nmkdir $HERE/slot.$$\nls -d $HERE/slot.* | wc -l >> $HERE/counts\nsleep 0.3\nrmdir $HERE/slot.$$\n";
+    let (host, _ami) = machine_with(&amo, vec![Step::Send(calls_now(24))], hook).await;
+    let daemon = host.start();
+    delivered(&amo, 24).await;
+    daemon.stopped().await;
+    let counts = std::fs::read_to_string(host.path("counts")).unwrap();
+    let counts: Vec<u32> = counts.lines().map(|line| line.trim().parse().unwrap()).collect();
+    assert_eq!((counts.len(), counts.iter().max()), (24, Some(&4)), "{counts:?}");
+}

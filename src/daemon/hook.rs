@@ -171,9 +171,12 @@ impl Hook {
                 answer.apply(&item.call)
             }
             Err(reason) => {
-                warn!(call_id = %id, reason, "the hook failed: the call goes as it was");
-                self.circuit.failed(clock::mono(), &reason);
-                (item.call.clone(), HookEffect::Failed { reason })
+                let effect = hook::failed(&reason);
+                if let HookEffect::Failed { reason } = &effect {
+                    warn!(call_id = %id, reason, "the hook failed: the call goes as it was");
+                    self.circuit.failed(clock::mono(), reason);
+                }
+                (item.call.clone(), effect)
             }
         };
         debug!(call_id = %id, ?effect, "the hook has decided");

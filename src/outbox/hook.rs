@@ -137,6 +137,11 @@ impl Answer {
     }
 }
 
+/// What is said of a program that failed: what it printed may be long, and have anything in it.
+pub fn failed(reason: &str) -> HookEffect {
+    HookEffect::Failed { reason: calls::cut(&clean(reason), REASON_MAX) }
+}
+
 /// Leaves the reason with the call.
 pub fn explain(call: &mut FinishedCall, effect: HookEffect) {
     call.record.why.push(Why::Hook(effect));
@@ -251,6 +256,14 @@ mod tests {
         explain(&mut told, effect);
         let why = serde_json::to_value(told.record.why.last().unwrap()).unwrap();
         assert_eq!(why, serde_json::json!({"code": "hook", "effect": "withheld", "reason": "a test call"}));
+    }
+
+    #[test]
+    fn what_is_said_of_a_failure_is_short_and_of_one_line() {
+        let long = answer(format!("{{\"{}\\n\":1}}", "x".repeat(9000)).as_bytes()).unwrap_err();
+        let HookEffect::Failed { reason } = failed(&long) else { panic!("it failed") };
+        assert_eq!(reason.chars().count(), REASON_MAX);
+        assert_eq!(failed("a\nb"), HookEffect::Failed { reason: "a b".to_owned() });
     }
 
     #[test]

@@ -10,6 +10,7 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 use tracing::debug;
 
+use crate::ops::screen::clean;
 use crate::outbox::hook::ANSWER_MAX;
 
 /// How long the program may take.
@@ -97,7 +98,7 @@ async fn log(mut words: impl AsyncRead + Unpin) {
     let mut said = Vec::new();
     let _ = (&mut words).take(WORDS_MAX).read_to_end(&mut said).await;
     for line in String::from_utf8_lossy(&said).lines().filter(|line| !line.trim().is_empty()) {
-        debug!("the hook says: {line}");
+        debug!("the hook says: {}", clean(line));
     }
     let _ = copy(&mut words, &mut sink()).await;
 }

@@ -47,6 +47,8 @@ impl Store {
         slip.state =
             if is_shadowed { State::Skipped { reason: Skip::Shadow, at: now } } else { State::Pending };
         slip.next_at = now;
+        // What the hook decided was of another call.
+        slip.hooked = false;
         let call = fit::fit(call).map_err(|error| self.fail("a call has no JSON", error))?;
         let mut draft = self.draft();
         if tree == Tree::History && !is_shadowed {

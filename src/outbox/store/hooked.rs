@@ -154,6 +154,19 @@ mod tests {
     }
 
     #[test]
+    fn a_call_that_is_told_anew_by_its_records_is_asked_about_once_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = open(&dir);
+        let seq = enqueue(&mut store, vec![call(1)], at(0))[0];
+        assert_eq!(decide(&mut store, decision(seq, "100200", None)), 1);
+        store.settle(vec![settlement(seq, State::Pending, at(60))], at(2)).unwrap();
+        assert!(store.amend(seq, &call(1), at(3)).unwrap());
+        store.persist().unwrap();
+        let items = store.look_up_unhooked(&account(), 9, at(4)).unwrap();
+        assert_eq!((items.len(), &items[0].call), (1, &call(1)));
+    }
+
+    #[test]
     fn what_changed_since_the_hook_was_asked_is_left_alone() {
         let dir = tempfile::tempdir().unwrap();
         let mut store = open(&dir);
