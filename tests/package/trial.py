@@ -247,6 +247,9 @@ def tarball(old, newer):
         said = debian.run("systemctl", "--version").split()[1]
         shown(f"tar.gz: its unit runs under systemd {said}, as its own user",
               owner(debian, main_pid(debian)) == "ami2amo")
+        old = main_pid(debian)
+        debian.run("systemctl", "reload", "ami2amo")
+        shown("tar.gz: is reloaded, and runs on", state(debian, "active") == "active" and main_pid(debian) == old)
         world.upgraded_in_mid_call(lambda: debian.run(f"{second}/install.sh"), lambda: main_pid(debian), "tar.gz, upgrade")
         world.leaves_a_call_behind()
         said = debian.run("/usr/local/lib/ami2amo/uninstall.sh")
