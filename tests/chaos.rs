@@ -23,6 +23,7 @@ use busy_day::{Call, Day, PbxClock};
 use daemon::{Daemon, Host};
 use fake_ami::{Clock, FakeAmi, Script};
 use fake_amo::{FakeAmo, Known, On, Options, What};
+use slowness::Slowness;
 
 #[path = "support/busy_day.rs"]
 mod busy_day;
@@ -32,6 +33,8 @@ mod daemon;
 mod fake_ami;
 #[path = "support/fake_amo.rs"]
 mod fake_amo;
+#[path = "support/slowness.rs"]
+mod slowness;
 
 const CALLS: u64 = 400;
 const SEED: u64 = 20_261_128;
@@ -44,6 +47,9 @@ const EVERY: i64 = 80_000;
 const LIFE: std::ops::Range<u64> = 400..4_000;
 /// How long the PBX is quiet before a kill: all facts are kept by then.
 const QUIET: Duration = Duration::from_millis(1_300);
+/// Where the machine is slow, it is quiet for longer: at most as many looks more, and how long after each.
+const SLOW_LOOKS: u32 = 300;
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 /// Pieces on their way to the socket.
 const UNDER_WAY: usize = 4_096;
 /// Every eighth caller is unknown to amoCRM.
@@ -137,6 +143,7 @@ struct Trial {
     faults: u32,
     /// Calls that the fake refuses by order: they may be dead.
     refused: u32,
+    slowness: Slowness,
 }
 
 impl Trial {
@@ -161,7 +168,8 @@ impl Trial {
         host.edit("[store]", &DELIVERY.replace("EXTENSIONS", &users.join("\n")));
         host.edit("default-user = 1", "default-user = 1\nrequest-timeout = \"2s\"");
         let clock = PbxClock::default();
-        Self { host, ami, amo, random, day, clock, lives: 0, bans: 0, faults: 0, refused: 0 }
+        let slowness = Slowness::watch(host.path("slowness"));
+        Self { host, ami, amo, random, day, clock, lives: 0, bans: 0, faults: 0, refused: 0, slowness }
     }
 
     /// One process, until it is killed.
@@ -178,9 +186,16 @@ impl Trial {
         let death = tokio::time::sleep(life + quiet);
         tokio::pin!(death);
         let mut tick = tokio::time::interval(Duration::from_millis(5));
+        let mut looks = 0;
         loop {
             tokio::select! {
-                () = &mut death => break,
+                () = &mut death => {
+                    if looks == SLOW_LOOKS || self.slowness.is_quick_for(QUIET) {
+                        break;
+                    }
+                    looks += 1;
+                    death.as_mut().reset(tokio::time::Instant::now() + LOOK_AGAIN);
+                }
                 line = daemon.next_line() => assert!(line.is_some(), "life {} ended by itself", self.lives),
                 _ = tick.tick() => self.play(&events, logins, Instant::now() < rest),
             }
