@@ -41,7 +41,8 @@ impl Store {
         }
         let is_shadowed = matches!(slip.state, State::Skipped { reason: Skip::Shadow, .. });
         if !is_shadowed {
-            (slip.state, slip.next_at) = (State::Pending, now);
+            // The hook has decided on another: what is told now would go without a word of it.
+            (slip.state, slip.next_at, slip.hooked) = (State::Pending, now, false);
         }
         let call = fit::fit(call).map_err(|error| self.fail("a call has no JSON", error))?;
         let mut draft = self.draft();
