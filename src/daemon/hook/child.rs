@@ -1,11 +1,15 @@
 //! One run of the hook's program: no shell, an environment without secrets, two seconds. At its end all that it began
 //! is killed, and so is the program itself where it takes too long.
 
-use std::io;
+use std::convert::Infallible;
+use std::fs::File;
+use std::future::pending;
+use std::io::{self, Read as _};
+use std::os::fd::AsFd;
 use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, copy, sink};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
@@ -22,7 +26,7 @@ pub const TIME_MAX: Duration = Duration::from_secs(2);
 const GONE_MAX: Duration = Duration::from_secs(1);
 
 /// Bytes of what it says on standard error that go to the log.
-const WORDS_MAX: u64 = 4 << 10;
+const WORDS_MAX: usize = 4 << 10;
 
 /// Where it finds other programs.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -82,50 +86,76 @@ fn start(program: &[String]) -> io::Result<Child> {
 async fn converse(group: &mut Group, question: Vec<u8>) -> Result<Vec<u8>, String> {
     let child = &mut group.0;
     let (input, output, words) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-    let (Some(mut input), Some(output), Some(words)) = (input, output, words) else {
+    let (Some(mut input), Some(mut output), Some(mut words)) = (input, output, words) else {
         return Err("it has no standard streams".to_owned());
     };
-    let telling = async move {
+    let (mut said, mut told) = (Vec::new(), Vec::new());
+    let telling = async {
         // It need not read it.
         let _ = input.write_all(&question).await;
         drop(input);
+        pending::<Infallible>().await
     };
     let listening = async {
-        let mut said = Vec::new();
-        let read = output.take(ANSWER_MAX as u64 + 1).read_to_end(&mut said).await;
-        read.map_err(|error| format!("what it prints cannot be read: {error}"))?;
-        // Whoever says more is not waited for.
-        if said.len() > ANSWER_MAX {
-            Err(format!("it printed more than {} KiB", ANSWER_MAX >> 10))
-        } else {
-            Ok(said)
+        loop {
+            match output.read_buf(&mut said).await {
+                Ok(0) => pending().await,
+                // Whoever says more is not waited for.
+                Ok(_) if said.len() > ANSWER_MAX => return too_much(),
+                Ok(_) => {}
+                Err(error) => return unread(&error),
+            }
         }
     };
     let logging = async {
-        log(words).await;
-        Ok(())
+        while words.read_buf(&mut told).await.is_ok_and(|read| read > 0) {
+            told.truncate(WORDS_MAX);
+        }
+        pending::<Infallible>().await
     };
-    let ending = async {
-        group.ended().await.map_err(|error| format!("its end cannot be seen: {error}"))?;
-        // What it leaves behind holds up nobody, and is none the less for calls that come.
-        group.kill();
-        Ok(())
+    // Its end is what is waited for, and not that of its streams: they may be open elsewhere, for ever.
+    let ended = tokio::select! {
+        wrong = listening => return Err(wrong),
+        never = telling => match never {},
+        never = logging => match never {},
+        ended = group.ended() => ended,
     };
-    let all = async { tokio::try_join!(listening, logging, ending) };
-    let ((), heard) = tokio::join!(telling, all);
-    let (said, (), ()) = heard?;
+    ended.map_err(|error| format!("its end cannot be seen: {error}"))?;
+    // What it leaves behind is none the less for calls that come.
+    group.kill();
+    drop(drain(&words, &mut told, WORDS_MAX));
+    log(&told);
+    drain(&output, &mut said, ANSWER_MAX + 1).map_err(|error| unread(&error))?;
+    if said.len() > ANSWER_MAX {
+        return Err(too_much());
+    }
     let status = group.0.wait().await.map_err(|error| format!("its end cannot be seen: {error}"))?;
     if status.success() { Ok(said) } else { Err(format!("it ended with a failure: {status}")) }
 }
 
+fn too_much() -> String {
+    format!("it printed more than {} KiB", ANSWER_MAX >> 10)
+}
+
+fn unread(error: &io::Error) -> String {
+    format!("what it prints cannot be read: {error}")
+}
+
+/// Reads what lies in a pipe, until `most` bytes are there, and waits for no more.
+fn drain(pipe: &impl AsFd, there: &mut Vec<u8>, most: usize) -> io::Result<()> {
+    // It shares the pipe, which never blocks.
+    let pipe = File::from(pipe.as_fd().try_clone_to_owned()?);
+    match pipe.take(most.saturating_sub(there.len()) as u64).read_to_end(there) {
+        Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
 /// Its standard error goes to the log.
-async fn log(mut words: impl AsyncRead + Unpin) {
-    let mut said = Vec::new();
-    let _ = (&mut words).take(WORDS_MAX).read_to_end(&mut said).await;
-    for line in String::from_utf8_lossy(&said).lines().filter(|line| !line.trim().is_empty()) {
+fn log(words: &[u8]) {
+    for line in String::from_utf8_lossy(words).lines().filter(|line| !line.trim().is_empty()) {
         debug!("the hook says: {line}");
     }
-    let _ = copy(&mut words, &mut sink()).await;
 }
 
 impl Group {
@@ -229,12 +259,15 @@ mod tests {
         let failed = ask(&sh(&script), Vec::new()).await.unwrap_err();
         assert!(failed.contains("signal: 9"), "{failed}");
         is_gone(&file).await;
+        // One that takes a session of its own escapes, and holds up no answer either.
+        let script = format!("setsid sleep 3 & echo $! > {}; echo b", file.display());
+        assert_eq!(ask(&sh(&script), Vec::new()).await.as_deref(), Ok(b"b\n".as_slice()));
     }
 
     /// Makes a file one of a server that is gone, or lets it come back: whoever opens it waits, for 45 s at most
     /// (fcntl(2), leases).
     #[expect(unsafe_code, reason = "fcntl(2) has no safe form in std")]
-    fn hold_up(file: &std::fs::File, lease: libc::c_int) {
+    fn hold_up(file: &File, lease: libc::c_int) {
         /// Which signal tells of it, on Linux; libc does not have it.
         const F_SETSIG: libc::c_int = 10;
         // SAFETY: fcntl(2) touches no memory of ours. The signal is one that nobody heeds.
@@ -251,11 +284,18 @@ mod tests {
         let path = dir.path().join("hook");
         std::fs::write(&path, "#!/bin/sh\n").unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
-        let file = std::fs::File::open(&path).unwrap();
+        let file = File::open(&path).unwrap();
         hold_up(&file, libc::F_WRLCK);
         let begun = crate::clock::mono();
-        let failed = ask(&[path.display().to_string()], Vec::new()).await.unwrap_err();
-        assert_eq!(failed, "it took longer than 2 s");
+        // Until it runs it has all that is open here, and the streams of others too.
+        let others = async {
+            for _ in 0..20 {
+                assert_eq!(ask(&sh("echo a"), Vec::new()).await.as_deref(), Ok(b"a\n".as_slice()));
+            }
+        };
+        let program = [path.display().to_string()];
+        let (failed, ()) = tokio::join!(ask(&program, Vec::new()), others);
+        assert_eq!(failed.unwrap_err(), "it took longer than 2 s");
         assert!(crate::clock::mono().since(begun) < Duration::from_secs(20));
         hold_up(&file, libc::F_UNLCK);
     }
