@@ -137,6 +137,6 @@ fn where_there_is_no_journal_a_standard_error_that_nobody_reads_blocks_nobody() 
         journal.send(Level::WARN, &text, Entry::default());
     }
     journal.finish();
-    let first = std::io::BufRead::lines(std::io::BufReader::new(reader)).next().unwrap().unwrap();
+    let first = io::BufRead::lines(io::BufReader::new(reader)).next().unwrap().unwrap();
     assert_eq!(first, format!("<4>{text}"));
 }
