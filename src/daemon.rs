@@ -118,8 +118,9 @@ pub async fn run(
     duties.spawn(hand_on(policy, calls, couriers.rules.clone()));
     duties.spawn(repair.run());
     duties.spawn(log.keep());
+    let mut asking = JoinSet::new();
     if let Some(hook) = hook {
-        duties.spawn(hook.run());
+        asking.spawn(hook.run());
     }
     info!(
         pbxs = setup.pbxs.len(),
@@ -133,11 +134,13 @@ pub async fn run(
         () = stop.cancelled() => Ok(()),
         ended = crew.ended() => Err(ended.err().unwrap_or_else(|| anyhow!("the intake ended by itself"))),
         ended = couriers.tasks.join_next() => Err(anyhow!("a courier ended by itself: {ended:?}")),
+        // Calls would wait for it for ever.
+        Some(ended) = asking.join_next() => Err(anyhow!("the hook ended by itself: {ended:?}")),
         reason = store.failed() => Err(store_failed(&reason, &setup.store_dir)),
     };
     notifier.stopping();
     let ended = shut_down(&setup, crew, couriers, store, records).await;
-    drop(duties);
+    drop((duties, asking));
     cause.and(ended)
 }
 

@@ -2,6 +2,8 @@
 # Installs ami2amo, or a newer one over it: program, user, folders, service. Configuration, secrets and the queue that are
 # there stay as they are; it may be run again at any time, in the middle of calls, too.
 set -eu
+# Folders that are made here are for everybody, whatever root's umask keeps to itself.
+umask 022
 
 fail() {
   echo "install.sh: $*" >&2

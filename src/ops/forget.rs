@@ -111,8 +111,8 @@ pub fn done(done: &Oblivion, language: Language) -> Vec<Line> {
         page.push(Line::new(Style::Waiting, text));
     }
     let rest = language.pick(
-        "Not touched: amoCRM itself, the PBX (its records, recordings, logs), this host's logs (last four digits, a hash), backups.",
-        "Не тронуты: сама amoCRM, АТС (её записи о вызовах, аудио, журналы), журналы этой машины (последние четыре цифры, хеш), копии.",
+        "Not touched: amoCRM itself, the file of [records], the PBX (its records, recordings, logs), this host's logs (last four digits, a hash), backups.",
+        "Не тронуты: сама amoCRM, файл [records], АТС (её записи о вызовах, аудио, журналы), журналы этой машины (последние четыре цифры, хеш), копии.",
     );
     page.push(Line::new(Style::Faint, rest));
     fold(page)

@@ -81,7 +81,7 @@ pub fn init_daemon(filter: &str, format: Format) -> Result<Control, Error> {
     let (levels, handle) = reload::Layer::new(Levels(parse(filter)?));
     let repeats = Repeats::new(Arc::clone(&stirred));
     let (lines, output) = if is_journal(format) {
-        let journal = Journal::new(Arc::clone(&stirred));
+        let journal = Journal::new(Arc::clone(&stirred)).patient();
         (journal.clone().boxed(), Output::Journal(journal))
     } else {
         let pipe = Pipe::start(io::stderr()).map_err(Error::Thread)?;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::amo::calls::{self, Manner};
 use crate::amo::settings::{Settings, TEXT_MAX};
+use crate::call::phone::{self, DIGITS_MIN};
 use crate::call::record::{CallRecord, FinishedCall, Skip};
 use crate::call::why::{HookEffect, Why};
 use crate::outbox::queue::{Item, State};
@@ -16,8 +17,8 @@ use crate::outbox::queue::{Item, State};
 /// Bytes of an answer; what it may say takes less than one of them.
 pub const ANSWER_MAX: usize = 64 << 10;
 
-/// Digits of a telephone number.
-const DIGITS: std::ops::RangeInclusive<usize> = 3..=20;
+/// Digits of a telephone number. A shorter one is an extension's or a service's, and never posted.
+const DIGITS: std::ops::RangeInclusive<usize> = DIGITS_MIN..=20;
 
 /// Characters of an extension.
 const EXTENSION_MAX: usize = 32;
@@ -81,7 +82,8 @@ pub fn answer(printed: &[u8]) -> Result<Answer, String> {
     if printed.trim_ascii_start().first() != Some(&b'{') {
         return Err("its answer is no JSON object".to_owned());
     }
-    let answer: Answer = serde_json::from_slice(printed).map_err(|error| format!("its answer: {error}"))?;
+    let answer: Answer = serde_json::from_slice(printed)
+        .map_err(|error| format!("its answer: {}", without_numbers(&error.to_string())))?;
     answer.judged()
 }
 
@@ -154,6 +156,22 @@ fn phone(text: &str) -> Result<String, String> {
         return Err("its answer: phone is no telephone number".to_owned());
     }
     Ok(if text.starts_with('+') { format!("+{digits}") } else { digits })
+}
+
+/// Words that go to the log: they may say what the program printed, and that is a number most of the time.
+fn without_numbers(words: &str) -> String {
+    let (mut text, mut rest) = (String::with_capacity(words.len()), words);
+    let is_part = |c: char| c.is_ascii_digit() || " +-().".contains(c);
+    while let Some(from) = rest.find(|c: char| c.is_ascii_digit()) {
+        let (before, number) = rest.split_at(from);
+        let (number, after) = number.split_at(number.find(|c| !is_part(c)).unwrap_or(number.len()));
+        let digits = number.bytes().filter(u8::is_ascii_digit).count();
+        text += before;
+        text +=
+            if digits < DIGITS_MIN { Cow::Borrowed(number) } else { phone::masked(number).into() }.as_ref();
+        rest = after;
+    }
+    text + rest
 }
 
 fn text_of(name: &str, text: &str, max: usize) -> Result<String, String> {
@@ -236,7 +254,7 @@ mod tests {
         check("{} {}", Err("trailing characters"));
         check("[]", Err("no JSON object"));
         check("{\"phone\"", Err("its answer: EOF"));
-        for phone in ["12", "79161234568x", "7+916123456", "123456789012345678901", "", "+"] {
+        for phone in ["12", "102", "+7 91", "79161234568x", "7+916123456", "123456789012345678901", "", "+"] {
             check(&format!(r#"{{"phone":"{phone}"}}"#), Err("no telephone number"));
         }
         check(r#"{"responsible":" "}"#, Err("responsible is empty"));
@@ -244,6 +262,21 @@ mod tests {
         check(r#"{"responsible_user":"7"}"#, Err("expected u64"));
         check(r#"{"reason":"x"}"#, Err("goes with \"send\": false"));
         check(&format!("{{}}{}", " ".repeat(ANSWER_MAX)), Err("more than 64 KiB"));
+    }
+
+    #[test]
+    fn what_is_wrong_with_an_answer_tells_no_number() {
+        for (printed, said) in [
+            (
+                r#"{"phone":79161234568}"#,
+                "invalid type: integer `…4568`, expected a string at line 1 column 20",
+            ),
+            (r#"{"+7 916 123-45-68":1}"#, "unknown field `+…4568`, expected one of"),
+            (r#"{"responsible_user":"7(916)1234568"}"#, "string \"…4568\", expected u64"),
+        ] {
+            let error = answer(printed.as_bytes()).unwrap_err();
+            assert!(error.contains(said), "{error}");
+        }
     }
 
     #[test]

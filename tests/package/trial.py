@@ -158,6 +158,13 @@ def package(deb, newer):
         group_may_ask(debian)
         world.upgraded_in_mid_call(lambda: debian.run("dpkg", "-i", "/opt/new.deb"), lambda: main_pid(debian),
                                    "deb, upgrade")
+        debian.run("systemctl", "stop", "ami2amo")
+        debian.run("dpkg", "-i", "/opt/new.deb")
+        shown("deb, upgrade: a service that was stopped by hand stays so",
+              state(debian, "active") == "inactive" and state(debian, "enabled") == "enabled")
+        logins = world.pbx.logins
+        debian.run("systemctl", "start", "ami2amo")
+        world.pbx.wait_for_login(logins + 1)
         modes = debian.run("stat", "-c", "%a", "/etc/ami2amo/ami-secret", "/etc/ami2amo/amocrm-token").split()
         shown("deb: secrets that anybody could read are root's alone again", modes == ["600", "600"])
         world.leaves_a_call_behind()

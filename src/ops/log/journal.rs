@@ -2,13 +2,13 @@
 //!
 //! It never blocks: what journald does not take at once waits in a short queue and is sent when it takes again; what
 //! finds no room there is counted, and the count is told then. Where the socket cannot be had, lines go to standard
-//! error, which the journal reads as well, without fields.
+//! error, which the journal reads as well, without fields; a thread writes them there (`pipe`), as it may be read by nobody.
 
 use std::collections::VecDeque;
 use std::io::{self, Write as _};
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -20,6 +20,7 @@ use tracing_subscriber::registry::LookupSpan;
 use crate::clock;
 use crate::ops::log::entry::Entry;
 use crate::ops::log::fields::Fields;
+use crate::ops::log::pipe::Pipe;
 use crate::time::MonoTime;
 
 /// Where journald listens.
@@ -47,6 +48,9 @@ pub(super) struct Journal {
     wire: Arc<Mutex<Wire>>,
     /// Told when lines wait.
     stirred: Arc<Notify>,
+    /// Standard error by a thread of its own, once a line went there; `None` inside when the system had none. A
+    /// command that ends by itself writes there itself.
+    errors: Option<Arc<OnceLock<Option<Pipe>>>>,
 }
 
 #[derive(Debug)]
@@ -71,7 +75,16 @@ enum Sent {
 impl Journal {
     pub fn new(stirred: Arc<Notify>) -> Self {
         let path = std::env::var_os(VARIABLE).map_or_else(|| SOCKET.into(), PathBuf::from);
-        Self { wire: Arc::new(Mutex::new(Wire::new(path))), stirred }
+        Self::at(path, stirred)
+    }
+
+    fn at(path: PathBuf, stirred: Arc<Notify>) -> Self {
+        Self { wire: Arc::new(Mutex::new(Wire::new(path))), stirred, errors: None }
+    }
+
+    /// One that no reader of standard error holds up either, for who calls [`Self::finish`] at the end.
+    pub fn patient(self) -> Self {
+        Self { errors: Some(Arc::default()), ..self }
     }
 
     /// When it is to be tried again whether the journal takes what waits.
@@ -90,6 +103,9 @@ impl Journal {
     /// Sends what waits, for as long as the program's end may take.
     pub fn finish(&self) {
         self.wire.lock().unwrap_or_else(PoisonError::into_inner).finish();
+        if let Some(Some(errors)) = self.errors.as_ref().and_then(|errors| errors.get()) {
+            errors.finish();
+        }
     }
 
     fn send(&self, level: Level, text: &str, entry: Entry) {
@@ -99,9 +115,15 @@ impl Journal {
         match sent {
             Sent::Taken => {}
             Sent::Later => self.stirred.notify_one(),
-            // A closed standard error leaves nobody to tell.
-            Sent::Nowhere => drop(io::stderr().write_all(plain(level, text).as_bytes())),
+            Sent::Nowhere => self.say(&plain(level, text)),
         }
+    }
+
+    /// Says a line on standard error. One that is closed, or has no thread, leaves nobody to tell.
+    fn say(&self, line: &str) {
+        let Some(errors) = &self.errors else { return drop(io::stderr().write_all(line.as_bytes())) };
+        let errors = errors.get_or_init(|| Pipe::start(io::stderr()).ok()).clone();
+        drop(errors.map(|mut errors| errors.write_all(line.as_bytes())));
     }
 }
 

@@ -26,21 +26,29 @@ impl Store {
         self.alive()?;
         let mut items = Vec::new();
         for seq in self.schedule.uncompared(account, limit, until) {
-            match self.load(seq)?.map(|(_, stored)| stored.into_item()) {
-                Some(Ok(item)) => items.push(item),
+            match self.load(seq).map(|found| found.map(|(_, stored)| stored.into_item())) {
+                Ok(Some(Ok(item))) => items.push(item),
                 // It is at its end: nothing is lost but the comparison.
-                Some(Err(_)) | None => self.schedule.remove(seq),
+                Ok(Some(Err(_)) | None) | Err(_) => {
+                    self.alive()?;
+                    self.schedule.remove(seq);
+                }
             }
         }
         Ok(items)
     }
 
-    /// Keeps what was found out of calls at their end. Those that are gone, wait, or lost their number say nothing.
+    /// Keeps what was found out of calls at their end. Those that are gone, wait, cannot be
+    /// read, or lost their number say nothing.
     pub(super) fn note_compared(&mut self, found: Vec<(Seq, Compared)>, now: HostTime) -> Result<(), Error> {
         self.begin(now)?;
         let (mut turns, mut loaded) = (Vec::new(), BTreeMap::new());
         for (seq, compared) in found {
-            let Some((tree, stored)) = self.load(seq)? else { continue };
+            // One that cannot be read holds nobody up: calls wait until this is kept.
+            let Ok(Some((tree, stored))) = self.load(seq) else {
+                self.alive()?;
+                continue;
+            };
             let mut slip = stored.slip().clone();
             let from = slip.state.phase();
             if waits(from) || loaded.contains_key(&seq) {
@@ -159,6 +167,7 @@ mod tests {
     use crate::outbox::forget::Forget;
     use crate::outbox::queue::contract::{account, at, balances, call};
     use crate::outbox::queue::{Phase, Queue as _};
+    use crate::outbox::store::trees::{Change, Tree, seq_key};
 
     fn shadowed(n: u32) -> crate::call::record::FinishedCall {
         let mut call = call(n);
@@ -208,6 +217,20 @@ mod tests {
         assert_eq!(store.find(&call(1).record.call_id).unwrap().unwrap().errand.compared, None);
         let forgotten = store.find(&call(2).record.call_id).unwrap().unwrap().errand.compared;
         assert_eq!(forgotten.map(|compared| compared.verdict()), Some(Verdict::Missing));
+    }
+
+    #[test]
+    fn a_call_that_cannot_be_read_holds_no_other_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Store::open(dir.path(), at(0)).unwrap();
+        store.enqueue(vec![shadowed(1), shadowed(2)], at(0)).unwrap();
+        let mut change = Change::default();
+        change.put(Tree::History, &seq_key(Seq(0)), b"damaged".to_vec());
+        store.trees.commit(&change).unwrap();
+        assert_eq!(seqs(&mut store, 9), [1]);
+        let compared = Compared::beside(&[], at(9));
+        store.note_compared([0, 1].map(|seq| (Seq(seq), compared.clone())).to_vec(), at(9)).unwrap();
+        assert_eq!(store.find(&call(2).record.call_id).unwrap().unwrap().errand.compared, Some(compared));
     }
 
     #[test]

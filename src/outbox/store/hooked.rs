@@ -65,7 +65,7 @@ impl Store {
 
     /// Calls of `account` that are due and wait for the hook, in the order in which they will be sent, of the
     /// first `limit` that are due.
-    fn look_up_unhooked(
+    pub(super) fn look_up_unhooked(
         &mut self,
         account: &AccountId,
         limit: usize,

@@ -44,8 +44,7 @@ fn at(millis: u64) -> MonoTime {
 #[test]
 fn a_line_has_its_fields_and_those_of_its_span() {
     let listener = Listener::new();
-    let journal =
-        Journal { wire: Arc::new(Mutex::new(Wire::new(listener.path.clone()))), stirred: Arc::default() };
+    let journal = Journal::at(listener.path.clone(), Arc::default());
     let subscriber = tracing_subscriber::registry().with(Levels(parse("info").unwrap())).with(journal);
     tracing::subscriber::with_default(subscriber, || {
         let _span = tracing::error_span!("intake", pbx = "msk").entered();
@@ -123,4 +122,21 @@ fn a_journal_that_was_begun_anew_is_found_again() {
 fn without_the_socket_a_line_has_its_priority_in_front() {
     assert_eq!(plain(Level::WARN, "odd\npause_s=1"), "<4>odd pause_s=1\n");
     assert_eq!(plain(Level::ERROR, "bad"), "<3>bad\n");
+}
+
+#[test]
+fn where_there_is_no_journal_a_standard_error_that_nobody_reads_blocks_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let (output, reader) = std::os::unix::net::UnixStream::pair().unwrap();
+    let errors = OnceLock::from(Some(Pipe::start(output).unwrap()));
+    let journal =
+        Journal { errors: Some(Arc::new(errors)), ..Journal::at(dir.path().join("none"), Arc::default()) };
+    // More than the socket and the queue hold.
+    let text = "x".repeat(1000);
+    for _ in 0..2000 {
+        journal.send(Level::WARN, &text, Entry::default());
+    }
+    journal.finish();
+    let first = io::BufRead::lines(io::BufReader::new(reader)).next().unwrap().unwrap();
+    assert_eq!(first, format!("<4>{text}"));
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::outbox::store::fsync::Kernel;
+use crate::outbox::store::hooked::Decision;
 use crate::outbox::store::open::{Care, Ground, Trust};
 use crate::outbox::store::swap;
 
@@ -84,6 +85,22 @@ fn a_call_that_was_not_to_be_sent_is_when_it_is_told_anew() {
     fs::remove_dir_all(dir.path().join("queue")).unwrap();
     let mut store = Store::open(dir.path(), at(5)).unwrap();
     assert_eq!((find(&mut store, 1).state, find(&mut store, 1).call), (State::Pending, told));
+}
+
+#[test]
+fn the_hook_is_asked_about_what_is_told_anew() {
+    let (mut store, _dir) = new();
+    let cut = held(&mut store, 1);
+    let seq = find(&mut store, 1).seq;
+    let mut decided = cut.clone();
+    decided.record.responsible = Some("105".to_owned());
+    let decision = Decision { seq, asked: cut.clone(), told: decided };
+    assert_eq!(store.decide(&[decision], at(90)).unwrap(), 1);
+    // The PBX was away again: what its records say of the call comes first.
+    assert_eq!(store.hold_again(&PbxName::default(), at(190), at(100)).unwrap(), 1);
+    assert!(store.amend(seq, &cut, at(110)).unwrap());
+    let unhooked = store.look_up_unhooked(&account(), 9, at(110)).unwrap();
+    assert!(unhooked.iter().any(|item| item.seq == seq && item.call == cut), "{unhooked:?}");
 }
 
 fn leased(store: &mut Store, s: i64) -> Vec<FinishedCall> {
