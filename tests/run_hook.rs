@@ -31,7 +31,7 @@ async fn machine_with(amo: &FakeAmo, steps: Vec<Step>, hook: &str) -> (Host, Fak
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
     host.edit(
         "[store]\n",
-        &format!("[hook]\nbefore-send = [{:?}]\n[store]\n", program.display().to_string()),
+        &format!("[hook]\nbefore-send = [{:?}, \"--key=k3y\"]\n[store]\n", program.display().to_string()),
     );
     (host, ami)
 }
@@ -96,6 +96,7 @@ async fn the_sample_of_the_documents_changes_one_call_and_withholds_another() {
     );
     let hook = &status(&host).await["hook"];
     assert_eq!((&hook["changed"], &hook["failure"]), (&1.into(), &Value::Null), "{hook}");
+    assert_eq!(hook["program"], host.path("before-send").display().to_string(), "no arguments");
     daemon.stopped().await;
     assert_eq!(amo.calls().len(), 1);
     assert_eq!(amo.violations(), Vec::<String>::new());

@@ -79,7 +79,9 @@ impl Hook {
         is_open: watch::Receiver<bool>,
         bell: Bell,
     ) -> (Self, watch::Receiver<HookStatus>) {
-        let status = HookStatus { program: program.join(" "), ..HookStatus::default() };
+        // Its arguments may be secrets, and status and log are read by others.
+        let shown = program.first().cloned().unwrap_or_default();
+        let status = HookStatus { program: shown, ..HookStatus::default() };
         let (seen, reader) = watch::channel(status);
         let own = Self {
             program: program.into(),

@@ -7,6 +7,7 @@ use crate::call::why::HookEffect;
 /// How the hook fares, since the start.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Deserialize, Serialize)]
 pub struct HookStatus {
+    /// Its path, without its arguments.
     pub program: String,
     /// Calls that it left as they were.
     pub unchanged: u64,

@@ -69,7 +69,7 @@ impl Store {
         if journal.damaged > 0 {
             warn!(lines = journal.damaged, "the journal has lines that cannot be read");
         }
-        self.doubt(&findings.perhaps_sent)?;
+        self.doubt(&findings.perhaps_sent, &journal)?;
         self.close_again(&findings.closed, &journal)?;
         let is_sure = doubt != Doubt::Damaged && self.is_sure(&journal)?;
         if !is_sure {
@@ -120,12 +120,20 @@ impl Store {
         Ok(free)
     }
 
-    /// Calls whose last intent the database forgot: they may have been sent.
-    fn doubt(&mut self, calls: &[(Seq, Intent)]) -> Result<(), queue::Error> {
+    /// Calls whose last intent the database forgot: they may have been sent, as the journal has them. What the
+    /// hook decided, or the PBX's records told, before that intent may be forgotten with it.
+    fn doubt(&mut self, calls: &[(Seq, Intent, Option<Spot>)], journal: &Open) -> Result<(), queue::Error> {
         for calls in calls.chunks(REFILL_CHUNK) {
             let mut draft = self.draft();
-            for (seq, intent) in calls {
+            for (seq, intent, spot) in calls {
                 let Some((_, mut stored)) = self.load(*seq)? else { continue };
+                let entry = spot.and_then(|spot| journal.done_entry(spot).ok().flatten());
+                let entry = entry.and_then(with_call);
+                let is_other = |call: &FinishedCall| stored.call().is_ok_and(|known| known != *call);
+                if let Some((_, call)) = entry.filter(|(_, call)| is_other(call)) {
+                    let call = fit::fit(&call).map_err(|error| self.fail("a call has no JSON", error))?;
+                    stored.set_call(call);
+                }
                 let slip = in_doubt(stored.slip().clone(), *intent);
                 stored.set_slip(slip);
                 self.lay(&mut draft, &stored)?;

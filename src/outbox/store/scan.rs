@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::outbox::queue::{BatchId, Phase, Seq, State};
 use crate::outbox::schedule::{Schedule, Slip};
 use crate::outbox::store::Error;
-use crate::outbox::store::journal::read::{Intent, Open};
+use crate::outbox::store::journal::read::{Intent, Open, Spot};
 use crate::outbox::store::trees::{OWING, TREES, Tree, Trees, seq_key, seq_of};
 use crate::outbox::store::value::{self, Head};
 use crate::panics;
@@ -45,7 +45,7 @@ pub struct Findings {
     /// Waiting calls that are not open in the journal: it says that they are done, or nothing.
     pub closed: Vec<(Seq, String)>,
     /// Calls that wait to be sent, and were last heard of by the journal on their way.
-    pub perhaps_sent: Vec<(Seq, Intent)>,
+    pub perhaps_sent: Vec<(Seq, Intent, Option<Spot>)>,
     /// The last batch that a waiting call names.
     pub last_batch: Option<BatchId>,
 }
@@ -132,11 +132,12 @@ impl Findings {
     /// The journal is never behind: where it says more, the database has fallen back.
     fn compare(&mut self, id: &str, slip: &Slip) {
         self.last_batch = self.last_batch.max(batch(&slip.state));
+        let spot = self.missing.spot(id);
         match self.missing.take(id) {
             None => self.closed.push((slip.seq, id.to_owned())),
             Some(Some(intent)) if matches!(slip.state.phase(), Phase::Pending | Phase::Parked) => {
                 self.last_batch = self.last_batch.max(Some(intent.batch));
-                self.perhaps_sent.push((slip.seq, intent));
+                self.perhaps_sent.push((slip.seq, intent, spot));
             }
             Some(_) => {}
         }

@@ -97,6 +97,11 @@ impl Open {
         self.calls.remove(&CallId::from_text(id)).map(|place| place.intent)
     }
 
+    /// Where the last line lies with a call that is open there.
+    pub fn spot(&self, id: &str) -> Option<Spot> {
+        self.calls.get(&CallId::from_text(id)).map(|place| place.spot)
+    }
+
     /// Whether a call that the store has is open there.
     pub fn has(&self, id: &str) -> bool {
         self.calls.contains_key(&CallId::from_text(id))
@@ -129,7 +134,7 @@ impl Open {
         &self.done
     }
 
-    /// Reads one call that is done back; `None` when its line is damaged.
+    /// Reads one call back, such as one that is done; `None` when its line is damaged.
     ///
     /// # Errors
     /// When the file cannot be read.

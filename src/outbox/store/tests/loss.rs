@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::folder;
+use crate::outbox::store::hooked::Decision;
 
 /// Changes the two lines of a stored call: the slip and the call itself.
 fn edit_json(bytes: &mut Vec<u8>, edit: impl FnOnce(&mut serde_json::Value, &mut serde_json::Value)) {
@@ -127,6 +128,31 @@ fn a_damaged_value_is_set_aside_and_its_call_put_back() {
     assert!(balances(&stats));
     assert_eq!((stats.by_phase[&Phase::Dead], stats.by_phase[&Phase::Pending]), (1, 2));
     assert!(store.trees.get(Tree::Dead, &seq_key(seqs[0])).unwrap().is_some());
+}
+
+#[test]
+fn what_was_perhaps_sent_is_as_the_hook_decided() {
+    let (mut store, dir) = new();
+    let seq = enqueue(&mut store, vec![call(1)], at(0))[0];
+    drop(store);
+    let mut before = Vec::new();
+    tamper(dir.path(), |trees| {
+        before = trees.get(Tree::Outbox, &seq_key(seq)).unwrap().unwrap().to_vec();
+    });
+    let mut store = open(dir.path());
+    let mut told = call(1);
+    told.record.phone = Some("100200".to_owned());
+    let decision = Decision { seq, asked: call(1), told: told.clone() };
+    assert_eq!(store.decide(&[decision], at(1)).unwrap(), 1);
+    store.intend(&[seq], at(2)).unwrap();
+    store.persist().unwrap();
+    drop(store);
+    // The database falls back to the time before both.
+    tamper(dir.path(), |trees| overwrite(trees, Tree::Outbox, seq, |bytes| bytes.clone_from(&before)));
+    let mut store = open(dir.path());
+    let item = find(&mut store, 1);
+    assert_eq!((item.state.phase(), item.call), (Phase::Unknown, told));
+    assert!(balances(&store.stats().unwrap()));
 }
 
 #[test]
