@@ -118,10 +118,7 @@ pub async fn run(
     duties.spawn(hand_on(policy, calls, couriers.rules.clone()));
     duties.spawn(repair.run());
     duties.spawn(log.keep());
-    let mut asking = JoinSet::new();
-    if let Some(hook) = hook {
-        asking.spawn(hook.run());
-    }
+    let mut asking: JoinSet<()> = hook.map(Hook::run).into_iter().collect();
     info!(
         pbxs = setup.pbxs.len(),
         accounts = couriers.rules.len(),

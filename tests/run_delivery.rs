@@ -77,7 +77,8 @@ async fn a_call_is_delivered_within_seconds_of_its_hangup() {
     daemon.stopped().await;
 }
 
-/// A caller leaves a message; its file comes when the process that posted the call is gone.
+/// A caller leaves a message; its file comes when the process that posted the call is gone. Its name has a number in it,
+/// which no line of the log may have.
 #[tokio::test]
 async fn the_link_to_a_message_follows_the_call_over_a_restart() {
     let amo = fake_amo::start(Options::default()).await;
@@ -89,7 +90,7 @@ async fn the_link_to_a_message_follows_the_call_over_a_restart() {
              Variable: {name}\r\nValue: {value}\r\nUniqueid: 1795339565.1\r\nLinkedid: 1795339565.1\r\n\r\n"
         )
     };
-    let file = variable("VM_MESSAGEFILE", "/var/spool/asterisk/voicemail/default/101/INBOX/msg0000");
+    let file = variable("VM_MESSAGEFILE", "/var/spool/asterisk/voicemail/default/79161234568/INBOX/msg0000");
     let said = variable("VMSTATUS", "SUCCESS");
     let steps =
         vec![Step::Send([&call[..middle], file.as_bytes(), said.as_bytes(), &call[middle..]].concat())];
@@ -106,7 +107,7 @@ async fn the_link_to_a_message_follows_the_call_over_a_restart() {
     daemon.logs("call delivered").await;
     daemon.killed().await;
     assert_eq!(amo.calls()[0].call.get("link"), None);
-    let inbox = folder.path().join("default/101/INBOX");
+    let inbox = folder.path().join("default/79161234568/INBOX");
     std::fs::create_dir_all(&inbox).unwrap();
     std::fs::write(inbox.join("msg0000.wav"), "sound").unwrap();
     ami.set_script(Script::default());
@@ -115,7 +116,7 @@ async fn the_link_to_a_message_follows_the_call_over_a_restart() {
     daemon.stopped().await;
     let calls = amo.calls();
     assert_eq!(calls.len(), 1);
-    assert_eq!(calls[0].call["link"], "https://p/default/101/INBOX/msg0000.wav");
+    assert_eq!(calls[0].call["link"], "https://p/default/79161234568/INBOX/msg0000.wav");
     assert_eq!(calls[0].call["call_result"], "Клиент оставил голосовое сообщение");
     assert_eq!(amo.violations(), Vec::<String>::new());
     assert_eq!(host.stored().by_phase.get(&Phase::Sent), Some(&1));

@@ -26,13 +26,13 @@ impl Store {
         self.alive()?;
         let mut items = Vec::new();
         for seq in self.schedule.uncompared(account, limit, until) {
-            match self.load(seq).map(|found| found.map(|(_, stored)| stored.into_item())) {
-                Ok(Some(Ok(item))) => items.push(item),
-                // It is at its end: nothing is lost but the comparison.
-                Ok(Some(Err(_)) | None) | Err(_) => {
-                    self.alive()?;
-                    self.schedule.remove(seq);
-                }
+            let found = self.load(seq).map(|found| found.map(|(_, stored)| stored.into_item()));
+            if let Ok(Some(Ok(item))) = found {
+                items.push(item);
+            } else {
+                // It cannot be read, and is at its end: nothing is lost but the comparison.
+                self.alive()?;
+                self.schedule.remove(seq);
             }
         }
         Ok(items)

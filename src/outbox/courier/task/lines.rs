@@ -64,7 +64,9 @@ fn tell_sound(ruling: &Ruling) {
     let next_at = ruling.settlement.next_at;
     match &ruling.settlement.errand.sound {
         Some(Sound::Added { file }) => {
-            say!(info, ruling, file, "the link to the recording was added to the call");
+            // Its name has the number in it as often as not: `explain` shows it.
+            say!(debug, ruling, file, "the file of the recording");
+            say!(info, ruling, "the link to the recording was added to the call");
         }
         Some(Sound::GivenUp { reason }) => {
             say!(warn, ruling, reason, "the call stays without a link to its recording");
