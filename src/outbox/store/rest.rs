@@ -6,6 +6,11 @@
 //! whoever waits for it, and nothing forbids a waker to wait: ours does, until there is work. The
 //! owner of the database lets all of them go before it touches the database again.
 //!
+//! A flush must find nothing to write: its thread would wait for the write, which is left to one of the same seven
+//! (`make_stable_inner` and `maybe_seal_and_write_iobuf` in sled's `pagecache/iobuf.rs`), and when all
+//! of them flush, all wait for ever. So all is written before they are asked, and nothing is asked of the database
+//! before each of them has flushed.
+//!
 //! The threads are the process's, not the database's: only a process with one store may do this.
 
 use std::future::Future as _;
@@ -50,12 +55,19 @@ struct Gate {
 struct State {
     closed: bool,
     resting: usize,
+    /// Flushes that were waited for and are done.
+    flushed: usize,
 }
 
 impl Rest {
     /// Asks sled's threads to rest, a few at a time; true when all of them do. Until
-    /// [`Rest::wake`], nothing may be asked of the database.
+    /// [`Rest::wake`], nothing may be asked of the database. One that cannot be written does not rest.
     pub fn settle(&mut self, trees: &Trees) -> bool {
+        // Reading may leave something to be written, too: sled then divides a page that has grown.
+        if let Err(error) = trees.flush() {
+            debug!(%error, "the store does not rest: it cannot be written");
+            return false;
+        }
         self.gate.lock().closed = true;
         let waker = Waker::from(Arc::clone(&self.gate));
         let threads = threads();
@@ -74,13 +86,17 @@ impl Rest {
         resting >= threads
     }
 
-    /// Lets them go.
+    /// Lets them go, and waits until those that were asked and did not come yet have flushed: as long as the
+    /// scheduler takes to give each of them a turn.
     pub fn wake(&mut self) {
-        self.asked = 0;
+        let asked = std::mem::take(&mut self.asked);
         let mut state = self.gate.lock();
         if std::mem::take(&mut state.closed) {
             self.gate.changed.notify_all();
         }
+        let is_early = |state: &mut State| state.flushed < asked;
+        let mut state = self.gate.changed.wait_while(state, is_early).unwrap_or_else(PoisonError::into_inner);
+        state.flushed = 0;
     }
 }
 
@@ -108,7 +124,9 @@ impl Wake for Gate {
     /// Runs on a thread of sled.
     fn wake(self: Arc<Self>) {
         let mut state = self.lock();
+        state.flushed += 1;
         if !state.closed {
+            self.changed.notify_all();
             return;
         }
         state.resting += 1;
@@ -146,5 +164,39 @@ struct Unpark(Thread);
 impl Wake for Unpark {
     fn wake(self: Arc<Self>) {
         self.0.unpark();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::sync_channel;
+
+    use super::*;
+    use crate::outbox::store::trees::{Change, Tree};
+
+    const ROUNDS: u32 = 2000;
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn what_is_not_written_yet_keeps_no_thread_waiting_for_ever() {
+        let dir = tempfile::tempdir().unwrap();
+        let trees = Trees::open(dir.path()).unwrap();
+        let (done, rounds) = sync_channel(1);
+        thread::spawn(move || {
+            let mut rest = Rest::default();
+            for round in 0..ROUNDS {
+                let mut change = Change::default();
+                change.put(Tree::Meta, b"key".as_slice(), round.to_be_bytes().as_slice());
+                trees.commit(&change).unwrap();
+                rest.settle(&trees);
+                rest.wake();
+                trees.commit(&change).unwrap();
+                trees.flush().unwrap();
+                done.send(round).unwrap();
+            }
+        });
+        for round in 0..ROUNDS {
+            assert_eq!(rounds.recv_timeout(PATIENCE), Ok(round), "the database hangs");
+        }
     }
 }
