@@ -14,7 +14,7 @@ use ami2amo::amo::answer::{Account, Answer, Entity, Fate};
 use ami2amo::amo::made::{self, Made};
 use ami2amo::amo::notes::{Note, Probe};
 use ami2amo::amo::tasks::{Closed, Open};
-use ami2amo::call::id::{AccountId, CallId};
+use ami2amo::call::id::AccountId;
 use ami2amo::call::record::{FinishedCall, Outcome as Ending, Source};
 use ami2amo::outbox::courier::aside::{Question, Told};
 use ami2amo::outbox::courier::effect::{
@@ -22,11 +22,13 @@ use ami2amo::outbox::courier::effect::{
 };
 use ami2amo::outbox::courier::{Courier, Rules};
 use ami2amo::outbox::memory::MemoryQueue;
-use ami2amo::outbox::queue::{Phase, Queue, State};
+use ami2amo::outbox::queue::Queue;
 use ami2amo::time::{HostTime, MonoTime};
 use proptest::prelude::*;
 use serde_json::Value;
 
+#[path = "callback_simulation/judge.rs"]
+mod judge;
 #[path = "support/queue_step.rs"]
 mod queue_step;
 #[path = "support/samples.rs"]
@@ -292,6 +294,12 @@ impl World {
                 let open = self.open(id);
                 Told::Open { number, found: Self::read(luck, open) }
             }
+            Question::Talked { number, since } => {
+                let found = self.queue.has_talk_after(&AccountId::default(), &number, since);
+                return self
+                    .courier
+                    .handle(Outcome::Told(Told::Talked { number, found: Some(found) }), self.now);
+            }
             Question::Make { number, body } => Told::Made { number, created: self.make(luck, &body) },
             Question::Close { number, task, .. } => Told::Closed { number, closed: self.close(luck, task) },
             Question::Foreign { .. } => Told::Foreign(Self::read(luck, Vec::new())),
@@ -329,6 +337,7 @@ impl World {
         let row = &self.rows[&format!("default/916000000{}", task["entity_id"])];
         let row: Value = serde_json::from_slice(row).unwrap();
         assert_eq!(row["stage"]["is"], "making", "a task is posted without a durable intent");
+        self.assert_nobody_talked(&task);
         let words = "lost".to_owned();
         match luck {
             Luck::Fine { took, listed } => {
@@ -391,31 +400,6 @@ impl World {
         match luck {
             Luck::Fine { .. } => Closed::Yes,
             _ => Closed::Unclear { account: Account::ServerTrouble, words: "lost".to_owned() },
-        }
-    }
-
-    /// What must be so in the end.
-    fn judge(&mut self, callers: &[Caller]) {
-        for index in 1..=callers.len() {
-            let id = CallId::from_text(format!("default-1.{index}"));
-            let item = self.queue.find(&id).unwrap().unwrap();
-            assert_eq!(item.state.phase(), Phase::Sent, "{:?}", item.state);
-            assert!(matches!(item.state, State::Sent { entity: Some(_), .. }));
-        }
-        let numbers: BTreeSet<u64> = callers.iter().map(|caller| caller.number).collect();
-        for number in numbers {
-            let last = callers.iter().rev().find(|caller| caller.number == number).unwrap();
-            let open = self.tasks.iter().filter(|task| task.entity == number && task.done.is_none()).count();
-            assert_eq!(
-                open,
-                usize::from(!last.talks),
-                "{number}: {callers:?} {:#?} {:#?}",
-                self.tasks,
-                self.rows.values().map(|row| String::from_utf8_lossy(row)).collect::<Vec<_>>()
-            );
-            let missed = callers.iter().filter(|caller| caller.number == number && !caller.talks).count();
-            let made = self.tasks.iter().filter(|task| task.entity == number).count();
-            assert!(made <= missed, "{made} tasks of {missed} missed calls");
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::daemon::hook::Bell;
 use crate::intake::task::{Kept, Sink};
 use crate::ops::sides::Doubts;
 use crate::ops::status::Mishap;
-use crate::outbox::callback;
+use crate::outbox::callback::{self, Ended};
 use crate::outbox::compare::{Compared, Stranger};
 use crate::outbox::courier::effect::TaskRow;
 use crate::outbox::courier::task::Outbox;
@@ -267,6 +267,10 @@ impl Outbox for Outlet {
 
     async fn tasks(&self, account: &AccountId) -> Result<Vec<(String, Vec<u8>)>, Error> {
         self.store.list(Shelf::Tasks, &callback::key(account, "")).await
+    }
+
+    async fn has_talk_after(&self, account: &AccountId, number: &str, ended: Ended) -> Result<bool, Error> {
+        self.store.has_talk_after(account, number, ended).await
     }
 
     async fn keep_tasks(&self, rows: Vec<TaskRow>) -> Result<(), Error> {

@@ -13,7 +13,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::call::id::{AccountId, CallId};
-use crate::outbox::queue::{EntityRef, Seq};
+use crate::call::record::Direction;
+use crate::outbox::queue::{EntityRef, Item, Seq};
+use crate::outbox::unknown;
 use crate::time::HostTime;
 
 /// Version of [`Row`]; keys are only ever added within one.
@@ -172,6 +174,24 @@ impl Row {
         self.found(task);
         self.made_at = Some(now);
     }
+}
+
+impl Ended {
+    pub fn of(item: &Item) -> Self {
+        Self { at: unknown::ended_at(item), seq: item.seq }
+    }
+}
+
+/// Whether this is a talk of `account` with somebody outside.
+pub fn is_talk(item: &Item) -> bool {
+    item.call.record.answered && item.call.record.direction != Direction::Internal
+}
+
+/// Whether `account` has a talk with `number` that ended after `ended`: nobody has to call back then, wherever that
+/// call is on its way. A number is as [`unknown::number`] has it.
+pub fn is_talk_after(item: &Item, account: &AccountId, number: &str, ended: Ended) -> bool {
+    let is_ours = item.account == *account && unknown::number(&item.call.record) == number;
+    is_ours && is_talk(item) && ended < Ended::of(item)
 }
 
 /// Where the row of a number is kept.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::call::id::{AccountId, CallId};
 use crate::call::record::FinishedCall;
+use crate::outbox::callback::{self, Ended};
 use crate::outbox::queue::{BatchId, Enqueued, Error, Item, Queue, Seq, Settlement, Stats};
 use crate::outbox::schedule::{self, Ledger, Schedule, Slip, Turn};
 use crate::time::HostTime;
@@ -47,6 +48,12 @@ impl MemoryQueue {
                 *slip = turn.slip;
             }
         }
+    }
+
+    /// Whether there is a talk of `account` with `number` that ended after `ended`.
+    pub fn has_talk_after(&self, account: &AccountId, number: &str, ended: Ended) -> bool {
+        let items = self.calls.keys().filter_map(|seq| self.item(*seq));
+        items.into_iter().any(|item| callback::is_talk_after(&item, account, number, ended))
     }
 
     fn items(&self, seqs: &[Seq]) -> Vec<Item> {

@@ -53,6 +53,7 @@ pub mod search;
 mod shelf;
 pub(crate) mod space;
 mod swap;
+mod talks;
 pub mod transfer;
 mod trees;
 pub(crate) mod value;

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ami2amo::call::id::{AccountId, CallId};
 use ami2amo::call::record::FinishedCall;
+use ami2amo::outbox::callback::Ended;
 use ami2amo::outbox::courier::effect::TaskRow;
 use ami2amo::outbox::courier::task::Outbox;
 use ami2amo::outbox::memory::MemoryQueue;
@@ -102,6 +103,10 @@ impl Outbox for Queue {
 
     async fn tasks(&self, _account: &AccountId) -> Result<Vec<(String, Vec<u8>)>, Error> {
         Ok(self.inner().tasks.clone().into_iter().collect())
+    }
+
+    async fn has_talk_after(&self, account: &AccountId, number: &str, ended: Ended) -> Result<bool, Error> {
+        Ok(self.inner().queue.has_talk_after(account, number, ended))
     }
 
     async fn keep_tasks(&self, rows: Vec<TaskRow>) -> Result<(), Error> {

@@ -8,6 +8,7 @@ use crate::amo::notes::{self, Window};
 use crate::amo::tasks::{Closed, Open};
 use crate::amo::users::Roster;
 use crate::amo::who::Who;
+use crate::outbox::callback::Ended;
 use crate::outbox::courier::brake::{Brakes, Kind};
 use crate::outbox::courier::callbacks::Surroundings;
 use crate::outbox::courier::complaint::Complaint;
@@ -30,6 +31,8 @@ pub enum Question {
     OwnerOf { number: String, kind: &'static str, id: u64 },
     /// The open tasks of this entity.
     Open { number: String, kind: &'static str, id: u64 },
+    /// Was there a talk with this number that ended later? The outbox knows.
+    Talked { number: String, since: Ended },
     /// Make the task of this number. Its intent is durable.
     Make { number: String, body: Vec<u8> },
     /// The call notes of this time on entities of these kinds, the first of them.
@@ -42,11 +45,31 @@ pub enum Question {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Told {
     Users(ReadBack<Roster>),
-    Owner { number: String, found: ReadBack<Option<u64>> },
-    OwnerOf { number: String, found: ReadBack<Option<u64>> },
-    Open { number: String, found: ReadBack<Vec<Open>> },
-    Made { number: String, created: Created },
-    Closed { number: String, closed: Closed },
+    Owner {
+        number: String,
+        found: ReadBack<Option<u64>>,
+    },
+    OwnerOf {
+        number: String,
+        found: ReadBack<Option<u64>>,
+    },
+    Open {
+        number: String,
+        found: ReadBack<Vec<Open>>,
+    },
+    /// Nothing, where the store failed.
+    Talked {
+        number: String,
+        found: Option<bool>,
+    },
+    Made {
+        number: String,
+        created: Created,
+    },
+    Closed {
+        number: String,
+        closed: Closed,
+    },
     Foreign(ReadBack<Vec<FeedNote>>),
 }
 
@@ -64,7 +87,7 @@ impl Question {
             Self::Users => Kind::Users,
             Self::Owner { .. } => Kind::Owners,
             Self::OwnerOf { .. } => Kind::TaskOwners,
-            Self::Open { .. } | Self::Make { .. } | Self::Close { .. } => Kind::Tasks,
+            Self::Open { .. } | Self::Talked { .. } | Self::Make { .. } | Self::Close { .. } => Kind::Tasks,
             Self::Foreign { .. } => Kind::Foreign,
         }
     }
@@ -76,7 +99,7 @@ impl Told {
             Self::Users(_) => Kind::Users,
             Self::Owner { .. } => Kind::Owners,
             Self::OwnerOf { .. } => Kind::TaskOwners,
-            Self::Open { .. } | Self::Made { .. } | Self::Closed { .. } => Kind::Tasks,
+            Self::Open { .. } | Self::Talked { .. } | Self::Made { .. } | Self::Closed { .. } => Kind::Tasks,
             Self::Foreign(_) => Kind::Foreign,
         }
     }
@@ -91,7 +114,7 @@ impl Told {
             Self::Owner { found, .. } | Self::OwnerOf { found, .. } => of(found),
             Self::Open { found, .. } => of(found),
             Self::Foreign(read) => of(read),
-            Self::Made { .. } | Self::Closed { .. } => None,
+            Self::Talked { .. } | Self::Made { .. } | Self::Closed { .. } => None,
         }
     }
 }
@@ -162,12 +185,23 @@ impl Courier {
     /// Takes in what came of the question.
     pub(super) fn told(&mut self, told: Told, now: Now) {
         self.asides.is_out = false;
+        if matches!(self.step, Step::Rest(_)) {
+            self.step = Step::Begin;
+        }
+        if let Told::Talked { number, found } = told {
+            let jitter = self.jitter.draw();
+            return self.callbacks.talked(&number, found, &self.rules, jitter, now);
+        }
         let (kind, unreadable) = (told.kind(), told.unreadable());
         let signal = match told {
             Told::Users(read) => self.bookings.users(read, &self.rules.amo, now.mono),
             Told::Foreign(read) => self.watch.told(read, &self.rules.amo, now),
             Told::Owner { number, found } => self.bookings.owner_told(number, &found, now.mono),
-            other @ (Told::OwnerOf { .. } | Told::Open { .. } | Told::Made { .. } | Told::Closed { .. }) => {
+            other @ (Told::OwnerOf { .. }
+            | Told::Open { .. }
+            | Told::Talked { .. }
+            | Told::Made { .. }
+            | Told::Closed { .. }) => {
                 let jitter = self.jitter.draw();
                 self.callbacks.told(other, &self.rules, &mut self.bookings, jitter, now)
             }
@@ -181,9 +215,6 @@ impl Courier {
             (Some(Signal::Works | Signal::Slow), _) => {}
             (None, Some(words)) => self.unreadable_aside(kind, words, now),
             (None, None) => self.aside_works(kind),
-        }
-        if matches!(self.step, Step::Rest(_)) {
-            self.step = Step::Begin;
         }
     }
 }

@@ -10,10 +10,12 @@ use crate::amo::answer::Account;
 use crate::amo::client::{Client, Failure};
 use crate::amo::made;
 use crate::amo::tasks::{self, Closed};
+use crate::outbox::callback::Ended;
 use crate::outbox::courier::Courier;
 use crate::outbox::courier::aside::{Question, Told};
 use crate::outbox::courier::effect::Created;
 use crate::outbox::courier::task::{Outbox, Task, read_back};
+use crate::outbox::queue;
 
 /// How long a store that failed is left alone at the start.
 const RECALL_PAUSE: Duration = Duration::from_secs(1);
@@ -48,9 +50,17 @@ impl<O: Outbox> Task<O> {
     }
 }
 
-/// Asks or does one thing.
-pub(super) async fn ask(client: Arc<Client>, question: Question) -> Told {
+/// Asks or does one thing. What `later_talk` is about is asked of the outbox, the rest of amoCRM.
+pub(super) async fn ask(
+    client: Arc<Client>,
+    question: Question,
+    later_talk: impl AsyncFnOnce(&str, Ended) -> Result<bool, queue::Error>,
+) -> Told {
     match question {
+        Question::Talked { number, since } => {
+            let found = later_talk(&number, since).await.ok();
+            Told::Talked { number, found }
+        }
         Question::Users => Told::Users(read_back(client.users().await)),
         Question::Owner { number } => {
             let found = read_back(client.owner_of_number(&number).await);

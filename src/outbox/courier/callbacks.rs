@@ -38,8 +38,6 @@ pub(super) struct Callbacks {
     dirty: BTreeSet<String>,
     /// Of these the store is being told.
     writing: BTreeSet<String>,
-    /// When the last talk with a number ended: calls come to their end in any order.
-    talks: BTreeMap<String, Ended>,
 }
 
 /// What decides besides the rows.
@@ -54,8 +52,6 @@ pub(super) struct Surroundings<'s> {
 
 /// A call that ended longer ago makes no task: it is too late to call back.
 const STALE: Duration = Duration::from_hours(24);
-/// Talks that are remembered.
-const TALKS_MAX: usize = 1000;
 
 impl Callbacks {
     pub fn of(account: AccountId) -> Self {
@@ -125,14 +121,13 @@ impl Callbacks {
         if number.is_empty() {
             return None;
         }
-        let ended = Ended { at: unknown::ended_at(item), seq: item.seq };
-        if record.answered && record.direction != Direction::Internal {
+        let ended = Ended::of(item);
+        if callback::is_talk(item) {
             self.talk(number, ended, now);
             return None;
         }
         let task = &rules.amo.callback_task;
-        let is_over = self.talks.get(&number).is_some_and(|talk| ended < *talk);
-        if !task.make || !is_missed(record) || is_over || is_stale(ended, now.host) {
+        if !task.make || !is_missed(record) || is_stale(ended, now.host) {
             return None;
         }
         let entity = entity.clone().filter(|entity| tasks::plural(&entity.kind).is_some())?;
@@ -201,15 +196,20 @@ impl Callbacks {
             if live.row.talk() && !live.asked {
                 self.rows.remove(&number);
             }
-            self.dirty.insert(number.clone());
+            self.dirty.insert(number);
         }
-        self.talks.retain(|_, ended| !is_stale(*ended, now.host));
-        if self.talks.len() >= TALKS_MAX {
-            let oldest = self.talks.iter().min_by_key(|(_, at)| **at).map(|(number, _)| number.clone());
-            oldest.and_then(|number| self.talks.remove(&number));
+    }
+
+    /// Takes in whether the outbox has a talk with a number that ended after it was missed.
+    pub fn talked(&mut self, number: &str, found: Option<bool>, rules: &Rules, jitter: f64, now: Now) {
+        let Some(live) = self.answered(number) else { return };
+        match found {
+            Some(true) if live.row.talk() => self.forget(number.to_owned()),
+            Some(true) => _ = self.dirty.insert(number.to_owned()),
+            Some(false) => live.untalked_at = Some(now.mono),
+            // The store failed: the calls meet the same, and it is told of them.
+            None => live.pause(rules, jitter, now),
         }
-        let last = self.talks.entry(number).or_insert(ended);
-        *last = ended.max(*last);
     }
 
     /// What is to be asked or done now. Intents that this needs are left to [`keep`](Self::keep).
@@ -254,7 +254,7 @@ impl Callbacks {
             Told::Open { number, found } => self.open(number, found, rules, jitter, now),
             Told::Made { number, created } => self.made(number, created, rules, bookings, jitter, now),
             Told::Closed { number, closed } => self.closed(number, closed, rules, jitter, now),
-            Told::Users(_) | Told::Owner { .. } | Told::Foreign(_) => None,
+            Told::Users(_) | Told::Owner { .. } | Told::Foreign(_) | Told::Talked { .. } => None,
         }
     }
 

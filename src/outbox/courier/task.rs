@@ -146,8 +146,13 @@ impl<O: Outbox> Task<O> {
                 None
             }
             Effect::Ask(question) => {
-                let client = Arc::clone(&self.client);
-                air.spawn(async move { Outcome::Told(asking::ask(client, question).await) });
+                let (client, outbox, account) =
+                    (Arc::clone(&self.client), self.outbox.clone(), self.account.clone());
+                air.spawn(async move {
+                    let later_talk =
+                        async |number: &str, since| outbox.has_talk_after(&account, number, since).await;
+                    Outcome::Told(asking::ask(client, question, later_talk).await)
+                });
                 None
             }
             Effect::Wait { until } => self.wait(until, air).await,

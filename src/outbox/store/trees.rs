@@ -108,7 +108,11 @@ impl Trees {
         self.tree(tree).range((begin, Bound::Unbounded))
     }
 
-    pub fn keys_from(&self, tree: Tree, prefix: &[u8]) -> impl Iterator<Item = sled::Result<IVec>> {
+    pub fn keys_from(
+        &self,
+        tree: Tree,
+        prefix: &[u8],
+    ) -> impl DoubleEndedIterator<Item = sled::Result<IVec>> {
         self.tree(tree).scan_prefix(prefix).keys()
     }
 
@@ -227,9 +231,16 @@ pub fn number_prefix(number: &str) -> Vec<u8> {
     std::iter::once(b'n').chain(digits).collect()
 }
 
+/// What the keys of all calls begin with whose outside number has these last digits and no more; their sequence
+/// number follows.
+pub fn tail_prefix(number: &str) -> Vec<u8> {
+    let mut prefix = number_prefix(number);
+    prefix.push(0);
+    prefix
+}
+
 pub fn number_key(number: &str, seq: Seq) -> Vec<u8> {
-    let mut key = number_prefix(number);
-    key.push(0);
+    let mut key = tail_prefix(number);
     key.extend_from_slice(&seq_key(seq));
     key
 }

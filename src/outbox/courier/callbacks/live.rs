@@ -28,6 +28,8 @@ pub(super) struct Live {
     pub(super) asked: bool,
     /// It was looked whether the task is open.
     pub(super) looked: bool,
+    /// When the outbox was found to have no talk with the number that ended later.
+    pub(super) untalked_at: Option<MonoTime>,
     /// Whose the entity is, once that is known.
     pub(super) owner: Option<Owner>,
 }
@@ -44,14 +46,20 @@ pub(super) enum Want {
 
 /// While calls are due, a task waits for them so long: a later talk may be among them.
 pub(super) const PATIENCE: Duration = Duration::from_mins(1);
+
+/// How long that is believed: a talk may end while the task is prepared.
+pub(super) const UNTALKED_FOR: Duration = Duration::from_secs(5);
+
 impl Live {
     pub(super) fn new(row: Row, now: MonoTime) -> Self {
-        Self { row, next_at: now, since: now, failures: 0, asked: false, looked: false, owner: None }
+        let (next_at, since) = (now, now);
+        let (asked, looked, untalked_at, owner) = (false, false, None, None);
+        Self { row, next_at, since, failures: 0, asked, looked, untalked_at, owner }
     }
 
     pub(super) fn begin_anew(&mut self, now: MonoTime) {
         (self.next_at, self.since) = (now, now);
-        (self.looked, self.owner, self.failures) = (false, None, 0);
+        (self.looked, self.owner, self.failures, self.untalked_at) = (false, None, 0, None);
     }
 
     /// Whether there is something to do for it, now or later.
@@ -83,20 +91,24 @@ impl Live {
                 None => Want::Forget,
             },
             (Stage::Doubt { .. }, _) => look(),
-            (Stage::Making { .. }, _) if is_kept => Want::Ask(Question::Make {
+            (Stage::Making { .. }, _) if !is_kept => Want::Nothing,
+            // It is not posted yet.
+            (Stage::Making { .. } | Stage::Wanted, true) => Want::Forget,
+            (Stage::Making { .. }, false) if !self.is_untalked(now) => self.ask_for_talk(number()),
+            (Stage::Making { .. }, false) => Want::Ask(Question::Make {
                 number: number(),
                 body: tasks::body(&self.task(kind, around, now)),
             }),
-            (Stage::Making { .. }, _) => Want::Nothing,
-            (Stage::Wanted, true) => Want::Forget,
             (Stage::Wanted, false) => {
-                self.want_made(look, |id| Question::OwnerOf { number: number(), kind, id }, around, now)
+                let ask = || self.ask_for_talk(number());
+                self.want_made(ask, look, |id| Question::OwnerOf { number: number(), kind, id }, around, now)
             }
         }
     }
 
     pub(super) fn want_made(
         &self,
+        ask_for_talk: impl Fn() -> Want,
         look: impl Fn() -> Want,
         ask_owner: impl Fn(u64) -> Question,
         around: &Surroundings<'_>,
@@ -109,12 +121,24 @@ impl Live {
         if !around.drained && now.mono.since(self.since) < PATIENCE {
             return Want::Nothing;
         }
+        if !self.is_untalked(now) {
+            return ask_for_talk();
+        }
         let may_ask = !around.brakes.is_shut(Kind::TaskOwners, now.mono);
         match (self.looked, settings.responsible, self.owner) {
             (false, ..) => look(),
             (true, Assignee::Owner, None) if may_ask => Want::Ask(ask_owner(self.row.entity.id)),
             (true, Assignee::Owner | Assignee::Call | Assignee::User(_), _) => Want::Intend,
         }
+    }
+
+    /// Whether no later talk with the number has ended, as far as the outbox knew a moment ago.
+    fn is_untalked(&self, now: Now) -> bool {
+        self.untalked_at.is_some_and(|at| now.mono.since(at) < UNTALKED_FOR)
+    }
+
+    fn ask_for_talk(&self, number: String) -> Want {
+        Want::Ask(Question::Talked { number, since: self.row.ended })
     }
 
     /// When amoCRM lists the task for sure that is to be looked for.

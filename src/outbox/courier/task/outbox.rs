@@ -5,13 +5,14 @@ use std::future::Future;
 use tokio::sync::mpsc::{Receiver, channel};
 
 use crate::call::id::AccountId;
+use crate::outbox::callback::Ended;
 use crate::outbox::compare::{Compared, Stranger};
 use crate::outbox::courier::effect::TaskRow;
 use crate::outbox::queue::{self, BatchId, Item, Seq, Settlement};
 use crate::time::HostTime;
 
 /// The outbox as the task needs it: [`queue::Queue`], asked from another thread.
-pub trait Outbox: Send + Sync {
+pub trait Outbox: Clone + Send + Sync + 'static {
     fn adopt(
         &self,
         account: &AccountId,
@@ -86,6 +87,14 @@ pub trait Outbox: Send + Sync {
     fn keep_tasks(&self, _rows: Vec<TaskRow>) -> impl Future<Output = Result<(), queue::Error>> + Send {
         async { Ok(()) }
     }
+
+    /// Whether there is a talk of the account with this number that ended after `ended`, in whatever state.
+    fn has_talk_after(
+        &self,
+        account: &AccountId,
+        number: &str,
+        ended: Ended,
+    ) -> impl Future<Output = Result<bool, queue::Error>> + Send;
 
     /// As [`Handle::uncompared`](crate::outbox::store::handle::Handle::uncompared). An outbox without a place for what
     /// is found has none.

@@ -1,0 +1,82 @@
+//! Talks that are on their way while the task for a missed call is prepared.
+
+use super::super::live::{PATIENCE, UNTALKED_FOR};
+use super::*;
+use crate::outbox::queue::Seq;
+
+fn asks_for_talk(desk: &mut Desk, seq: u64, second: u64) {
+    let since = Ended { at: ended(second), seq: Seq(seq) };
+    assert_eq!(desk.ask(), Some(Question::Talked { number: NUMBER.to_owned(), since }));
+    assert_eq!(desk.ask(), None, "one thing at a time");
+}
+
+#[test]
+fn calls_that_are_due_go_first_for_a_minute() {
+    let mut desk = Desk::new("");
+    desk.drained = false;
+    desk.ends(1, false, 1).keeps();
+    assert_eq!(desk.ask(), None);
+    desk.pass(PATIENCE).looks(&[]);
+}
+
+#[test]
+fn no_task_is_made_for_one_with_whom_a_later_talk_is_on_its_way() {
+    let mut desk = Desk::new("");
+    desk.ends(1, false, 1).keeps();
+    asks_for_talk(&mut desk, 1, 1);
+    desk.later_talk(NUMBER, Some(true)).keeps();
+    assert_eq!((desk.stage(), desk.ask()), (None, None));
+}
+
+#[test]
+fn a_talk_that_came_to_its_end_before_the_missed_call_did_counts_too() {
+    let mut desk = Desk::new("");
+    desk.ends(2, true, 2).ends(1, false, 1).keeps();
+    asks_for_talk(&mut desk, 1, 1);
+    desk.later_talk(NUMBER, Some(true)).keeps();
+    assert_eq!((desk.stage(), desk.ask()), (None, None));
+}
+
+#[test]
+fn a_talk_during_the_preparation_is_asked_for_again_before_the_post() {
+    let mut desk = Desk::new("");
+    desk.ends(1, false, 1).keeps().looks(&[]).pass(UNTALKED_FOR);
+    asks_for_talk(&mut desk, 1, 1);
+    desk.later_talk(NUMBER, Some(false)).learns_owner(Some(9));
+    assert_eq!(desk.ask(), None);
+    assert!(matches!(desk.stage(), Some(Stage::Making { .. })));
+    desk.keeps().pass(UNTALKED_FOR);
+    asks_for_talk(&mut desk, 1, 1);
+    desk.later_talk(NUMBER, Some(true)).keeps();
+    assert_eq!((desk.ask(), desk.keeps().stage()), (None, None), "it was not posted yet");
+}
+
+#[test]
+fn the_task_of_an_earlier_missed_call_is_closed_after_a_talk_that_is_on_its_way() {
+    let mut desk = Desk::new("");
+    desk.makes().ends(2, false, 10).keeps();
+    asks_for_talk(&mut desk, 2, 10);
+    desk.later_talk(NUMBER, Some(true)).keeps();
+    assert_eq!(desk.stage(), Some(Stage::Open));
+    desk.looks(&[(55, "x")]);
+    assert!(matches!(desk.question(), Some(Question::Close { task: 55, .. })));
+}
+
+#[test]
+fn a_store_that_does_not_say_is_asked_again_later() {
+    let mut desk = Desk::new("");
+    desk.ends(1, false, 1).keeps();
+    asks_for_talk(&mut desk, 1, 1);
+    desk.later_talk(NUMBER, None);
+    assert_eq!(desk.ask(), None, "not at once");
+    desk.pass(Duration::from_mins(1));
+    asks_for_talk(&mut desk, 1, 1);
+    desk.later_talk(NUMBER, Some(false)).looks(&[]);
+}
+
+#[test]
+fn an_answer_for_a_number_that_is_forgotten_changes_nothing() {
+    let mut desk = Desk::new("");
+    desk.later_talk(NUMBER, Some(true));
+    assert_eq!((desk.stage(), desk.callbacks.keep()), (None, None));
+}
