@@ -50,6 +50,9 @@ pub(super) const PATIENCE: Duration = Duration::from_mins(1);
 /// How long that is believed: a talk may end while the task is prepared.
 pub(super) const UNTALKED_FOR: Duration = Duration::from_secs(5);
 
+/// A POST follows its intent within this, or has another intent.
+pub(super) const INTENDED_FOR: Duration = Duration::from_secs(5);
+
 impl Live {
     pub(super) fn new(row: Row, now: MonoTime) -> Self {
         let (next_at, since) = (now, now);
@@ -95,6 +98,8 @@ impl Live {
             // It is not posted yet.
             (Stage::Making { .. } | Stage::Wanted, true) => Want::Forget,
             (Stage::Making { .. }, false) if !self.is_untalked(now) => self.ask_for_talk(number()),
+            // Another question was in the way: what is looked for after a crash is counted from the intent.
+            (Stage::Making { since }, false) if now.host.since(since) > INTENDED_FOR => Want::Intend,
             (Stage::Making { .. }, false) => Want::Ask(Question::Make {
                 number: number(),
                 body: tasks::body(&self.task(kind, around, now)),

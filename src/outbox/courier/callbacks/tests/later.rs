@@ -1,6 +1,6 @@
 //! Talks that are on their way while the task for a missed call is prepared.
 
-use super::super::live::{PATIENCE, UNTALKED_FOR};
+use super::super::live::{INTENDED_FOR, PATIENCE, UNTALKED_FOR};
 use super::*;
 use crate::outbox::queue::Seq;
 
@@ -72,6 +72,18 @@ fn a_store_that_does_not_say_is_asked_again_later() {
     desk.pass(Duration::from_mins(1));
     asks_for_talk(&mut desk, 1, 1);
     desk.later_talk(NUMBER, Some(false)).looks(&[]);
+}
+
+#[test]
+fn a_post_that_did_not_follow_its_intent_at_once_has_another() {
+    let mut desk = Desk::new("");
+    desk.ends(1, false, 1).keeps().looks(&[]).learns_owner(Some(9));
+    assert_eq!(desk.question(), None);
+    desk.keeps().pass(INTENDED_FOR + SECOND);
+    assert_eq!(desk.question(), None, "a question about another number was in the way");
+    assert_eq!(desk.stage(), Some(Stage::Making { since: desk.now.host }));
+    desk.keeps();
+    assert!(matches!(desk.question(), Some(Question::Make { .. })));
 }
 
 #[test]
