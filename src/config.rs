@@ -53,6 +53,8 @@ pub struct Setup {
     pub hook: Option<Hook>,
     /// Longest orderly shutdown.
     pub stop_timeout: Duration,
+    /// The store comes to no end for so long though its disk works: the daemon begins anew.
+    pub store_hung_after: Duration,
 }
 
 #[derive(Clone, Debug)]

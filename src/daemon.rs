@@ -90,13 +90,7 @@ pub async fn run(
     let bell = setup.hook.as_ref().map(|_| Bell::default());
     let outlet = Outlet::new(store.clone(), repair.recalled()).ringing(bell.clone());
     let mut couriers = Delivery::start(&start, &setup.store_dir, &outlet, &ways.offsets)?;
-    let (mut intakes, mut pbxs) = (Vec::new(), Vec::new());
-    for pbx in &setup.pbxs {
-        let (intake, watched) =
-            ways.intake(pbx, repair.recalled()).await.context("cannot read the calls in progress")?;
-        intakes.push(intake);
-        pbxs.push(watched);
-    }
+    let (intakes, pbxs) = ways.intakes(&setup.pbxs, &repair).await?;
     let (hook, hook_status) = begin_hook(&setup, &couriers, &outlet, repair.recalled(), bell).unzip();
     let overview = Overview {
         started_at: clock::host(),
@@ -105,6 +99,7 @@ pub async fn run(
         offsets: ways.offsets.subscribe(),
         gaps: repair.told(),
         store: store.clone(),
+        store_hung_after: setup.store_hung_after,
         disk: overview::Disk::default(),
         log: log.clone(),
         reloader,
@@ -197,6 +192,16 @@ impl Ways {
     ) -> Self {
         let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
         Self { store, policy, offsets: watch::channel(Arc::default()).0, stop, cut, poison, gaps }
+    }
+
+    /// The intake of each PBX, and what is seen of it.
+    async fn intakes(&self, pbxs: &[Pbx], repair: &GapRepair) -> anyhow::Result<(Vec<Intake>, Vec<Watched>)> {
+        let mut intakes = Vec::new();
+        for pbx in pbxs {
+            let intake = self.intake(pbx, repair.recalled()).await;
+            intakes.push(intake.context("cannot read the calls in progress")?);
+        }
+        Ok(intakes.into_iter().unzip())
     }
 
     /// The intake of one PBX, and what is seen of it.

@@ -7,7 +7,6 @@
 //! `AMI2AMO_BURST_MB` sends as many megabytes (and `AMI2AMO_WRITE_MS` says how long a write may take).
 #![expect(clippy::panic, clippy::unwrap_used, reason = "what fails here fails the test")]
 
-use std::sync::mpsc as thread_mpsc;
 use std::time::{Duration, Instant};
 
 use ami2amo::outbox::queue::Phase;
@@ -23,6 +22,8 @@ mod daemon;
 mod fake_ami;
 #[path = "support/noise.rs"]
 mod noise;
+#[path = "support/stopped.rs"]
+mod stopped;
 
 /// What `cargo test` sends.
 const BURST_MB: u64 = 10;
@@ -130,66 +131,4 @@ fn memory_peak_kb(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     peak.trim().trim_end_matches(" kB").parse().unwrap()
-}
-
-/// A thread of another process that stands still, while the others of that process run.
-mod stopped {
-    #![expect(unsafe_code, reason = "nothing but ptrace stops one thread of a process")]
-
-    use super::thread_mpsc::{Receiver, Sender, channel};
-    use std::path::Path;
-    use std::ptr::null_mut;
-    use std::thread::JoinHandle;
-
-    pub struct Thread {
-        release: Sender<()>,
-        tracer: JoinHandle<()>,
-    }
-
-    impl Thread {
-        /// Stops the thread `name` of the child `pid`.
-        pub fn of(pid: u32, name: &str) -> Self {
-            let tid = tid(pid, name);
-            let (release, released) = channel();
-            let (stopped, is_stopped) = channel();
-            // A thread is released by the thread that stopped it, and by its end.
-            let tracer = std::thread::spawn(move || hold(tid, &stopped, &released));
-            is_stopped.recv().expect("ptrace may stop threads of a child");
-            Self { release, tracer }
-        }
-
-        pub fn go_on(self) {
-            drop(self.release);
-            self.tracer.join().unwrap();
-        }
-    }
-
-    fn tid(pid: u32, name: &str) -> i32 {
-        let tasks = std::fs::read_dir(Path::new("/proc").join(pid.to_string()).join("task")).unwrap();
-        let mut tasks = tasks.map(|task| task.unwrap());
-        let named = |task: &std::fs::DirEntry| {
-            std::fs::read_to_string(task.path().join("comm")).is_ok_and(|comm| comm.trim() == name)
-        };
-        let task = tasks.find(named).unwrap_or_else(|| panic!("no thread {name}"));
-        task.file_name().to_str().unwrap().parse().unwrap()
-    }
-
-    fn hold(tid: i32, stopped: &Sender<()>, released: &Receiver<()>) {
-        // SAFETY: no request touches memory of this process: the addresses are null and unused.
-        let seized = unsafe { libc::ptrace(libc::PTRACE_SEIZE, tid, null_mut::<()>(), null_mut::<()>()) };
-        assert_eq!(seized, 0, "{}", std::io::Error::last_os_error());
-        // SAFETY: as above.
-        let asked = unsafe { libc::ptrace(libc::PTRACE_INTERRUPT, tid, null_mut::<()>(), null_mut::<()>()) };
-        assert_eq!(asked, 0, "{}", std::io::Error::last_os_error());
-        let mut status = 0;
-        // SAFETY: `status` outlives the call.
-        let waited = unsafe { libc::waitpid(tid, &raw mut status, libc::__WALL) };
-        assert_eq!(waited, tid, "{}", std::io::Error::last_os_error());
-        stopped.send(()).unwrap();
-        // Ends when the other end is dropped.
-        let _ = released.recv();
-        // SAFETY: as above.
-        let detached = unsafe { libc::ptrace(libc::PTRACE_DETACH, tid, null_mut::<()>(), null_mut::<()>()) };
-        assert_eq!(detached, 0, "{}", std::io::Error::last_os_error());
-    }
 }

@@ -6,6 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::ami::connection::{Security, is_loopback};
 use crate::config::file::{File, TlsWord};
@@ -50,6 +51,9 @@ pub const SECRET_VARIABLE: &str = "AMI2AMO_AMI_SECRET";
 /// Where systemd puts what `LoadCredential=` names.
 pub(super) const CREDENTIALS: &str = "/run/credentials";
 
+/// A disk that is slow stands still for a moment now and then.
+const HUNG_AFTER_MIN: Duration = Duration::from_secs(1);
+
 /// Longest path of a Unix socket: `sun_path` holds 108 bytes with the NUL.
 const SOCKET_PATH_MAX: usize = 107;
 
@@ -70,6 +74,10 @@ pub fn examine(file: File, surroundings: &impl Surroundings) -> (Vec<Finding>, O
     if file.daemon.stop_timeout.duration().is_zero() {
         report.fail("[daemon]", "stop-timeout is 0s", "leave it out, or give calls some seconds: \"20s\"");
     }
+    if file.store.hung_after.duration() < HUNG_AFTER_MIN {
+        let why = "hung-after is so short that a slow disk is taken for a store that hangs";
+        report.fail("[store]", why, "leave it out, or give the store a second at least: \"2m\"");
+    }
     // Without a secret that only the service has, a PBX cannot be set up.
     let is_whole = pbxs.len() == file.pbx.len();
     if !is_whole || report.findings.iter().any(|finding| finding.grade == Grade::Fail) {
@@ -79,6 +87,7 @@ pub fn examine(file: File, surroundings: &impl Surroundings) -> (Vec<Finding>, O
     let setup = Setup {
         pbxs,
         store_dir: file.store.dir,
+        store_hung_after: file.store.hung_after.duration(),
         admin_socket: file.admin.socket,
         admin_listen: file.admin.listen,
         log: Log { filter: file.log.level, format: file.log.format },

@@ -116,6 +116,8 @@ pub enum TlsWord {
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct StoreTable {
     pub dir: PathBuf,
+    /// The store comes to no end for so long though its disk works: ami2amo begins anew.
+    pub hung_after: Span,
 }
 
 /// `[admin]`
@@ -212,7 +214,7 @@ impl Default for PbxTable {
 
 impl Default for StoreTable {
     fn default() -> Self {
-        Self { dir: PathBuf::from("/var/lib/ami2amo") }
+        Self { dir: PathBuf::from("/var/lib/ami2amo"), hung_after: Span::from_secs(120) }
     }
 }
 

@@ -65,6 +65,7 @@ fn account_differences(running: &Policy, read: &Policy) -> Vec<String> {
 fn setup_differences(old: &Setup, new: &Setup) -> Vec<String> {
     let keys = [
         ("[store] dir", old.store_dir != new.store_dir),
+        ("[store] hung-after", old.store_hung_after != new.store_hung_after),
         ("[admin] socket", old.admin_socket != new.admin_socket),
         ("[admin] listen", old.admin_listen != new.admin_listen),
         ("[log] level", old.log.filter != new.log.filter),

@@ -16,6 +16,7 @@ use crate::ops::status::Status;
 use crate::ops::status::news::{News, Tidings};
 use crate::ops::status::problem::{Problem, Severity};
 use crate::ops::words::Language;
+use crate::outbox::store::hung::Watch;
 
 /// How often it is looked, where no connection says before that something has changed.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -38,9 +39,11 @@ pub async fn run(overview: Overview) {
     }
     // The store is asked while it is awake: once it rests, it is left to.
     watching.spawn(announce(overview.store.news(), Arc::clone(&changed)));
-    let (mut news, mut line, mut memo) = (News::default(), String::new(), Memo::default());
+    let (mut news, mut line) = (News::default(), String::new());
+    let (mut memo, mut watch) = (Memo::default(), Watch::default());
     let mut has_changed = true;
     loop {
+        overview.mind_store(&mut watch).await;
         let status = overview.status_since(&mut memo, has_changed).await;
         let now = systemd::status_line(&status);
         if now != line {

@@ -23,7 +23,8 @@ use crate::outbox::hook;
 use crate::outbox::parcel::Parcel;
 use crate::outbox::queue::{BatchId, Error, Item, Phase, Seq, Settlement, State};
 use crate::outbox::store::Shelf;
-use crate::outbox::store::handle::{Handle, Receipt, Refused};
+use crate::outbox::store::handle::Handle;
+use crate::outbox::store::receipt::{Receipt, Refused};
 use crate::time::HostTime;
 
 /// The store's door for the calls of one PBX.
@@ -107,8 +108,11 @@ impl Sink for Door {
 
     fn returned(&mut self) -> Parcel {
         let mut returned = Parcel::default();
+        let is_given_up = self.store.is_given_up();
         // Answers come in the order of the questions, so the first that is missing ends the search.
-        while let Some(answer) = self.receipts.front_mut().and_then(|(receipt, _)| receipt.try_answer()) {
+        while let Some(answer) = self.receipts.front_mut().and_then(|(receipt, _)| {
+            receipt.try_answer().or_else(|| is_given_up.then(|| Err(receipt.take_back())))
+        }) {
             self.receipts.pop_front();
             if let Err(Refused { parcel: Parcel { calls, changes }, .. }) = answer {
                 returned.calls.extend(calls);
@@ -116,6 +120,14 @@ impl Sink for Door {
             }
         }
         returned
+    }
+
+    fn unanswered(&mut self) -> Vec<FinishedCall> {
+        let answers = self
+            .receipts
+            .drain(..)
+            .map(|(mut receipt, _)| receipt.try_answer().unwrap_or_else(|| Err(receipt.take_back())));
+        answers.filter_map(Result::err).flat_map(|refused| refused.parcel.calls).collect()
     }
 
     fn kept(&self) -> Pin<Box<dyn Future<Output = Result<Kept, String>> + Send>> {

@@ -1,7 +1,8 @@
 //! How the daemon fares at this moment: gathered from all who know a part of it.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
+use tracing::debug;
 
 use crate::ami::event::kind::KINDS;
 use crate::amo::settings::{Settings, Unmapped as Silence};
@@ -29,6 +31,7 @@ use crate::ops::status::{
 };
 use crate::outbox::courier::watch::{Foreigner, Foreigners};
 use crate::outbox::store::handle::Handle;
+use crate::outbox::store::hung::Watch;
 use crate::outbox::store::person::Overall;
 use crate::outbox::store::space;
 use crate::time::{HostTime, MonoTime};
@@ -56,6 +59,8 @@ pub struct Overview {
     pub offsets: watch::Receiver<Arc<BTreeMap<PbxName, i64>>>,
     pub gaps: watch::Receiver<GapsByPbx>,
     pub store: Handle,
+    /// A store that comes to no end for so long hangs.
+    pub store_hung_after: Duration,
     pub disk: Disk,
     pub log: Control,
     /// Who reads the configuration again, where somebody does.
@@ -163,8 +168,29 @@ impl Overview {
         status
     }
 
+    /// Gives the store up when it comes to no end though its disk works: another process begins anew. One whose disk
+    /// hangs is waited for: it would hang again, and what waits in memory would be lost.
+    pub async fn mind_store(&self, watch: &mut Watch) {
+        if watch.look(&self.store, clock::mono()) < self.store_hung_after {
+            return;
+        }
+        let dir = self.store.dir().to_owned();
+        match self.disk.ask(move || writes(&dir)).await {
+            Some(Ok(())) => {
+                let lasts = watch.look(&self.store, clock::mono());
+                if lasts >= self.store_hung_after {
+                    let seconds = lasts.as_secs();
+                    self.store
+                        .give_up(&format!("it has come to no end for {seconds} s, though its disk works"));
+                }
+            }
+            Some(Err(error)) => debug!(%error, "the store comes to no end, and its disk takes nothing"),
+            None => debug!("the store comes to no end, and its disk hangs"),
+        }
+    }
+
     /// Why the daemon makes no progress and should be begun anew; `None` as long as every intake has its turns.
-    /// A store that hangs is no such reason: it would hang again, and what waits in memory would be lost.
+    /// The store is minded by [`Self::mind_store`].
     pub fn stuck(&self) -> Option<String> {
         let now = clock::mono();
         let is_stuck = |pbx: &&Watched| pbx.pulse.turned().is_some_and(|turned| now.since(turned) > STUCK);
@@ -274,7 +300,16 @@ impl From<&Link> for LinkStatus {
 }
 
 fn hangs() -> String {
-    format!("it did not answer within {} s: its disk hangs", STORE_MAX.as_secs())
+    format!("it did not answer within {} s: its disk is very slow, or hangs", STORE_MAX.as_secs())
+}
+
+/// Writes something that is durable before it returns, and removes it. It blocks as long as the disk does.
+fn writes(dir: &Path) -> io::Result<()> {
+    let path = dir.join("probe");
+    let mut file = File::create(&path)?;
+    file.write_all(b"is this disk alive?\n")?;
+    file.sync_all()?;
+    fs::remove_file(path)
 }
 
 /// The bytes of the store in `dir`, and those that are free on its disk. It blocks as long as the disk does.
@@ -285,10 +320,11 @@ fn sizes(dir: &Path) -> (u64, Option<u64>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::mpsc;
+    use std::sync::{Mutex, mpsc};
 
     use crate::intake::task::inquiry;
-    use crate::outbox::store::Store;
+    use crate::outbox::store::fsync::{Fsync, Target};
+    use crate::outbox::store::{Shelf, Store};
 
     #[tokio::test]
     async fn a_disk_that_hangs_holds_one_thread_and_nobody_who_asks() {
@@ -315,22 +351,40 @@ mod tests {
         Watched { name, link, pulse, inquiry: inquiry::channel().0 }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn an_intake_without_a_turn_for_half_a_minute_hangs() {
-        let dir = tempfile::tempdir().unwrap();
-        let overview = Overview {
+    fn overview(store: Store, pbxs: Vec<Watched>) -> Overview {
+        Overview {
             started_at: clock::host(),
-            pbxs: vec![watched("msk"), watched("spb")],
+            pbxs,
             accounts: BTreeMap::new(),
             offsets: watch::channel(Arc::default()).1,
             gaps: watch::channel(GapsByPbx::new()).1,
-            store: Store::open(dir.path(), clock::host()).unwrap().spawn(clock::host).unwrap(),
+            store: store.spawn(clock::host).unwrap(),
+            store_hung_after: Duration::ZERO,
             disk: Disk::default(),
             log: Control::idle("info"),
             reloader: None,
             hook: None,
             records: None,
-        };
+        }
+    }
+
+    /// From the moment on that it has one, its syncs wait until the other end is gone.
+    #[derive(Clone, Default)]
+    struct Still(Arc<Mutex<Option<mpsc::Receiver<()>>>>);
+
+    impl Fsync for Still {
+        fn sync(&mut self, _target: Target, _file: &File) -> io::Result<()> {
+            let still = self.0.lock().unwrap().take();
+            still.map(|still| still.recv());
+            Ok(())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_intake_without_a_turn_for_half_a_minute_hangs() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), clock::host()).unwrap();
+        let overview = overview(store, vec![watched("msk"), watched("spb")]);
         let [msk, spb] = [0, 1].map(|place| Arc::clone(&overview.pbxs[place].pulse));
         tokio::time::advance(STUCK * 2).await;
         assert_eq!(overview.stuck(), None, "neither has begun");
@@ -343,5 +397,33 @@ mod tests {
         assert_eq!(overview.stuck().as_deref(), Some("the intake of PBX spb had no turn for 30 s"));
         spb.turn();
         assert_eq!(overview.stuck(), None);
+    }
+
+    #[tokio::test]
+    async fn a_store_is_given_up_only_while_its_disk_works() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, still) = (dir.path().join("store"), Still::default());
+        let store = Store::open_with(&path, clock::host(), Box::new(still.clone())).unwrap();
+        let overview = overview(store, Vec::new());
+        let (go_on, gone) = mpsc::sync_channel::<()>(1);
+        *still.0.lock().unwrap() = Some(gone);
+        let mut watch = Watch::default();
+        let work = overview.store.put(Shelf::Manners, "a", b"b".to_vec());
+        let (work, ()) = tokio::join!(timeout(Duration::from_secs(30), work), async {
+            while watch.look(&overview.store, clock::mono()).is_zero() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            let away = dir.path().join("away");
+            fs::rename(&path, &away).unwrap();
+            overview.mind_store(&mut watch).await;
+            assert!(!overview.store.is_given_up(), "nothing can be written there");
+            fs::rename(&away, &path).unwrap();
+            overview.mind_store(&mut watch).await;
+            let reason = overview.store.failure().unwrap();
+            assert!(reason.contains("though its disk works"), "{reason}");
+            assert!(!path.join("probe").exists());
+        });
+        drop(go_on);
+        assert!(matches!(work, Ok(Err(_))), "{work:?}");
     }
 }

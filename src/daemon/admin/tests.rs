@@ -34,6 +34,7 @@ impl Running {
             reloader: None,
             hook: None,
             records: None,
+            store_hung_after: Duration::from_mins(2),
             disk: crate::daemon::overview::Disk::default(),
             log: crate::ops::log::control::Control::idle("info"),
         };

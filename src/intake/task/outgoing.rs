@@ -32,6 +32,12 @@ pub trait Sink: Send {
     /// What was taken and then could not be stored: it waits again.
     fn returned(&mut self) -> Parcel;
 
+    /// At the end: calls that were taken and of which it was not heard what became of them. None, where that is heard at
+    /// once. One that is stored all the same is known by its id.
+    fn unanswered(&mut self) -> Vec<FinishedCall> {
+        Vec::new()
+    }
+
     /// What is kept of the calls in progress, once all that was taken before is stored.
     fn kept(&self) -> Pin<Box<dyn Future<Output = Result<Kept, String>> + Send>>;
 
@@ -216,9 +222,11 @@ impl Outgoing {
         reader.has_changes() || self.lost || self.sink.owes() || !self.changes.is_empty()
     }
 
-    /// Calls that nobody took, in their order.
+    /// Calls that nobody took, or of which nobody says that they are stored, in their order.
     pub fn take(&mut self) -> Vec<FinishedCall> {
-        self.backlog.take()
+        let mut calls = self.sink.unanswered();
+        calls.extend(self.backlog.take());
+        calls
     }
 
     /// As [`Sink::spill`].

@@ -3,11 +3,8 @@
 //! Answers come when what was asked is durable. A future that is dropped cancels nothing: the
 //! store does what it was asked, and nobody hears of it.
 
-use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -21,7 +18,9 @@ use crate::outbox::store::down::Down;
 use crate::outbox::store::ends::Ends;
 use crate::outbox::store::fsync::Kernel;
 use crate::outbox::store::hearers::Hearers;
+use crate::outbox::store::hung::Turns;
 use crate::outbox::store::open::Ground;
+use crate::outbox::store::receipt::{Receipt, Refused};
 use crate::outbox::store::worker::{Command, Intake, Job, Life, Order, Trouble, Worker};
 use crate::outbox::store::{Shelf, Store};
 use crate::time::HostTime;
@@ -35,24 +34,12 @@ const COMMANDS_MAX: usize = 1024;
 pub struct Handle {
     commands: mpsc::Sender<Command>,
     news: watch::Receiver<u64>,
-    trouble: watch::Receiver<Option<Trouble>>,
+    pub(super) trouble: watch::Sender<Option<Trouble>>,
+    pub(super) turns: Turns,
     dir: PathBuf,
     pub(super) hearers: Hearers,
     pub(super) ends: Ends,
     thread: Arc<Mutex<Option<JoinHandle<()>>>>,
-}
-
-/// What will become of calls that were handed over: a future, or to be asked now and then.
-#[derive(Debug)]
-pub struct Receipt(oneshot::Receiver<Result<Vec<Enqueued>, Refused>>);
-
-/// What the store could not take, so that it may wait elsewhere.
-#[derive(Debug, thiserror::Error)]
-#[error("{error}")]
-pub struct Refused {
-    /// Empty when the store's thread is gone with it.
-    pub parcel: Parcel,
-    pub error: Error,
 }
 
 impl Store {
@@ -107,16 +94,17 @@ fn spawn(
         Life::Open(_) => None,
         Life::Down(down) => Some(Trouble { reason: down.reason.clone(), is_final: false }),
     };
-    let (trouble_sender, trouble) = watch::channel(down);
-    let (dir, ends) = (ground.dir.clone(), Ends::default());
-    let mut worker = Worker::new(life, ground, commands, Box::new(clock), news_sender, trouble_sender, idle);
-    worker.ends = ends.clone();
+    let trouble = watch::channel(down).0;
+    let (dir, ends, turns) = (ground.dir.clone(), Ends::default(), Turns::default());
+    let mut worker = Worker::new(life, ground, commands, Box::new(clock), news_sender, trouble.clone(), idle);
+    (worker.ends, worker.turns) = (ends.clone(), turns.clone());
     let thread = thread::Builder::new().name("store".into()).spawn(|| worker.run())?;
     let hearers = Hearers::default();
     Ok(Handle {
         commands: sender,
         news,
         trouble,
+        turns,
         dir,
         hearers,
         ends,
@@ -144,11 +132,10 @@ impl Handle {
             return Err(parcel);
         }
         let Ok(place) = self.commands.try_reserve() else { return Err(parcel) };
-        let (reply, answer) = oneshot::channel();
-        let mut intake = Intake::new(parcel, pbx.clone(), None, reply);
+        let (mut intake, receipt) = Intake::new(parcel, pbx.clone(), None);
         intake.hold = hold;
         place.send(Command::Work(Box::new(intake)));
-        Ok(Receipt(answer))
+        Ok(receipt)
     }
 
     /// As [`Store::checkpoints`].
@@ -169,9 +156,17 @@ impl Handle {
         let Ok(place) = self.commands.reserve().await else {
             return Err(Refused { parcel, error: closed() });
         };
-        let (reply, answer) = oneshot::channel();
-        place.send(Command::Work(Box::new(Intake::new(parcel, PbxName::default(), Some(now), reply))));
-        Receipt(answer).await
+        let (intake, receipt) = Intake::new(parcel, PbxName::default(), Some(now));
+        place.send(Command::Work(Box::new(intake)));
+        let handed_over = receipt.parcel();
+        tokio::select! {
+            biased;
+            answer = receipt => answer,
+            () = self.given_up() => {
+                let reason = self.failure().unwrap_or_default();
+                Err(Refused::taken_back(&handed_over, Error::Store(reason)))
+            }
+        }
     }
 
     /// As [`Queue::lease`](crate::outbox::queue::Queue::lease).
@@ -362,7 +357,7 @@ impl Handle {
 
     /// Waits until the store is given up and says why; for ever when it was closed without.
     pub async fn failed(&self) -> String {
-        let mut trouble = self.trouble.clone();
+        let mut trouble = self.trouble.subscribe();
         let is_final = |trouble: &Option<Trouble>| trouble.as_ref().is_some_and(|trouble| trouble.is_final);
         let reason = trouble.wait_for(is_final).await.ok().and_then(|trouble| trouble.clone());
         match reason {
@@ -375,12 +370,12 @@ impl Handle {
     /// errors from then on.
     ///
     /// # Errors
-    /// When the store failed, before or at the last moment.
+    /// When the store failed, before or at the last moment. One that was given up is left where it is.
     pub async fn close(&self) -> Result<(), Error> {
-        let (reply, closed) = oneshot::channel();
-        if self.commands.send(Command::Close(reply)).await.is_ok() {
-            // The other end is dropped, unsent, when the thread panics: then it is over as well.
-            let _ = closed.await;
+        tokio::select! {
+            biased;
+            () = self.close_in_order() => {}
+            () = self.given_up() => return Err(Error::Store(self.failure().unwrap_or_default())),
         }
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
@@ -390,48 +385,45 @@ impl Handle {
         self.failure().map_or(Ok(()), |reason| Err(Error::Store(reason)))
     }
 
+    /// Whether something was asked that the thread did not take up yet.
+    pub(super) fn has_waiting(&self) -> bool {
+        self.commands.capacity() < self.commands.max_capacity()
+    }
+
+    async fn close_in_order(&self) {
+        let (reply, closed) = oneshot::channel();
+        if self.commands.send(Command::Close(reply)).await.is_ok() {
+            // The other end is dropped, unsent, when the thread panics: then it is over as well.
+            let _ = closed.await;
+        }
+    }
+
     pub(super) async fn ask<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Store) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let (reply, answer) = oneshot::channel();
         let job: Box<dyn Job> = Box::new(Order::new(work, reply));
-        self.commands.send(Command::Work(job)).await.map_err(|_| closed())?;
-        answer.await.unwrap_or_else(|_| Err(closed()))
-    }
-}
-
-impl Receipt {
-    /// The answer, if it is there; it is given once.
-    pub fn try_answer(&mut self) -> Option<Result<Vec<Enqueued>, Refused>> {
-        match self.0.try_recv() {
-            Ok(answer) => Some(answer),
-            Err(oneshot::error::TryRecvError::Empty) => None,
-            Err(oneshot::error::TryRecvError::Closed) => Some(Err(gone())),
+        let asked = async {
+            self.commands.send(Command::Work(job)).await.map_err(|_| closed())?;
+            answer.await.unwrap_or_else(|_| Err(closed()))
+        };
+        tokio::select! {
+            biased;
+            answer = asked => answer,
+            () = self.given_up() => Err(Error::Store(self.failure().unwrap_or_default())),
         }
     }
 }
 
-impl Future for Receipt {
-    type Output = Result<Vec<Enqueued>, Refused>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0).poll(context).map(|answer| answer.unwrap_or_else(|_| Err(gone())))
-    }
-}
-
-fn gone() -> Refused {
-    Refused { parcel: Parcel::default(), error: closed() }
-}
-
-fn closed() -> Error {
+pub(super) fn closed() -> Error {
     Error::Store("it is closed".to_owned())
 }
 
 #[cfg(test)]
 impl Handle {
     pub(super) fn trouble(&self) -> watch::Receiver<Option<Trouble>> {
-        self.trouble.clone()
+        self.trouble.subscribe()
     }
 
     /// The thread itself, for a test of its end.

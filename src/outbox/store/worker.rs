@@ -3,6 +3,7 @@
 //! dropped and opened again.
 
 use std::panic::{self, AssertUnwindSafe};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -16,9 +17,10 @@ use crate::outbox::store::Store;
 use crate::outbox::store::down::{Down, Record};
 use crate::outbox::store::ends::Ends;
 use crate::outbox::store::error::{Failure, Panicked};
-use crate::outbox::store::handle::Refused;
 use crate::outbox::store::history::Limits;
+use crate::outbox::store::hung::Turns;
 use crate::outbox::store::open::Ground;
+use crate::outbox::store::receipt::{Answer, Receipt, Refused};
 use crate::outbox::store::rest::{self, Rest};
 use crate::outbox::store::space::{Guard, Room};
 use crate::panics;
@@ -50,14 +52,14 @@ pub(super) trait Job: Send {
 /// and go back when that fails.
 #[derive(Debug)]
 pub(super) struct Intake {
-    parcel: Parcel,
+    parcel: Arc<Parcel>,
     /// Whose the changes are.
     pbx: PbxName,
     now: Option<HostTime>,
     /// How long calls that were cut short are held back.
     pub hold: Duration,
     outcome: Option<Result<Vec<Enqueued>, Error>>,
-    reply: oneshot::Sender<Result<Vec<Enqueued>, Refused>>,
+    reply: oneshot::Sender<Answer>,
 }
 
 /// Any other work.
@@ -85,6 +87,8 @@ pub(super) struct Worker {
     guard: Guard,
     /// Who hears of calls that came to their end.
     pub ends: Ends,
+    /// Seen from outside.
+    pub turns: Turns,
 }
 
 /// The store, or what there is in its place.
@@ -108,26 +112,25 @@ impl std::fmt::Debug for dyn Job {
 }
 
 impl Intake {
-    pub fn new(
-        parcel: Parcel,
-        pbx: PbxName,
-        now: Option<HostTime>,
-        reply: oneshot::Sender<Result<Vec<Enqueued>, Refused>>,
-    ) -> Self {
-        Self { parcel, pbx, now, hold: Duration::ZERO, outcome: None, reply }
+    pub fn new(parcel: Parcel, pbx: PbxName, now: Option<HostTime>) -> (Self, Receipt) {
+        let (reply, answer) = oneshot::channel();
+        let parcel = Arc::new(parcel);
+        let receipt = Receipt::new(answer, Arc::clone(&parcel));
+        (Self { parcel, pbx, now, hold: Duration::ZERO, outcome: None, reply }, receipt)
     }
 }
 
 impl Job for Intake {
     fn run(&mut self, store: &mut Store, now: HostTime) {
-        let Parcel { calls, changes } = &self.parcel;
+        let Parcel { calls, changes } = &*self.parcel;
         self.outcome =
             Some(store.take_in_with(calls, &self.pbx, changes, self.now.unwrap_or(now), self.hold));
     }
 
     fn answer(self: Box<Self>, failure: Option<&str>) {
         let parcel = self.parcel;
-        let outcome = conclude(self.outcome, failure).map_err(|error| Refused { parcel, error });
+        let outcome = conclude(self.outcome, failure)
+            .map_err(|error| Refused { parcel: Arc::unwrap_or_clone(parcel), error });
         // Whoever asked may have gone.
         let _ = self.reply.send(outcome);
     }
@@ -192,12 +195,14 @@ impl Worker {
             next_batch,
             guard,
             ends: Ends::default(),
+            turns: Turns::default(),
         }
     }
 
     /// Works until the store is closed or every handle is gone.
     pub fn run(mut self) {
         while let Some(first) = self.next() {
+            let _at_work = self.turns.begin();
             self.rest.wake();
             let mut group = self.gather(first);
             let failure = self.carry_out(&mut group);
@@ -221,10 +226,12 @@ impl Worker {
             match &mut self.life {
                 Life::Open(store) => {
                     let Some(idle) = self.idle else { break };
-                    match rest::receive(&mut self.commands, idle) {
-                        Ok(command) => return command,
-                        Err(rest::Elapsed) if self.rest.settle(&store.trees) => break,
-                        Err(rest::Elapsed) => {}
+                    if let Ok(command) = rest::receive(&mut self.commands, idle) {
+                        return command;
+                    }
+                    let _at_work = self.turns.begin();
+                    if self.rest.settle(&store.trees) {
+                        break;
                     }
                 }
                 Life::Down(down) => {
@@ -299,12 +306,23 @@ impl Worker {
     /// Drops a store that failed.
     fn give_up(&mut self, failure: &Failure) {
         let down = self.record.failed(failure);
-        self.trouble.send_replace(Some(Trouble { reason: failure.reason.clone(), is_final: false }));
+        self.tell_trouble(Some(Trouble { reason: failure.reason.clone(), is_final: false }));
         let dead = std::mem::replace(&mut self.life, Life::Down(down));
         // sled writes when it is dropped, and has its own opinion of errors.
         if panic::catch_unwind(AssertUnwindSafe(|| drop(dead))).is_err() {
             debug!("the dead database panicked once more");
         }
+    }
+
+    /// A store that was given up meanwhile stays so.
+    fn tell_trouble(&self, trouble: Option<Trouble>) {
+        self.trouble.send_if_modified(|known| {
+            let is_over = known.as_ref().is_some_and(|known| known.is_final);
+            if !is_over {
+                *known = trouble;
+            }
+            !is_over
+        });
     }
 
     fn open_again(&mut self) {
@@ -315,11 +333,11 @@ impl Worker {
         match opened {
             Ok(Some(store)) => self.work_again(Box::new(store)),
             Ok(None) => {
-                self.trouble.send_replace(Some(Trouble { reason, is_final: false }));
+                self.tell_trouble(Some(Trouble { reason, is_final: false }));
             }
             Err(error) => {
                 error!(%error, "the store is given up");
-                self.trouble.send_replace(Some(Trouble { reason: error.to_string(), is_final: true }));
+                self.tell_trouble(Some(Trouble { reason: error.to_string(), is_final: true }));
                 self.commands.close();
             }
         }
@@ -336,7 +354,7 @@ impl Worker {
         }
         info!(opened = ?store.opened(), "the store works again");
         self.life = Life::Open(store);
-        self.trouble.send_replace(None);
+        self.tell_trouble(None);
         self.news.send_modify(|count| *count += 1);
     }
 }

@@ -11,9 +11,12 @@ use crate::outbox::queue::contract::{account, at, call, sent, settlement};
 use crate::outbox::queue::{Enqueued, Error, Queue, Seq, State};
 use crate::outbox::schedule::person::{Deed, Intervention};
 use crate::outbox::store::fsync::{Fsync, Target};
-use crate::outbox::store::handle::{Handle, Receipt};
+use crate::outbox::store::handle::Handle;
+use crate::outbox::store::receipt::{Receipt, Refused};
 use crate::outbox::store::{Shelf, Store};
 use crate::time::HostTime;
+
+mod hung;
 
 /// Counts syncs, fails the ones that are named, and can be held up.
 #[derive(Clone, Default)]
@@ -101,7 +104,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 impl Receipt {
-    fn blocking_answer(self) -> Result<Vec<Enqueued>, super::handle::Refused> {
+    fn blocking_answer(self) -> Result<Vec<Enqueued>, Refused> {
         block_on(self)
     }
 }
