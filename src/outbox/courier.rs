@@ -427,6 +427,7 @@ impl Courier {
         self.heed_all(flight.heard(&rulings), now);
         self.refusals.count(&rulings, unexplained, signal == Signal::Works);
         self.landed.extend(rulings);
+        self.judge_asides_by_post(&signal, flight.since, now.mono);
         let jitter = self.jitter.draw();
         self.health.learn_of_post(signal, &self.rules.delivery, jitter, now);
     }

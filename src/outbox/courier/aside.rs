@@ -18,7 +18,7 @@ use crate::outbox::courier::step::Step;
 use crate::outbox::courier::watch::Delivered;
 use crate::outbox::courier::{Courier, REST_MIN};
 use crate::outbox::queue::Item;
-use crate::time::MonoTime;
+use crate::time::{HostTime, MonoTime};
 
 /// One thing that is asked or done.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -78,6 +78,9 @@ pub enum Told {
 pub(super) struct Asides {
     /// One is out.
     pub is_out: bool,
+    /// When something was refused in a way that keeps no call waiting: the next POST that leaves tells why, or, where no
+    /// call is due, a harmless question.
+    pub doubted_at: Option<HostTime>,
     pub brakes: Brakes,
 }
 
@@ -238,7 +241,9 @@ impl Courier {
     /// administrators, as a rule.
     fn unreadable_aside(&mut self, kind: Kind, words: String, now: Now) {
         if kind == Kind::Users || self.asides.brakes.refused(kind) {
-            return self.doubt_aside(kind, words);
+            self.asides.brakes.doubt(kind, words);
+            self.asides.doubted_at = Some(now.host);
+            return;
         }
         let jitter = self.jitter.draw();
         self.asides.brakes.fails(kind, &self.rules.delivery, jitter, now.mono);
@@ -254,8 +259,28 @@ impl Courier {
         self.health.ask_first();
     }
 
+    /// A POST that left at `since` was answered: it says as much as a harmless question.
+    pub(super) fn judge_asides_by_post(&mut self, signal: &Signal, since: HostTime, now: MonoTime) {
+        if self.asides.doubted_at.is_some_and(|doubted| doubted < since) {
+            self.judge_asides(signal, now);
+        }
+    }
+
+    /// No call is due that would tell what a refusal means: it is asked.
+    pub(super) fn ask_of_doubts(&mut self) -> bool {
+        let is_doubted = self.asides.doubted_at.take().is_some();
+        if is_doubted {
+            self.health.ask_first();
+        }
+        is_doubted
+    }
+
     /// A harmless question was asked: what of the others was refused is off, or the account as a whole.
     pub(super) fn judge_asides(&mut self, signal: &Signal, now: MonoTime) {
+        match signal {
+            Signal::Works | Signal::Hold(..) => self.asides.doubted_at = None,
+            Signal::Slow | Signal::Trouble(_) => {}
+        }
         match signal {
             Signal::Works => {
                 for (kind, words) in self.asides.brakes.answered(now) {

@@ -2,8 +2,8 @@
 //! refuses one says nothing of the others, and nothing of calls.
 //!
 //! ```text
-//!  refused ──► doubted ──► a harmless question ─┬─► answered: this kind is off for a day
-//!                                               └─► refused: it is the account's, and no kind's
+//!  refused ──► doubted ──► the next POST, or a ─┬─► answered: this kind is off for a day
+//!                          harmless question    └─► refused: it is the account's, and no kind's
 //! ```
 
 use std::collections::BTreeMap;

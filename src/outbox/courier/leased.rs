@@ -15,7 +15,7 @@ impl Courier {
         self.drained = items.is_empty();
         if items.is_empty() {
             self.health.answered_and_idle();
-            self.step = Step::NextDue;
+            self.step = if self.ask_of_doubts() { Step::Begin } else { Step::NextDue };
             return;
         }
         let refused = items.iter().filter_map(|item| Some(Ruling::new(item, self.refuse(item, now.host)?)));

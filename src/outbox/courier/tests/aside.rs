@@ -111,13 +111,13 @@ fn a_page_in_place_of_an_answer_holds_no_call_where_the_account_answers() {
     assert_eq!(asks(&mut script), Question::Users);
     // Still refused, it is no news; mended and refused once more, it is.
     let refused = || Outcome::Told(Told::Users(ReadBack::Unreadable("HTTP 403".to_owned())));
-    script.give(refused()).expect(&Effect::Probe).give(probe(Account::Fine));
+    script.give(refused()).leases(50, Vec::new()).expect(&Effect::Probe).give(probe(Account::Fine));
     assert_eq!(script.courier.complaints(), []);
     script.pass(brake::SHUT);
     assert_eq!(asks(&mut script), Question::Users);
     script.give(Outcome::Told(Told::Users(ReadBack::Complete(Roster::default())))).pass(brake::SHUT);
     assert_eq!(asks(&mut script), Question::Users);
-    script.give(refused()).expect(&Effect::Probe).give(probe(Account::Fine));
+    script.give(refused()).leases(50, Vec::new()).expect(&Effect::Probe).give(probe(Account::Fine));
     assert!(matches!(&script.courier.complaints()[..], [Complaint::UsersUnread(_)]));
 }
 
@@ -128,7 +128,8 @@ fn a_call_that_lands_after_a_refusal_leaves_no_doubt_behind() {
     assert_eq!(asks(&mut script), Question::Users);
     script.sends(50, &[1]).give(refused());
     script.give(answered(200, Account::Fine, vec![stored()])).settles(&[(1, Phase::Sent)]);
-    script.expect(&Effect::Probe).give(probe(Account::Fine));
+    assert_eq!(script.courier.complaints(), [], "it left before");
+    script.leases(50, Vec::new()).expect(&Effect::Probe).give(probe(Account::Fine));
     assert!(matches!(&script.courier.complaints()[..], [Complaint::UsersUnread(_)]));
     script.leases(50, Vec::new()).rests(None, REST_MAX);
     // Nor does the news that no call waits.
@@ -136,8 +137,25 @@ fn a_call_that_lands_after_a_refusal_leaves_no_doubt_behind() {
     assert_eq!(asks(&mut script), Question::Users);
     script.expect(&Effect::Look { limit: LOOK_LIMIT }).give(Outcome::Unknown(Vec::new())).give(refused());
     script.expect(&Effect::Lease { limit: 50 }).give(Outcome::Leased(Vec::new()));
-    script.rests(None, REST_MAX).expect(&Effect::Probe).give(probe(Account::Fine));
+    script.expect(&Effect::Probe).give(probe(Account::Fine));
     assert!(matches!(&script.courier.complaints()[..], [Complaint::UsersUnread(_)]));
+}
+
+#[test]
+fn a_call_that_leaves_after_a_refusal_tells_what_it_means() {
+    let refused = || Outcome::Told(Told::Users(ReadBack::Unreadable("HTTP 403".to_owned())));
+    let mut script = script("default-user = 7");
+    assert_eq!(asks(&mut script), Question::Users);
+    script.give(refused()).pass(SECOND);
+    script.sends(50, &[1]).give(answered(200, Account::Fine, vec![stored()])).settles(&[(1, Phase::Sent)]);
+    assert!(matches!(&script.courier.complaints()[..], [Complaint::UsersUnread(_)]));
+    script.leases(50, Vec::new()).rests(None, REST_MAX);
+    // The account refuses everything: it is not for the users' sake.
+    let mut script = self::script("default-user = 7");
+    assert_eq!(asks(&mut script), Question::Users);
+    script.give(refused()).pass(SECOND).sends(50, &[1]);
+    script.give(answered(402, Account::Unpaid, vec![Fate::Untouched])).announces_hold(Hold::Unpaid);
+    assert_eq!(script.courier.complaints(), []);
 }
 
 #[test]
@@ -200,6 +218,9 @@ fn tasks_that_are_refused_are_off_for_a_day_and_calls_flow() {
                 script.pass(SECOND * 60);
                 assert!(matches!(looks(&mut script), Question::Open { .. }));
             }
+        }
+        if again > 0 {
+            script.leases(50, Vec::new());
         }
         script.expect(&Effect::Probe).give(probe(Account::Fine));
         assert!(matches!(&script.courier.complaints()[..], [Complaint::TasksOff(_)]));
