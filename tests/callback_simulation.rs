@@ -296,9 +296,8 @@ impl World {
             }
             Question::Talked { number, since } => {
                 let found = self.queue.has_talk_after(&AccountId::default(), &number, since);
-                return self
-                    .courier
-                    .handle(Outcome::Told(Told::Talked { number, found: Some(found) }), self.now);
+                let told = Told::Talked { number, since, found: Some(found) };
+                return self.courier.handle(Outcome::Told(told), self.now);
             }
             Question::Make { number, body } => Told::Made { number, created: self.make(luck, &body) },
             Question::Close { number, task, .. } => Told::Closed { number, closed: self.close(luck, task) },

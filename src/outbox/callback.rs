@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::call::id::{AccountId, CallId};
-use crate::call::record::Direction;
+use crate::call::record::{CallRecord, Direction, Outcome, Skip};
 use crate::outbox::queue::{EntityRef, Item, Seq};
 use crate::outbox::unknown;
 use crate::time::HostTime;
@@ -182,9 +182,11 @@ impl Ended {
     }
 }
 
-/// Whether this is a talk of `account` with somebody outside.
+/// Whether this is a talk with somebody outside; also where the configuration sends it to nobody.
 pub fn is_talk(item: &Item) -> bool {
-    item.call.record.answered && item.call.record.direction != Direction::Internal
+    let CallRecord { answered, direction, outcome, skip, .. } = &item.call.record;
+    let is_conversation = *outcome != Outcome::Fax && *skip != Some(Skip::NoConversation);
+    *answered && *direction != Direction::Internal && is_conversation
 }
 
 /// Whether `account` has a talk with `number` that ended after `ended`: nobody has to call back then, wherever that

@@ -291,7 +291,7 @@ impl Courier {
             Outcome::Open(read) => self.listed(read, now),
             Outcome::Searched(read) => self.searched(read, now),
             Outcome::Created(created) => self.created(created, now),
-            Outcome::Kept => self.callbacks.kept(),
+            Outcome::Kept => self.callbacks.kept(now.mono),
             Outcome::Uncompared(items) => self.uncompared(&items, now),
             Outcome::Feed(read) => self.fed(read, now),
             Outcome::Noted => self.noted(now),

@@ -60,6 +60,7 @@ pub enum Told {
     /// Nothing, where the store failed.
     Talked {
         number: String,
+        since: Ended,
         found: Option<bool>,
     },
     Made {
@@ -191,9 +192,9 @@ impl Courier {
         if matches!(self.step, Step::Rest(_)) {
             self.step = Step::Begin;
         }
-        if let Told::Talked { number, found } = told {
+        if let Told::Talked { number, since, found } = told {
             let jitter = self.jitter.draw();
-            return self.callbacks.talked(&number, found, &self.rules, jitter, now);
+            return self.callbacks.talked(&number, since, found, &self.rules, jitter, now);
         }
         let (kind, unreadable) = (told.kind(), told.unreadable());
         let signal = match told {

@@ -59,7 +59,7 @@ pub(super) async fn ask(
     match question {
         Question::Talked { number, since } => {
             let found = later_talk(&number, since).await.ok();
-            Told::Talked { number, found }
+            Told::Talked { number, since, found }
         }
         Question::Users => Told::Users(read_back(client.users().await)),
         Question::Owner { number } => {

@@ -85,8 +85,12 @@ impl Callbacks {
         Some(self.writing.iter().map(kept).collect())
     }
 
-    pub fn kept(&mut self) {
-        self.writing.clear();
+    pub fn kept(&mut self, now: MonoTime) {
+        for number in std::mem::take(&mut self.writing) {
+            if let Some(live) = self.rows.get_mut(&number) {
+                live.kept_at = Some(now);
+            }
+        }
     }
 
     /// The store failed; returns whether that was about these rows.
@@ -200,13 +204,31 @@ impl Callbacks {
         }
     }
 
-    /// Takes in whether the outbox has a talk with a number that ended after it was missed.
-    pub fn talked(&mut self, number: &str, found: Option<bool>, rules: &Rules, jitter: f64, now: Now) {
+    /// Takes in whether the outbox has a talk with a number that ended after `since`, when it was missed.
+    pub fn talked(
+        &mut self,
+        number: &str,
+        since: Ended,
+        found: Option<bool>,
+        rules: &Rules,
+        jitter: f64,
+        now: Now,
+    ) {
         let Some(live) = self.answered(number) else { return };
+        if live.row.ended != since {
+            return; // it was missed once more meanwhile
+        }
         match found {
-            Some(true) if live.row.talk() => self.forget(number.to_owned()),
-            Some(true) => _ = self.dirty.insert(number.to_owned()),
-            Some(false) => live.untalked_at = Some(now.mono),
+            Some(true) => {
+                live.begin_anew(now.mono);
+                if live.row.talk() {
+                    self.forget(number.to_owned());
+                } else {
+                    self.dirty.insert(number.to_owned());
+                }
+            }
+            // A slow answer does not make the POST late.
+            Some(false) => (live.untalked_at, live.kept_at) = (Some(now.mono), Some(now.mono)),
             // The store failed: the calls meet the same, and it is told of them.
             None => live.pause(rules, jitter, now),
         }
@@ -229,7 +251,7 @@ impl Callbacks {
                 }
                 Want::Forget => self.forget(number),
                 Want::Intend => {
-                    live.row.stage = Stage::Making { since: now.host };
+                    (live.row.stage, live.kept_at) = (Stage::Making { since: now.host }, None);
                     self.dirty.insert(number);
                     // It is kept first, and then asked for here again.
                     return None;

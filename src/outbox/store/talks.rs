@@ -17,10 +17,13 @@ impl Store {
         self.alive()?;
         for key in self.trees.keys_from(Tree::Ids, &tail_prefix(number)).rev() {
             let key = key.map_err(|error| self.fail("the database cannot be read", error))?;
-            let Some(Ok(Some((_, stored)))) = seq_of(&key).map(|seq| self.load(seq)) else { continue };
-            // What came before the end of that call ended before it, too.
-            if stored.slip().enqueued_at < ended.at {
-                break;
+            let Some(seq) = seq_of(&key) else { continue };
+            let Ok(Some((_, stored))) = self.load(seq) else { continue };
+            // What came before the end of that call ended before it, too. An import brings old calls in behind it.
+            match (stored.slip().enqueued_at < ended.at, seq < ended.seq) {
+                (true, true) => break,
+                (true, false) => continue,
+                (false, _) => {}
             }
             if stored.into_item().is_ok_and(|item| callback::is_talk_after(&item, account, number, ended)) {
                 return Ok(true);
@@ -49,7 +52,8 @@ impl Handle {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::call::record::{FinishedCall, Source};
+    use crate::call::record::{FinishedCall, Outcome, Skip, Source};
+    use crate::outbox::filter::Filter;
     use crate::outbox::memory::MemoryQueue;
     use crate::outbox::queue::contract::{at, call};
     use crate::outbox::queue::{Enqueued, Queue, Seq};
@@ -110,5 +114,36 @@ mod tests {
         drop(store);
         let store = Store::open(dir.path(), at(50)).unwrap();
         assert!(store.has_talk_after(&AccountId::default(), NUMBER, ended).unwrap(), "over a restart");
+    }
+
+    #[test]
+    fn an_imported_call_of_long_ago_hides_no_talk() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut store, mut memory) = (Store::open(dir.path(), at(0)).unwrap(), MemoryQueue::new());
+        let mut missed = talk(2, "89161234567");
+        missed.record.answered = false;
+        let seq = come(&mut store, &mut memory, missed, 30);
+        come(&mut store, &mut memory, talk(3, "89161234567"), 40);
+        let other_dir = tempfile::tempdir().unwrap();
+        let mut other = Store::open(other_dir.path(), at(0)).unwrap();
+        other.enqueue(vec![talk(7, "89161234567")], at(3)).unwrap();
+        let items = other.export(&Filter::default(), None, 9).unwrap().items;
+        store.import(&items, "anna", at(50)).unwrap();
+        assert!(store.has_talk_after(&AccountId::default(), NUMBER, Ended { at: at(30), seq }).unwrap());
+    }
+
+    #[test]
+    fn a_fax_is_no_talk() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut store, mut memory) = (Store::open(dir.path(), at(0)).unwrap(), MemoryQueue::new());
+        let (mut fax, mut page) = (talk(3, "89161234567"), talk(4, "89161234567"));
+        fax.record.outcome = Outcome::Fax;
+        page.record.skip = Some(Skip::NoConversation);
+        for call in [fax, page] {
+            come(&mut store, &mut memory, call, 40);
+        }
+        let ended = Ended { at: at(30), seq: Seq(0) };
+        assert!(!store.has_talk_after(&AccountId::default(), NUMBER, ended).unwrap());
+        assert!(!memory.has_talk_after(&AccountId::default(), NUMBER, ended));
     }
 }

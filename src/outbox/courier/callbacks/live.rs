@@ -30,6 +30,8 @@ pub(super) struct Live {
     pub(super) looked: bool,
     /// When the outbox was found to have no talk with the number that ended later.
     pub(super) untalked_at: Option<MonoTime>,
+    /// When it was kept last, or told to have had no later talk after that.
+    pub(super) kept_at: Option<MonoTime>,
     /// Whose the entity is, once that is known.
     pub(super) owner: Option<Owner>,
 }
@@ -50,14 +52,14 @@ pub(super) const PATIENCE: Duration = Duration::from_mins(1);
 /// How long that is believed: a talk may end while the task is prepared.
 pub(super) const UNTALKED_FOR: Duration = Duration::from_secs(5);
 
-/// A POST follows its intent within this, or has another intent.
+/// A POST follows its intent within this, once that is kept, or has another intent.
 pub(super) const INTENDED_FOR: Duration = Duration::from_secs(5);
 
 impl Live {
     pub(super) fn new(row: Row, now: MonoTime) -> Self {
         let (next_at, since) = (now, now);
-        let (asked, looked, untalked_at, owner) = (false, false, None, None);
-        Self { row, next_at, since, failures: 0, asked, looked, untalked_at, owner }
+        let (asked, looked, untalked_at, kept_at, owner) = (false, false, None, None, None);
+        Self { row, next_at, since, failures: 0, asked, looked, untalked_at, kept_at, owner }
     }
 
     pub(super) fn begin_anew(&mut self, now: MonoTime) {
@@ -95,11 +97,15 @@ impl Live {
             },
             (Stage::Doubt { .. }, _) => look(),
             (Stage::Making { .. }, _) if !is_kept => Want::Nothing,
+            (Stage::Making { .. }, false) if self.is_late(now) => {
+                // Another question was in the way: whether it is wanted still is seen anew, and what is looked for after
+                // a crash is counted from the intent. It is not posted yet.
+                (self.row.stage, self.looked, self.kept_at) = (Stage::Wanted, false, None);
+                self.want(&number(), is_kept, around, now)
+            }
             // It is not posted yet.
             (Stage::Making { .. } | Stage::Wanted, true) => Want::Forget,
             (Stage::Making { .. }, false) if !self.is_untalked(now) => self.ask_for_talk(number()),
-            // Another question was in the way: what is looked for after a crash is counted from the intent.
-            (Stage::Making { since }, false) if now.host.since(since) > INTENDED_FOR => Want::Intend,
             (Stage::Making { .. }, false) => Want::Ask(Question::Make {
                 number: number(),
                 body: tasks::body(&self.task(kind, around, now)),
@@ -140,6 +146,11 @@ impl Live {
     /// Whether no later talk with the number has ended, as far as the outbox knew a moment ago.
     fn is_untalked(&self, now: Now) -> bool {
         self.untalked_at.is_some_and(|at| now.mono.since(at) < UNTALKED_FOR)
+    }
+
+    /// Whether the POST did not follow its intent, which is kept, at once.
+    fn is_late(&self, now: Now) -> bool {
+        self.kept_at.is_some_and(|at| now.mono.since(at) > INTENDED_FOR)
     }
 
     fn ask_for_talk(&self, number: String) -> Want {

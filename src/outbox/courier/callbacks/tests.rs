@@ -70,15 +70,15 @@ impl Desk {
     /// What changed is kept.
     fn keeps(&mut self) -> &mut Self {
         assert!(self.callbacks.keep().is_some(), "nothing is to be kept");
-        self.callbacks.kept();
+        self.callbacks.kept(self.now.mono);
         self
     }
 
     /// What is asked of amoCRM next; the outbox answers that there was no later talk.
     fn question(&mut self) -> Option<Question> {
         let asked = self.ask();
-        let Some(Question::Talked { number, .. }) = asked else { return asked };
-        self.later_talk(&number, Some(false));
+        let Some(Question::Talked { since, .. }) = asked else { return asked };
+        self.later_talk(since, Some(false));
         self.ask()
     }
 
@@ -87,8 +87,8 @@ impl Desk {
         callbacks.question(&Surroundings { rules, bookings, brakes, drained: *drained }, *now)
     }
 
-    fn later_talk(&mut self, number: &str, found: Option<bool>) -> &mut Self {
-        self.callbacks.talked(number, found, &self.rules, 0.5, self.now);
+    fn later_talk(&mut self, since: Ended, found: Option<bool>) -> &mut Self {
+        self.callbacks.talked(NUMBER, since, found, &self.rules, 0.5, self.now);
         self
     }
 
@@ -438,6 +438,6 @@ fn a_store_that_failed_is_told_again() {
     assert!(first.is_some() && desk.callbacks.owes());
     assert!(desk.callbacks.keeping_failed());
     assert_eq!(desk.callbacks.keep(), first);
-    desk.callbacks.kept();
+    desk.callbacks.kept(desk.now.mono);
     assert!(!desk.callbacks.owes() && !desk.callbacks.keeping_failed());
 }

@@ -200,8 +200,8 @@ fn looks_for_task(script: &mut Script) {
 
 /// What is asked of amoCRM for a task, after the outbox was asked: there was no later talk.
 fn looks(script: &mut Script) -> Question {
-    let Question::Talked { number, .. } = asks(script) else { panic!("a stale task may be made") };
-    script.give(Outcome::Told(Told::Talked { number, found: Some(false) }));
+    let Question::Talked { number, since } = asks(script) else { panic!("a stale task may be made") };
+    script.give(Outcome::Told(Told::Talked { number, since, found: Some(false) }));
     asks(script)
 }
 
