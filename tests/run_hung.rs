@@ -26,7 +26,7 @@ async fn start(keys: &str) -> (FakeAmi, Host, daemon::Daemon, tokio::sync::mpsc:
     let host = Host::new(ami.port(), "");
     host.edit("[store]\n", &format!("[daemon]\nstop-timeout = \"4s\"\n[store]\n{keys}\n"));
     let mut command = host.command();
-    command.env_remove("NOTIFY_SOCKET").env("AMI2AMO_LOG", "info"); // nobody reads either of them
+    command.env_remove("NOTIFY_SOCKET").env("AMI2AMO_LOG", "info,ami2amo::intake=debug"); // nobody reads either of them
     let mut daemon = daemon::Daemon::start(command);
     daemon.logs("connected to the PBX").await;
     (ami, host, daemon, pieces)
@@ -67,15 +67,40 @@ async fn a_store_that_comes_to_no_end_ends_the_program_and_no_call_is_lost() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_while_the_store_comes_to_no_end_loses_no_call() {
-    let (ami, host, daemon, pieces) = start("").await;
+    let (_ami, host, mut daemon, pieces) = start("").await;
     let hung = stopped::Thread::of(daemon.id(), "store");
     pieces.send(calls()).await.unwrap();
-    drop(pieces);
-    ami.wait_for(daemon::LIMIT, |seen| seen.played == 1).await;
+    for _call in 0..CALLS {
+        daemon.logs("call ended").await;
+    }
     daemon.signal("-TERM");
     let (status, log) = daemon.ended().await;
     assert_eq!(status.code(), Some(1), "{log}");
     assert!(log.contains("wait in a file for the next start"), "{log}");
     hung.go_on();
     none_is_lost(host).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_next_program_goes_on_with_calls_in_progress() {
+    let (_ami, host, mut daemon, pieces) = start("hung-after = \"2s\"").await;
+    let mut text = String::new();
+    crowd::begin(0, &mut text);
+    pieces.send(text.into_bytes()).await.unwrap();
+    daemon.logs("calls in progress are kept").await;
+    let hung = stopped::Thread::of(daemon.id(), "store");
+    let mut text = String::new();
+    crowd::begin(1, &mut text);
+    pieces.send(text.into_bytes()).await.unwrap();
+    daemon.logs("has come to no end for").await;
+    daemon.ended().await;
+    hung.go_on();
+    let [calls, values] =
+        ["emergency.jsonl", "emergency.jsonl.values"].map(|name| host.path("store").join(name));
+    assert!(values.exists() && !calls.exists(), "neither of them has ended");
+    let mut next = host.start();
+    next.logs("calls that were in progress at the last end go on pbx=default calls=2").await;
+    assert!(!values.exists());
+    let _log = next.killed().await;
+    assert_eq!(host.stored().ended, 0);
 }

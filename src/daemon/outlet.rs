@@ -8,6 +8,7 @@ use tokio::sync::mpsc::Receiver;
 use tokio::sync::watch;
 use tracing::{error, warn};
 
+use crate::call::checkpoint::Change;
 use crate::call::id::{AccountId, PbxName};
 use crate::call::record::{CallRecord, FinishedCall};
 use crate::clock;
@@ -122,12 +123,16 @@ impl Sink for Door {
         returned
     }
 
-    fn unanswered(&mut self) -> Vec<FinishedCall> {
-        let answers = self
-            .receipts
-            .drain(..)
-            .map(|(mut receipt, _)| receipt.try_answer().unwrap_or_else(|| Err(receipt.take_back())));
-        answers.filter_map(Result::err).flat_map(|refused| refused.parcel.calls).collect()
+    fn unanswered(&mut self) -> Parcel {
+        let mut unanswered = Parcel::default();
+        for (mut receipt, _) in self.receipts.drain(..) {
+            let answer = receipt.try_answer().unwrap_or_else(|| Err(receipt.take_back()));
+            if let Err(Refused { parcel: Parcel { calls, changes }, .. }) = answer {
+                unanswered.calls.extend(calls);
+                unanswered.changes.extend(changes);
+            }
+        }
+        unanswered
     }
 
     fn kept(&self) -> Pin<Box<dyn Future<Output = Result<Kept, String>> + Send>> {
@@ -145,6 +150,12 @@ impl Sink for Door {
 
     fn is_dead(&self) -> bool {
         !*self.is_open.borrow() || self.store.is_over() || self.store.failure().is_some()
+    }
+
+    fn spill_values(&mut self, changes: &[Change]) -> bool {
+        let written = self.store.spill_values(&self.pbx, changes);
+        let refused = |error| error!(%error, values = changes.len(), "calls in progress cannot be written to the emergency file");
+        written.map_err(refused).is_ok()
     }
 
     fn spill(&mut self, calls: Vec<FinishedCall>) -> Result<(), Vec<FinishedCall>> {

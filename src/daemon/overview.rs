@@ -30,6 +30,7 @@ use crate::ops::status::{
     Unmapped, VERSION, problem,
 };
 use crate::outbox::courier::watch::{Foreigner, Foreigners};
+use crate::outbox::store::error::HANGS;
 use crate::outbox::store::handle::Handle;
 use crate::outbox::store::hung::Watch;
 use crate::outbox::store::person::Overall;
@@ -168,25 +169,26 @@ impl Overview {
         status
     }
 
-    /// Gives the store up when it comes to no end though its disk works: another process begins anew. One whose disk
-    /// hangs is waited for: it would hang again, and what waits in memory would be lost.
+    /// Gives the store up when it comes to no end though its disk works all the time: another process begins anew. One
+    /// whose disk hangs is waited for: it would hang again, and what waits in memory would be lost.
     pub async fn mind_store(&self, watch: &mut Watch) {
-        if watch.look(&self.store, clock::mono()) < self.store_hung_after {
+        if watch.look(&self.store, clock::mono()).is_zero() {
             return;
         }
         let dir = self.store.dir().to_owned();
         match self.disk.ask(move || writes(&dir)).await {
             Some(Ok(())) => {
                 let lasts = watch.look(&self.store, clock::mono());
-                if lasts >= self.store_hung_after {
+                if !lasts.is_zero() && lasts >= self.store_hung_after {
                     let seconds = lasts.as_secs();
-                    self.store
-                        .give_up(&format!("it has come to no end for {seconds} s, though its disk works"));
+                    self.store.give_up(&format!("it has {HANGS} for {seconds} s, though its disk works"));
                 }
+                return;
             }
             Some(Err(error)) => debug!(%error, "the store comes to no end, and its disk takes nothing"),
             None => debug!("the store comes to no end, and its disk hangs"),
         }
+        watch.forgive();
     }
 
     /// Why the daemon makes no progress and should be begun anew; `None` as long as every intake has its turns.

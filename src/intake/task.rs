@@ -377,7 +377,7 @@ impl Intake {
                 () = clock::sleep_until(Some(clock::mono().after(DRAIN_AGAIN))) => {}
             }
         }
-        if self.out.is_unkept(&self.reader) {
+        if self.out.is_unkept(&self.reader) && !self.out.spill_values(&mut self.reader) {
             // What was kept of them is older, or nothing: the next start shall know more.
             self.close_all();
         }

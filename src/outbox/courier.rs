@@ -58,8 +58,8 @@ use crate::outbox::courier::aside::Asides;
 use crate::outbox::courier::bookings::Bookings;
 use crate::outbox::courier::brake::Brakes;
 use crate::outbox::courier::callbacks::Callbacks;
-use crate::outbox::courier::effect::{Effect, Now, Outcome, Posted, Probed, Ruling, Token};
-use crate::outbox::courier::flight::{Flight, Landing};
+use crate::outbox::courier::effect::{Effect, Now, Outcome, Probed, Ruling, Token};
+use crate::outbox::courier::flight::Flight;
 use crate::outbox::courier::health::{Gate, Health};
 use crate::outbox::courier::makes::Makes;
 use crate::outbox::courier::manner::{Lesson, Manners};
@@ -415,21 +415,6 @@ impl Courier {
         let post = flight.post();
         self.flights.insert(flight.batch, flight);
         post
-    }
-
-    fn posted(&mut self, batch: BatchId, posted: Posted, now: Now) {
-        let Some(flight) = self.flights.remove(&batch) else { return };
-        self.resize(&posted, flight.loads.len());
-        self.watch_manners(&flight, &posted, now);
-        let Landing { rulings, signal, unexplained, blames } =
-            flight.land(posted, &self.rules, &mut self.limits, now.host);
-        self.bookings.refuse_all(&blames, now.mono);
-        self.heed_all(flight.heard(&rulings), now);
-        self.refusals.count(&rulings, unexplained, signal == Signal::Works);
-        self.landed.extend(rulings);
-        self.judge_asides_by_post(&signal, flight.since, now.mono);
-        let jitter = self.jitter.draw();
-        self.health.learn_of_post(signal, &self.rules.delivery, jitter, now);
     }
 
     fn learn(&mut self, signal: Signal, now: Now) {

@@ -31,6 +31,15 @@ impl Backlog {
         Self { calls: VecDeque::new(), bytes: 0, limit }
     }
 
+    /// Puts calls back that were taken out, before those that came since.
+    pub fn put_back(&mut self, calls: Vec<FinishedCall>) {
+        for call in calls.into_iter().rev() {
+            let weight = weight(&call);
+            self.bytes += weight;
+            self.calls.push_front((weight, call));
+        }
+    }
+
     pub fn push(&mut self, call: FinishedCall) {
         let weight = weight(&call);
         self.bytes += weight;

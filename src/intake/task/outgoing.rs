@@ -32,10 +32,10 @@ pub trait Sink: Send {
     /// What was taken and then could not be stored: it waits again.
     fn returned(&mut self) -> Parcel;
 
-    /// At the end: calls that were taken and of which it was not heard what became of them. None, where that is heard at
-    /// once. One that is stored all the same is known by its id.
-    fn unanswered(&mut self) -> Vec<FinishedCall> {
-        Vec::new()
+    /// At the end: what was taken and of which it was not heard what became of it. Nothing, where that is heard at once. A
+    /// call that is stored all the same is known by its id.
+    fn unanswered(&mut self) -> Parcel {
+        Parcel::default()
     }
 
     /// What is kept of the calls in progress, once all that was taken before is stored.
@@ -56,6 +56,11 @@ pub trait Sink: Send {
     /// # Errors
     /// The calls for which there was no room.
     fn spill(&mut self, calls: Vec<FinishedCall>) -> Result<(), Vec<FinishedCall>>;
+
+    /// The same for what is to be kept of the calls in progress; whether it was written.
+    fn spill_values(&mut self, _changes: &[Change]) -> bool {
+        false
+    }
 }
 
 /// Refused calls are offered again after this time: a store that is slow for a moment is slow for
@@ -224,9 +229,24 @@ impl Outgoing {
 
     /// Calls that nobody took, or of which nobody says that they are stored, in their order.
     pub fn take(&mut self) -> Vec<FinishedCall> {
-        let mut calls = self.sink.unanswered();
-        calls.extend(self.backlog.take());
-        calls
+        self.give_up_answers();
+        self.backlog.take()
+    }
+
+    /// At the end: writes all that is known of the calls in progress where the next process finds it, so that it goes on
+    /// with them; whether that is done. It may block.
+    pub fn spill_values(&mut self, reader: &mut Reader) -> bool {
+        self.give_up_answers();
+        reader.keep_all();
+        self.changes.extend(reader.take_changes(usize::MAX));
+        self.lost = false;
+        self.sink.spill_values(&self.changes)
+    }
+
+    fn give_up_answers(&mut self) {
+        let Parcel { calls, changes } = self.sink.unanswered();
+        self.backlog.put_back(calls);
+        self.put_back(changes);
     }
 
     /// As [`Sink::spill`].
@@ -248,9 +268,7 @@ impl Outgoing {
             return;
         }
         warn!(calls = calls.len(), "the store gave back what it could not keep: it is offered again");
-        for call in calls {
-            self.push(call);
-        }
+        self.backlog.put_back(calls);
         self.put_back(changes);
     }
 

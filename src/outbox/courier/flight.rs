@@ -183,6 +183,22 @@ impl Flight {
 }
 
 impl Courier {
+    /// Takes in what came of a POST.
+    pub(super) fn posted(&mut self, batch: BatchId, posted: Posted, now: Now) {
+        let Some(flight) = self.flights.remove(&batch) else { return };
+        self.resize(&posted, flight.loads.len());
+        self.watch_manners(&flight, &posted, now);
+        let Landing { rulings, signal, unexplained, blames } =
+            flight.land(posted, &self.rules, &mut self.limits, now.host);
+        self.bookings.refuse_all(&blames, now.mono);
+        self.heed_all(flight.heard(&rulings), now);
+        self.refusals.count(&rulings, unexplained, signal == Signal::Works);
+        self.landed.extend(rulings);
+        self.judge_asides_by_post(&signal, flight.since, now.mono);
+        let jitter = self.jitter.draw();
+        self.health.learn_of_post(signal, &self.rules.delivery, jitter, now);
+    }
+
     pub(super) fn watch_manners(&mut self, flight: &Flight, posted: &Posted, now: Now) {
         let Posted::Answered { answer, .. } = posted else { return };
         if let Some(evidence) = &answer.evidence {

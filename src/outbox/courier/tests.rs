@@ -3,7 +3,7 @@
 use super::*;
 use crate::amo::answer::{Account, Answer, Fate};
 use crate::amo::notes::{Note, Probe};
-use crate::outbox::courier::effect::{ReadBack, Token};
+use crate::outbox::courier::effect::{Posted, ReadBack, Token};
 use crate::outbox::policy::OnUnknown;
 use crate::outbox::policy::tests::{START, item, unknown};
 use crate::outbox::queue::{Error, Item, Phase, Seq};

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! emergency.jsonl            one line a call, as the journal writes them
+//! emergency.jsonl.values     calls in progress: `{"pbx":…,"key":…,"value":…}`, keys and values of `inflight`
 //! emergency.jsonl.damaged    one with lines that could not be read, for a person; the next is `.damaged.2`
 //! ```
 
@@ -23,6 +24,8 @@ use crate::outbox::store::journal::{self, end_torn_line};
 use crate::outbox::store::recover::with_call;
 use crate::outbox::store::{Error, Store, fit};
 use crate::time::HostTime;
+
+mod values;
 
 /// Whose turn it is: a store that opens again takes the file away while an intake may still write into it.
 static TURN: Mutex<()> = Mutex::new(());
@@ -111,6 +114,8 @@ impl Store {
     /// Takes in what an earlier process could not store.
     pub(super) fn take_emergency(&mut self, now: HostTime) -> Result<(), Error> {
         let _turn = turn();
+        // Before the calls: those that ended are in progress no more.
+        self.take_emergency_values(now)?;
         let path = path(&self.ground.dir);
         let io = |error| Error::io(&path, error);
         if !path.try_exists().map_err(io)? {

@@ -8,6 +8,9 @@ use std::path::Path;
 use crate::outbox::store::Error;
 use crate::outbox::store::trees::is_locked;
 
+/// What is said of a store that was given up.
+pub const HANGS: &str = "come to no end";
+
 /// What a person does about a store that failed for `reason`, which is words by then: a full disk
 /// is told by the system's numbers for it.
 pub fn advice(reason: &str) -> &'static str {
@@ -18,6 +21,8 @@ pub fn advice(reason: &str) -> &'static str {
         "see why its disk is read-only (dmesg), mount it for writing"
     } else if is(libc::EFBIG) {
         "see which limit of the system keeps its files small (ulimit -f)"
+    } else if reason.contains(HANGS) {
+        "report it with the log"
     } else {
         "see what the system says of its disk (dmesg)"
     }

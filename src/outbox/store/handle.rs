@@ -3,6 +3,7 @@
 //! Answers come when what was asked is durable. A future that is dropped cancels nothing: the
 //! store does what it was asked, and nobody hears of it.
 
+use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -23,6 +24,7 @@ use crate::outbox::store::open::Ground;
 use crate::outbox::store::receipt::{Receipt, Refused};
 use crate::outbox::store::worker::{Command, Intake, Job, Life, Order, Trouble, Worker};
 use crate::outbox::store::{Shelf, Store};
+use crate::panics;
 use crate::time::HostTime;
 
 /// Commands that wait for the store's thread. A disk that hangs shall be felt by whoever asks, and
@@ -98,7 +100,13 @@ fn spawn(
     let (dir, ends, turns) = (ground.dir.clone(), Ends::default(), Turns::default());
     let mut worker = Worker::new(life, ground, commands, Box::new(clock), news_sender, trouble.clone(), idle);
     (worker.ends, worker.turns) = (ends.clone(), turns.clone());
-    let thread = thread::Builder::new().name("store".into()).spawn(|| worker.run())?;
+    let last_word = trouble.clone();
+    let thread = thread::Builder::new().name("store".into()).spawn(move || {
+        if let Err(panic) = panic::catch_unwind(AssertUnwindSafe(|| worker.run())) {
+            let reason = format!("its thread panicked: {}", panics::text(&*panic));
+            last_word.send_replace(Some(Trouble { reason, is_final: true }));
+        }
+    })?;
     let hearers = Hearers::default();
     Ok(Handle {
         commands: sender,

@@ -28,9 +28,14 @@ pub(super) struct AtWork(Turns);
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Watch {
     done: u64,
-    /// Since when there was work, and no piece of it came to its end.
-    since: Option<MonoTime>,
+    /// The last look, while there was work and no piece of it came to its end.
+    looked: Option<MonoTime>,
+    lasts: Duration,
 }
+
+/// Most of what may lie between two looks that counts: in a process or on a machine that stood still itself, nothing comes to
+/// its end.
+const STEP_MAX: Duration = Duration::from_secs(20);
 
 impl Turns {
     pub fn begin(&self) -> AtWork {
@@ -48,15 +53,22 @@ impl Drop for AtWork {
 }
 
 impl Watch {
-    /// For how long the store has come to no end, at `now`: since the first of the looks that saw it so. Zero while it
-    /// has nothing to do, and while one that failed is opened again, which may take minutes.
+    /// For how long the store has come to no end, at `now`, as the looks saw it. Zero while it has nothing to do, and
+    /// while one that failed is opened again, which may take minutes.
     pub fn look(&mut self, store: &Handle, now: MonoTime) -> Duration {
         let done = store.turns.0.done.load(Ordering::Relaxed);
         if done != self.done || !store.has_work() || store.failure().is_some() {
-            *self = Self { done, since: None };
+            *self = Self { done, ..Self::default() };
             return Duration::ZERO;
         }
-        now.since(*self.since.get_or_insert(now))
+        self.lasts += self.looked.map_or(Duration::ZERO, |looked| now.since(looked)).min(STEP_MAX);
+        self.looked = Some(now);
+        self.lasts
+    }
+
+    /// It is not the store's fault, as far as is known: its disk does not work.
+    pub fn forgive(&mut self) {
+        self.lasts = Duration::ZERO;
     }
 }
 

@@ -25,7 +25,6 @@ pub struct Receipt {
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]
 pub struct Refused {
-    /// Empty when the store's thread is gone with it.
     pub parcel: Parcel,
     pub error: Error,
 }
@@ -40,13 +39,18 @@ impl Receipt {
         match self.answer.try_recv() {
             Ok(answer) => Some(answer),
             Err(oneshot::error::TryRecvError::Empty) => None,
-            Err(oneshot::error::TryRecvError::Closed) => Some(Err(gone())),
+            Err(oneshot::error::TryRecvError::Closed) => Some(Err(self.gone())),
         }
     }
 
     /// What was handed over to a store that was given up: it is not known what became of it.
     pub fn take_back(&mut self) -> Refused {
         Refused::taken_back(&self.parcel, Error::Store("it was given up".to_owned()))
+    }
+
+    /// The store's thread is gone with it.
+    fn gone(&self) -> Refused {
+        Refused::taken_back(&self.parcel, closed())
     }
 
     pub(super) fn parcel(&self) -> Arc<Parcel> {
@@ -64,10 +68,7 @@ impl Future for Receipt {
     type Output = Answer;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.answer).poll(context).map(|answer| answer.unwrap_or_else(|_| Err(gone())))
+        let answer = Pin::new(&mut self.answer).poll(context);
+        answer.map(|answer| answer.unwrap_or_else(|_| Err(self.gone())))
     }
-}
-
-fn gone() -> Refused {
-    Refused { parcel: Parcel::default(), error: closed() }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::call::record::Skip;
 use crate::outbox::store::hung::Watch;
 use crate::time::MonoTime;
 
@@ -74,4 +75,34 @@ fn a_store_hangs_that_has_work_and_comes_to_no_end() {
     second.blocking_answer().unwrap_err();
     let looks = [200, 300].map(|at| watch.look(&handle, mono(at)));
     assert_eq!(looks, [Duration::ZERO; 2], "it failed, and is opened again");
+}
+
+#[test]
+fn a_process_that_stood_still_itself_takes_no_store_for_hung() {
+    let (handle, disk, _dir) = start();
+    let (has_begun, let_go) = disk.hold_up();
+    let first = hand_over(&handle, 1);
+    has_begun.recv().unwrap();
+    let mut watch = Watch::default();
+    let lasts = [0, 1, 11, 3600].map(|at| watch.look(&handle, mono(at)).as_secs());
+    assert_eq!(lasts, [0, 0, 10, 30], "in seconds");
+    watch.forgive();
+    assert_eq!(watch.look(&handle, mono(3605)), Duration::from_secs(5), "its disk did not work until then");
+    let_go.send(()).unwrap();
+    first.blocking_answer().unwrap();
+}
+
+#[test]
+fn a_thread_that_panics_is_seen_and_gives_back_what_it_had() {
+    let (handle, disk, _dir) = start();
+    handle.hear_ends(|_item| panic!("a fault of the one who hears"));
+    let mut skipped = call(1);
+    skipped.record.skip = Some(Skip::Policy);
+    let (has_begun, let_go) = disk.hold_up();
+    let _first = handle.try_store(&PbxName::default(), vec![skipped].into()).unwrap();
+    has_begun.recv().unwrap();
+    let second = hand_over(&handle, 2);
+    let_go.send(()).unwrap();
+    assert!(block_on(handle.failed()).contains("a fault of the one who hears"));
+    assert_eq!(second.blocking_answer().unwrap_err().parcel.calls, [call(2)]);
 }
