@@ -6,6 +6,7 @@
 //! <dir>/journal/YYYY-MM-DD.jsonl    every call that was taken in, see `journal`
 //! <dir>/ballast                     8 MiB of nothing, given up when the disk is full, see `space`
 //! <dir>/emergency.jsonl             calls of a process that ended while its store was dead
+//! <dir>/emergency.jsonl.values      its calls in progress
 //! <dir>/queue.…                     databases in the making or set aside, see `swap`
 //! ```
 //!

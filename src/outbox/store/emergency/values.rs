@@ -30,7 +30,7 @@ impl Handle {
     /// Writes what is to be kept of the calls in progress of `pbx` to a file, of which the next start takes it. It blocks.
     ///
     /// # Errors
-    /// When it cannot be written; then the next start may find a part of it.
+    /// When it cannot be written; then nothing of it is there.
     pub fn spill_values(&self, pbx: &PbxName, changes: &[Change]) -> io::Result<()> {
         append(self.dir(), pbx, changes)
     }
@@ -50,8 +50,10 @@ pub(super) fn append(dir: &Path, pbx: &PbxName, changes: &[Change]) -> io::Resul
     }
     let mut file = OpenOptions::new().create(true).append(true).read(true).mode(0o600).open(path(dir))?;
     end_torn_line(&mut file)?;
-    file.write_all(&text)?;
-    file.sync_all()?;
+    let length = file.metadata()?.len();
+    let written = file.write_all(&text).and_then(|()| file.sync_all());
+    // Calls of which a part alone was written are closed as they are: they must not go on.
+    written.inspect_err(|_| drop(file.set_len(length)))?;
     File::open(dir)?.sync_all()
 }
 
