@@ -1,5 +1,4 @@
 """Calls of a certain length, and when they come, so that gaps begin and end where they should."""
-from office import PAIRS
 from scenarios import direct
 from sip import answers, ignores
 
@@ -30,11 +29,12 @@ async def talk_outbound(story, seconds):
 async def wait_in_vain(story, seconds):
     """A customer waits in a queue, both agents ring; he gives up."""
     story.first.on_call = story.second.on_call = ignores()
+    await story.agents_are_free()
     customer = story.customer_calls(f"7495700050{story.pair}")
     await customer.wait_up()
     await customer.wait_end(seconds)
     customer.hang_up()
-    story.tell("inbound", customer.caller, customer, rang=PAIRS[story.pair])
+    story.tell("inbound", customer.caller, customer, rang=story.rang())
 
 
 async def ring_in_vain(story, seconds):
@@ -43,7 +43,7 @@ async def ring_in_vain(story, seconds):
     customer = story.customer_calls(direct(story.first))
     await customer.wait_end(seconds)
     customer.hang_up()
-    story.tell("inbound", customer.caller, customer, rang=[story.first.user], responsible=story.first.user)
+    story.tell("inbound", customer.caller, customer, rang=[story.first.user])
 
 
 def lasting(play, seconds):

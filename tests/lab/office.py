@@ -131,11 +131,27 @@ class Story:
         """The provider's side of the call to `number`."""
         return next(call for call in self.office.msk.calls if call.number == number)
 
+    def rang(self):
+        """The extensions of the desks that an INVITE came to in this scenario."""
+        return [desk.user for desk in (self.first, self.second) if desk.calls]
+
+    async def agents_are_free(self, seconds=10):
+        """Waits until the pair's queue takes both for free. For some milliseconds after a call, and on a busy machine for
+        longer, it does not, passes over the one, and rings the other alone."""
+        until, shown = time.monotonic() + seconds, ""
+        while shown.count("Not in use") < 2:
+            if time.monotonic() > until:
+                raise RuntimeError(f"the agents of queue sales-{self.pair} are not free:\n{shown}")
+            # Not on the thread of the phones: they would stand still meanwhile.
+            shown = await asyncio.to_thread(self.office.pbx.console, f"queue show sales-{self.pair}")
+
     def tell(self, direction, phone, outsider, talked=(), rang=(), status=None, responsible=None, wait=None, also_ok=None):
         """Notes the truth of one conversation that is over.
 
         talked: (extension, Call) in the order in which they talked with the outsider. responsible: who it is
-        when nobody talked."""
+        when nobody talked and not just one phone rang."""
+        if not responsible and len(rang) == 1:
+            responsible = str(rang[0])
         now = time.monotonic()
         spans = [(max(call.up_at, outsider.up_at), call.given_at or call.ended_at or now) for _, call in talked]
         end = outsider.ended_at or now

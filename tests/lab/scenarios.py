@@ -61,7 +61,7 @@ async def inbound_missed(story):
     await sleep(5)
     customer.hang_up()
     await customer.wait_end()
-    story.tell("inbound", customer.caller, customer, rang=[desk.user], responsible=desk.user)
+    story.tell("inbound", customer.caller, customer, rang=[desk.user])
 
 
 @scenario
@@ -71,7 +71,7 @@ async def inbound_busy(story):
     desk.on_call = refuses(486, "Busy Here")
     customer = story.customer_calls(direct(desk))
     await customer.wait_end()
-    story.tell("inbound", customer.caller, customer, rang=[desk.user], responsible=desk.user, status=BUSY)
+    story.tell("inbound", customer.caller, customer, rang=[desk.user], status=BUSY)
 
 
 @scenario
@@ -92,7 +92,7 @@ async def inbound_voicemail(story):
     await customer.wait_up()
     await sleep(12)
     customer.hang_up()
-    story.tell("inbound", customer.caller, customer, rang=[desk.user], responsible=desk.user, status=LEFT_MESSAGE)
+    story.tell("inbound", customer.caller, customer, rang=[desk.user], status=LEFT_MESSAGE)
 
 
 @scenario
@@ -110,6 +110,7 @@ async def ring_group_answered(story):
 async def queue_answered(story):
     """A customer waits in a queue; both agents ring; the second answers after 3 s; they talk 4 s."""
     story.first.on_call, story.second.on_call = ignores(), answers(3)
+    await story.agents_are_free()
     customer = story.customer_calls(f"7495700050{story.pair}")
     agent = await wait_talk(story.second)
     await sleep(4)
@@ -121,11 +122,12 @@ async def queue_answered(story):
 async def queue_abandoned(story):
     """A customer waits in a queue, both agents ring, he gives up after 6 s."""
     story.first.on_call, story.second.on_call = ignores(), ignores()
+    await story.agents_are_free()
     customer = story.customer_calls(f"7495700050{story.pair}")
     await customer.wait_up()
     await sleep(6)
     customer.hang_up()
-    story.tell("inbound", customer.caller, customer, rang=PAIRS[story.pair])
+    story.tell("inbound", customer.caller, customer, rang=story.rang())
 
 
 @scenario
