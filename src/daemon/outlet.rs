@@ -108,12 +108,12 @@ impl Sink for Door {
     }
 
     fn returned(&mut self) -> Parcel {
+        if self.store.is_given_up() {
+            return self.unanswered();
+        }
         let mut returned = Parcel::default();
-        let is_given_up = self.store.is_given_up();
         // Answers come in the order of the questions, so the first that is missing ends the search.
-        while let Some(answer) = self.receipts.front_mut().and_then(|(receipt, _)| {
-            receipt.try_answer().or_else(|| is_given_up.then(|| Err(receipt.take_back())))
-        }) {
+        while let Some(answer) = self.receipts.front_mut().and_then(|(receipt, _)| receipt.try_answer()) {
             self.receipts.pop_front();
             if let Err(Refused { parcel: Parcel { calls, changes }, .. }) = answer {
                 returned.calls.extend(calls);

@@ -131,6 +131,19 @@ mod tests {
     }
 
     #[test]
+    fn calls_that_come_back_stand_before_those_that_came_since() {
+        let mut backlog = Backlog::new(10_000);
+        (1..=3).for_each(|n| backlog.push(call(n)));
+        let bytes = backlog.bytes;
+        let gone = backlog.take();
+        backlog.push(call(4));
+        backlog.put_back(gone);
+        assert_eq!(backlog.bytes, bytes / 3 * 4);
+        assert_eq!(taken(&mut backlog), ["t-1", "t-2", "t-3", "t-4"]);
+        assert_eq!(backlog.bytes, 0);
+    }
+
+    #[test]
     fn an_empty_backlog_weighs_nothing() {
         let mut backlog = Backlog::new(10_000);
         (0..1000).for_each(|n| backlog.push(call(n)));

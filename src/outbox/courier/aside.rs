@@ -279,16 +279,16 @@ impl Courier {
     /// A harmless question was asked: what of the others was refused is off, or the account as a whole.
     pub(super) fn judge_asides(&mut self, signal: &Signal, now: MonoTime) {
         match signal {
-            Signal::Works | Signal::Hold(..) => self.asides.doubted_at = None,
-            Signal::Slow | Signal::Trouble(_) => {}
-        }
-        match signal {
             Signal::Works => {
+                self.asides.doubted_at = None;
                 for (kind, words) in self.asides.brakes.answered(now) {
                     self.bookings.complain(Complaint::off(kind, words));
                 }
             }
-            Signal::Hold(..) => self.asides.brakes.forgive(),
+            Signal::Hold(..) => {
+                self.asides.doubted_at = None;
+                self.asides.brakes.forgive();
+            }
             Signal::Slow | Signal::Trouble(_) => {}
         }
     }

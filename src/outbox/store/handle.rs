@@ -170,10 +170,7 @@ impl Handle {
         tokio::select! {
             biased;
             answer = receipt => answer,
-            () = self.given_up() => {
-                let reason = self.failure().unwrap_or_default();
-                Err(Refused::taken_back(&handed_over, Error::Store(reason)))
-            }
+            reason = self.failed() => Err(Refused::taken_back(&handed_over, Error::Store(reason))),
         }
     }
 
@@ -383,7 +380,7 @@ impl Handle {
         tokio::select! {
             biased;
             () = self.close_in_order() => {}
-            () = self.given_up() => return Err(Error::Store(self.failure().unwrap_or_default())),
+            reason = self.failed() => return Err(Error::Store(reason)),
         }
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
@@ -419,7 +416,7 @@ impl Handle {
         tokio::select! {
             biased;
             answer = asked => answer,
-            () = self.given_up() => Err(Error::Store(self.failure().unwrap_or_default())),
+            reason = self.failed() => Err(Error::Store(reason)),
         }
     }
 }

@@ -89,8 +89,4 @@ impl Handle {
     pub fn is_given_up(&self) -> bool {
         self.trouble.borrow().as_ref().is_some_and(|trouble| trouble.is_final)
     }
-
-    pub(super) async fn given_up(&self) {
-        let _reason = self.failed().await;
-    }
 }
