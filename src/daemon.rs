@@ -120,7 +120,6 @@ pub async fn run(
         version = env!("CARGO_PKG_VERSION"),
         "ready"
     );
-    duties.spawn(memory::keep_small());
 
     let cause = tokio::select! {
         () = stop.cancelled() => Ok(()),

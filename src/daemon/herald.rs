@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use tracing::{error, info, warn};
 
 use crate::clock;
+use crate::daemon::memory::Unwritten;
 use crate::daemon::overview::{Memo, Overview};
 use crate::daemon::systemd;
 use crate::ops::status::Status;
@@ -41,7 +42,7 @@ pub async fn run(overview: Overview) {
     watching.spawn(announce(overview.store.news(), Arc::clone(&changed)));
     let (mut news, mut line) = (News::default(), String::new());
     let (mut memo, mut watch) = (Memo::default(), Watch::default());
-    let mut has_changed = true;
+    let (mut has_changed, mut unwritten) = (true, Unwritten::find());
     loop {
         overview.mind_store(&mut watch).await;
         let status = overview.status_since(&mut memo, has_changed).await;
@@ -51,6 +52,7 @@ pub async fn run(overview: Overview) {
             line = now;
         }
         news.take(&status.problems, clock::mono()).iter().for_each(tell);
+        unwritten.trim(clock::mono());
         // What comes first; that the time is over is no failure.
         has_changed = timeout(LOOK_EVERY, changed.notified()).await.is_ok();
         if has_changed {

@@ -6,22 +6,36 @@ use std::time::Duration;
 
 use tracing::debug;
 
+use crate::time::MonoTime;
+
 /// A thousand pages come back in less than a millisecond.
 const EVERY: Duration = Duration::from_secs(10);
 
-/// Gives back again and again what was needed for a moment only: the start, a request, a recovery.
-pub async fn keep_small() {
-    // The loader mapped and wrote what it will before the program's first step, so this stays true.
-    let program = as_in_its_file();
-    loop {
-        program.iter().for_each(trim);
-        tokio::time::sleep(EVERY).await;
+/// What of the program is as it is in its file, to be unmapped again and again: some megabytes of a daemon that runs for
+/// months are needed at its start, or for a request, a recovery, a look at itself.
+#[derive(Debug)]
+pub struct Unwritten {
+    program: Vec<Range<usize>>,
+    trimmed: Option<MonoTime>,
+}
+
+impl Unwritten {
+    /// The loader mapped and wrote what it will before the program's first step, so this stays true.
+    pub fn find() -> Self {
+        Self { program: as_in_its_file(), trimmed: None }
+    }
+
+    /// Unmaps it, not too often. To be called after something that needed much for a moment only.
+    pub fn trim(&mut self, now: MonoTime) {
+        if self.trimmed.is_none_or(|trimmed| now.since(trimmed) >= EVERY) {
+            self.program.iter().for_each(trim);
+            self.trimmed = Some(now);
+        }
     }
 }
 
 /// Unmaps code or constants of the program: what is used from here on is mapped again page by page, from the system's
-/// cache. Some megabytes of a daemon that runs for months are needed at its start, or once a day. Where it cannot
-/// be done nothing changes.
+/// cache. Where it cannot be done nothing changes.
 fn trim(range: &Range<usize>) {
     if let Err(error) = unmap(range) {
         debug!(%error, "what the start needed stays mapped");
@@ -85,6 +99,7 @@ fn unmap(range: &Range<usize>) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock;
 
     fn mapping(line: &str, own_pages: usize, swapped: usize) -> String {
         format!(
@@ -116,7 +131,8 @@ mod tests {
 
     #[test]
     fn the_program_runs_on_without_its_start() {
-        let program = as_in_its_file();
+        let mut unwritten = Unwritten::find();
+        let program = unwritten.program.clone();
         // Of these alone: other threads take memory meanwhile.
         let resident = || -> usize {
             let smaps = fs::read_to_string("/proc/self/smaps").expect("Linux tells");
@@ -130,7 +146,7 @@ mod tests {
         };
         assert!(program.len() >= 2, "code and constants: {program:x?}");
         let before = resident();
-        program.iter().for_each(trim);
+        unwritten.trim(clock::mono());
         let after = resident();
         assert!(after < before, "{before} kB before, {after} kB after");
     }
