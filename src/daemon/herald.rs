@@ -44,6 +44,8 @@ pub async fn run(overview: Overview) {
     let (mut memo, mut watch) = (Memo::default(), Watch::default());
     let (mut has_changed, mut unwritten) = (true, Unwritten::find());
     loop {
+        // What else was needed since, and then what this look needed: together they would be the most that there ever is.
+        unwritten.trim(has_changed, clock::mono());
         overview.mind_store(&mut watch).await;
         let status = overview.status_since(&mut memo, has_changed).await;
         let now = systemd::status_line(&status);
@@ -52,7 +54,7 @@ pub async fn run(overview: Overview) {
             line = now;
         }
         news.take(&status.problems, clock::mono()).iter().for_each(tell);
-        unwritten.trim(clock::mono());
+        unwritten.trim(has_changed, clock::mono());
         // What comes first; that the time is over is no failure.
         has_changed = timeout(LOOK_EVERY, changed.notified()).await.is_ok();
         if has_changed {

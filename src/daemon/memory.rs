@@ -25,12 +25,13 @@ impl Unwritten {
         Self { program: as_in_its_file(), trimmed: None }
     }
 
-    /// Unmaps it, not too often. To be called after something that needed much for a moment only.
-    pub fn trim(&mut self, now: MonoTime) {
-        if self.trimmed.is_none_or(|trimmed| now.since(trimmed) >= EVERY) {
-            self.program.iter().for_each(trim);
-            self.trimmed = Some(now);
+    /// Unmaps it: where much goes on every ten seconds at most, else at once.
+    pub fn trim(&mut self, is_busy: bool, now: MonoTime) {
+        if is_busy && self.trimmed.is_some_and(|trimmed| now.since(trimmed) < EVERY) {
+            return;
         }
+        self.program.iter().for_each(trim);
+        self.trimmed = Some(now);
     }
 }
 
@@ -146,7 +147,7 @@ mod tests {
         };
         assert!(program.len() >= 2, "code and constants: {program:x?}");
         let before = resident();
-        unwritten.trim(clock::mono());
+        unwritten.trim(false, clock::mono());
         let after = resident();
         assert!(after < before, "{before} kB before, {after} kB after");
     }
