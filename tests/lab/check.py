@@ -53,12 +53,14 @@ async def wait_for(seconds, true, what):
 
 
 async def watch_idle(daemon, seconds):
-    """Returns the memory in MiB and the wake-ups a second, by task, of the daemon while nothing happens."""
+    """Returns the memory in MiB, second by second, and the wake-ups a second, by task, of the daemon while nothing happens."""
     await asyncio.sleep(IDLE_AFTER_SECONDS)
-    before = daemon.wakeups()
-    await asyncio.sleep(seconds)
+    before, memory = daemon.wakeups(), []
+    for _ in range(seconds):
+        await asyncio.sleep(1)
+        memory.append(daemon.memory_mib())
     after = daemon.wakeups()
-    return daemon.memory_mib(), {task: (after[task] - before[task]) / seconds for task in after}
+    return memory, {task: (after[task] - before[task]) / seconds for task in after}
 
 
 async def play(names, rounds):
@@ -98,7 +100,8 @@ async def try_daemon(args, crm, daemon):
     rows.append((f"hangup to POST, p95 < {LATENCY_BAR_S} s", p95 < LATENCY_BAR_S,
                  f"p50 {p50:.2f} s, p95 {p95:.2f} s, max {max(latencies):.2f} s of {len(latencies)}"))
     rows.append((f"start to READY < {READY_BAR_S} s", ready < READY_BAR_S, f"{ready:.2f} s"))
-    rows.append((f"idle memory < {MEMORY_BAR_MIB} MiB", memory < MEMORY_BAR_MIB, f"{memory:.1f} MiB"))
+    rows.append((f"idle memory < {MEMORY_BAR_MIB} MiB", max(memory) < MEMORY_BAR_MIB,
+                 f"median {verdict.percentile(memory, 0.5):.1f} MiB, at most {max(memory):.1f} MiB"))
     all_wakeups = sum(wakeups.values())
     by_task = ", ".join(f"{task} {each:.2f}" for task, each in wakeups.items())
     rows.append((f"idle wake-ups < {WAKEUPS_BAR} a second", all_wakeups < WAKEUPS_BAR,
