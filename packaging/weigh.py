@@ -97,8 +97,8 @@ def table(spent, bytes_of, wall, program):
         "| crate | processor seconds | KiB |", "|---|---|---|", *rows,
         f"| {rest[0]} others, each below {LEAST_SECONDS:.0f} s and {LEAST_BYTES // 1000} KB | {rest[1]:.1f} | {rest[2] / 1024:,.0f} |",
         f"| all | {sum(spent.values()):.0f} | {total / 1024:,.0f} |", "",
-        f"Wall time of this build on {os.cpu_count()} cores that others used, too: {wall:.0f} s. The program without its names, as it "
-        f"is released: {program / 1e6:.1f} MB.", ""])
+        f"Wall time of this build on {os.cpu_count()} cores that others used, too: {wall:.0f} s. The program without its names, as "
+        f"`cargo build --release` makes it: {program / 1e6:.1f} MB.", ""])
 
 
 def main():

@@ -40,8 +40,8 @@ LOCK_SECONDS, INSTALL_SECONDS, SCRIPT_SECONDS = 900, 1200, 120
 AMI_SECONDS, POST_SECONDS = 20, 30
 # After the last post a moment more, in which nothing may come: no duplicate, no internal call.
 SILENCE_SECONDS = 3
-# From the last call to what counts as idle: the store puts its threads to rest meanwhile.
-IDLE_AFTER_SECONDS = 5
+# From the last call to what counts as idle: the store puts its threads to rest meanwhile, and the daemon looks at itself.
+IDLE_AFTER_SECONDS = 12
 
 # ---- the steps ----------------------------------------------------------------------------------
 async def wait_for(seconds, true, what):
@@ -169,7 +169,7 @@ def check(args):
         daemon = Daemon(args.binary, pathlib.Path(folder), crm.url, token, [pbx_config(office.PBX)]).start()
         try:
             passed = report(asyncio.run(try_daemon(args, crm, daemon)))
-        except Failed as failed:
+        except (Failed, RuntimeError) as failed:
             passed = report([("the check", False, str(failed))])
         finally:
             daemon.stop()
@@ -194,7 +194,7 @@ def check_gaps(args):
             rows = asyncio.run(trial.run())
             rows += [records_row(server, pbx, table) for pbx in pbxs for table in tables_of(args) if server]
             passed = report(rows)
-        except Failed as failed:
+        except (Failed, RuntimeError) as failed:
             passed = report([("the check", False, str(failed))])
         finally:
             trial.close()

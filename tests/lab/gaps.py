@@ -356,7 +356,8 @@ def unrecorded(truths):
 
 async def until_it_dies(people, clock, seconds, misfortune):
     calls = asyncio.ensure_future(all_pairs(people, UNTIL_IT_DIES))
-    await clock(seconds)
+    # Where all is late, at least until they call.
+    await asyncio.gather(clock(seconds), asyncio.sleep(PEOPLE_AFTER))
     await asyncio.to_thread(misfortune)
     people.lines_are_dead()
     truths = await calls

@@ -131,7 +131,7 @@ def main():
         subject = gaps.Subject("busy hour", None, [office.PBX], check.cdr_of(args, server), args.binary, folder)
         try:
             passed = check.report(asyncio.run(busy_hour(args, subject)))
-        except Failed as failed:
+        except (Failed, RuntimeError) as failed:
             passed = check.report([("the check", False, str(failed))])
         finally:
             subject.close()

@@ -1,5 +1,6 @@
 """The lab's office: the PBX as its administrator sees it, the people around it, and the truth of their calls."""
 import asyncio
+import contextlib
 import dataclasses
 import itertools
 import os
@@ -133,7 +134,10 @@ class Story:
 
     def rang(self):
         """The extensions of the desks that an INVITE came to in this scenario."""
-        return [desk.user for desk in (self.first, self.second) if desk.calls]
+        rang = [desk.user for desk in (self.first, self.second) if desk.calls]
+        if not rang:
+            raise RuntimeError(f"{self.name}: no phone of pair {self.pair} rang")
+        return rang
 
     async def agents_are_free(self, seconds=10):
         """Waits until the pair's queue takes both for free. For some milliseconds after a call, and on a busy machine for
@@ -143,7 +147,9 @@ class Story:
             if time.monotonic() > until:
                 raise RuntimeError(f"the agents of queue sales-{self.pair} are not free:\n{shown}")
             # Not on the thread of the phones: they would stand still meanwhile.
-            shown = await asyncio.to_thread(self.office.pbx.console, f"queue show sales-{self.pair}")
+            with contextlib.suppress(subprocess.SubprocessError):
+                shown = await asyncio.to_thread(self.office.pbx.console, f"queue show sales-{self.pair}")
+            await asyncio.sleep(0.1)
 
     def tell(self, direction, phone, outsider, talked=(), rang=(), status=None, responsible=None, wait=None, also_ok=None):
         """Notes the truth of one conversation that is over.
