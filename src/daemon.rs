@@ -54,7 +54,7 @@ pub mod delivery;
 pub mod gaps;
 mod herald;
 pub mod hook;
-mod memory;
+pub(crate) mod memory;
 pub mod outlet;
 pub mod overview;
 mod records;

@@ -14,6 +14,7 @@ use crate::clock;
 use crate::config;
 use crate::config::file::File;
 use crate::config::surroundings::Host;
+use crate::daemon::memory::Unwritten;
 use crate::outbox::finder;
 use crate::replay::{self, Args, End, Format, Surroundings};
 
@@ -43,6 +44,8 @@ pub fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<ExitCode> {
         batch_max: config.delivery.batch_size.get(),
         request: &mut request,
     };
+    // What the command line and the configuration needed is not needed any more.
+    Unwritten::find().trim(false, clock::mono());
     let end = replay::run(args, Arc::new(config.judgement()), around)?;
     if args.format == Format::Amocrm && !config.hook.before_send.is_empty() {
         let words = "[hook] before-send is not run by a replay: it may change these calls, or keep them away";

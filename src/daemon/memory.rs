@@ -11,8 +11,8 @@ use crate::time::MonoTime;
 /// A thousand pages come back in less than a millisecond.
 const EVERY: Duration = Duration::from_secs(10);
 
-/// What of the program is as it is in its file, to be unmapped again and again: some megabytes of a daemon that runs for
-/// months are needed at its start, or for a request, a recovery, a look at itself.
+/// What of the program is as it is in its file, to be unmapped: some megabytes of a daemon that runs for months are needed
+/// at its start, or for a request, a recovery, a look at itself; of a replay, before its first event.
 #[derive(Debug)]
 pub struct Unwritten {
     program: Vec<Range<usize>>,
