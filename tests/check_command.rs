@@ -102,6 +102,21 @@ async fn missing_rights_and_times_name_the_line_that_mends_them() {
 }
 
 #[tokio::test]
+async fn a_token_whose_user_sees_a_part_of_the_contacts_is_told() {
+    let warning = "warn  [amocrm]: the token's user sees a part of the contacts: numbers of the others look unknown to him\n      \
+                   → in amoCRM, give him the right to see all contacts and companies\n";
+    for (sees, is_told) in [("A", false), ("G", true), ("M", true), ("D", true)] {
+        let staff = Staff { sees, ..Staff::default() };
+        let amo = fake_amo::start(staffed(vec![504_141, 7], staff)).await;
+        let ami = FakeAmi::start(good()).await;
+        let host = host(&ami, &amo);
+        host.edit("default-user = 1", "default-user = 504141");
+        let (code, page) = check(&host, &["--listen", "1"]).await;
+        assert_eq!((code, page.contains(warning)), (Some(0), is_told), "{sees}\n---\n{page}");
+    }
+}
+
+#[tokio::test]
 async fn a_wrong_secret_and_a_revoked_token_fail_with_their_remedies() {
     let amo = fake_amo::start(Options::default()).await;
     amo.set_token("another");
