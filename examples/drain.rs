@@ -19,6 +19,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use ami2amo::call::record::{CallRecord, Direction, FinishedCall, Outcome, Seconds};
+use ami2amo::daemon::policies;
 use ami2amo::daemon::systemd::Notifier;
 use ami2amo::ops::log::control::Control;
 use ami2amo::ops::log::{self, Format};
@@ -223,7 +224,7 @@ async fn run(
     );
     fs::write(&path, text).context("cannot write the configuration")?;
     let (config, _) = config::load(&path)?;
-    let (_policy, policies) = tokio::sync::watch::channel(config.policy);
+    let (_sender, policies) = policies::channel(config.policy);
     daemon::run(config.setup, policies, None, store, Notifier::without_watchdog(), log, stop).await
 }
 

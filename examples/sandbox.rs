@@ -18,6 +18,7 @@ use ami2amo::ami::wire::{Splitter, Step as Cut};
 use ami2amo::call::id::PbxName;
 use ami2amo::call::policy::Policy;
 use ami2amo::call::record::{CallRecord, Source};
+use ami2amo::daemon::policies;
 use ami2amo::daemon::systemd::Notifier;
 use ami2amo::intake::reader::Reader;
 use ami2amo::ops::log::control::Control;
@@ -82,7 +83,7 @@ async fn run(
     let (config, _) = config::load(&path)?;
     let store = Store::open(&config.setup.store_dir, clock::host()).context("cannot open the store")?;
     let store = store.spawn(clock::host).context("cannot start the store's thread")?;
-    let (_policy, policies) = tokio::sync::watch::channel(config.policy);
+    let (_sender, policies) = policies::channel(config.policy);
     daemon::run(config.setup, policies, None, store, Notifier::without_watchdog(), log, stop).await
 }
 

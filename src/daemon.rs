@@ -33,6 +33,7 @@ use crate::daemon::gaps::GapRepair;
 use crate::daemon::hook::{Bell, Hook};
 use crate::daemon::outlet::{Door, Outlet};
 use crate::daemon::overview::{Overview, Watched};
+use crate::daemon::policies::Policies;
 use crate::daemon::records::Records;
 use crate::daemon::reload::Reloader;
 use crate::daemon::stages::Stages;
@@ -57,13 +58,14 @@ pub mod hook;
 pub(crate) mod memory;
 pub mod outlet;
 pub mod overview;
+pub mod policies;
 mod records;
 pub mod reload;
 pub mod stages;
 pub mod systemd;
 pub mod tokens;
 
-/// Runs until `stop`, then shuts down in order. What comes through `policy` judges calls from then
+/// Runs until `stop`, then shuts down in order. What comes through `policies` judges calls from then
 /// on; the connections that are part of it are those of its first value.
 ///
 /// # Errors
@@ -71,20 +73,20 @@ pub mod tokens;
 /// its end in time.
 pub async fn run(
     setup: Setup,
-    policy: watch::Receiver<Arc<Policy>>,
+    policies: Policies,
     reloader: Option<Reloader>,
     store: Handle,
     notifier: Notifier,
     log: Control,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
+    let Policies { whole: policy, calls } = policies;
     let start = Arc::clone(&policy.borrow());
     let records = begin_records(&setup, &store)?;
-    let calls = watch::channel(Arc::clone(&start.calls)).0;
     let (gaps, gaps_reader) = mpsc::channel(gaps::WAITING_MAX);
-    let ways = Ways::new(store.clone(), calls.subscribe(), setup.store_dir.join("poison"), gaps);
+    let ways = Ways::new(store.clone(), calls.clone(), setup.store_dir.join("poison"), gaps);
     let offsets = ways.offsets.subscribe();
-    let mut repair = GapRepair::new(store.clone(), &setup.pbxs, calls.subscribe(), gaps_reader, offsets);
+    let mut repair = GapRepair::new(store.clone(), &setup.pbxs, calls, gaps_reader, offsets);
     // Before anything is delivered: it may have to wait for a record.
     repair.recall().await;
     let bell = setup.hook.as_ref().map(|_| Bell::default());
@@ -110,7 +112,7 @@ pub async fn run(
     let mut crew = crew.context("cannot start the intake's thread")?;
     let mut duties = notifier.on_duty(&overview, crew.runtime()).await;
     open_to_people(&setup, overview, &mut duties).await;
-    duties.spawn(hand_on(policy, calls, couriers.rules.clone()));
+    duties.spawn(hand_on(policy, couriers.rules.clone()));
     duties.spawn(repair.run());
     duties.spawn(log.keep());
     let mut asking: JoinSet<()> = hook.map(Hook::run).into_iter().collect();
@@ -240,15 +242,13 @@ impl Ways {
     }
 }
 
-/// Hands each new policy to those who judge by it; ends with whoever reads the configuration.
+/// Hands the rules of each new policy to the couriers; ends with whoever reads the configuration.
 async fn hand_on(
     mut policy: watch::Receiver<Arc<Policy>>,
-    calls: watch::Sender<Arc<Calls>>,
     rules: BTreeMap<AccountId, watch::Sender<Arc<Rules>>>,
 ) {
     while policy.changed().await.is_ok() {
         let policy = Arc::clone(&policy.borrow_and_update());
-        calls.send_replace(Arc::clone(&policy.calls));
         for account in policy.all_accounts() {
             if let Some(rules) = rules.get(&account.name) {
                 rules.send_replace(Arc::new(delivery::rules_of(account, &policy)));

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::config::check::Grade;
 use crate::config::{self, Config, Pbx, Setup};
+use crate::daemon::policies;
 use crate::daemon::reload::Reloading;
 use crate::daemon::systemd::Notifier;
 use crate::ops::log::control::Control;
@@ -66,12 +67,12 @@ fn run_with(path: &Path, config: Config, store: Handle, log: Control) -> anyhow:
 
 async fn serve(path: &Path, config: Config, store: Handle, log: Control) -> anyhow::Result<()> {
     let (stop, hangup) = (CancellationToken::new(), Arc::new(Notify::new()));
-    let (policy, policies) = watch::channel(Arc::clone(&config.policy));
+    let (sender, policies) = policies::channel(Arc::clone(&config.policy));
     let setup = config.setup.clone();
     let signals = Signals::catch().context("cannot catch signals")?;
     let mut listening = JoinSet::new();
     listening.spawn(signals.listen(stop.clone(), Arc::clone(&hangup)));
-    let (reloading, reloader) = Reloading::new(path.to_owned(), config, policy);
+    let (reloading, reloader) = Reloading::new(path.to_owned(), config, sender);
     listening.spawn(reloading.run(hangup));
     let notifier = Notifier::from_environment();
     daemon::run(setup, policies, Some(reloader), store, notifier, log, stop).await

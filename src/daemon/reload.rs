@@ -14,8 +14,8 @@ use tracing::{error, info, warn};
 use crate::clock;
 use crate::config::check::{Finding, Grade};
 use crate::config::reload::{Reload, reload};
-use crate::config::{self, Config, Policy};
-use crate::daemon::systemd;
+use crate::config::{self, Config};
+use crate::daemon::{policies, systemd};
 use crate::ops::reload::{Outcome, Reloaded, VERSION};
 
 /// Questions that may wait: whoever asks more often is told that the answer takes long.
@@ -40,7 +40,7 @@ pub struct Reloading {
     path: PathBuf,
     /// The set-up of the start and the policy of now.
     running: Config,
-    policy: watch::Sender<Arc<Policy>>,
+    policies: policies::Sender,
     asks: mpsc::Receiver<Ask>,
     last: watch::Sender<Option<Reloaded>>,
 }
@@ -60,9 +60,9 @@ impl Reloader {
 }
 
 impl Reloading {
-    pub fn new(path: PathBuf, running: Config, policy: watch::Sender<Arc<Policy>>) -> (Self, Reloader) {
+    pub fn new(path: PathBuf, running: Config, policies: policies::Sender) -> (Self, Reloader) {
         let ((asks, asked), (told, last)) = (mpsc::channel(ASKED_MAX), watch::channel(None));
-        (Self { path, running, policy, asks: asked, last: told }, Reloader { asks, last })
+        (Self { path, running, policies, asks: asked, last: told }, Reloader { asks, last })
     }
 
     /// Reads the configuration again at each notification, several at once are one, and for everybody who asks.
@@ -115,7 +115,7 @@ impl Reloading {
             info!(by, "the configuration was read again: nothing else has changed");
         } else {
             self.running.policy = Arc::clone(&policy);
-            self.policy.send_replace(policy);
+            self.policies.send(policy);
             let changed = changed.join(", ");
             info!(by, changed, "the configuration was read again and counts for calls that end from here on");
         }
