@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use ami2amo::call::id::{CallId, PbxName};
-use ami2amo::call::record::{CallRecord, Source};
+use ami2amo::call::record::{CallRecord, Direction, Source};
 use ami2amo::call::why::Why;
 use ami2amo::clock;
 use ami2amo::outbox::queue::{Phase, Queue as _, Settlement, State};
@@ -343,6 +343,47 @@ async fn a_call_that_rang_at_the_cut_is_told_by_the_records() {
 async fn a_call_that_was_too_short_at_the_cut_to_be_sent_is_by_the_records() {
     let record = answered_in_the_gap("[calls.send]\nshortest-wait = \"1h\"").await;
     assert_eq!(record.skip, None);
+}
+
+/// Until the trunk's leg begins nothing tells a call to outside from one among ourselves.
+#[tokio::test]
+async fn a_call_that_was_cut_before_its_outside_party_was_seen_is_told_by_the_records() {
+    let start = now() - 1;
+    let leg = format!(
+        "Event: Newchannel\r\nTimestamp: {start}.500000\r\nChannel: PJSIP/101-{start:08x}\r\nChannelState: 4\r\n\
+         CallerIDNum: 101\r\nContext: from-internal\r\nExten: 89161234568\r\nPriority: 1\r\nUniqueid: {start}.7\r\n\
+         Linkedid: {start}.7\r\n\r\n"
+    );
+    let ami = FakeAmi::start(script(vec![Step::Send(leg.into_bytes()), Step::Hold, Step::Cut])).await;
+    let host = host_with_records(ami.port());
+    let mut daemon = host.start();
+    ami.wait_for(LIMIT, |seen| seen.pings > 0).await;
+    ami.set_script(script(vec![no_channels()]));
+    let row = record(start)
+        .replace(
+            "\"79161234568\",\"74957000101\",\"from-trunk\"",
+            "\"101\",\"89161234568\",\"from-internal\"",
+        )
+        .replace("PJSIP/trunk-msk-", "PJSIP/swap-")
+        .replace("PJSIP/101-", "PJSIP/trunk-msk-")
+        .replace("PJSIP/swap-", "PJSIP/101-")
+        .replace("PJSIP/101,25", "PJSIP/89161234568@trunk-msk,25");
+    std::fs::write(host.path("Master.csv"), row).unwrap();
+    ami.go_on();
+    let ended = daemon.logs("call ended").await;
+    assert!(ended.contains("Internal"), "{ended}");
+    daemon.logs("is told by the PBX's records").await;
+    daemon.stopped().await;
+    let stats = host.stored();
+    assert_eq!((stats.ended, stats.by_phase), (1, [(Phase::Pending, 1)].into()));
+    let record = stored(&host, start);
+    assert_eq!(
+        (record.direction, record.phone.as_deref()),
+        (Direction::Outbound, Some("79161234568")),
+        "{record:?}"
+    );
+    assert_eq!((record.responsible.as_deref(), record.skip, record.source), (Some("101"), None, Source::Cdr));
+    assert_eq!(record.started_at.micros() % 1_000_000, 500_000, "what was seen is as it was seen");
 }
 
 /// The daemon was away when the call's time to be told by the records ended.

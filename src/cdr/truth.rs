@@ -1,24 +1,111 @@
 //! Pure: a call that a gap cut short, as the PBX's records tell it.
 
-use crate::call::record::{CallRecord, FinishedCall, Skip, Source};
+use crate::call::id::CallId;
+use crate::call::record::{CallRecord, Direction, FinishedCall, Skip, Source};
+use crate::call::side::same_number;
 use crate::call::why::{Filter, Why};
+use crate::cdr::range::Range;
+
+/// What becomes of a call of the records.
+#[derive(Debug, PartialEq)]
+pub enum Telling {
+    /// It is stored, as well as the records know it.
+    Known,
+    /// The stored call at this place is told so from here on.
+    Anew(usize, Box<FinishedCall>),
+    /// Nobody saw its outside party: it is stored, or told in the place of the call that was seen of it.
+    Unseen(Option<(usize, Box<FinishedCall>)>),
+}
+
+/// What becomes of `cdr`, of which the stored calls `kin` have channels; nobody watched during `gap`.
+/// `is_claimed` tells of which stored calls the records have one of the same id.
+pub fn tell(
+    kin: &[&FinishedCall],
+    cdr: &FinishedCall,
+    is_claimed: impl Fn(&CallId) -> bool,
+    gap: Range,
+) -> Telling {
+    let told = &cdr.record;
+    let own = kin.iter().position(|seen| seen.record.call_id == told.call_id);
+    if let Some((at, call)) = own.and_then(|at| Some((at, of_cut(kin[at], cdr, gap)?))) {
+        return Telling::Anew(at, Box::new(call));
+    }
+    let is_other = |at: &usize| !is_claimed(&kin[*at].record.call_id);
+    let mut unknown = own.into_iter().chain((0..kin.len()).filter(is_other));
+    if !matches!(told.skip, None | Some(Skip::Shadow)) || kin.iter().any(|seen| has_number(seen, told)) {
+        return Telling::Known;
+    }
+    if let Some((at, call)) = unknown.find_map(|at| Some((at, of_unknown(kin[at], cdr, gap)?))) {
+        return Telling::Unseen(Some((at, Box::new(call))));
+    }
+    let is_unseen =
+        own.is_none() && told.ended_at >= gap.from && kin.iter().any(|seen| lacks(&seen.record, gap));
+    if is_unseen { Telling::Unseen(None) } else { Telling::Known }
+}
+
+/// Whether this is the call with the number, whatever else the records say of it.
+fn has_number(seen: &FinishedCall, told: &CallRecord) -> bool {
+    let numbers = |record: &CallRecord| record.phone.clone().or_else(|| record.phone_raw.clone());
+    let is_outside = seen.record.direction != Direction::Internal;
+    let both = numbers(&seen.record).zip(numbers(told));
+    is_outside && both.is_some_and(|(live, told)| same_number(&live, &told))
+}
 
 /// The call as it is to be told: who and where from is of the stream, what became of it of the records. One
 /// that was not to be sent is, if it was so for what nobody saw. `None` when it was not cut short, or the
 /// records tell of another call, or of less.
-pub fn of_cut(seen: &FinishedCall, cdr: &FinishedCall) -> Option<FinishedCall> {
+fn of_cut(seen: &FinishedCall, cdr: &FinishedCall, gap: Range) -> Option<FinishedCall> {
     let (live, told) = (&seen.record, &cdr.record);
     let is_same = live.call_id == told.call_id && live.direction == told.direction;
     let is_more = told.answered || !live.answered;
-    let is_to_be_sent = matches!(told.skip, None | Some(Skip::Shadow)) && may_be_sent(live);
-    if !live.is_cut() || live.source == Source::Cdr || !is_same || !is_more || !is_to_be_sent {
-        return None;
-    }
+    (is_same && is_more && is_open(live, told, gap)).then(|| what_became(seen, cdr))
+}
+
+/// A call that was cut before its outside party was known: all of it is of the records, but for its id. `None` as
+/// of [`of_cut`].
+fn of_unknown(seen: &FinishedCall, cdr: &FinishedCall, gap: Range) -> Option<FinishedCall> {
+    let (live, told) = (&seen.record, &cdr.record);
+    let is_known = live.direction != Direction::Internal && live.phone.is_some();
+    (!is_known && told.direction != Direction::Internal && is_open(live, told, gap))
+        .then(|| wholly(seen, cdr))
+}
+
+/// Whether the records may tell what became of the call, and want it sent.
+fn is_open(live: &CallRecord, told: &CallRecord, gap: Range) -> bool {
+    // One that is sent is held back only where its end was not seen.
+    let is_in_time = live.is_cut() || (live.skip.is_some() && lacks(live, gap));
+    let is_to_be_sent = matches!(told.skip, None | Some(Skip::Shadow)) && may_be_sent(live, told);
+    is_in_time && live.source != Source::Cdr && is_to_be_sent
+}
+
+/// Whether something of the call was not seen.
+fn lacks(record: &CallRecord, gap: Range) -> bool {
+    let goes_over = record.started_at <= gap.to && record.ended_at >= gap.from;
+    record.partial || record.source == Source::Cdr || goes_over
+}
+
+/// Nothing but the id and the beginning is of the stream.
+fn wholly(seen: &FinishedCall, cdr: &FinishedCall) -> FinishedCall {
+    let (live, told) = (&seen.record, &cdr.record);
+    let mut record = told.clone();
+    record.call_id.clone_from(&live.call_id);
+    // Of the same channel the stream has the milliseconds.
+    let is_same = live.call_id == told.call_id;
+    record.started_at = if is_same { live.started_at } else { live.started_at.min(told.started_at) };
+    record.ended_at = told.ended_at.max(record.started_at);
+    record.skip = skip(live, told);
+    record.recording = told.recording.clone().or_else(|| live.recording.clone());
+    add(&mut record.uniqueids, &live.uniqueids);
+    FinishedCall { record, timeline: seen.timeline.clone() }
+}
+
+fn what_became(seen: &FinishedCall, cdr: &FinishedCall) -> FinishedCall {
+    let (live, told) = (&seen.record, &cdr.record);
     let mut record = live.clone();
-    // One that waits goes on waiting.
-    let is_shadowed = [live.skip, told.skip].contains(&Some(Skip::Shadow));
-    record.skip = (live.skip.is_some() && is_shadowed).then_some(Skip::Shadow);
-    if live.phone.is_none() {
+    record.skip = skip(live, told);
+    // The first whom the PBX dialled may be an employee's own phone outside.
+    let is_other = live.direction == Direction::Outbound && !has_number(seen, told);
+    if live.phone.is_none() || is_other {
         record.phone.clone_from(&told.phone);
         record.phone_e164.clone_from(&told.phone_e164);
         record.phone_raw.clone_from(&told.phone_raw);
@@ -47,19 +134,30 @@ pub fn of_cut(seen: &FinishedCall, cdr: &FinishedCall) -> Option<FinishedCall> {
     record.source = Source::Cdr;
     record.partial = false;
     record.why.clone_from(&told.why);
-    Some(FinishedCall { record, timeline: seen.timeline.clone() })
+    FinishedCall { record, timeline: seen.timeline.clone() }
+}
+
+/// A call that waits goes on waiting.
+fn skip(live: &CallRecord, told: &CallRecord) -> Option<Skip> {
+    let is_shadowed = [live.skip, told.skip].contains(&Some(Skip::Shadow));
+    (live.skip.is_some() && is_shadowed).then_some(Skip::Shadow)
 }
 
 /// Whether nothing that was seen speaks against it: what somebody said, or is so whatever became of the call.
-fn may_be_sent(live: &CallRecord) -> bool {
+fn may_be_sent(live: &CallRecord, told: &CallRecord) -> bool {
     match live.skip {
         None | Some(Skip::Anonymous | Skip::ShortNumber | Skip::UnknownSides | Skip::Shadow) => true,
+        // Its outside party was not seen yet.
+        Some(Skip::Internal) => live.direction != told.direction,
         Some(Skip::Policy) => {
             let by = |why: &Why| if let Why::Filtered { by } = why { Some(*by) } else { None };
-            let by = live.why.iter().find_map(by);
-            matches!(by, Some(Filter::Extensions | Filter::ShortestTalk | Filter::ShortestWait))
+            match live.why.iter().find_map(by) {
+                Some(Filter::Extensions | Filter::ShortestTalk | Filter::ShortestWait) => true,
+                Some(Filter::Directions) => live.direction != told.direction,
+                Some(Filter::Dids | Filter::Trunks | Filter::Numbers | Filter::Line) | None => false,
+            }
         }
-        Some(Skip::Internal | Skip::NoConversation | Skip::UnknownNumber) => false,
+        Some(Skip::NoConversation | Skip::UnknownNumber) => false,
     }
 }
 
@@ -75,7 +173,8 @@ fn add(known: &mut Vec<String>, more: &[String]) {
 mod tests {
     use super::*;
     use crate::call::record::{Outcome, Seconds, sample};
-    use crate::call::why::{PartialRule, Why};
+    use crate::call::why::PartialRule;
+    use crate::time::PbxTime;
 
     /// A call that rang when the connection was cut.
     fn cut() -> FinishedCall {
@@ -84,6 +183,27 @@ mod tests {
         (record.answered, record.outcome, record.responsible) = (false, Outcome::NoAnswer, None);
         (record.talk_seconds, record.answered_by, record.partial) = (Seconds::default(), vec![], true);
         record.why = vec![Why::Partial { rule: PartialRule::EndNotSeen }];
+        call
+    }
+
+    /// It began while nobody watched.
+    const GAP: Range = Range { from: PbxTime::from_micros(0), to: PbxTime::from_micros(i64::MAX) };
+
+    /// What the stored call becomes.
+    fn retold(seen: &FinishedCall, cdr: &FinishedCall) -> Option<FinishedCall> {
+        match tell(&[seen], cdr, |id| *id == cdr.record.call_id, GAP) {
+            Telling::Known | Telling::Unseen(None) => None,
+            Telling::Anew(0, call) | Telling::Unseen(Some((0, call))) => Some(*call),
+            other @ (Telling::Anew(..) | Telling::Unseen(_)) => panic!("there is no such call: {other:?}"),
+        }
+    }
+
+    /// An employee's leg, cut before the trunk's began.
+    fn half() -> FinishedCall {
+        let mut call = cut();
+        let record = &mut call.record;
+        (record.direction, record.skip, record.phone) = (Direction::Internal, Some(Skip::Internal), None);
+        record.why.push(Why::Skip { reason: Skip::Internal });
         call
     }
 
@@ -98,7 +218,7 @@ mod tests {
     fn what_became_of_it_is_the_records_and_who_called_the_stream_s() {
         let (mut seen, told) = (cut(), cdr());
         seen.record.phone = Some("70000000000".to_owned());
-        let record = of_cut(&seen, &told).unwrap().record;
+        let record = retold(&seen, &told).unwrap().record;
         assert!(record.answered && !record.partial && record.source == Source::Cdr);
         assert_eq!((record.outcome, record.talk_seconds), (Outcome::Answered, told.record.talk_seconds));
         assert_eq!(
@@ -120,7 +240,7 @@ mod tests {
         let mut talked = cut();
         talked.record.answered = true;
         for (seen, told) in [(sample::call("1.1"), cdr()), (cut(), of_another), (talked, missed)] {
-            assert_eq!(of_cut(&seen, &told), None);
+            assert_eq!(retold(&seen, &told), None);
         }
     }
 
@@ -130,7 +250,7 @@ mod tests {
         let record = &mut seen.record;
         (record.phone, record.phone_e164, record.phone_raw) = (None, None, Some("anonymous".to_owned()));
         record.skip = Some(Skip::Anonymous);
-        let record = of_cut(&seen, &told).unwrap().record;
+        let record = retold(&seen, &told).unwrap().record;
         assert!(record.phone.is_some() && record.skip.is_none());
         let numbers =
             |record: &CallRecord| (record.phone.clone(), record.phone_e164.clone(), record.phone_raw.clone());
@@ -143,7 +263,7 @@ mod tests {
             let (mut seen, mut told) = (cut(), cdr());
             (seen.record.skip, told.record.skip) = (was, told_as);
             assert_eq!(
-                of_cut(&seen, &told).map(|call| call.record.skip),
+                retold(&seen, &told).map(|call| call.record.skip),
                 Some(expected),
                 "{was:?} {told_as:?}"
             );
@@ -161,7 +281,7 @@ mod tests {
             let mut seen = cut();
             seen.record.skip = Some(skip);
             seen.record.why.extend(by.map(|by| Why::Filtered { by }));
-            of_cut(&seen, &cdr()).map(|call| call.record.skip)
+            retold(&seen, &cdr()).map(|call| call.record.skip)
         };
         for by in [Filter::ShortestTalk, Filter::ShortestWait, Filter::Extensions] {
             assert_eq!(skipped(Skip::Policy, Some(by)), Some(None), "{by:?}");
@@ -172,6 +292,69 @@ mod tests {
         assert_eq!(skipped(Skip::NoConversation, None), None);
         let mut short = cdr();
         short.record.skip = Some(Skip::Policy);
-        assert_eq!(of_cut(&cut(), &short), None);
+        assert_eq!(retold(&cut(), &short), None);
+    }
+
+    #[test]
+    fn a_call_whose_outside_party_was_not_seen_is_all_of_the_records() {
+        for skip in [Skip::Internal, Skip::UnknownSides] {
+            let (mut seen, mut told) = (half(), cdr());
+            (seen.record.skip, told.record.direction) = (Some(skip), Direction::Outbound);
+            let record = retold(&seen, &told).unwrap().record;
+            assert_eq!((record.direction, record.skip), (Direction::Outbound, None));
+            assert_eq!((record.phone, record.source), (told.record.phone, Source::Cdr));
+        }
+        // A trunk's leg of which nothing was known yet, and the records begin with another leg.
+        let (mut seen, mut told) = (cut(), cdr());
+        (seen.record.skip, seen.record.phone, seen.record.phone_raw) = (Some(Skip::Anonymous), None, None);
+        (told.record.direction, told.record.call_id) =
+            (Direction::Outbound, sample::call("1.8").record.call_id);
+        let record = retold(&seen, &told).unwrap().record;
+        assert_eq!((&record.call_id, record.direction), (&seen.record.call_id, Direction::Outbound));
+    }
+
+    #[test]
+    fn a_call_among_ourselves_stays_one_unless_somebody_outside_was_in_it() {
+        let mut internal = cdr();
+        (internal.record.direction, internal.record.skip) = (Direction::Internal, Some(Skip::Internal));
+        assert_eq!(retold(&half(), &internal), None);
+        let mut whole = half();
+        whole.record.partial = false;
+        assert!(retold(&whole, &cdr()).is_some(), "nobody watched while it went on");
+        let told = tell(&[&whole], &cdr(), |_| true, Range { from: GAP.to, to: GAP.to });
+        assert_eq!(told, Telling::Known, "it was over before");
+        let mut said = half();
+        said.record.skip = Some(Skip::Policy);
+        assert_eq!(retold(&said, &cdr()), None, "somebody said so");
+    }
+
+    #[test]
+    fn what_hangs_together_with_a_call_that_was_seen_is_a_call_of_its_own() {
+        let (seen, mut other) = (cut(), cdr());
+        other.record.call_id = sample::call("1.8").record.call_id;
+        assert_eq!(tell(&[&seen], &other, |_| true, GAP), Telling::Known, "the number is the same");
+        other.record.phone = Some("79990001122".to_owned());
+        assert_eq!(tell(&[&seen], &other, |_| true, GAP), Telling::Unseen(None));
+        let mut whole = seen.clone();
+        whole.record.partial = false;
+        let later = Range { from: GAP.to, to: GAP.to };
+        assert_eq!(tell(&[&whole], &other, |_| true, later), Telling::Known, "it was watched");
+        // The records know the employee's leg as a call of its own, or not.
+        let is_claimed = |id: &CallId| *id == seen.record.call_id;
+        assert_eq!(tell(&[&half()], &other, is_claimed, GAP), Telling::Unseen(None));
+        let Telling::Unseen(Some((0, call))) = tell(&[&half()], &other, |_| false, GAP) else {
+            panic!("it is told")
+        };
+        assert_eq!(call.record.phone, other.record.phone);
+    }
+
+    #[test]
+    fn of_a_call_to_outside_the_number_is_the_records() {
+        let (mut seen, mut told) = (cut(), cdr());
+        for call in [&mut seen, &mut told] {
+            call.record.direction = Direction::Outbound;
+        }
+        seen.record.phone = Some("79990000101".to_owned());
+        assert_eq!(retold(&seen, &told).unwrap().record.phone, told.record.phone);
     }
 }

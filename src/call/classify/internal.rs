@@ -11,7 +11,7 @@ use crate::call::record::{
 };
 use crate::call::talk::{self, Talk};
 use crate::call::timeline::{self, Findings};
-use crate::call::why::{DirectionRule, OutcomeRule, Why};
+use crate::call::why::{DirectionRule, OutcomeRule, PartialRule, Why};
 use crate::call::{name, phone};
 
 /// The record of a call among ourselves; `None` when only helpers or reported channels were left.
@@ -89,7 +89,7 @@ fn record(facts: &CallFacts, opener: &Channel, talks: &[Talk], setting: Setting<
         message: None,
         uniqueids: own(facts).map(|(_, channel)| channel.uniqueid.to_string()).collect(),
         source: setting.source,
-        partial: facts.cut || own(facts).any(|(_, c)| !c.announced && c.side != Side::Helper),
+        partial: facts.cut || is_unborn(facts),
         skip,
         why: why(facts, opener, outcome).into_iter().chain(line_why).collect(),
     }
@@ -124,6 +124,10 @@ fn own(facts: &CallFacts) -> impl Iterator<Item = (usize, &Channel)> {
     facts.channels.iter().enumerate().filter(|(_, channel)| !channel.guest && !channel.reported)
 }
 
+fn is_unborn(facts: &CallFacts) -> bool {
+    own(facts).any(|(_, channel)| !channel.announced && channel.side != Side::Helper)
+}
+
 fn segments(facts: &CallFacts, talks: &[Talk]) -> Vec<Segment> {
     let segment = |talk: &Talk| {
         let extension = facts.channels[talk.channel].extension.as_deref()?.to_owned();
@@ -151,5 +155,7 @@ fn why(facts: &CallFacts, opener: &Channel, outcome: Outcome) -> Vec<Why> {
     if outcome == Outcome::Answered {
         why.push(Why::Outcome { outcome, rule: OutcomeRule::Talked });
     }
+    let rules = [(is_unborn(facts), PartialRule::BeginNotSeen), (facts.cut, PartialRule::EndNotSeen)];
+    why.extend(rules.into_iter().filter(|(is_so, _)| *is_so).map(|(_, rule)| Why::Partial { rule }));
     why
 }

@@ -7,20 +7,19 @@ use crate::call::record::{CallRecord, Skip};
 use crate::call::side::same_number;
 use crate::call::why::{Filter, Why};
 
-/// Sets why the record is not sent, unless there is a reason already. What is said of its line comes
-/// first, and what the dial plan says before what a list does that would not matter without it.
+/// Sets why the record is not sent. What the dial plan says comes first, then a reason that there is already, and
+/// then what is said of its line before what a list does that would not matter without it.
 pub(super) fn decide(record: &mut CallRecord, policy: &Policy, says_no: bool) {
-    if record.skip.is_none() {
-        let filter =
-            line_filter(record, policy).or_else(|| filter(record, &policy.send).filter(|_| !says_no));
-        record.why.extend(filter.map(|by| Why::Filtered { by }));
-        let is_shadowed = policy.shadowed.contains(&record.account);
-        record.skip = if says_no || filter.is_some() {
-            Some(Skip::Policy)
-        } else {
-            is_shadowed.then_some(Skip::Shadow)
-        };
-    }
+    let by_lists = || {
+        let filter = line_filter(record, policy);
+        filter.or_else(|| self::filter(record, &policy.send).filter(|_| !says_no))
+    };
+    let filter = if record.skip.is_none() { by_lists() } else { None };
+    record.why.extend(filter.map(|by| Why::Filtered { by }));
+    let is_shadowed = policy.shadowed.contains(&record.account);
+    // What is said also counts for a call that would not be sent as it was seen: the PBX's records may know more of it.
+    let by_policy = (says_no || filter.is_some()).then_some(Skip::Policy);
+    record.skip = by_policy.or(record.skip).or(is_shadowed.then_some(Skip::Shadow));
     record.why.extend(record.skip.map(|reason| Why::Skip { reason }));
 }
 

@@ -1,22 +1,23 @@
 //! Looks for the calls of one gap in the PBX's records.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use crate::call::id::PbxName;
+use crate::call::id::{CallId, PbxName};
 use crate::call::policy::Policy;
 use crate::call::record::FinishedCall;
 use crate::cdr::calls::{CdrCall, Known, Live};
 use crate::cdr::fetch::{self, Failed, Fetched};
 use crate::cdr::range::Range;
-use crate::cdr::truth;
+use crate::cdr::truth::{self, Telling};
 use crate::clock;
 use crate::config::Cdr;
 use crate::intake::gap::Gap;
-use crate::outbox::queue::{Enqueued, Item};
+use crate::outbox::queue::{Enqueued, Item, Seq};
 use crate::outbox::store::handle::Handle;
 
 /// So much of a gap is looked at before what was found is stored. A call whose rows leave more than half an hour
@@ -79,11 +80,17 @@ impl Search {
         let mut missing: Vec<FinishedCall> = Vec::new();
         // Without ids a call that was seen cannot be known again: such count that lie wholly in the gap.
         let is_unseen = |call: &CdrCall| !call.ids.is_empty() || (call.from >= gap.from && call.to <= gap.to);
-        for call in fetched.calls.into_iter().filter(is_unseen) {
+        let within = Range { from: gap.from, to: gap.to };
+        let calls: Vec<_> = fetched.calls.into_iter().filter(is_unseen).collect();
+        let ids: BTreeSet<_> = calls.iter().map(|call| call.call.record.call_id.clone()).collect();
+        for call in calls {
             match self.place(&gap.pbx, &call, &live).await? {
                 Place::Unknown => missing.push(call.call),
                 Place::InProgress => {}
-                Place::Stored(items) => self.tell_anew(items, &call.call).await?,
+                Place::Stored(items) => {
+                    let is_unseen = self.tell_anew(&items, &call.call, &ids, within).await?;
+                    missing.extend(is_unseen.then_some(call.call));
+                }
             }
         }
         let taken =
@@ -100,26 +107,44 @@ impl Search {
         if call.ids.iter().any(|id| live.open.contains(id)) {
             return Ok(Place::InProgress);
         }
+        let mut items: BTreeMap<Seq, Item> = BTreeMap::new();
         for id in &call.ids {
-            let items = self.store.find_uniqueid(pbx, id).await?;
-            if !items.is_empty() {
-                return Ok(Place::Stored(items));
-            }
+            let found = self.store.find_uniqueid(pbx, id).await?;
+            items.extend(found.into_iter().map(|item| (item.seq, item)));
         }
-        let item = self.store.find(&call.call.record.call_id).await?;
-        Ok(item.map_or(Place::Unknown, |item| Place::Stored(vec![item])))
+        let found = self.store.find(&call.call.record.call_id).await?;
+        items.extend(found.map(|item| (item.seq, item)));
+        Ok(if items.is_empty() { Place::Unknown } else { Place::Stored(items.into_values().collect()) })
     }
 
-    /// A call that the gap cut short waits a while for what the records have of it.
-    async fn tell_anew(&self, items: Vec<Item>, cdr: &FinishedCall) -> anyhow::Result<()> {
-        for item in items {
-            let Some(call) = truth::of_cut(&item.call, cdr) else { continue };
-            let (call_id, outcome) = (call.record.call_id.clone(), call.record.outcome);
-            if self.store.tell_anew(item.seq, call, clock::host()).await? {
-                info!(%call_id, ?outcome, "a call that the gap cut short is told by the PBX's records");
+    /// A call that the gap cut short waits a while for what the records have of it, all of which are `ids`. Returns
+    /// whether nobody saw it, though he saw others that hang together with it.
+    async fn tell_anew(
+        &self,
+        items: &[Item],
+        cdr: &FinishedCall,
+        ids: &BTreeSet<CallId>,
+        gap: Range,
+    ) -> anyhow::Result<bool> {
+        let kin: Vec<_> = items.iter().map(|item| &item.call).collect();
+        let (at, call) = match truth::tell(&kin, cdr, |id| ids.contains(id), gap) {
+            Telling::Known => return Ok(false),
+            Telling::Anew(at, call) => (at, *call),
+            Telling::Unseen(place) => {
+                // One of whose legs the PBX knows nothing, and of which a record has the number.
+                let others = self.store.alongside(&cdr.record).await?;
+                if others.iter().any(|other| !ids.contains(&other.call.record.call_id)) {
+                    return Ok(false);
+                }
+                let Some((at, call)) = place else { return Ok(true) };
+                (at, *call)
             }
+        };
+        let (call_id, outcome) = (call.record.call_id.clone(), call.record.outcome);
+        if self.store.tell_anew(items[at].seq, call, clock::host()).await? {
+            info!(%call_id, ?outcome, "a call that the gap cut short is told by the PBX's records");
         }
-        Ok(())
+        Ok(false)
     }
 }
 

@@ -47,6 +47,8 @@ impl Store {
         slip.state =
             if is_shadowed { State::Skipped { reason: Skip::Shadow, at: now } } else { State::Pending };
         slip.next_at = now;
+        // Its trunk may be another account's.
+        slip.account.clone_from(&call.record.account);
         // What the hook decided was of another call.
         slip.hooked = false;
         let call = fit::fit(call).map_err(|error| self.fail("a call has no JSON", error))?;
