@@ -6,8 +6,9 @@ use std::process::{Command, Output};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ami2amo::call::id::{CallId, PbxName};
-use ami2amo::call::record::Source;
-use ami2amo::outbox::queue::Queue as _;
+use ami2amo::call::record::{Direction, Skip, Source};
+use ami2amo::call::why::{PartialRule, Why};
+use ami2amo::outbox::queue::{Queue as _, State};
 use ami2amo::outbox::store::{Shelf, Store};
 use ami2amo::time::HostTime;
 use serde_json::Value;
@@ -328,6 +329,31 @@ fn as_long_as_the_store_surely_remembers_is_not_too_far_back() {
         assert_eq!((output.status.code(), told.contains("may have forgotten")), (Some(0), false), "{told}");
         assert_eq!(page.contains("put into the outbox: 1"), stored == 1, "{page}");
     }
+}
+
+/// A connection was lost before the trunk's leg began, and nobody looked into the records then.
+#[test]
+fn a_call_that_is_not_sent_because_it_was_cut_short_is() {
+    let desk = Desk::new();
+    desk.repair(&["--enqueue"]);
+    let whole = desk.store().find(&desk.call_id()).unwrap().unwrap().call;
+    std::fs::remove_dir_all(desk.path("store")).unwrap();
+    let mut half = whole.clone();
+    (half.record.source, half.record.direction) = (Source::Ami, Direction::Internal);
+    (half.record.skip, half.record.phone, half.record.phone_raw) = (Some(Skip::Internal), None, None);
+    (half.record.partial, half.record.why) = (true, vec![Why::Partial { rule: PartialRule::EndNotSeen }]);
+    desk.store().enqueue(vec![half], HostTime::default()).unwrap();
+    let (code, page, _) = desk.repair(&[]);
+    assert_eq!(code, Some(1), "{page}");
+    assert!(page.contains("missing 0, extra 0, different 1"), "{page}");
+    let (code, page, _) = desk.repair(&["--enqueue"]);
+    assert_eq!(code, Some(0), "{page}");
+    assert!(page.contains("different 0, the same 1") && page.contains("put into the outbox: 1"), "{page}");
+    let item = desk.store().find(&desk.call_id()).unwrap().unwrap();
+    assert_eq!((item.state, item.call.record.skip), (State::Pending, None));
+    assert_eq!(item.call.record.phone, whole.record.phone);
+    let (_, page, _) = desk.repair(&["--enqueue"]);
+    assert!(!page.contains("put into the outbox"), "{page}");
 }
 
 #[test]

@@ -48,7 +48,8 @@ pub struct Args {
     /// Of this PBX [default: all that have a table [pbx.cdr]]
     #[arg(long, value_name = "NAME", value_parser = replay::pbx_name)]
     pbx: Option<PbxName>,
-    /// Put the missing calls into the outbox; the daemon must not run
+    /// Put the missing calls into the outbox, and those that are not sent because they were cut short; the daemon must
+    /// not run
     #[arg(long, conflicts_with = "dry_run")]
     enqueue: bool,
     /// Change nothing: so it is without --enqueue
@@ -175,7 +176,14 @@ fn compare_one(
         let fetched =
             fetched.whole().with_context(|| format!("{}{}", stored_before(enqueued), unreadable()))?;
         let calls = lacking.of(fetched, language)?;
-        let stored = stock.stored(pbx, part, &calls)?;
+        let mut stored = stock.stored(pbx, part, &calls)?;
+        if args.enqueue {
+            let retold = stock.retell(&calls, &stored.records)?;
+            enqueued += retold;
+            if retold > 0 {
+                stored = stock.stored(pbx, part, &calls)?;
+            }
+        }
         let part = part.meet(range).unwrap_or(NOTHING);
         let missing = sum.add(calls, &stored.records, &stored.open, part);
         if args.enqueue {

@@ -16,6 +16,7 @@ use crate::call::id::PbxName;
 use crate::call::record::{CallRecord, FinishedCall};
 use crate::cdr::calls::{CdrCall, Live};
 use crate::cdr::range::Range;
+use crate::cdr::truth::{self, Telling};
 use crate::cli::store::{Lent, own_user, unreadable};
 use crate::clock;
 use crate::ops::words::looking::Obstacle;
@@ -112,6 +113,11 @@ impl<'d> Stock<'d> {
         Ok(Store::open_unrepaired(self.dir, clock::host())?)
     }
 
+    fn open_to_write(&self) -> anyhow::Result<Store> {
+        let opened = Store::open(self.dir, clock::host());
+        opened.with_context(|| format!("cannot open the store in {}", self.dir.display()))
+    }
+
     /// What the daemon wrote down of the calls in progress.
     pub(super) fn live(&self, pbx: &PbxName) -> anyhow::Result<Live> {
         Ok(match self.access {
@@ -167,12 +173,37 @@ impl<'d> Stock<'d> {
         if calls.is_empty() {
             return Ok(0);
         }
-        let opened = Store::open(self.dir, clock::host());
-        let mut store = opened.with_context(|| format!("cannot open the store in {}", self.dir.display()))?;
+        let mut store = self.open_to_write()?;
         let taken = store.enqueue(calls, clock::host()).context("cannot write to the store")?;
         Ok(taken.iter().filter(|taken| matches!(taken, Enqueued::New(_))).count())
     }
+
+    /// Tells calls anew that are not sent because they were cut short, where the records want them sent; returns how
+    /// many. `stored` is what is stored of the time.
+    pub(super) fn retell(&self, calls: &[CdrCall], stored: &[CallRecord]) -> anyhow::Result<usize> {
+        let is_half = |record: &&CallRecord| record.partial && record.skip.is_some();
+        let halves: BTreeSet<_> = stored.iter().filter(is_half).map(|record| &record.call_id).collect();
+        let mut calls = calls.iter().filter(|call| halves.contains(&call.call.record.call_id)).peekable();
+        if calls.peek().is_none() {
+            return Ok(0);
+        }
+        let mut store = self.open_to_write()?;
+        let mut count = 0;
+        for call in calls {
+            let Some(item) = store.find(&call.call.record.call_id)? else { continue };
+            let told = truth::tell(&[&item.call], &call.call, |_| true, NEVER);
+            if let Telling::Anew(_, call) | Telling::Unseen(Some((_, call))) = told
+                && store.tell_anew(item.seq, &call, clock::host()).context("cannot write to the store")?
+            {
+                count += 1;
+            }
+        }
+        Ok(count)
+    }
 }
+
+/// What was seen of a call says by itself whether it was cut short.
+const NEVER: Range = Range { from: PbxTime::from_micros(i64::MAX), to: PbxTime::from_micros(i64::MIN) };
 
 /// Adds what is stored under an id of `calls`, whatever times it has.
 fn add_by_ids(

@@ -18,6 +18,16 @@ use crate::time::HostTime;
 const NEARLY: Duration = Duration::from_secs(2);
 
 impl Store {
+    /// As [`Handle::tell_anew`](crate::outbox::store::handle::Handle::tell_anew).
+    ///
+    /// # Errors
+    /// When the store failed.
+    pub fn tell_anew(&mut self, seq: Seq, call: &FinishedCall, now: HostTime) -> Result<bool, Error> {
+        let is_told = self.amend(seq, call, now)?;
+        self.persist()?;
+        Ok(is_told)
+    }
+
     /// Puts `call` in the place of a call that is held back, or of one that was not to be sent though `call`
     /// is, and lets it go; whether it did.
     pub(super) fn amend(&mut self, seq: Seq, call: &FinishedCall, now: HostTime) -> Result<bool, Error> {
