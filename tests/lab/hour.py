@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A busy hour: people call without a pause, and the daemon beside them is cut off, silenced, killed and stopped at
 random. At its end the program's own comparison with the PBX's records must find no call missing and none extra, and
-what arrived in amoCRM is compared with what the people did, as in gaps.py.
+what arrived in amoCRM is compared with what the people did, as in gaps.py. Of an hour with a fault the folder is kept.
 
     hour.py [--binary PATH] [--seconds N] [--seed N] [--cdr csv|mariadb] [--cel]
 """
@@ -12,6 +12,7 @@ import contextlib
 import functools
 import pathlib
 import random
+import shutil
 import signal
 import sys
 import tempfile
@@ -121,8 +122,8 @@ def main():
     parser.add_argument("--cel", action="store_true", help="it reads the channel events, too")
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    with tempfile.TemporaryDirectory(prefix="ami2amo-") as name, contextlib.ExitStack() as stack:
-        folder, database = pathlib.Path(name), None
+    folder, database = pathlib.Path(tempfile.mkdtemp(prefix="ami2amo-")), None
+    with contextlib.ExitStack() as stack:
         if args.cdr == "mariadb":
             maria.install()
             (folder / "maria").mkdir()
@@ -137,6 +138,10 @@ def main():
             subject.close()
         if not passed and subject.daemon:
             print(f"---- the daemon's last lines\n{subject.daemon.last_lines()}", file=sys.stderr)
+    if passed:
+        shutil.rmtree(folder)
+    else:
+        print(f"---- configuration, log and store are kept: {folder}", file=sys.stderr)
     sys.exit(0 if passed else 1)
 
 
