@@ -7,7 +7,6 @@ mod captures;
 mod frames;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,82 +15,141 @@ use ami2amo::call::id::PbxName;
 use ami2amo::call::policy::Policy;
 use ami2amo::call::record::{CallRecord, FinishedCall, Source};
 use ami2amo::cdr::calls::{self, CdrCall, Known};
+use ami2amo::cdr::column::Raw;
 use ami2amo::cdr::csv;
 use ami2amo::cdr::range::Range;
 use ami2amo::cdr::row::Rows;
-use ami2amo::cdr::truth::{self, Telling};
+use ami2amo::cdr::truth::{self, Look, Telling};
 use ami2amo::intake::reader::Reader;
+use ami2amo::outbox::store::alongside;
 use ami2amo::time::PbxTime;
 
 /// Gaps of one capture: a longer one has none after some of its events.
-const GAPS_MAX: usize = 40;
+const GAPS_MAX: usize = 25;
 
-/// Faults of gaps after which a call goes on that began in them: it is told as it was met, with a number that had not
-/// been seen to be dialled; it is sent right after its end.
-const MET_MOST: usize = 67;
+/// The same where the records come one after the other, and so many times at which the first half of them is there.
+const HALVES_MAX: usize = 4;
+const GAPS_OF_HALVES_MAX: usize = 8;
 
 /// Events that are lost in a gap after which the PBX is watched again, in turns.
 const LENGTHS: [usize; 4] = [4, 9, 20, 45];
 
 #[test]
 fn what_records_tell_of_a_call_that_was_cut_short_anywhere_is_sent() {
-    let (gaps, faults) = judge(|at, events| (at, events));
-    assert!(gaps > 12_000, "{gaps}");
-    assert!(faults.is_empty(), "{gaps} gaps, {} faults:\n{}", faults.len(), faults.join("\n"));
+    let found = judge(GAPS_MAX, |_, events| events, |rows| vec![rows]);
+    found.assert(12_000, Most { lost: 0, extra: 0, strange: 243 });
 }
 
+/// A call that goes on after a gap in which it began is told as it was met, maybe with a number that was not seen to be
+/// dialled; it is sent right after its end.
 #[test]
 fn what_records_tell_of_a_time_in_which_nobody_looked_is_sent() {
-    let (gaps, faults) = judge(|at, events| (at, (at + LENGTHS[at % LENGTHS.len()]).min(events)));
-    assert!(gaps > 12_000, "{gaps}");
-    assert!(faults.len() <= MET_MOST, "{gaps} gaps, {} faults:\n{}", faults.len(), faults.join("\n"));
+    let found = judge(GAPS_MAX, gap_end, |rows| vec![rows]);
+    found.assert(12_000, Most { lost: 42, extra: 0, strange: 220 });
 }
 
-/// Judges every capture with gaps from one event to another; returns how many these were, and what is wrong.
-fn judge(gap: impl Fn(usize, usize) -> (usize, usize)) -> (usize, Vec<String>) {
-    let (mut gaps, mut faults) = (0, Vec::new());
+/// Asterisk may write the records of a call minutes apart, and that of a part of it first.
+#[test]
+fn what_records_tell_one_after_the_other_is_sent_once() {
+    let halves = |rows: usize| (1..rows).step_by(rows.div_ceil(HALVES_MAX).max(1)).collect();
+    let found = judge(GAPS_OF_HALVES_MAX, |_, events| events, halves);
+    found.assert(6_000, Most { lost: 14, extra: 8, strange: 38 });
+    let found = judge(GAPS_OF_HALVES_MAX, gap_end, halves);
+    found.assert(6_000, Most { lost: 15, extra: 6, strange: 30 });
+}
+
+fn gap_end(from: usize, events: usize) -> usize {
+    (from + LENGTHS[from % LENGTHS.len()]).min(events)
+}
+
+/// Calls that are not sent, though a look without a gap and the records have them; that are sent though neither these
+/// nor the look with the gap have them; and that only the records have, which are not always right (`docs/cdr.md`).
+#[derive(Debug, Default)]
+struct Found {
+    gaps: usize,
+    lost: Vec<String>,
+    extra: Vec<String>,
+    strange: Vec<String>,
+}
+
+/// What is not right of them: so many it was when this was written.
+#[derive(Clone, Copy)]
+struct Most {
+    lost: usize,
+    extra: usize,
+    strange: usize,
+}
+
+impl Found {
+    #[track_caller]
+    fn assert(&self, gaps: usize, most: Most) {
+        let Self { gaps: had, lost, extra, strange } = self;
+        println!(
+            "{had} gaps: {} lost, {} too many, {} of the records alone",
+            lost.len(),
+            extra.len(),
+            strange.len()
+        );
+        assert!(*had >= gaps, "{had} gaps");
+        assert!(lost.len() <= most.lost, "{} lost:\n{}", lost.len(), lost.join("\n"));
+        assert!(extra.len() <= most.extra, "{} too many:\n{}", extra.len(), extra.join("\n"));
+        assert!(
+            strange.len() <= most.strange,
+            "{} of the records alone:\n{}",
+            strange.len(),
+            strange.join("\n")
+        );
+    }
+
+    fn judge(&mut self, counts: [&BTreeMap<String, usize>; 4], place: &str) {
+        let [whole, .., got] = counts;
+        for call in whole.keys().chain(got.keys()).collect::<BTreeSet<_>>() {
+            let [whole, told, seen, got] = counts.map(|of| of.get(call).copied().unwrap_or(0));
+            let list = match () {
+                () if got < whole.min(told) => &mut self.lost,
+                () if got > whole.max(told).max(seen) => &mut self.extra,
+                () if got > whole.max(seen) => &mut self.strange,
+                () => continue,
+            };
+            list.push(format!("{call}: whole {whole}, told {told}, seen {seen}, got {got}: {place}"));
+        }
+    }
+}
+
+/// Judges every capture with gaps, which end where `end` says of the event at which they begin and the number of events.
+/// At the first look there are as many records as `rows` says of their number, each in turn; at the last one all.
+fn judge(gaps_max: usize, end: impl Fn(usize, usize) -> usize, rows: impl Fn(usize) -> Vec<usize>) -> Found {
+    let mut found = Found::default();
     for capture in captures::below(&captures::bundled()) {
-        let rows = capture.with_file_name(format!("{}.cdr.csv", captures::scenario(&capture)));
-        if !rows.exists() || captures::parts(&capture).len() > 1 {
+        let records = capture.with_file_name(format!("{}.cdr.csv", captures::scenario(&capture)));
+        if !records.exists() || captures::parts(&capture).len() > 1 {
             continue;
         }
         let policy = Arc::new(captures::policy_beside(&capture));
         let frames = frames::frames([&captures::text(&capture)[..]]).0;
         let events = frames.iter().filter(|frame| frame.kind == Kind::Event).map(frames::Owned::frame);
         let events: Vec<_> = events.collect();
-        let records = made_of(&rows, &policy);
+        let raws = std::fs::read(&records).unwrap();
+        let raws: Vec<_> = raws.split(|byte| *byte == b'\n').filter_map(csv::record).collect();
+        let all = made_of(&raws, &policy);
+        let firsts: Vec<_> =
+            rows(raws.len()).into_iter().map(|rows| made_of(&raws[..rows], &policy)).collect();
         let Some((whole, _)) = follow(&events, events.len()..events.len(), &policy) else { continue };
-        let told: Vec<_> = records.iter().map(|call| call.call.clone()).collect();
-        for at in (1..events.len()).step_by(events.len().div_ceil(GAPS_MAX)) {
-            let (from, to) = gap(at, events.len());
-            let Some((seen, range)) = follow(&events, from..to, &policy) else { continue };
-            gaps += 1;
-            let got = repair(seen.clone(), &records, range);
-            for (call, count) in wrong(&[&whole, &told, &seen, &got].map(|calls| sent(calls))) {
-                let was: Vec<_> = seen.iter().map(|call| brief(&call.record)).collect();
-                faults.push(format!("{count} {was:?} {} {from}..{to}: {call}", captures::title(&capture)));
+        let [whole, told] =
+            [whole, all.iter().map(|call| call.call.clone()).collect()].map(|calls| sent(&calls));
+        for from in (1..events.len()).step_by(events.len().div_ceil(gaps_max)) {
+            let to = end(from, events.len());
+            let Some((seen, gap)) = follow(&events, from..to, &policy) else { continue };
+            for first in &firsts {
+                found.gaps += 1;
+                let got = repair(seen.clone(), first, gap, false);
+                let got = repair(got, &all, gap, true);
+                let place = format!("{} {from}..{to}", captures::title(&capture));
+                found.judge([&whole, &told, &sent(&seen), &sent(&got)], &place);
             }
         }
     }
-    faults.sort();
-    (gaps, faults)
-}
-
-fn brief(record: &CallRecord) -> String {
-    format!("{:?}, {:?}, cut {}", record.direction, record.skip, record.is_cut())
-}
-
-/// Calls that are sent too often or not: whatever whole looks and the records both have is, and no more than one of
-/// these, or the look with a gap, has.
-fn wrong([whole, told, seen, got]: &[BTreeMap<String, usize>; 4]) -> Vec<(String, String)> {
-    let all: BTreeSet<_> = whole.keys().chain(got.keys()).collect();
-    let count = |of: &BTreeMap<String, usize>, call: &String| of.get(call).copied().unwrap_or(0);
-    let judge = |call: &String| {
-        let [whole, told, seen, got] = [whole, told, seen, got].map(|of| count(of, call));
-        let is_right = (whole.min(told)..=whole.max(told).max(seen)).contains(&got);
-        (!is_right).then(|| (call.clone(), format!("whole {whole} told {told} seen {seen} got {got}")))
-    };
-    all.into_iter().filter_map(judge).collect()
+    found
 }
 
 /// Calls that are sent, by direction and number, and by number alone.
@@ -179,15 +237,20 @@ fn list(events: &[Frame<'_>], when_all_is_over: bool) -> Vec<String> {
     alive.values().map(item).chain([end]).collect()
 }
 
-/// As the daemon does it.
-fn repair(mut store: Vec<FinishedCall>, records: &[CdrCall], gap: Range) -> Vec<FinishedCall> {
-    let ids: BTreeSet<_> = records.iter().map(|call| &call.call.record.call_id).collect();
+/// As the daemon does it, once.
+fn repair(
+    mut store: Vec<FinishedCall>,
+    records: &[CdrCall],
+    gap: Range,
+    is_whole: bool,
+) -> Vec<FinishedCall> {
+    let ids: BTreeSet<_> = records.iter().map(|call| call.call.record.call_id.clone()).collect();
     for cdr in records {
         let kin = kin(&store, cdr);
         let known: Vec<_> = kin.iter().map(|at| &store[*at]).collect();
-        let telling = truth::tell(&known, &cdr.call, |id| ids.contains(id), gap);
-        let is_known =
-            || store.iter().any(|other| !ids.contains(&other.record.call_id) && goes_along(other, &cdr.call));
+        let telling = truth::tell(&known, &cdr.call, Look { gap, ids: &ids, is_whole });
+        let goes_along = |other: &FinishedCall| alongside::goes_along(&other.record, &cdr.call.record);
+        let is_known = || store.iter().any(|other| !ids.contains(&other.record.call_id) && goes_along(other));
         match telling {
             _ if kin.is_empty() => store.push(cdr.call.clone()),
             Telling::Anew(at, call) => store[kin[at]] = *call,
@@ -200,14 +263,6 @@ fn repair(mut store: Vec<FinishedCall>, records: &[CdrCall], gap: Range) -> Vec<
     store
 }
 
-/// As [`Store::alongside`](ami2amo::outbox::store::Store::alongside).
-fn goes_along(other: &FinishedCall, call: &FinishedCall) -> bool {
-    let (other, call) = (&other.record, &call.record);
-    let is_number = other.phone.is_some() && other.phone == call.phone;
-    let is_meanwhile = other.started_at <= call.ended_at && other.ended_at >= call.started_at;
-    is_number && is_meanwhile && other.skip.is_none() && other.call_id != call.call_id
-}
-
 /// The stored calls that are this one or hang together with it, as a search finds them.
 fn kin(store: &[FinishedCall], cdr: &CdrCall) -> Vec<usize> {
     let is_kin = |call: &CallRecord| {
@@ -216,9 +271,7 @@ fn kin(store: &[FinishedCall], cdr: &CdrCall) -> Vec<usize> {
     (0..store.len()).filter(|at| is_kin(&store[*at].record)).collect()
 }
 
-fn made_of(rows: &Path, policy: &Arc<Policy>) -> Vec<CdrCall> {
-    let text = std::fs::read(rows).unwrap();
-    let raws: Vec<_> = text.split(|byte| *byte == b'\n').filter_map(csv::record).collect();
-    let rows = Rows::read(&raws, None).rows;
+fn made_of(raws: &[Raw], policy: &Arc<Policy>) -> Vec<CdrCall> {
+    let rows = Rows::read(raws, None).rows;
     calls::calls(&rows, Known { pbx: &PbxName::default(), policy, endpoints: &[] })
 }

@@ -109,6 +109,12 @@ impl CallRecord {
     pub fn is_cut(&self) -> bool {
         self.partial && self.why.contains(&Why::Partial { rule: PartialRule::EndNotSeen })
     }
+
+    /// The uniqueid in the call's id: that of the channel that opened it.
+    pub fn opener(&self) -> &str {
+        let id = self.call_id.as_str().strip_prefix(self.pbx.as_str()).and_then(|id| id.strip_prefix('-'));
+        id.and_then(|id| id.split(['~', '+']).next()).unwrap_or_default()
+    }
 }
 
 /// Who started the call.

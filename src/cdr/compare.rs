@@ -135,11 +135,9 @@ impl Sum {
     fn add_stored(&mut self, cdr: &[CdrCall], stored: &[CallRecord], range: Range) {
         let recorded: BTreeSet<&str> = cdr.iter().flat_map(|call| &call.ids).map(String::as_str).collect();
         for record in stored {
-            let ids = record
-                .uniqueids
-                .iter()
-                .chain(std::iter::once(&opener(record)).filter(|id| !id.is_empty()))
-                .any(|id| recorded.contains(id.as_str()));
+            let opener = Some(record.opener()).filter(|id| !id.is_empty());
+            let ids =
+                record.uniqueids.iter().map(String::as_str).chain(opener).any(|id| recorded.contains(id));
             let is_meant = (range.from..=range.to).contains(&record.ended_at);
             match (ids, is_meant) {
                 (true, true) | (false, false) => {}
@@ -160,12 +158,6 @@ impl Sum {
         found.unrecorded = unrecorded.iter().filter(|id| !elsewhere.contains(id)).count();
         found
     }
-}
-
-/// The uniqueid in a call's id.
-fn opener(record: &CallRecord) -> String {
-    let id = record.call_id.as_str().strip_prefix(record.pbx.as_str()).and_then(|id| id.strip_prefix('-'));
-    id.and_then(|id| id.split(['~', '+']).next()).unwrap_or_default().to_owned()
 }
 
 fn differing(stored: &CallRecord, cdr: &CallRecord) -> Vec<Field> {

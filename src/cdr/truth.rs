@@ -1,5 +1,8 @@
 //! Pure: a call that a gap cut short, as the PBX's records tell it.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use crate::call::id::CallId;
 use crate::call::record::{CallRecord, Direction, FinishedCall, Skip, Source};
 use crate::call::side::same_number;
@@ -17,30 +20,50 @@ pub enum Telling {
     Unseen(Option<(usize, Box<FinishedCall>)>),
 }
 
-/// What becomes of `cdr`, of which the stored calls `kin` have channels; nobody watched during `gap`.
-/// `is_claimed` tells of which stored calls the records have one of the same id.
-pub fn tell(
-    kin: &[&FinishedCall],
-    cdr: &FinishedCall,
-    is_claimed: impl Fn(&CallId) -> bool,
-    gap: Range,
-) -> Telling {
+/// When nobody watched, and what is told of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Look<'l> {
+    pub gap: Range,
+    /// The calls that the records have of it.
+    pub ids: &'l BTreeSet<CallId>,
+    /// Whether the records are all there, as far as can be known: a row alone may be of a part of a call, such as a
+    /// mobile to which it was forwarded, and the call itself in a row that is written later.
+    pub is_whole: bool,
+}
+
+/// What becomes of `cdr`, of which the stored calls `kin` have channels.
+pub fn tell(kin: &[&FinishedCall], cdr: &FinishedCall, look: Look<'_>) -> Telling {
     let told = &cdr.record;
     let own = kin.iter().position(|seen| seen.record.call_id == told.call_id);
-    if let Some((at, call)) = own.and_then(|at| Some((at, of_cut(kin[at], cdr, gap)?))) {
+    if let Some((at, call)) = own.and_then(|at| Some((at, of_cut(kin[at], cdr, look.gap)?))) {
         return Telling::Anew(at, Box::new(call));
     }
-    let is_other = |at: &usize| !is_claimed(&kin[*at].record.call_id);
-    let mut unknown = own.into_iter().chain((0..kin.len()).filter(is_other));
-    if !matches!(told.skip, None | Some(Skip::Shadow)) || kin.iter().any(|seen| has_number(seen, told)) {
+    let is_wanted = matches!(told.skip, None | Some(Skip::Shadow));
+    let is_known = |seen: &&FinishedCall| has_number(seen, told) || !may_be_told(&seen.record, told);
+    if !is_wanted || kin.iter().any(is_known) {
         return Telling::Known;
     }
-    if let Some((at, call)) = unknown.find_map(|at| Some((at, of_unknown(kin[at], cdr, gap)?))) {
+    let opener = told.opener();
+    let began =
+        own.or_else(|| kin.iter().position(|seen| seen.record.uniqueids.iter().any(|id| id == opener)));
+    let is_other = |at: &usize| look.is_whole && !look.ids.contains(&kin[*at].record.call_id);
+    let mut halves = began.into_iter().chain((0..kin.len()).filter(is_other));
+    if let Some((at, call)) = halves.find_map(|at| Some((at, of_unknown(kin[at], cdr, look.gap)?))) {
         return Telling::Unseen(Some((at, Box::new(call))));
     }
-    let is_unseen =
-        own.is_none() && told.ended_at >= gap.from && kin.iter().any(|seen| lacks(&seen.record, gap));
-    if is_unseen { Telling::Unseen(None) } else { Telling::Known }
+    let is_late = told.ended_at.after(WHOLE_SECOND) >= look.gap.from;
+    let is_unseen = own.is_none() && is_late && kin.iter().any(|seen| lacks(&seen.record, look.gap));
+    if is_unseen && look.is_whole { Telling::Unseen(None) } else { Telling::Known }
+}
+
+/// Records have whole seconds.
+const WHOLE_SECOND: Duration = Duration::from_secs(1);
+
+/// Whether nothing that is known of this call is against telling more: a number that is to be forgotten has taken the
+/// reasons with it, what somebody said of sending stands, and a call of another account waits for itself.
+fn may_be_told(live: &CallRecord, told: &CallRecord) -> bool {
+    let is_elsewhere = live.skip.is_none() && told.skip.is_some() && live.account != told.account;
+    !live.why.is_empty() && may_be_sent(live, told) && !is_elsewhere
 }
 
 /// Whether this is the call with the number, whatever else the records say of it.
@@ -73,7 +96,8 @@ fn of_unknown(seen: &FinishedCall, cdr: &FinishedCall, gap: Range) -> Option<Fin
 /// Whether the records may tell what became of the call, and want it sent.
 fn is_open(live: &CallRecord, told: &CallRecord, gap: Range) -> bool {
     // One that is sent is held back only where its end was not seen.
-    let is_in_time = live.is_cut() || (live.skip.is_some() && lacks(live, gap));
+    let is_skipped = !matches!(live.skip, None | Some(Skip::Shadow));
+    let is_in_time = live.is_cut() || (is_skipped && lacks(live, gap));
     let is_to_be_sent = matches!(told.skip, None | Some(Skip::Shadow)) && may_be_sent(live, told);
     is_in_time && live.source != Source::Cdr && is_to_be_sent
 }
@@ -189,9 +213,20 @@ mod tests {
     /// It began while nobody watched.
     const GAP: Range = Range { from: PbxTime::from_micros(0), to: PbxTime::from_micros(i64::MAX) };
 
+    /// As all records of the gap, which have calls of these ids, tell it.
+    fn told<const N: usize>(
+        kin: &[&FinishedCall],
+        cdr: &FinishedCall,
+        ids: [&FinishedCall; N],
+        gap: Range,
+    ) -> Telling {
+        let ids = ids.map(|call| call.record.call_id.clone()).into();
+        tell(kin, cdr, Look { gap, ids: &ids, is_whole: true })
+    }
+
     /// What the stored call becomes.
     fn retold(seen: &FinishedCall, cdr: &FinishedCall) -> Option<FinishedCall> {
-        match tell(&[seen], cdr, |id| *id == cdr.record.call_id, GAP) {
+        match told(&[seen], cdr, [cdr], GAP) {
             Telling::Known | Telling::Unseen(None) => None,
             Telling::Anew(0, call) | Telling::Unseen(Some((0, call))) => Some(*call),
             other @ (Telling::Anew(..) | Telling::Unseen(_)) => panic!("there is no such call: {other:?}"),
@@ -321,31 +356,71 @@ mod tests {
         let mut whole = half();
         whole.record.partial = false;
         assert!(retold(&whole, &cdr()).is_some(), "nobody watched while it went on");
-        let told = tell(&[&whole], &cdr(), |_| true, Range { from: GAP.to, to: GAP.to });
-        assert_eq!(told, Telling::Known, "it was over before");
+        let later = Range { from: GAP.to, to: GAP.to };
+        assert_eq!(told(&[&whole], &cdr(), [&cdr()], later), Telling::Known, "it was over before");
         let mut said = half();
         said.record.skip = Some(Skip::Policy);
         assert_eq!(retold(&said, &cdr()), None, "somebody said so");
     }
 
+    /// Another call, to or from somebody else.
+    fn other() -> FinishedCall {
+        let mut other = cdr();
+        other.record.call_id = sample::call("1.8").record.call_id;
+        other.record.phone = Some("79990001122".to_owned());
+        other
+    }
+
     #[test]
     fn what_hangs_together_with_a_call_that_was_seen_is_a_call_of_its_own() {
-        let (seen, mut other) = (cut(), cdr());
-        other.record.call_id = sample::call("1.8").record.call_id;
-        assert_eq!(tell(&[&seen], &other, |_| true, GAP), Telling::Known, "the number is the same");
-        other.record.phone = Some("79990001122".to_owned());
-        assert_eq!(tell(&[&seen], &other, |_| true, GAP), Telling::Unseen(None));
+        let (seen, other) = (cut(), other());
+        let mut same = other.clone();
+        same.record.phone.clone_from(&seen.record.phone);
+        assert_eq!(told(&[&seen], &same, [&same], GAP), Telling::Known, "the number is the same");
+        assert_eq!(told(&[&seen], &other, [&other], GAP), Telling::Unseen(None));
         let mut whole = seen.clone();
         whole.record.partial = false;
         let later = Range { from: GAP.to, to: GAP.to };
-        assert_eq!(tell(&[&whole], &other, |_| true, later), Telling::Known, "it was watched");
+        assert_eq!(told(&[&whole], &other, [&other], later), Telling::Known, "it was watched");
         // The records know the employee's leg as a call of its own, or not.
-        let is_claimed = |id: &CallId| *id == seen.record.call_id;
-        assert_eq!(tell(&[&half()], &other, is_claimed, GAP), Telling::Unseen(None));
-        let Telling::Unseen(Some((0, call))) = tell(&[&half()], &other, |_| false, GAP) else {
+        assert_eq!(told(&[&half()], &other, [&other, &seen], GAP), Telling::Unseen(None));
+        let Telling::Unseen(Some((0, call))) = told(&[&half()], &other, [&other], GAP) else {
             panic!("it is told")
         };
         assert_eq!(call.record.phone, other.record.phone);
+    }
+
+    #[test]
+    fn a_row_that_may_be_a_part_of_a_call_is_waited_with() {
+        let (other, ids) = (other(), BTreeSet::from([other().record.call_id]));
+        let look = Look { gap: GAP, ids: &ids, is_whole: false };
+        for seen in [cut(), half()] {
+            assert_eq!(tell(&[&seen], &other, look), Telling::Known);
+        }
+        let mut began = half();
+        began.record.uniqueids.push("1.8".to_owned());
+        assert!(matches!(tell(&[&began], &other, look), Telling::Unseen(Some(_))), "its first leg was seen");
+    }
+
+    #[test]
+    fn what_was_said_of_a_call_or_forgotten_stands_under_any_id() {
+        let (mut said, mut forgotten) = (half(), cut());
+        said.record.skip = Some(Skip::Policy);
+        forgotten.record.why.clear();
+        (forgotten.record.phone, forgotten.record.phone_e164, forgotten.record.phone_raw) =
+            (None, None, None);
+        for seen in [said, forgotten] {
+            for told_as in [other(), cdr()] {
+                assert_eq!(told(&[&seen], &told_as, [&told_as], GAP), Telling::Known, "{:?}", seen.record);
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_seen_whole_is_compared_as_it_was_seen() {
+        let mut seen = sample::call("1.1");
+        seen.record.skip = Some(Skip::Shadow);
+        assert_eq!(retold(&seen, &cdr()), None);
     }
 
     #[test]

@@ -177,14 +177,15 @@ fn compare_one(
             fetched.whole().with_context(|| format!("{}{}", stored_before(enqueued), unreadable()))?;
         let calls = lacking.of(fetched, language)?;
         let mut stored = stock.stored(pbx, part, &calls)?;
+        let wide = part;
+        let part = part.meet(range).unwrap_or(NOTHING);
         if args.enqueue {
-            let retold = stock.retell(&calls, &stored.records)?;
+            let retold = stock.retell(&calls, &stored, part)?;
             enqueued += retold;
             if retold > 0 {
-                stored = stock.stored(pbx, part, &calls)?;
+                stored = stock.stored(pbx, wide, &calls)?;
             }
         }
-        let part = part.meet(range).unwrap_or(NOTHING);
         let missing = sum.add(calls, &stored.records, &stored.open, part);
         if args.enqueue {
             enqueued += enqueue(stock, missing)?;

@@ -191,8 +191,9 @@ impl GapRepair {
     fn begin(&mut self) {
         let now = clock::mono();
         let due = self.waiting.iter().filter(|waiting| waiting.due <= now);
-        let due: Vec<_> = due.map(|waiting| (waiting.gap.clone(), waiting.whole())).collect();
-        for (gap, whole) in due {
+        let due: Vec<_> =
+            due.map(|waiting| (waiting.gap.clone(), waiting.whole(), waiting.is_last_try())).collect();
+        for (gap, whole, is_last) in due {
             if self.is_busy(&gap.pbx) {
                 continue;
             }
@@ -200,7 +201,7 @@ impl GapRepair {
                 self.waiting.retain(|waiting| waiting.gap != gap);
                 continue;
             };
-            let search = Search { store: self.store.clone(), policy: self.policy.clone() };
+            let search = Search { store: self.store.clone(), policy: self.policy.clone(), is_last };
             let task = self.searches.spawn(search.repair(gap.clone(), whole, cdr));
             self.searched.insert(task.id(), gap);
         }

@@ -18,7 +18,7 @@
 //! failed sync tells nothing of what was written. The store then answers every call with that
 //! error until it is opened anew, which its thread does by itself (`down`).
 
-mod alongside;
+pub mod alongside;
 mod amend;
 mod census;
 pub mod compared;

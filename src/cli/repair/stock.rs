@@ -12,15 +12,15 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use crate::call::id::PbxName;
-use crate::call::record::{CallRecord, FinishedCall};
+use crate::call::id::{CallId, PbxName};
+use crate::call::record::{CallRecord, FinishedCall, Skip};
 use crate::cdr::calls::{CdrCall, Live};
 use crate::cdr::range::Range;
-use crate::cdr::truth::{self, Telling};
+use crate::cdr::truth::{self, Look, Telling};
 use crate::cli::store::{Lent, own_user, unreadable};
 use crate::clock;
 use crate::ops::words::looking::Obstacle;
-use crate::outbox::queue::{Enqueued, Queue as _};
+use crate::outbox::queue::{self, Enqueued, Queue as _};
 use crate::outbox::search::Wanted;
 use crate::outbox::store::Store;
 use crate::outbox::store::search::{KEPT, Search, holder, search_journal};
@@ -179,27 +179,46 @@ impl<'d> Stock<'d> {
     }
 
     /// Tells calls anew that are not sent because they were cut short, where the records want them sent; returns how
-    /// many. `stored` is what is stored of the time.
-    pub(super) fn retell(&self, calls: &[CdrCall], stored: &[CallRecord]) -> anyhow::Result<usize> {
-        let is_half = |record: &&CallRecord| record.partial && record.skip.is_some();
-        let halves: BTreeSet<_> = stored.iter().filter(is_half).map(|record| &record.call_id).collect();
-        let mut calls = calls.iter().filter(|call| halves.contains(&call.call.record.call_id)).peekable();
-        if calls.peek().is_none() {
+    /// many. `calls` are all that the records have of a time, of which those that ended in `range` are meant.
+    pub(super) fn retell(&self, calls: &[CdrCall], stored: &Stored, range: Range) -> anyhow::Result<usize> {
+        let is_half =
+            |record: &&CallRecord| record.partial && !matches!(record.skip, None | Some(Skip::Shadow));
+        let halves: BTreeSet<_> =
+            stored.records.iter().filter(is_half).map(|record| &record.call_id).collect();
+        let is_meant = |call: &&CdrCall| {
+            let is_open = call.ids.iter().any(|id| stored.open.contains(id));
+            halves.contains(&call.call.record.call_id)
+                && (range.from..=range.to).contains(&call.to)
+                && !is_open
+        };
+        let mut meant = calls.iter().filter(is_meant).peekable();
+        if meant.peek().is_none() {
             return Ok(0);
         }
+        let ids: BTreeSet<_> = calls.iter().map(|call| call.call.record.call_id.clone()).collect();
         let mut store = self.open_to_write()?;
         let mut count = 0;
-        for call in calls {
-            let Some(item) = store.find(&call.call.record.call_id)? else { continue };
-            let told = truth::tell(&[&item.call], &call.call, |_| true, NEVER);
-            if let Telling::Anew(_, call) | Telling::Unseen(Some((_, call))) = told
-                && store.tell_anew(item.seq, &call, clock::host()).context("cannot write to the store")?
-            {
-                count += 1;
-            }
+        for call in meant {
+            count += usize::from(retell(&mut store, &call.call, &ids).context("cannot tell a call anew")?);
         }
         Ok(count)
     }
+}
+
+fn retell(store: &mut Store, cdr: &FinishedCall, ids: &BTreeSet<CallId>) -> Result<bool, queue::Error> {
+    let Some(item) = store.find(&cdr.record.call_id)? else { return Ok(false) };
+    let call = match truth::tell(&[&item.call], cdr, Look { gap: NEVER, ids, is_whole: true }) {
+        Telling::Known | Telling::Unseen(None) => return Ok(false),
+        Telling::Anew(_, call) => call,
+        Telling::Unseen(Some((_, call))) => {
+            let others = store.alongside(&cdr.record)?;
+            if others.iter().any(|other| !ids.contains(&other.call.record.call_id)) {
+                return Ok(false);
+            }
+            call
+        }
+    };
+    store.tell_anew(item.seq, &call, clock::host())
 }
 
 /// What was seen of a call says by itself whether it was cut short.

@@ -13,7 +13,7 @@ use crate::call::record::FinishedCall;
 use crate::cdr::calls::{CdrCall, Known, Live};
 use crate::cdr::fetch::{self, Failed, Fetched};
 use crate::cdr::range::Range;
-use crate::cdr::truth::{self, Telling};
+use crate::cdr::truth::{self, Look, Telling};
 use crate::clock;
 use crate::config::Cdr;
 use crate::intake::gap::Gap;
@@ -33,6 +33,8 @@ const LOST_MAX: usize = 2;
 pub(super) struct Search {
     pub store: Handle,
     pub policy: watch::Receiver<Arc<Policy>>,
+    /// Whether nobody looks again: records that are not written by now are not waited for.
+    pub is_last: bool,
 }
 
 /// What came of a search.
@@ -80,7 +82,6 @@ impl Search {
         let mut missing: Vec<FinishedCall> = Vec::new();
         // Without ids a call that was seen cannot be known again: such count that lie wholly in the gap.
         let is_unseen = |call: &CdrCall| !call.ids.is_empty() || (call.from >= gap.from && call.to <= gap.to);
-        let within = Range { from: gap.from, to: gap.to };
         let calls: Vec<_> = fetched.calls.into_iter().filter(is_unseen).collect();
         let ids: BTreeSet<_> = calls.iter().map(|call| call.call.record.call_id.clone()).collect();
         for call in calls {
@@ -88,7 +89,7 @@ impl Search {
                 Place::Unknown => missing.push(call.call),
                 Place::InProgress => {}
                 Place::Stored(items) => {
-                    let is_unseen = self.tell_anew(&items, &call.call, &ids, within).await?;
+                    let is_unseen = self.tell_anew(&items, &call.call, &ids, gap).await?;
                     missing.extend(is_unseen.then_some(call.call));
                 }
             }
@@ -124,10 +125,11 @@ impl Search {
         items: &[Item],
         cdr: &FinishedCall,
         ids: &BTreeSet<CallId>,
-        gap: Range,
+        gap: &Gap,
     ) -> anyhow::Result<bool> {
         let kin: Vec<_> = items.iter().map(|item| &item.call).collect();
-        let (at, call) = match truth::tell(&kin, cdr, |id| ids.contains(id), gap) {
+        let gap = Range { from: gap.from, to: gap.to };
+        let (at, call) = match truth::tell(&kin, cdr, Look { gap, ids, is_whole: self.is_last }) {
             Telling::Known => return Ok(false),
             Telling::Anew(at, call) => (at, *call),
             Telling::Unseen(place) => {

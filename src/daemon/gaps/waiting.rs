@@ -123,6 +123,11 @@ impl Waiting {
         pause.is_some()
     }
 
+    /// Whether none follows the next one.
+    pub fn is_last_try(&self) -> bool {
+        self.tries + 1 >= self.pauses.0.len()
+    }
+
     /// After a try that could not read `failed`: what no try could is less.
     pub fn read_all_but(&mut self, failed: &[Range]) {
         let meet =
@@ -236,8 +241,8 @@ mod tests {
     #[test]
     fn after_four_tries_there_is_none() {
         let mut waiting = Waiting::new(gap(), pauses(), now(0));
-        let more: Vec<_> = (0..4).map(|_| waiting.tried(now(0))).collect();
-        assert_eq!(more, [true, true, true, false]);
+        let more: Vec<_> = (0..4).map(|_| (waiting.is_last_try(), waiting.tried(now(0)))).collect();
+        assert_eq!(more, [(false, true), (false, true), (false, true), (true, false)]);
     }
 
     #[test]

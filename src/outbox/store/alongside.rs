@@ -1,13 +1,14 @@
 //! Calls of one number at one time.
 
 use crate::call::record::{CallRecord, Direction, Skip};
+use crate::call::side::same_number;
 use crate::outbox::queue::{Error, Item};
 use crate::outbox::store::Store;
 use crate::outbox::store::handle::Handle;
 use crate::outbox::store::trees::{Tree, seq_of, tail_prefix};
 
 /// So many of the latest calls with a number are looked at.
-const LOOK_MAX: usize = 50;
+const LOOK_MAX: usize = 200;
 
 impl Store {
     /// Calls of the PBX with the number of `call` outside, to be sent, that went on while it did; not itself, and of
@@ -40,10 +41,13 @@ impl Handle {
     }
 }
 
-fn goes_along(other: &CallRecord, call: &CallRecord) -> bool {
+/// Whether `other` is a call with the number outside of `call`, to be sent, that went on while it did; not itself.
+pub fn goes_along(other: &CallRecord, call: &CallRecord) -> bool {
     let is_sent = matches!(other.skip, None | Some(Skip::Shadow)) && other.direction != Direction::Internal;
     let is_meanwhile = other.started_at <= call.ended_at && other.ended_at >= call.started_at;
-    other.pbx == call.pbx && other.call_id != call.call_id && is_sent && is_meanwhile
+    // It may have had the number before it was told anew.
+    let is_number = other.phone.as_deref().zip(call.phone.as_deref()).is_some_and(|(a, b)| same_number(a, b));
+    other.pbx == call.pbx && other.call_id != call.call_id && is_sent && is_meanwhile && is_number
 }
 
 #[cfg(test)]
