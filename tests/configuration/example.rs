@@ -79,7 +79,7 @@ pub fn tables(text: &str) -> Vec<Table> {
     let (mut part, mut comment) = (String::new(), String::new());
     for text in text.lines() {
         match line(text) {
-            Line::Ruler(ruler) => part = ruler.to_owned(),
+            Line::Ruler(ruler) => part = String::from(ruler),
             Line::Gap => comment.clear(),
             Line::Header(header) => {
                 let meaning = std::mem::take(&mut comment);
