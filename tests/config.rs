@@ -1,14 +1,15 @@
-//! The example configuration is right: it parses, and its defaults are the defaults. That it has every key:
-//! tests/configuration.rs.
+//! The example configurations, English and Russian, are right: they parse, and their defaults are the defaults. That they
+//! have every key: tests/configuration.rs.
 
 use ami2amo::config::check::{self, Grade};
 use ami2amo::config::file::File;
 use ami2amo::config::surroundings::{Folder, Surroundings};
 
-const EXAMPLE: &str = include_str!("../config/ami2amo.toml");
+const EXAMPLES: [&str; 2] =
+    [include_str!("../config/ami2amo.toml"), include_str!("../config/ami2amo.ru.toml")];
 
-/// The example with the lines behind `mark` taken in.
-fn uncommented(mark: &str) -> String {
+/// An example with the lines behind `mark` taken in.
+fn uncommented(example: &str, mark: &str) -> String {
     let is_key = |text: &str| {
         let begins = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
         (text.starts_with(begins) && text.contains(" = ")) || text.starts_with('[')
@@ -17,7 +18,7 @@ fn uncommented(mark: &str) -> String {
         Some(text) => format!("{text}\n"),
         None => format!("{line}\n"),
     };
-    EXAMPLE.lines().map(line).collect()
+    example.lines().map(line).collect()
 }
 
 fn parse(text: &str) -> File {
@@ -46,20 +47,27 @@ impl Surroundings for Ideal {
 }
 
 #[test]
-fn the_example_passes_its_checks() {
-    let (findings, config) = check::examine(parse(EXAMPLE), &Ideal);
-    assert!(config.is_some(), "{findings:#?}");
-    assert!(findings.iter().all(|finding| finding.grade == Grade::Ok), "{findings:#?}");
+fn the_examples_pass_their_checks() {
+    for example in EXAMPLES {
+        let (findings, config) = check::examine(parse(example), &Ideal);
+        assert!(config.is_some(), "{findings:#?}");
+        assert!(findings.iter().all(|finding| finding.grade == Grade::Ok), "{findings:#?}");
+    }
 }
 
 #[test]
-fn the_defaults_in_the_example_are_the_defaults() {
-    assert_eq!(format!("{:#?}", parse(&uncommented("#"))), format!("{:#?}", parse(EXAMPLE)));
+fn the_defaults_in_the_examples_are_the_defaults() {
+    for example in EXAMPLES {
+        let with = parse(&uncommented(example, "#"));
+        assert_eq!(format!("{with:#?}"), format!("{:#?}", parse(example)));
+    }
 }
 
 #[test]
-fn the_examples_in_the_example_parse() {
-    parse(&uncommented("##"));
+fn the_examples_in_the_examples_parse() {
+    for example in EXAMPLES {
+        parse(&uncommented(example, "##"));
+    }
 }
 
 #[test]

@@ -1,77 +1,113 @@
 //! docs/configuration.md is made of what the program reads: keys and types by asking the reader of the configuration,
-//! defaults and meanings from config/ami2amo.toml.
+//! defaults and meanings from config/ami2amo.toml; docs/configuration.ru.md likewise, from config/ami2amo.ru.toml.
 //!
-//! `UPDATE_DOCS=1 cargo test --test configuration` writes the page anew.
+//! `UPDATE_DOCS=1 cargo test --test configuration` writes the pages anew.
 #![cfg(feature = "daemon")]
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use example::{Entry, Table};
+use language::{ENGLISH, Language, RUSSIAN};
 
 #[path = "configuration/example.rs"]
 mod example;
+#[path = "configuration/language.rs"]
+mod language;
 #[path = "configuration/reader.rs"]
 mod reader;
 
-const EXAMPLE: &str = include_str!("../config/ami2amo.toml");
 const WIDTH: usize = 120;
 
-const HEAD: &str = "# Every key of the configuration
-
-One TOML file, `/etc/ami2amo/ami2amo.toml` unless `--config FILE` names another. `ami2amo check --offline` says what is wrong
-in it, with line and caret; a key that is not on this page is refused. Secrets belong in files of their own.
-
-This page is generated: keys and types are what the program's reader answers when it is asked, defaults and meanings are
-those of [`config/ami2amo.toml`](../config/ami2amo.toml), which can be taken as it is. It is in English only; what the
-tables are for is told in Russian, too, by the pages that they name.
-
-| type | is written |
-|---|---|
-| text, path, number | `\"text\"`, `\"/a/path\"`, `7` |
-| yes or no | `true`, `false` |
-| time | `\"30s\"`, `\"10m\"`, `\"4h\"`, `\"1h 30m\"`; no days |
-| list | `[\"one\", \"two\"]` |
-
-**A change counts** after `systemctl reload ami2amo` in `[calls]`, `[[line]]` and `[delivery]`, and of an account all but
-its name, address, token, pace and the way there. What needs a restart (connections, folders, log) is named in the log then.
-";
-
 #[test]
-fn the_page_has_every_key() {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
-    let made = page(&example::tables(EXAMPLE));
-    if std::env::var_os("UPDATE_DOCS").is_some() {
-        std::fs::write(&path, &made).expect("the page can be written");
+fn the_pages_have_every_key() {
+    for language in language::ALL {
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(language.page_path);
+        let made = page(language, &example::tables(language.example));
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(&path, &made).expect("the page can be written");
+        }
+        let has = std::fs::read_to_string(&path).expect("the page is there");
+        let page = language.page_path;
+        assert!(has == made, "{page} is not what the program reads: UPDATE_DOCS=1 writes it anew");
     }
-    let has = std::fs::read_to_string(&path).expect("the page is there");
-    assert!(has == made, "docs/configuration.md is not what the program reads: UPDATE_DOCS=1 writes it anew");
 }
 
 /// By the reader's own list of what it knows. That it knows all that is in the example: tests/config.rs.
 #[test]
-fn every_key_that_is_read_is_in_the_example() {
-    let tables = example::tables(EXAMPLE);
-    let has: BTreeSet<String> = tables.iter().flat_map(Table::names).collect();
+fn every_key_that_is_read_is_in_the_examples() {
     let known = reader::keys();
     assert!(known.len() > 120, "{} keys", known.len());
-    let missing: Vec<&String> = known.iter().filter(|key| !has.contains(*key)).collect();
-    assert!(missing.is_empty(), "not in config/ami2amo.toml: {missing:#?}");
+    for language in language::ALL {
+        let tables = example::tables(language.example);
+        let has: BTreeSet<String> = tables.iter().flat_map(Table::names).collect();
+        let missing: Vec<&String> = known.iter().filter(|key| !has.contains(*key)).collect();
+        assert!(missing.is_empty(), "not in {}: {missing:#?}", language.example_path);
+    }
 }
 
 #[test]
-fn every_key_of_the_example_has_its_own_meaning() {
-    let tables = example::tables(EXAMPLE);
+fn every_key_of_the_examples_has_its_own_meaning() {
     let without = |table: &Table| -> Vec<String> {
         let mute = table.entries.iter().filter(|entry| entry.meaning.is_empty());
         mute.map(|entry| format!("{} {}", table.header, entry.key)).collect()
     };
-    let mute: Vec<String> = tables.iter().filter(|table| !table.is_free()).flat_map(without).collect();
-    assert!(mute.is_empty(), "no comment above them in config/ami2amo.toml: {mute:#?}");
+    for language in language::ALL {
+        let tables = example::tables(language.example);
+        let mute: Vec<String> = tables.iter().filter(|table| !table.is_free()).flat_map(without).collect();
+        assert!(mute.is_empty(), "no comment above them in {}: {mute:#?}", language.example_path);
+    }
 }
 
-fn page(tables: &[Table]) -> String {
-    let mut page = HEAD.to_owned();
+/// Keys, values, what is commented out, tables, their order, and where something is said of them.
+#[test]
+fn the_examples_differ_by_what_they_say_alone() {
+    let (english, russian) = (example::shape(ENGLISH.example), example::shape(RUSSIAN.example));
+    for ((number, here), (other, there)) in english.iter().zip(&russian) {
+        assert_eq!(
+            here, there,
+            "line {number} of {} and line {other} of {}",
+            ENGLISH.example_path, RUSSIAN.example_path
+        );
+    }
+    assert_eq!(english.len(), russian.len(), "one of the examples goes on where the other one ends");
+}
+
+#[test]
+fn the_russian_example_is_in_russian() {
+    let is_russian = |text: &str| text.chars().any(|c| matches!(c, 'а'..='я' | 'А'..='Я' | 'ё'));
+    let of = |table: Table| {
+        let entries = table.entries.into_iter().map(|entry| (entry.key, entry.meaning));
+        [(table.header, table.meaning)].into_iter().chain(entries).collect::<Vec<_>>()
+    };
+    let mut said = 0;
+    for (of_what, meaning) in example::tables(RUSSIAN.example).into_iter().flat_map(of) {
+        said += usize::from(!meaning.is_empty());
+        assert!(meaning.is_empty() || is_russian(&meaning), "{of_what}: {meaning}");
+    }
+    assert!(said > 150, "{said} meanings");
+}
+
+/// Whoever reads Russian is led to the Russian page, where there is one.
+#[test]
+fn the_examples_name_pages_of_their_language() {
+    let docs = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let mut named = 0;
+    for language in language::ALL {
+        for part in language.example.split("docs/").skip(1) {
+            let page = part.split_once(".md").expect("a page's name ends with .md").0;
+            let plain = page.trim_end_matches(".ru");
+            let own = format!("{plain}{}", language.ending);
+            let wanted = if docs.join(&own).exists() { own } else { format!("{plain}.md") };
+            assert_eq!(format!("{page}.md"), wanted, "in {}", language.example_path);
+            named += 1;
+        }
+    }
+    assert!(named > 20, "{named} pages are named");
+}
+
+fn page(language: &Language, tables: &[Table]) -> String {
+    let mut page = language.head.to_owned();
     let mut part = "";
     for table in tables {
         if part != table.part {
@@ -84,20 +120,21 @@ fn page(tables: &[Table]) -> String {
         }
         page.push('\n');
         for entry in &table.entries {
-            page.push_str(&item(table, entry));
+            page.push_str(&item(language, table, entry));
         }
     }
     page
 }
 
-fn item(table: &Table, entry: &Entry) -> String {
+fn item(language: &Language, table: &Table, entry: &Entry) -> String {
     if table.is_free() {
-        return wrapped(&format!("- such as `{} = {}` {}", entry.key, entry.value, entry.meaning), "  ")
-            + "\n";
+        let such_as = language.such_as;
+        let text = format!("- {such_as} `{} = {}` {}", entry.key, entry.value, entry.meaning);
+        return wrapped(&text, "  ") + "\n";
     }
-    let kind = reader::kind(table.path(), &entry.key);
+    let kind = (language.kind)(&reader::kind(table.path(), &entry.key));
     let is_default = reader::is_default(table, entry);
-    let default = format!("{} `{}`", if is_default { "default" } else { "unset; e.g." }, entry.value);
+    let default = format!("{} `{}`", if is_default { language.default } else { language.unset }, entry.value);
     let meaning = linked(&entry.meaning);
     wrapped(&format!("- `{}` — {kind}; {default}. {meaning}", entry.key), "  ") + "\n"
 }
@@ -116,7 +153,10 @@ fn linked(meaning: &str) -> String {
 fn heading(part: &str) -> String {
     match part.split(' ').next() {
         Some(word) if word.contains(char::is_uppercase) => part.to_owned(),
-        _ => part[..1].to_uppercase() + &part[1..],
+        _ => {
+            let mut letters = part.chars();
+            letters.next().map(char::to_uppercase).into_iter().flatten().chain(letters).collect()
+        }
     }
 }
 

@@ -105,5 +105,6 @@ Up to the first call, unless that is done:
        install -m 400 -o ami2amo /dev/stdin $etc/ami-secret
        install -m 400 -o ami2amo /dev/stdin $etc/amocrm-token
   3. base-url and users in $etc/ami2amo.toml; then: ami2amo check
+     (the same file in Russian: $share/doc/ami2amo/ami2amo.ru.toml)
   4. $start
 END

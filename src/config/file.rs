@@ -1,5 +1,5 @@
 //! Pure: the shape of the configuration file. Keys are kebab-case, unknown ones are refused, and
-//! the comments of `config/ami2amo.toml` explain each.
+//! the comments of `config/ami2amo.toml` explain each, those of `config/ami2amo.ru.toml` in Russian.
 
 use std::fmt;
 use std::net::SocketAddr;

@@ -43,28 +43,75 @@ impl Table {
     }
 }
 
+/// What a line of the example is.
+enum Line<'a> {
+    /// `# ---- delivery ----`
+    Ruler(&'a str),
+    /// Nothing, or a part of another program's file; it cuts a comment off.
+    Gap,
+    /// `[pbx]`, `##[[account]]`
+    Header(&'a str),
+    /// `name = "default"`, `#tls = "off"`
+    Key(&'a str, &'a str),
+    Comment(&'a str),
+}
+
+fn line(text: &str) -> Line<'_> {
+    let bare = text.trim_start_matches('#');
+    if let Some(ruler) = text.strip_prefix("# ---- ") {
+        return Line::Ruler(ruler.trim_end_matches(['-', ' ']));
+    }
+    if text.is_empty() || text == "#" || text.starts_with("#   ") {
+        return Line::Gap;
+    }
+    if bare.starts_with('[') {
+        return Line::Header(bare);
+    }
+    match bare.split_once(" = ").filter(|_| !bare.starts_with(' ')) {
+        Some((key, value)) => Line::Key(key, value),
+        None => Line::Comment(bare.trim()),
+    }
+}
+
 /// Tables in their order. Comments go to the table or key below them; an empty line cuts them off.
 pub fn tables(text: &str) -> Vec<Table> {
     let mut tables: Vec<Table> = Vec::new();
     let (mut part, mut comment) = (String::new(), String::new());
-    for line in text.lines() {
-        let bare = line.trim_start_matches('#');
-        if let Some(ruler) = line.strip_prefix("# ---- ") {
-            part = String::from(ruler.trim_end_matches(['-', ' ']));
-        } else if line.is_empty() || line == "#" || line.starts_with("#   ") {
-            comment.clear();
-        } else if bare.starts_with('[') {
-            let meaning = std::mem::take(&mut comment);
-            let (header, part) = (bare.to_owned(), part.clone());
-            tables.push(Table { header, part, meaning, entries: Vec::new() });
-        } else if let Some((key, value)) = bare.split_once(" = ").filter(|_| !bare.starts_with(' ')) {
-            let (key, value) = (key.to_owned(), value.to_owned());
-            let entry = Entry { key, value, meaning: std::mem::take(&mut comment) };
-            tables.last_mut().expect("a key stands in a table").entries.push(entry);
-        } else {
-            comment.push_str(if comment.is_empty() { "" } else { " " });
-            comment.push_str(bare.trim());
+    for text in text.lines() {
+        match line(text) {
+            Line::Ruler(ruler) => part = String::from(ruler),
+            Line::Gap => comment.clear(),
+            Line::Header(header) => {
+                let meaning = std::mem::take(&mut comment);
+                let (header, part) = (header.to_owned(), part.clone());
+                tables.push(Table { header, part, meaning, entries: Vec::new() });
+            }
+            Line::Key(key, value) => {
+                let (key, value) = (key.to_owned(), value.to_owned());
+                let entry = Entry { key, value, meaning: std::mem::take(&mut comment) };
+                tables.last_mut().expect("a key stands in a table").entries.push(entry);
+            }
+            Line::Comment(words) => {
+                comment.push_str(if comment.is_empty() { "" } else { " " });
+                comment.push_str(words);
+            }
         }
     }
     tables
+}
+
+/// All but what is said in some language, with numbers of lines: a comment is one mark, however long it is.
+pub fn shape(text: &str) -> Vec<(usize, &str)> {
+    let mut shape: Vec<(usize, &str)> = Vec::new();
+    for (number, text) in (1..).zip(text.lines()) {
+        let kept = match line(text) {
+            Line::Ruler(_) => "(a ruler)",
+            Line::Comment(_) => "(a comment)",
+            Line::Gap | Line::Header(_) | Line::Key(..) => text,
+        };
+        if kept != "(a comment)" || shape.last().is_none_or(|(_, last)| *last != kept) {
+            shape.push((number, kept));
+        }
+    }
+    shape
 }

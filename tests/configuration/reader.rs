@@ -77,6 +77,7 @@ fn scalar(date: &str, text: &str) -> String {
         Some("path string") => "path".to_owned(),
         Some("a string") if text.contains("no length of time") => "time".to_owned(),
         Some("a string") => "text".to_owned(),
+        Some(words) if words.starts_with("a nonzero ") => "number".to_owned(),
         Some(word) if word.starts_with(['i', 'u']) && word.len() <= 5 => "number".to_owned(),
         Some(words) => words.to_owned(),
         None => date.trim_end_matches(" is needed").to_owned(),

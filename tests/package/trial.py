@@ -147,7 +147,8 @@ def package(deb, newer):
               "systemctl enable --now ami2amo" in said and state(debian, "active") == "inactive"
               and state(debian, "enabled") == "disabled")
         for file in ("/usr/share/man/man1/ami2amo-queue-list.1.gz", "/usr/share/bash-completion/completions/ami2amo",
-                     "/usr/share/doc/ami2amo/asterisk/manager-ami2amo.conf", "/usr/share/doc/ami2amo/README.md.gz"):
+                     "/usr/share/doc/ami2amo/asterisk/manager-ami2amo.conf", "/usr/share/doc/ami2amo/README.md.gz",
+                     "/usr/share/doc/ami2amo/ami2amo.ru.toml"):
             if not debian.path(file).exists() and not debian.path(file.removesuffix(".gz")).exists():
                 raise Failed(f"the package has no {file}")
         world.configure("-m", "644")
@@ -242,7 +243,9 @@ def tarball(old, newer):
         said = debian.run(f"{first}/install.sh")
         shown("tar.gz: says what to do, and starts nothing that has no secrets",
               "systemctl enable ami2amo" in said and state(debian, "active") == "inactive")
+        debian.run("cp", "/usr/local/share/doc/ami2amo/ami2amo.ru.toml", CONFIG)
         world.configure("-m", "400", "-o", "ami2amo")
+        shown("tar.gz: the configuration in Russian is as good as the other one", "служба" in debian.path(CONFIG).read_text())
         text = debian.path(CONFIG).read_text()
         debian.run(f"{first}/install.sh")
         shown("tar.gz, twice: the configuration stays", debian.path(CONFIG).read_text() == text)
