@@ -1,5 +1,5 @@
-//! What `explain` makes of the bundled captures, held as it is; and the page in the docs is what the
-//! command prints.
+//! What `explain` makes of the bundled captures, held as it is; and the page in the docs, in English and in Russian, is
+//! what the command prints.
 //!
 //! A difference is a change of behaviour: look at it, then accept it with
 //! `INSTA_UPDATE=always cargo test --test explain`.
@@ -164,20 +164,23 @@ fn run(line: &str) -> String {
     String::from_utf8(output.stdout).expect("the output is UTF-8")
 }
 
-/// `UPDATE_DOCS=1 cargo test --test explain` writes the page anew.
+/// `UPDATE_DOCS=1 cargo test --test explain` writes the pages anew.
 #[test]
 fn the_docs_show_what_the_command_prints() {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/explain.md");
-    let page = std::fs::read_to_string(&path).expect("the page is there");
-    let blocks = shown(&page);
-    assert!(blocks.len() >= 4, "the page shows {} commands", blocks.len());
-    let mut now = page.clone();
-    for Shown { command, output } in &blocks {
-        let [before, after] = [*output, &run(command)].map(|output| format!("$ ami2amo {command}\n{output}"));
-        now = now.replace(&before, &after);
+    for name in ["docs/explain.md", "docs/explain.ru.md"] {
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(name);
+        let page = std::fs::read_to_string(&path).expect("the page is there");
+        let blocks = shown(&page);
+        assert!(blocks.len() >= 4, "{name} shows {} commands", blocks.len());
+        let mut now = page.clone();
+        for Shown { command, output } in &blocks {
+            let [before, after] =
+                [*output, &run(command)].map(|output| format!("$ ami2amo {command}\n{output}"));
+            now = now.replace(&before, &after);
+        }
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(&path, &now).expect("the page can be written");
+        }
+        assert!(now == page, "{name} is not what the commands print: UPDATE_DOCS=1 writes it anew");
     }
-    if std::env::var_os("UPDATE_DOCS").is_some() {
-        std::fs::write(&path, &now).expect("the page can be written");
-    }
-    assert!(now == page, "docs/explain.md is not what the commands print: UPDATE_DOCS=1 writes it anew");
 }

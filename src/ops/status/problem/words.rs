@@ -134,7 +134,7 @@ fn look_up(pbx: &PbxName, from: PbxTime, to: PbxTime, language: Language) -> Str
     let command = format!("ami2amo repair --pbx {pbx} --from {from} --to {to} --enqueue");
     language.pick(
         format!("with a table [pbx.cdr] (docs/cdr.md): {command}"),
-        format!("при таблице [pbx.cdr] (docs/cdr.md): {command}"),
+        format!("при таблице [pbx.cdr] (docs/cdr.ru.md): {command}"),
     )
 }
 
