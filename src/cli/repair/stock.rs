@@ -208,15 +208,9 @@ impl<'d> Stock<'d> {
 fn retell(store: &mut Store, cdr: &FinishedCall, ids: &BTreeSet<CallId>) -> Result<bool, queue::Error> {
     let Some(item) = store.find(&cdr.record.call_id)? else { return Ok(false) };
     let call = match truth::tell(&[&item.call], cdr, Look { gap: NEVER, ids, is_whole: true }) {
-        Telling::Known | Telling::Unseen(None) => return Ok(false),
         Telling::Anew(_, call) => call,
-        Telling::Unseen(Some((_, call))) => {
-            let others = store.alongside(&cdr.record)?;
-            if others.iter().any(|other| !ids.contains(&other.call.record.call_id)) {
-                return Ok(false);
-            }
-            call
-        }
+        Telling::Unseen(Some((_, call))) if !store.has_alongside(&cdr.record, ids)? => call,
+        Telling::Known | Telling::Unseen(_) => return Ok(false),
     };
     store.tell_anew(item.seq, &call, clock::host())
 }

@@ -133,9 +133,7 @@ impl Search {
             Telling::Known => return Ok(false),
             Telling::Anew(at, call) => (at, *call),
             Telling::Unseen(place) => {
-                // One of whose legs the PBX knows nothing, and of which a record has the number.
-                let others = self.store.alongside(&cdr.record).await?;
-                if others.iter().any(|other| !ids.contains(&other.call.record.call_id)) {
+                if self.store.has_alongside(&cdr.record, ids).await? {
                     return Ok(false);
                 }
                 let Some((at, call)) = place else { return Ok(true) };

@@ -1,8 +1,11 @@
 //! Calls of one number at one time.
 
-use crate::call::record::{CallRecord, Direction, Skip};
+use std::collections::BTreeSet;
+
+use crate::call::id::CallId;
+use crate::call::record::{CallRecord, Direction, FinishedCall, Skip};
 use crate::call::side::same_number;
-use crate::outbox::queue::{Error, Item};
+use crate::outbox::queue::Error;
 use crate::outbox::store::Store;
 use crate::outbox::store::handle::Handle;
 use crate::outbox::store::trees::{Tree, seq_of, tail_prefix};
@@ -11,33 +14,36 @@ use crate::outbox::store::trees::{Tree, seq_of, tail_prefix};
 const LOOK_MAX: usize = 200;
 
 impl Store {
-    /// Calls of the PBX with the number of `call` outside, to be sent, that went on while it did; not itself, and of
-    /// very many the latest. One that cannot be read is none.
+    /// Whether a call of the PBX with the number of `call` outside, to be sent, went on while it did, that is none of
+    /// `others`; of very many the latest are looked at. One that cannot be read is none. Two legs that an application
+    /// joined are one call, of which the PBX's records know two, and only one by the number.
     ///
     /// # Errors
     /// When the store failed.
-    pub fn alongside(&self, call: &CallRecord) -> Result<Vec<Item>, Error> {
+    pub fn has_alongside(&self, call: &CallRecord, others: &BTreeSet<CallId>) -> Result<bool, Error> {
         self.alive()?;
-        let Some(number) = call.phone.as_deref() else { return Ok(Vec::new()) };
-        let mut found = Vec::new();
+        let Some(number) = call.phone.as_deref() else { return Ok(false) };
         for key in self.trees.keys_from(Tree::Ids, &tail_prefix(number)).rev().take(LOOK_MAX) {
             let key = key.map_err(|error| self.fail("the database cannot be read", error))?;
             let Some(seq) = seq_of(&key) else { continue };
             let Ok(Some((_, stored))) = self.load(seq) else { continue };
-            found.extend(stored.into_item().ok().filter(|item| goes_along(&item.call.record, call)));
+            let Ok(FinishedCall { record, .. }) = stored.call() else { continue };
+            if goes_along(&record, call) && !others.contains(&record.call_id) {
+                return Ok(true);
+            }
         }
-        Ok(found)
+        Ok(false)
     }
 }
 
 impl Handle {
-    /// As [`Store::alongside`].
+    /// As [`Store::has_alongside`].
     ///
     /// # Errors
     /// When the store failed.
-    pub async fn alongside(&self, call: &CallRecord) -> Result<Vec<Item>, Error> {
-        let call = call.clone();
-        self.ask(move |store| store.alongside(&call)).await
+    pub async fn has_alongside(&self, call: &CallRecord, others: &BTreeSet<CallId>) -> Result<bool, Error> {
+        let (call, others) = (call.clone(), others.clone());
+        self.ask(move |store| store.has_alongside(&call, &others)).await
     }
 }
 
@@ -54,7 +60,6 @@ pub fn goes_along(other: &CallRecord, call: &CallRecord) -> bool {
 mod tests {
     use super::*;
     use crate::call::id::PbxName;
-    use crate::call::record::FinishedCall;
     use crate::outbox::queue::Queue;
     use crate::outbox::queue::contract::{at, call};
     use crate::time::PbxTime;
@@ -88,17 +93,19 @@ mod tests {
             skipped,
         ];
         store.enqueue(calls, at(40)).unwrap();
-        let found = |call: &FinishedCall| {
-            let found = store.alongside(&call.record).unwrap();
-            found.iter().map(|item| item.call.record.call_id.clone()).collect::<Vec<_>>()
+        let other = of(6, "+7 916 123-45-67", 10, 20);
+        let found = |call: &FinishedCall, others: &[u32]| {
+            let others = others.iter().map(|n| self::call(*n).record.call_id).collect();
+            store.has_alongside(&call.record, &others).unwrap()
         };
-        assert_eq!(
-            found(&of(6, "+7 916 123-45-67", 10, 20)),
-            [call(5), call(2)].map(|call| call.record.call_id)
+        assert!(found(&other, &[]) && found(&other, &[5]) && found(&other, &[2]));
+        assert!(
+            !found(&other, &[2, 5]),
+            "it is before, later, of somebody else, elsewhere, internal or not sent"
         );
-        assert_eq!(found(&of(5, "+7 916 123-45-67", 11, 20)), [], "it is itself");
+        assert!(!found(&of(5, "+7 916 123-45-67", 11, 20), &[]), "it is itself");
         let mut unknown = of(6, "", 10, 20);
         unknown.record.phone = None;
-        assert_eq!(found(&unknown), []);
+        assert!(!found(&unknown, &[]));
     }
 }
